@@ -1,0 +1,29 @@
+"""Where examples come from: one interface over the sample corpus and folders (XTREME-R is fetched into a folder)."""
+
+from pathlib import Path
+
+from trainers.config import DataReference
+from trainers.data.folder import FolderData
+from trainers.data.sample_data import SampleData
+from trainers.data.splits import Data
+
+XTREME_R = "xtreme-r"
+
+
+def xtreme_r_folder(home: Path) -> Path:
+    """Where XTREME-R lies once it has been fetched from the hub (`trainers.data.hub.fetch`)."""
+    return home / "data" / XTREME_R
+
+
+def open_data(reference: DataReference, task: str, home: Path) -> Data:
+    """The examples of a task from a source of data.
+
+    Args:
+        reference: which source.
+        task: which task.
+        home: where fetched data lie and what was learnt about files is remembered.
+    """
+    if reference.kind == "sample":
+        return SampleData(task)
+    root = reference.path if reference.path is not None else xtreme_r_folder(home)
+    return FolderData(root, task, facts_cache=home / "cache" / "facts")

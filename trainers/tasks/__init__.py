@@ -1,0 +1,5 @@
+"""The tasks, by name."""
+
+from trainers.tasks.ner import NER
+
+TASKS = {task.name: task for task in (NER,)}
