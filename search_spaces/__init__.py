@@ -1,0 +1,1 @@
+"""What is tried, as pure data: a spec, its checks, and the plan of trials that follows from it."""

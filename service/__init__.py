@@ -1,0 +1,1 @@
+"""The service: who asks, where it runs, what is kept."""

@@ -86,7 +86,7 @@ def _hub_commit(name: str) -> str:
     """The commit of a hub name: from the hub, or that of the copy that lies in the local cache."""
     if not HUB_NAME.fullmatch(name):
         raise EncoderError(
-            f"{name!r} is neither {offline_encoder.NAME!r}, nor the path of a folder, nor a name on the Hugging Face hub"
+            f"{name!r} is neither {offline_encoder.NAME!r}, nor the path of a folder, nor a Hugging Face hub name"
         )
     from huggingface_hub import HfApi, try_to_load_from_cache
     from huggingface_hub.errors import HfHubHTTPError, OfflineModeIsEnabled, RepositoryNotFoundError

@@ -83,7 +83,7 @@ def train(
             schedule.step()
             optimizer.zero_grad()
             losses.append(loss.detach())
-        measures = {
+        measures: dict[str, Any] = {
             "loss": torch.stack(losses).mean().item(),
             "examples_per_second": len(lengths) / (time.monotonic() - begin),
         }
@@ -103,6 +103,8 @@ def shuffled_batches(lengths: Sequence[int], batch_size: int, generator: torch.G
     """
     order = torch.randperm(len(lengths), generator=generator).tolist()
     pool_size = batch_size * POOLED_BATCHES
-    pools = (sorted(order[first : first + pool_size], key=lengths.__getitem__) for first in range(0, len(order), pool_size))
+    pools = (
+        sorted(order[first : first + pool_size], key=lengths.__getitem__) for first in range(0, len(order), pool_size)
+    )
     batches = [pool[first : first + batch_size] for pool in pools for first in range(0, len(pool), batch_size)]
     return [batches[place] for place in torch.randperm(len(batches), generator=generator).tolist()]

@@ -8,17 +8,21 @@ from typing import Protocol
 class Bench(Protocol):
     """What a method works with: a model, its data, and a training loop. Nothing else is within a method's reach.
 
-    `source` are the source language's training examples, `shots` all targets' together. `train` is handed the source
-    dev set only if told to select on it; otherwise the last weights count.
+    Examples are named by their places among the training data.
     """
 
-    source: Sequence[int]
-    shots: Sequence[int]
+    @property
+    def source(self) -> Sequence[int]:
+        """The source language's training examples."""
+
+    @property
+    def shots(self) -> Sequence[int]:
+        """All targets' shots together."""
 
     def train(
         self, examples: Sequence[int], batch_size: int, select_on_source_dev: bool = False, surgery: bool = False
     ) -> None:
-        """Train the model on these examples."""
+        """Train on these examples. A dev set is read only to select on the source's; else the last weights count."""
 
     def start_from_source_model(self) -> None:
         """Take the weights that source training selected."""

@@ -10,6 +10,7 @@ import os
 import shutil
 import struct
 from importlib.metadata import PackageNotFoundError, distribution
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -150,7 +151,7 @@ def _pieces(reader: _Reader, count: int) -> tuple[list[str], list[float]]:
     offsets = reader.array("<u4", count + 1)
     scores = reader.array("<f4", count)
     blob = reader.bytes(length)
-    return [blob[first:last].decode() for first, last in zip(offsets, offsets[1:], strict=False)], scores.tolist()
+    return [blob[first:last].decode() for first, last in pairwise(offsets)], scores.tolist()
 
 
 def _skip_normaliser(reader: _Reader) -> None:
@@ -167,7 +168,7 @@ def _tensor_places(reader: _Reader) -> dict[str, tuple[int, int, int, int]]:
         (length,) = reader.values("H")
         name = reader.bytes(length).decode()
         places[name] = reader.values("BIQQ")
-    return places  # type: ignore[return-value]
+    return places
 
 
 def _bert_weights(tensors: dict[str, Array], hidden: int, layers: int) -> dict[str, Array]:
@@ -201,9 +202,7 @@ def _matrix(flat: Array, stored: str, outputs: int, hidden: int) -> Array:
     return np.ascontiguousarray(flat.reshape(-1, hidden) if stored.startswith("emb.") else flat.reshape(outputs, -1))
 
 
-def _write_tokenizer(
-    folder: Path, pieces: list[str], scores: list[float], special: list[int], positions: int
-) -> None:
+def _write_tokenizer(folder: Path, pieces: list[str], scores: list[float], special: list[int], positions: int) -> None:
     """XLM-R's tokenizer: unigram pieces, NFKC, "▁" before each word, <s> A </s> </s> B </s>."""
     from tokenizers import AddedToken, Tokenizer, models, normalizers, pre_tokenizers, processors
 

@@ -1,4 +1,4 @@
-"""Source-trained models by content: trained once by whoever comes first, shared by every method and K that needs them."""
+"""Source-trained models by content: trained once, shared by every method and K that needs them."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass

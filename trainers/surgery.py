@@ -1,5 +1,6 @@
 """Stochastic gradient surgery: Algorithm 1 and Eq. 1 of Xu and Murray (2022), as a torch optimizer."""
 
+import math
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Generic, TypeVar
@@ -13,6 +14,9 @@ Batch = TypeVar("Batch")
 # Elements whose products are summed in float64 before anything else happens: enough to keep the interpreter out of
 # the way, little enough to stay in a core's cache.
 BLOCK = 1 << 15
+
+# The same where every block costs kernel launches instead.
+ACCELERATOR_BLOCK = 1 << 24
 
 
 @dataclass(frozen=True)
@@ -158,7 +162,7 @@ class StochasticGradientSurgery(Optimizer, Generic[Batch]):
         if not pairs:
             return None, False, True
         dot, square, oracle_square = _products(pairs)
-        if not all(map(_is_finite, (dot, square, oracle_square))):
+        if not all(map(math.isfinite, (dot, square, oracle_square))):
             return None, False, False
         if square == 0.0 or oracle_square == 0.0:
             return None, False, True
@@ -279,14 +283,12 @@ def _products(pairs: Sequence[tuple[Tensor, Tensor]]) -> tuple[float, float, flo
     """
     totals: dict[torch.device, Tensor] = {}
     for gradient, oracle_gradient in pairs:
-        total = totals.setdefault(gradient.device, torch.zeros(3, dtype=torch.float64, device=gradient.device))
-        blocks = zip(gradient.detach().reshape(-1).split(BLOCK), oracle_gradient.reshape(-1).split(BLOCK), strict=True)
-        for block, oracle_block in blocks:
-            g, o = block.double(), oracle_block.double()
+        device = gradient.device
+        total = totals.setdefault(device, torch.zeros(3, dtype=torch.float64, device=device))
+        block = BLOCK if device.type == "cpu" else ACCELERATOR_BLOCK
+        flat, oracle_flat = gradient.detach().reshape(-1), oracle_gradient.detach().reshape(-1)
+        for g, o in zip(torch.split(flat, block), torch.split(oracle_flat, block), strict=True):
+            g, o = g.double(), o.double()
             total += torch.stack((g.dot(o), g.dot(g), o.dot(o)))
-    dot, square, oracle_square = sum(total.cpu() for total in totals.values()).tolist()  # type: ignore[union-attr]
+    dot, square, oracle_square = torch.stack([total.cpu() for total in totals.values()]).sum(0).tolist()
     return dot, square, oracle_square
-
-
-def _is_finite(value: float) -> bool:
-    return value - value == 0.0

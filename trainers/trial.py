@@ -223,15 +223,19 @@ class TrialBench:
         """The pretrained encoder with a head, which is the same for every method at a seed."""
         import transformers
 
-        return getattr(transformers, self.task.model_class).from_pretrained(
-            self.encoder,
-            num_labels=len(self.labels),
-            id2label=dict(enumerate(self.labels)),
-            label2id={label: place for place, label in enumerate(self.labels)},
-            use_safetensors=True,
-            trust_remote_code=False,
-            dtype=torch.float32,
-        ).to(self.trial.device)
+        return (
+            getattr(transformers, self.task.model_class)
+            .from_pretrained(
+                self.encoder,
+                num_labels=len(self.labels),
+                id2label=dict(enumerate(self.labels)),
+                label2id={label: place for place, label in enumerate(self.labels)},
+                use_safetensors=True,
+                trust_remote_code=False,
+                dtype=torch.float32,
+            )
+            .to(self.trial.device)
+        )
 
     def _trained_rows(self, examples: Sequence[int]) -> Rows:
         """The rows of the word embeddings that can change: those that occur, or with weight decay all."""

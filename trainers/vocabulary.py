@@ -38,7 +38,7 @@ class WordEmbeddings:
 
     def install(self, ids: Tensor) -> "Rows":
         """Give the model these rows to work with."""
-        module = nn.Embedding.from_pretrained(self.table[ids], freeze=False, padding_idx=self.pad_id)
+        module = nn.Embedding(*self.table[ids].shape, self.pad_id, _weight=self.table[ids], _freeze=False)
         return self.reinstall(Rows(ids, module.to(self.model.device), len(self.table)))
 
     def reinstall(self, rows: "Rows") -> "Rows":

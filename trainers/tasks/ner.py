@@ -96,7 +96,11 @@ class NamedEntityRecognition:
         return windows
 
     def predictions(
-        self, examples: Sequence[Example], windows: Sequence[Window], outputs: Sequence[Sequence[int]], labels: Sequence[str]
+        self,
+        examples: Sequence[Example],
+        windows: Sequence[Window],
+        outputs: Sequence[Sequence[int]],
+        labels: Sequence[str],
     ) -> list[list[str]]:
         """Predicted tags, as many as each example has words; O for words without a position.
 

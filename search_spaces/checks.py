@@ -1,0 +1,186 @@
+"""How a spec goes together with the world: its data, its encoder, its pool. All problems at once."""
+
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from search_spaces.spec import MAX_TRIALS, ExperimentSpec, FolderSpec, Problem, SpecError, parse
+from trainers.config import DataReference, Split
+from trainers.data import XTREME_R, open_data
+from trainers.data.splits import Data, DataError
+from trainers.encoders import EncoderError, encoder_digest
+from trainers.languages import languages_of
+from trainers.methods import METHODS
+from trainers.offline_encoder import NAME as OFFLINE_ENCODER
+from trainers.offline_encoder import OfflineEncoderError, package_file
+from trainers.tasks import TASKS
+
+
+@dataclass(frozen=True)
+class World:
+    """What a spec is checked against.
+
+    `data_root` is the only place where folders are read (None: nowhere); `cpus` and `gpus` are what the pool has,
+    None when it may grow.
+    """
+
+    home: Path
+    data_root: Path | None
+    cpus: int | None
+    gpus: int | None
+
+
+def accepted(body: object, world: World) -> ExperimentSpec:
+    """A spec that can be planned.
+
+    Raises:
+        SpecError: with every problem.
+    """
+    spec, problems = parse(body)
+    wrong = {problem.field.split(".")[0] for problem in problems}
+    for fields, check in CHECKS:
+        if not wrong & set(fields):
+            found = list(check(spec, world))
+            problems += found
+            wrong |= {problem.field.split(".")[0] for problem in found}
+    if problems:
+        raise SpecError(problems)
+    return spec
+
+
+def data_reference(spec: ExperimentSpec, data_root: Path | None) -> DataReference:
+    """Where a spec's data lie.
+
+    Raises:
+        DataError: a folder outside the data root, or no data root.
+    """
+    if not isinstance(spec.data, FolderSpec):
+        return DataReference(spec.data)
+    if data_root is None:
+        raise DataError("folders are read only under the data root, and ALLASPRAK_DATA_ROOT is not set")
+    root = data_root.resolve()
+    path = (root / spec.data.folder).resolve()
+    if not path.is_relative_to(root):
+        raise DataError(f"{spec.data.folder} is not under the data root {data_root}")
+    return DataReference("folder", path)
+
+
+def target_languages(spec: ExperimentSpec, data: Data) -> tuple[str, ...]:
+    """The spec's targets; "all" is those that the data have, but for the source."""
+    if spec.target_languages == "all":
+        return tuple(language for language in data.languages() if language != spec.source_language)
+    return tuple(spec.target_languages)
+
+
+def needed_splits(spec: ExperimentSpec, targets: Iterable[str]) -> list[tuple[str, Split]]:
+    """The (language, split) that the spec's methods train on, select on or are tested on."""
+    few_shot = any(METHODS[method].few_shot for method in spec.methods)
+    splits: list[tuple[str, Split]] = [
+        (spec.source_language, "train"), (spec.source_language, "dev"), (spec.source_language, "test")
+    ]  # fmt: skip
+    for target in targets:
+        splits += [(target, "train"), (target, "test")] if few_shot else [(target, "test")]
+    return splits
+
+
+def check_data(spec: ExperimentSpec, data: Data) -> Iterator[Problem]:
+    """What is wrong with the data that the spec needs: languages, examples, labels, too few shots."""
+    available = data.languages()
+    if not available:
+        yield Problem("data", f"has no language with a test split for {spec.task}")
+        return
+    targets = target_languages(spec, data)
+    missing = [("source_language", spec.source_language)] if spec.source_language not in available else []
+    missing += [("target_languages", target) for target in targets if target not in available]
+    for field, language in missing:
+        yield Problem(field, f"{language!r} has no data for {spec.task}; allowed: {', '.join(available)}")
+    if missing:
+        return
+    labels = None
+    for language, split in needed_splits(spec, targets):
+        try:
+            facts = data.facts(language, split)
+        except DataError as error:
+            yield Problem("data", str(error))
+            continue
+        if labels is None:  # the first split is what the label set comes from
+            labels = set(TASKS[spec.task].label_set(facts.labels))
+        unknown = sorted(set(facts.labels) - labels)
+        if unknown:
+            allowed = ", ".join(sorted(labels))
+            yield Problem("data", f"{language}/{split} has labels that the source's training data lack:"
+                                  f" {', '.join(unknown)}; allowed: {allowed}")  # fmt: skip
+        if split == "train" and language != spec.source_language and max(spec.k) > facts.examples:
+            yield Problem("k", f"{max(spec.k)} is more than the {facts.examples} training examples of {language}")
+
+
+def _languages(spec: ExperimentSpec, world: World) -> Iterator[Problem]:
+    if spec.target_languages == "all":
+        return
+    if spec.source_language in spec.target_languages:
+        yield Problem("target_languages", f"{spec.source_language!r} is the source language; name only targets")
+    twice = sorted({target for target in spec.target_languages if spec.target_languages.count(target) > 1})
+    if twice:
+        yield Problem("target_languages", f"given twice: {', '.join(twice)}")
+
+
+def _encoder(spec: ExperimentSpec, world: World) -> Iterator[Problem]:
+    try:
+        if spec.encoder == OFFLINE_ENCODER:
+            package_file()
+        encoder_digest(spec.encoder, world.home)
+    except (EncoderError, OfflineEncoderError) as error:
+        yield Problem("encoder", str(error))
+
+
+def _data(spec: ExperimentSpec, world: World) -> Iterator[Problem]:
+    """Hub data are fetched later, and checked by `check_data` then; here only what the registry knows."""
+    if spec.data == XTREME_R:
+        allowed = languages_of(spec.task)
+        asked = [] if spec.target_languages == "all" else spec.target_languages
+        named = [("source_language", spec.source_language), *(("target_languages", language) for language in asked)]
+        for field, language in named:
+            if language not in allowed:
+                yield Problem(field, f"XTREME-R has no {spec.task} for {language!r}; allowed: {', '.join(allowed)}")
+        return
+    try:
+        reference = data_reference(spec, world.data_root)
+    except DataError as error:
+        yield Problem("data", str(error))
+        return
+    yield from check_data(spec, open_data(reference, spec.task, world.home))
+
+
+def _resources(spec: ExperimentSpec, world: World) -> Iterator[Problem]:
+    asked: list[tuple[str, Any, int | None]] = [
+        ("cpus_per_trial", spec.resources.cpus_per_trial, world.cpus),
+        ("gpus_per_trial", spec.resources.gpus_per_trial, world.gpus),
+    ]
+    for name, wanted, there in asked:
+        if there is not None and wanted > there:
+            yield Problem(f"resources.{name}", f"{wanted:g} is more than the pool has; allowed: up to {there}")
+    gpus = spec.resources.gpus_per_trial
+    if gpus > 1 and gpus != int(gpus):
+        yield Problem("resources.gpus_per_trial", f"{gpus:g} is neither a fraction of one GPU nor a whole number")
+
+
+def _size(spec: ExperimentSpec, world: World) -> Iterator[Problem]:
+    targets = 50 if spec.target_languages == "all" else len(spec.target_languages)
+    per_seed = sum(
+        (targets if METHODS[method].model_per_target else 1) * (len(spec.k) if METHODS[method].few_shot else 1)
+        for method in spec.methods
+    )
+    trials = per_seed * len(spec.seeds)
+    if trials > MAX_TRIALS:
+        yield Problem("seeds", f"methods x K x seeds x targets is about {trials} trials; allowed: up to {MAX_TRIALS}")
+
+
+# Which fields a check reads: it is left out when one of them is wrong already.
+CHECKS: tuple[tuple[tuple[str, ...], Callable[[ExperimentSpec, World], Iterable[Problem]]], ...] = (
+    (("source_language", "target_languages"), _languages),
+    (("encoder",), _encoder),
+    (("task", "data", "source_language", "target_languages", "methods", "k"), _data),
+    (("resources",), _resources),
+    (("methods", "k", "seeds", "target_languages"), _size),
+)

@@ -1,0 +1,211 @@
+"""The spec of an experiment: what is POSTed, and every reason to refuse it."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Annotated, Any, Literal
+
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError
+
+from trainers.config import Training
+from trainers.methods import METHODS
+from trainers.protocols import PROTOCOLS
+from trainers.tasks import TASKS
+
+MAX_TRIALS = 10_000
+
+
+@dataclass(frozen=True)
+class Problem:
+    """One wrong field: its dotted path, and what is wrong and what is allowed."""
+
+    field: str
+    message: str
+
+
+class SpecError(ValueError):
+    """A spec that is refused, with all its problems."""
+
+    def __init__(self, problems: Sequence[Problem]) -> None:
+        super().__init__("; ".join(f"{problem.field}: {problem.message}" for problem in problems))
+        self.problems = list(problems)
+
+
+def _storable(text: str) -> str:
+    if "\0" in text:
+        raise ValueError("a NUL character is not allowed")
+    text.encode()  # a lone surrogate raises UnicodeEncodeError, which is a ValueError
+    return text
+
+
+def _distinct(values: list[Any]) -> list[Any]:
+    repeated = sorted({value for value in values if values.count(value) > 1})
+    if repeated:
+        raise ValueError(f"given twice: {', '.join(map(str, repeated))}")
+    return values
+
+
+def _among(names: Mapping[str, object], plural: str) -> AfterValidator:
+    def known(name: str) -> str:
+        if name not in names:
+            raise ValueError(f"{name!r} is not one of the {plural}")
+        return name
+
+    return AfterValidator(known)
+
+
+Text = Annotated[str, Field(max_length=200), AfterValidator(_storable)]
+Name = Annotated[str, Field(min_length=1, max_length=500), AfterValidator(_storable)]
+Code = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9_-]{0,31}$")]
+
+
+class _Part(BaseModel):
+    model_config = ConfigDict(strict=True, extra="forbid", allow_inf_nan=False, frozen=True)
+
+
+class FolderSpec(_Part):
+    """The reader's own data."""
+
+    folder: Name = Field(description="a path under the service's data root")
+
+
+class TrainingSpec(_Part):
+    """What differs from the protocol's hyperparameters; null or absent means the protocol's value."""
+
+    epochs: Annotated[int, Field(ge=1, le=1000)] | None = Field(None, description="a whole number from 1 to 1000")
+    batch_size: Annotated[int, Field(ge=1, le=4096)] | None = Field(None, description="a whole number from 1 to 4096")
+    learning_rate: Annotated[float, Field(gt=0, le=1)] | None = Field(None, description="a number in (0, 1]")
+    max_source_examples: Annotated[int, Field(ge=1, le=10**9)] | None = Field(
+        None, description="a whole number from 1, or null for all"
+    )
+    max_test_examples: Annotated[int, Field(ge=1, le=10**9)] | None = Field(
+        None, description="a whole number from 1 (per language), or null for all"
+    )
+
+
+class ResourcesSpec(_Part):
+    """What a trial takes of the pool, and how many may run at once."""
+
+    cpus_per_trial: Annotated[int, Field(ge=1, le=1024)] = Field(1, description="a whole number from 1")
+    gpus_per_trial: Annotated[float, Field(ge=0, le=1024)] = Field(
+        0, description="0, a fraction of a GPU, or a whole number of GPUs"
+    )
+    max_concurrent_trials: Annotated[int, Field(ge=1, le=10_000)] | None = Field(
+        None, description="a whole number from 1, or null for as many as the pool holds"
+    )
+
+
+class ExperimentSpec(_Part):
+    """An experiment: methods compared at the same task, encoder, data and shots."""
+
+    name: Text = Field("", description="free text of up to 200 characters")
+    task: Annotated[str, _among(TASKS, "tasks")] = Field(description=f"one of {', '.join(TASKS)}")
+    encoder: Name = Field(
+        description="offline/multilingual-e5-small, the path of a Hugging Face folder, or a name on its hub"
+    )
+    data: Literal["sample", "xtreme-r"] | FolderSpec = Field(
+        description='"sample", "xtreme-r" or {"folder": "<path under the data root>"}'
+    )
+    source_language: Code = Field("en", description="a language code that the data have")
+    target_languages: Literal["all"] | Annotated[list[Code], Field(min_length=1, max_length=1000)] = Field(
+        description='a list of distinct language codes that the data have, or "all"'
+    )
+    grouping: Literal["all"] = Field("all", description='"all" (one model for all targets)')
+    methods: Annotated[
+        list[Annotated[str, _among(METHODS, "methods")]], Field(min_length=1), AfterValidator(_distinct)
+    ] = Field(description=f"a list of distinct methods among {', '.join(METHODS)}")
+    k: Annotated[list[Annotated[int, Field(ge=1, le=10**6)]], Field(min_length=1, max_length=100),
+                 AfterValidator(_distinct)] = Field(
+        description="a list of distinct whole numbers, each from 1 to the number of a target's training examples"
+    )  # fmt: skip
+    seeds: Annotated[list[Annotated[int, Field(ge=0, lt=2**31)]], Field(min_length=1, max_length=1000),
+                     AfterValidator(_distinct)] = Field(
+        description="a list of distinct whole numbers from 0 to 2147483647"
+    )  # fmt: skip
+    alpha: Annotated[float, Field(ge=0, le=1)] | None = Field(
+        None, description="a number in [0, 1], or null for the protocol's value for the task"
+    )
+    protocol: Annotated[str, _among(PROTOCOLS, "protocols")] = Field(
+        "paper", description=f"one of {', '.join(PROTOCOLS)}"
+    )
+    training: TrainingSpec = Field(default_factory=TrainingSpec, description="an object, see its fields")
+    resources: ResourcesSpec = Field(default_factory=ResourcesSpec, description="an object, see its fields")
+    tags: Text | Annotated[list[Text], Field(max_length=100)] = Field([], description="free text, or a list of it")
+    owner: Text = Field("", description="free text of up to 200 characters")
+
+    def hyperparameters(self) -> Training:
+        """The protocol's hyperparameters for the task, with what the spec sets."""
+        given = self.training.model_dump(exclude_none=True, exclude={"max_test_examples"})
+        return Training(**{**vars(PROTOCOLS[self.protocol].training[self.task]), **given})
+
+    def surgery_alpha(self) -> float:
+        """The probability of surgery: the spec's, or the protocol's for the task."""
+        return PROTOCOLS[self.protocol].alpha[self.task] if self.alpha is None else self.alpha
+
+    def tag_list(self) -> list[str]:
+        """The tags, also when a single one was given as text."""
+        return [self.tags] if isinstance(self.tags, str) else self.tags
+
+
+# Stands in for fields that are wrong, so that all others can still be checked.
+_PLACEHOLDERS: dict[str, Any] = {
+    "task": "ner", "encoder": "-", "data": "sample", "target_languages": "all", "methods": ["zero-shot"], "k": [1],
+    "seeds": [1],
+}  # fmt: skip
+
+
+def parse(body: object) -> tuple[ExperimentSpec, list[Problem]]:
+    """A spec, and what is wrong with it taken field by field.
+
+    Wrong fields are replaced by placeholders in the spec that is returned; it is good for nothing but checking how
+    the other fields go together (`search_spaces.checks`).
+
+    Raises:
+        SpecError: the body is not an object, so that there is nothing to check further.
+    """
+    if not isinstance(body, dict) or not all(isinstance(key, str) for key in body):
+        raise SpecError([Problem("body", "not a JSON object")])
+    try:
+        return ExperimentSpec.model_validate(body), []
+    except ValidationError as error:
+        problems = _problems(error)
+    wrong = {problem.field.split(".")[0] for problem in problems}
+    rest = {key: value for key, value in body.items() if key not in wrong}
+    placeholders = {key: value for key, value in _PLACEHOLDERS.items() if key in wrong}
+    return ExperimentSpec.model_validate({**rest, **placeholders}), problems
+
+
+def _problems(error: ValidationError) -> list[Problem]:
+    """One problem per wrong field, in the order of the fields."""
+    problems: dict[str, Problem] = {}
+    for detail in error.errors(include_url=False, include_context=False):
+        field, description = _place(detail["loc"])
+        message = detail["msg"].removeprefix("Value error, ")
+        if detail["type"] == "extra_forbidden":
+            message, description = "there is no such field", ", ".join(ExperimentSpec.model_fields)
+        elif detail["type"] != "missing":
+            message = f"{_shown(detail['input'])}: {message}"
+        allowed = f"; allowed: {description}" if description else ""
+        problems.setdefault(field, Problem(field, message + allowed))
+    return list(problems.values())
+
+
+def _place(location: Sequence[str | int]) -> tuple[str, str | None]:
+    """The dotted path of the innermost field of an error's location, and what is allowed there."""
+    path: list[str] = []
+    description = None
+    model: Any = ExperimentSpec
+    for part in location:
+        if model is None or not isinstance(part, str):
+            break
+        path.append(part)
+        field = model.model_fields.get(part)
+        if field is None:
+            break
+        description = field.description
+        model = field.annotation if isinstance(field.annotation, type) and issubclass(field.annotation, _Part) else None
+    return ".".join(path).encode(errors="replace").decode(), description
+
+
+def _shown(value: object) -> str:
+    text = ascii(value) if not isinstance(value, str) else repr(value.encode(errors="replace").decode())
+    return text if len(text) <= 60 else text[:57] + "..."
