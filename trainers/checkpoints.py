@@ -1,6 +1,5 @@
 """Weights on disk: safetensors and a plain manifest, complete or absent."""
 
-import errno
 import json
 import os
 import shutil
@@ -11,8 +10,7 @@ from typing import Any
 from safetensors.torch import load_file, save_file
 from torch import Tensor
 
-# Room that is left to the database, so that it can still say what happened when models have filled the disk.
-RESERVE_BYTES = 64 * 2**20
+from trainers.disk import need_room
 
 
 def save(folder: Path, tensors: Mapping[str, Tensor], manifest: Mapping[str, Any]) -> None:
@@ -40,20 +38,3 @@ def load(folder: Path) -> tuple[dict[str, Tensor], dict[str, Any]] | None:
     if not folder.is_dir():
         return None
     return load_file(folder / "weights.safetensors"), json.loads((folder / "manifest.json").read_text())
-
-
-def need_room(folder: Path, size: int) -> None:
-    """Check before a large write.
-
-    Raises:
-        OSError: ENOSPC, unless `folder`'s disk has `size` bytes and the reserve left.
-    """
-    free = shutil.disk_usage(folder).free
-    if free < size + RESERVE_BYTES:
-        megabytes = 2**20
-        raise OSError(
-            errno.ENOSPC,
-            f"the disk is full: {size / megabytes:.0f} MB and a reserve of {RESERVE_BYTES / megabytes:.0f} MB are"
-            f" needed, {free / megabytes:.0f} MB are free",
-            str(folder),
-        )

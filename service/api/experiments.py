@@ -1,0 +1,89 @@
+"""Experiments: accept, list, show."""
+
+import json
+from datetime import UTC, datetime
+from typing import Annotated, Any
+
+from fastapi import APIRouter, Query, Request
+from fastapi.concurrency import run_in_threadpool
+from fastapi.responses import JSONResponse
+from pydantic import BaseModel, ConfigDict, Field
+from starlette.exceptions import HTTPException
+
+from search_spaces.checks import accepted, data_reference
+from search_spaces.plan import plan
+from search_spaces.spec import ExperimentSpec, Problem, SpecError, Text
+from service.store import Experiment
+from trainers.data import XTREME_R, open_data
+
+router = APIRouter(tags=["experiments"])
+
+_SPEC_BODY = {"content": {"application/json": {"schema": ExperimentSpec.model_json_schema()}}, "required": True}
+
+
+class Listing(BaseModel):
+    """Which experiments to list: filters by field, and a page."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    owner: Text | None = None
+    tags: Text | None = Field(None, description="experiments that have this tag")
+    state: Text | None = None
+    name: Text | None = None
+    limit: Annotated[int, Field(ge=1, le=1000)] = 100
+    cursor: Text | None = None
+
+
+@router.post("/experiments", status_code=201, openapi_extra={"requestBody": _SPEC_BODY})
+async def create(request: Request) -> JSONResponse:
+    """Accept an experiment: 201 with its id, or 422 with everything that is wrong."""
+    if not request.headers.get("content-type", "").partition(";")[0].strip().lower().endswith("json"):
+        raise HTTPException(415, "the body must be JSON, with the header Content-Type: application/json")
+    body = _parsed(await request.body())
+    id_ = await run_in_threadpool(_store, request, body)
+    answer = await run_in_threadpool(_show, request, id_)
+    return JSONResponse(answer, 201, {"Location": f"/v1/experiments/{id_}"})
+
+
+@router.get("/experiments")
+def listing(request: Request, wanted: Annotated[Listing, Query()]) -> JSONResponse:
+    """Experiments, newest first: `{"experiments": [...], "next": cursor or null}`."""
+    page, following = request.app.state.store.experiments(**wanted.model_dump())
+    return JSONResponse({"experiments": [_shown(experiment) for experiment in page], "next": following})
+
+
+@router.get("/experiments/{id_}")
+def show(request: Request, id_: str) -> JSONResponse:
+    """One experiment: its state and why, how far its trials are, and its spec."""
+    return JSONResponse(_show(request, id_))
+
+
+def _parsed(body: bytes) -> object:
+    try:
+        return json.loads(body)
+    except (ValueError, RecursionError) as error:
+        raise SpecError([Problem("body", f"not JSON: {ascii(str(error))[1:-1]}")]) from error
+
+
+def _store(request: Request, body: object) -> str:
+    world = request.app.state.world()
+    spec = accepted(body, world)
+    if spec.data == XTREME_R:
+        return str(request.app.state.store.add_experiment(spec, None))
+    data = open_data(data_reference(spec, world.data_root), spec.task, world.home)
+    return str(request.app.state.store.add_experiment(spec, plan(spec, data, world.home)))
+
+
+def _show(request: Request, id_: str) -> dict[str, Any]:
+    experiment = request.app.state.store.experiment(id_) if id_.isalnum() and id_.isascii() else None
+    if experiment is None:
+        raise HTTPException(404, "there is no experiment with this id")
+    return _shown(experiment)
+
+
+def _shown(experiment: Experiment) -> dict[str, Any]:
+    times = {name: getattr(experiment, name) for name in ("created", "started", "finished")}
+    return {
+        **vars(experiment),
+        **{name: time and datetime.fromtimestamp(time, UTC).isoformat() for name, time in times.items()},
+    }

@@ -1,0 +1,71 @@
+"""Errors as problem details (RFC 9457), each naming the fields that are wrong."""
+
+import logging
+from collections.abc import Sequence
+from http import HTTPStatus
+from typing import Any
+
+from fastapi import FastAPI, Request
+from fastapi.exceptions import RequestValidationError
+from fastapi.responses import JSONResponse
+from starlette.exceptions import HTTPException
+
+from search_spaces.spec import Problem, SpecError
+from service.store import BadCursorError, StoreFullError
+
+log = logging.getLogger(__name__)
+
+
+def problem(
+    status: int, detail: str, problems: Sequence[Problem] = (), headers: dict[str, str] | None = None
+) -> JSONResponse:
+    """An answer of type application/problem+json with `errors: [{"field", "message"}]`."""
+    body = {
+        "type": "about:blank",
+        "title": HTTPStatus(status).phrase,
+        "status": status,
+        "detail": detail,
+        "errors": [{"field": one.field, "message": one.message} for one in problems],
+    }
+    return JSONResponse(body, status, headers, media_type="application/problem+json")
+
+
+def add_handlers(app: FastAPI) -> None:
+    """Answer every error of an app as a problem."""
+    app.add_exception_handler(SpecError, _spec_error)
+    app.add_exception_handler(RequestValidationError, _request_error)
+    app.add_exception_handler(BadCursorError, _bad_cursor)
+    app.add_exception_handler(StoreFullError, _store_full)
+    app.add_exception_handler(HTTPException, _http_error)
+    app.add_exception_handler(Exception, _unforeseen)
+
+
+def _spec_error(_: Request, error: Any) -> JSONResponse:
+    count = len(error.problems)
+    return problem(422, f"{count} field{'s are' if count > 1 else ' is'} wrong", error.problems)
+
+
+def _request_error(_: Request, error: Any) -> JSONResponse:
+    problems = [
+        # ascii: a lone surrogate in a query string can't be printed otherwise
+        Problem(ascii(".".join(map(str, detail["loc"][1:])) or detail["loc"][0])[1:-1], detail["msg"])
+        for detail in error.errors()
+    ]
+    return problem(422, "a parameter is wrong", problems)
+
+
+def _bad_cursor(_: Request, error: Any) -> JSONResponse:
+    return problem(422, "a parameter is wrong", [Problem("cursor", str(error))])
+
+
+def _store_full(_: Request, error: Any) -> JSONResponse:
+    return problem(507, f"nothing was stored: {error}")
+
+
+def _http_error(_: Request, error: Any) -> JSONResponse:
+    return problem(error.status_code, str(error.detail), headers=error.headers)
+
+
+def _unforeseen(request: Request, error: Exception) -> JSONResponse:
+    log.error("%s %s", request.method, request.url.path, exc_info=error)
+    return problem(500, "an error of the service; its log says more")

@@ -1,0 +1,174 @@
+"""The command line: serve, submit, results, demo."""
+
+import argparse
+import json
+import signal
+import socket
+import subprocess
+import sys
+import time
+from importlib.resources import files
+from pathlib import Path
+from typing import Any
+
+from service.security import is_loopback
+from service.settings import Settings
+
+DEMO_START_SECONDS = 60.0
+
+
+def main() -> None:
+    """Run the command that the arguments name; a failure is one line on standard error, and exit code 1."""
+    arguments = _parser().parse_args()
+    try:
+        code = arguments.command(arguments)
+    except KeyboardInterrupt:
+        code = 130
+    except (OSError, RuntimeError, ValueError) as error:
+        print(f"allasprak: {error}", file=sys.stderr)
+        code = 1
+    sys.exit(code)
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(prog="allasprak", description="Few-shot cross-lingual transfer experiments.")
+    commands = parser.add_subparsers(required=True)
+
+    serve = commands.add_parser("serve", help="run the service until Ctrl-C")
+    serve.add_argument("--host", default="127.0.0.1", help="another than loopback needs ALLASPRAK_TOKEN")
+    serve.add_argument("--port", type=int, default=8000)
+    serve.set_defaults(command=_serve)
+
+    submit = commands.add_parser("submit", help="submit the experiment in a JSON file and print its id")
+    submit.add_argument("file", type=Path)
+    _add_url(submit)
+    submit.set_defaults(command=_submit)
+
+    results = commands.add_parser("results", help="print an experiment's test scores, or all its rows as CSV")
+    results.add_argument("id")
+    results.add_argument("--csv", action="store_true")
+    _add_url(results)
+    results.set_defaults(command=_results)
+
+    demo = commands.add_parser("demo", help="the sample experiment from start to end, in a service of its own")
+    demo.set_defaults(command=_demo)
+    return parser
+
+
+def _add_url(parser: argparse.ArgumentParser) -> None:
+    from service.client import DEFAULT_URL
+
+    parser.add_argument("--url", default=DEFAULT_URL, help=f"the service (default {DEFAULT_URL})")
+
+
+def _serve(arguments: argparse.Namespace) -> int:
+    import logging
+
+    import uvicorn
+
+    from search_spaces.checks import World
+    from service.api import create_app
+    from service.engine.supervisor import Supervisor
+    from service.store import Store
+
+    settings = Settings.from_environment()
+    if not is_loopback(arguments.host) and settings.token is None:
+        raise ValueError(f"--host {arguments.host} is more than this machine: set ALLASPRAK_TOKEN first")
+    logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(name)s %(message)s")
+    settings.home.mkdir(parents=True, exist_ok=True)
+    store = Store(settings.database_url)
+    supervisor = Supervisor(settings, store)
+
+    def world() -> World:
+        return World(settings.home, settings.data_root, supervisor.pool.cpus, supervisor.pool.gpus)
+
+    try:
+        supervisor.start()
+        uvicorn.run(create_app(store, world, settings.token), host=arguments.host, port=arguments.port, log_config=None)
+    finally:
+        supervisor.close()
+        store.close()
+    return 0
+
+
+def _submit(arguments: argparse.Namespace) -> int:
+    from service.client import Client
+
+    print(Client(arguments.url).submit(json.loads(arguments.file.read_text())))
+    return 0
+
+
+def _results(arguments: argparse.Namespace) -> int:
+    from service.client import Client
+
+    client = Client(arguments.url)
+    if arguments.csv:
+        client.results(arguments.id).to_csv(sys.stdout, index=False)
+    else:
+        _print_table(client, arguments.id)
+    return 0
+
+
+def _demo(_: argparse.Namespace) -> int:
+    """Start a service, submit the sample experiment, show it live, print its table, stop the service."""
+    from service.client import Client
+
+    settings = Settings.from_environment()
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port = probe.getsockname()[1]
+    log = settings.home / "logs" / "server.log"
+    log.parent.mkdir(parents=True, exist_ok=True)
+    print(f"starting a service on 127.0.0.1:{port}; all that it writes lies in {settings.home}", flush=True)
+    with log.open("ab") as output:
+        command = [sys.executable, "-m", "service.cli", "serve", "--port", str(port)]
+        server = subprocess.Popen(command, stdout=output, stderr=subprocess.STDOUT, stdin=subprocess.DEVNULL)
+    try:
+        client = Client(f"http://127.0.0.1:{port}")
+        _await_service(client, server, log)
+        spec = json.loads(files("search_spaces").joinpath("presets/sample-ner.json").read_text())
+        id_ = client.submit(spec)
+        print(f"submitted {id_}: {spec['name']}, on the SAMPLE corpus (artificial sentences, not XTREME-R)", flush=True)
+        experiment = client.wait(id_)
+        if experiment["state"] == "succeeded":
+            rows = settings.home / f"results-{id_}.csv"
+            client.results(id_).to_csv(rows, index=False)
+            _print_table(client, id_)
+            print(f"\nall rows: {rows}\ndatabase: {settings.database_url}\nlog:      {settings.home / 'logs'}")
+            return 0
+        print(f"{experiment['state']}: {experiment['reason']}", file=sys.stderr)
+        return 1
+    finally:
+        server.send_signal(signal.SIGTERM)
+        server.wait()
+
+
+def _await_service(client: Any, server: "subprocess.Popen[bytes]", log: Path) -> None:
+    deadline = time.monotonic() + DEMO_START_SECONDS
+    while time.monotonic() < deadline and server.poll() is None:
+        try:
+            client.experiments(limit="1")
+        except OSError:
+            time.sleep(0.2)
+        except Exception as error:
+            if type(error).__module__.partition(".")[0] != "httpx2":
+                raise
+            time.sleep(0.2)
+        else:
+            return
+    raise RuntimeError(f"the service did not start; the end of {log}:\n{log.read_text(errors='replace')[-2000:]}")
+
+
+def _print_table(client: Any, id_: str) -> None:
+    experiment = client.experiment(id_)
+    spec = experiment["spec"]
+    seeds = len(spec["seeds"])
+    data = "sample corpus (artificial; says nothing about XTREME-R)" if spec["data"] == "sample" else spec["data"]
+    print(f"\n{spec['task']}, test scores in percent, mean over {seeds} seed{'s' if seeds > 1 else ''}; {data};"
+          f" {spec['encoder']}")  # fmt: skip
+    print("mean: over the target languages\n")
+    print(client.table(id_).to_string(float_format="{:.1f}".format))
+
+
+if __name__ == "__main__":
+    main()

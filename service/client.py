@@ -1,0 +1,112 @@
+"""The client: what notebooks import to submit experiments and to get their results as frames."""
+
+import os
+import time
+from collections.abc import Mapping
+from typing import Any
+
+import httpx2
+import pandas as pd
+from tqdm.auto import tqdm
+
+DEFAULT_URL = "http://127.0.0.1:8000"
+FINAL = ("succeeded", "failed", "cancelled")
+
+
+class ServiceError(RuntimeError):
+    """The service refused; the message is its own words, `errors` are the fields that it names."""
+
+    def __init__(self, status: int, detail: str, errors: list[dict[str, str]]) -> None:
+        super().__init__("\n".join([detail, *(f"  {error['field']}: {error['message']}" for error in errors)]))
+        self.status, self.errors = status, errors
+
+
+class Client:
+    """A connection to a service.
+
+    Args:
+        base_url: where it listens.
+        token: if it asks for one; `ALLASPRAK_TOKEN` if not given.
+    """
+
+    def __init__(self, base_url: str = DEFAULT_URL, token: str | None = None) -> None:
+        token = token or os.environ.get("ALLASPRAK_TOKEN")
+        headers = {"Authorization": f"Bearer {token}"} if token else {}
+        self._http = httpx2.Client(base_url=base_url, headers=headers, timeout=60.0)
+
+    def submit(self, spec: Mapping[str, Any]) -> str:
+        """Submit an experiment; returns its id. ServiceError names every wrong field of the spec."""
+        return str(self._json("POST", "/v1/experiments", json=dict(spec))["id"])
+
+    def experiment(self, id_: str) -> dict[str, Any]:
+        """An experiment as it stands: `state`, `reason`, `progress` (0 to 1), `trials` by state, `failures`, `spec`."""
+        return self._json("GET", f"/v1/experiments/{id_}")
+
+    def experiments(self, **filters: str) -> pd.DataFrame:
+        """Experiments, newest first, filtered by `owner`, `tags`, `state` or `name`."""
+        return pd.DataFrame(self._pages("/v1/experiments", "experiments", filters))
+
+    def wait(self, id_: str, progress: bool = True, poll_seconds: float = 1.0) -> dict[str, Any]:
+        """Wait for an experiment's end, with a progress bar; returns it in its final state, whichever that is."""
+        with tqdm(total=100, disable=not progress, unit="%", bar_format="{l_bar}{bar}| {elapsed}{postfix}") as bar:
+            while True:
+                experiment = self.experiment(id_)
+                trials = experiment["trials"]
+                done = trials["succeeded"] + trials["failed"]
+                reason = f" ({experiment['reason']})" if experiment["reason"] else ""
+                bar.n = round(100 * experiment["progress"], 1)
+                bar.set_description_str(f"{experiment['state']}{reason}")
+                bar.set_postfix_str(f"{done} of {trials['total']} trials, {trials['running']} running")
+                if experiment["state"] in FINAL:
+                    return experiment
+                time.sleep(poll_seconds)
+
+    def results(self, id_: str | None = None, **filters: Any) -> pd.DataFrame:
+        """Score rows, of one experiment or of all, filtered by any of their columns, `owner` or `tags`.
+
+        Test scores are those of the selected weights, dev scores are there for every epoch; `value` is in percent.
+        """
+        given = {**({"experiment": id_} if id_ else {}), **filters}
+        return pd.DataFrame(self._pages("/v1/results", "results", given), columns=pd.Index(RESULT_COLUMNS))
+
+    def table(self, id_: str) -> pd.DataFrame:
+        """Test scores of an experiment: methods (and K) down, languages across, mean over seeds.
+
+        `mean` is over the target languages.
+        """
+        experiment = self.experiment(id_)
+        test = self.results(id_, split="test")
+        table = test.pivot_table("value", ["method", "k"], "language", aggfunc="mean")
+        source = experiment["spec"]["source_language"]
+        targets = [language for language in table.columns if language != source]
+        table = table[[language for language in (source, *targets) if language in table.columns]]
+        table["mean"] = table[targets].mean(axis=1)
+        methods = experiment["spec"]["methods"]
+        return table.sort_index(key=lambda index: index.map(methods.index) if index.name == "method" else index)
+
+    def _pages(self, path: str, name: str, given: Mapping[str, Any]) -> list[dict[str, Any]]:
+        rows: list[dict[str, Any]] = []
+        cursor: dict[str, str] = {}
+        while True:
+            page = self._json("GET", path, params={**given, **cursor})
+            rows += page[name]
+            if page["next"] is None:
+                return rows
+            cursor = {"cursor": page["next"]}
+
+    def _json(self, method: str, path: str, **arguments: Any) -> dict[str, Any]:
+        answer = self._http.request(method, path, **arguments)
+        if answer.is_success:
+            return dict(answer.json())
+        try:
+            problem = answer.json()
+            detail, errors = problem["detail"], problem["errors"]
+        except (ValueError, KeyError):
+            detail, errors = answer.text or f"status {answer.status_code}", []
+        raise ServiceError(answer.status_code, detail, errors)
+
+
+RESULT_COLUMNS = (
+    "experiment", "trial", "method", "k", "seed", "alpha", "language", "split", "metric", "epoch", "value",
+    "examples", "cut", "selected",
+)  # fmt: skip

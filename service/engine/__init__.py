@@ -1,0 +1,1 @@
+"""Where trials run: a pool (Ray), one driver process per experiment, and the supervisor that starts them."""

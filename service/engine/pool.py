@@ -1,0 +1,169 @@
+"""The pool: a Ray of our own on this machine, loopback only and token-authenticated, or an existing cluster.
+
+The embedded Ray lives in a process of its own (`python -m service.engine.pool`), so that it survives the API server;
+the file `pool.json` in the home names it.
+"""
+
+import json
+import os
+import secrets
+import shutil
+import signal
+import sys
+import tempfile
+import time
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from types import FrameType
+
+from service.engine.processes import ProcessId, start, stop
+
+# A Unix socket's path has at most 107 bytes; Ray appends "/session_<date>_<pid>/sockets/plasma_store" (67) to it.
+MAX_RAY_FOLDER = 38
+
+START_SECONDS = 60.0
+
+
+class PoolError(RuntimeError):
+    """The pool did not start."""
+
+
+@dataclass(frozen=True)
+class Pool:
+    """A Ray that trials run on. `process` is None for a cluster that is not ours; its size is not known then."""
+
+    address: str
+    cpus: int | None
+    gpus: int | None
+    process: ProcessId | None
+
+
+def environment(home: Path, embedded: bool) -> dict[str, str]:
+    """Environment of every process that speaks to the pool."""
+    ours = {
+        "RAY_USAGE_STATS_ENABLED": "0",
+        "RAY_AIR_NEW_OUTPUT": "0",
+        "TUNE_DISABLE_AUTO_CALLBACK_LOGGERS": "1",
+        "HF_HUB_DISABLE_PROGRESS_BARS": "1",
+    }
+    if embedded:
+        ours |= {
+            # Without it Ray listens on every interface, whatever address it is given (Ray 2.60, measured).
+            "RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER": "0",
+            "RAY_AUTH_MODE": "token",
+            "RAY_AUTH_TOKEN_PATH": str(_token_file(home)),
+        }
+    return {**os.environ, **ours}
+
+
+def join(address: str) -> Pool:
+    """An existing cluster."""
+    return Pool(address, None, None, None)
+
+
+def ensure(home: Path) -> Pool:
+    """The embedded pool: the one that runs already, or a new one.
+
+    Raises:
+        PoolError: it did not start; the message has the end of its log.
+    """
+    running = _running(home)
+    if running is not None:
+        return running
+    _write_token(_token_file(home))
+    _state_file(home).unlink(missing_ok=True)
+    log = home / "logs" / "pool.log"
+    process = start(["service.engine.pool", str(home)], environment(home, embedded=True), log)
+    deadline = time.monotonic() + START_SECONDS
+    while time.monotonic() < deadline and process.find() is not None:
+        if (pool := _running(home)) is not None:
+            return pool
+        time.sleep(0.1)
+    stop(process, patience=1)
+    raise PoolError(f"Ray did not start; the end of {log}:\n{log.read_text(errors='replace')[-2000:]}")
+
+
+def close(pool: Pool, home: Path) -> None:
+    """Stop the embedded pool; a cluster that is not ours stays as it is."""
+    if pool.process is not None:
+        stop(pool.process, patience=10)
+        _state_file(home).unlink(missing_ok=True)
+        shutil.rmtree(home / "ray", ignore_errors=True)
+
+
+def _state_file(home: Path) -> Path:
+    return home / "pool.json"
+
+
+def _token_file(home: Path) -> Path:
+    return home / "ray-token"
+
+
+def _running(home: Path) -> Pool | None:
+    try:
+        state = json.loads(_state_file(home).read_text())
+    except FileNotFoundError:
+        return None
+    process = ProcessId(**state["process"])
+    return Pool(state["address"], state["cpus"], state["gpus"], process) if process.find() else None
+
+
+def _write_token(path: Path) -> None:
+    """A token that only its owner may read; those that Ray makes itself are for everyone."""
+    path.unlink(missing_ok=True)
+    path.touch(mode=0o600, exist_ok=False)
+    path.write_text(secrets.token_hex(32))
+
+
+def _ray_folder(home: Path) -> tuple[Path, Path | None]:
+    """Ray's folder, in the home unless that path is too long for sockets; then also a temporary one to remove."""
+    folder = home / "ray"
+    if len(os.fsencode(folder)) <= MAX_RAY_FOLDER:
+        return folder, None
+    temporary = Path(tempfile.mkdtemp(prefix="ray-", dir="/tmp"))
+    return temporary, temporary
+
+
+def _serve(home: Path) -> None:
+    """Hold a Ray head until SIGTERM."""
+    import psutil
+    import ray
+
+    folder, temporary = _ray_folder(home)
+    try:
+        # "local": an address that an earlier Ray left in a file must not be joined.
+        context = ray.init(
+            "local",
+            num_cpus=len(os.sched_getaffinity(0)),
+            include_dashboard=False,
+            log_to_driver=False,
+            object_store_memory=100 * 2**20,  # our objects are specs and scores
+            _temp_dir=str(folder),
+            _system_config={"prestart_worker_first_driver": False},
+        )
+        signal.signal(signal.SIGTERM, _exit)
+        signal.signal(signal.SIGINT, _exit)
+        resources = ray.cluster_resources()
+        state = {
+            "address": context.address_info["gcs_address"],
+            "cpus": int(resources["CPU"]),
+            "gpus": int(resources.get("GPU", 0)),
+            "process": asdict(ProcessId(os.getpid(), psutil.Process().create_time())),
+        }
+        unfinished = _state_file(home).with_suffix(".new")
+        unfinished.write_text(json.dumps(state))
+        unfinished.replace(_state_file(home))
+        while True:
+            signal.pause()
+    finally:
+        ray.shutdown()
+        if temporary is not None:
+            shutil.rmtree(temporary, ignore_errors=True)
+
+
+def _exit(_signal: int, _frame: FrameType | None) -> None:
+    raise SystemExit(0)
+
+
+if __name__ == "__main__":
+    _serve(Path(sys.argv[1]))

@@ -1,0 +1,111 @@
+"""The tables."""
+
+from sqlalchemy import (
+    JSON,
+    BigInteger,
+    Boolean,
+    Column,
+    Float,
+    ForeignKey,
+    Integer,
+    MetaData,
+    String,
+    Table,
+    Text,
+    UniqueConstraint,
+)
+
+metadata = MetaData()
+
+# SQLite counts up only an INTEGER primary key.
+Sequence = BigInteger().with_variant(Integer, "sqlite")
+
+# What a user asked for. Times are seconds since 1970 (UTC). `driver_*` name the process that runs it: its pid, when
+# that process was started (pids are used again), and how many have been started for it.
+experiments = Table(
+    "experiments",
+    metadata,
+    Column("id", String(12), primary_key=True),
+    Column("name", Text, nullable=False),
+    Column("owner", Text, nullable=False, index=True),
+    Column("spec", JSON, nullable=False),
+    Column("planned", Boolean, nullable=False),
+    Column("state", String(16), nullable=False, index=True),
+    Column("reason", Text, nullable=False),
+    Column("created", Float, nullable=False, index=True),
+    Column("started", Float),
+    Column("finished", Float),
+    Column("driver_pid", Integer),
+    Column("driver_created", Float),
+    Column("driver_starts", Integer, nullable=False),
+)
+
+tags = Table(
+    "tags",
+    metadata,
+    Column("experiment", ForeignKey("experiments.id"), primary_key=True),
+    Column("tag", Text, primary_key=True, index=True),
+)
+
+# A training, by the digest of its configuration: shared by every experiment that plans it.
+trials = Table(
+    "trials",
+    metadata,
+    Column("digest", String(20), primary_key=True),
+    Column("config", JSON, nullable=False),
+    Column("source", String(20)),
+    Column("state", String(16), nullable=False),
+    Column("reason", Text, nullable=False),
+    Column("attempt", Integer, nullable=False),
+    Column("epoch", Integer, nullable=False),
+    Column("facts", JSON),
+    Column("started", Float),
+    Column("finished", Float),
+)
+
+# Which trials an experiment needs; `evaluate` is {language: digest of the test examples}.
+planned_trials = Table(
+    "planned_trials",
+    metadata,
+    Column("experiment", ForeignKey("experiments.id"), primary_key=True),
+    Column("trial", ForeignKey("trials.digest"), primary_key=True),
+    Column("position", Integer, nullable=False),
+    Column("evaluate", JSON, nullable=False),
+    Column("reused", Boolean, nullable=False),
+)
+
+# What an experiment wants to know: a (method, K, seed, alpha, language, split), and the trial and data that answer it.
+planned_results = Table(
+    "planned_results",
+    metadata,
+    Column("id", Sequence, primary_key=True),
+    Column("experiment", ForeignKey("experiments.id"), nullable=False, index=True),
+    Column("method", String(32), nullable=False),
+    Column("k", Integer, nullable=False),
+    Column("seed", Integer, nullable=False),
+    Column("alpha", Float),
+    Column("language", String(32), nullable=False),
+    Column("split", String(8), nullable=False),
+    Column("trial", ForeignKey("trials.digest"), nullable=False, index=True),
+    Column("data", String(20), nullable=False),
+)
+
+# A metric's value in percent. A replayed step replaces itself.
+scores = Table(
+    "scores",
+    metadata,
+    Column("id", Sequence, primary_key=True),
+    Column("trial", ForeignKey("trials.digest"), nullable=False),
+    Column("step", Integer, nullable=False),
+    Column("language", String(32), nullable=False),
+    Column("split", String(8), nullable=False),
+    Column("data", String(20), nullable=False),
+    Column("metric", String(32), nullable=False),
+    Column("value", Float, nullable=False),
+    Column("epoch", Integer, nullable=False),
+    Column("attempt", Integer, nullable=False),
+    Column("examples", Integer, nullable=False),
+    Column("cut", Boolean, nullable=False),
+    Column("selected", Boolean, nullable=False),
+    UniqueConstraint("trial", "step", "language", "split", "data", "metric"),
+)

@@ -1,0 +1,449 @@
+"""The store: every question that the service asks its database, and every change that it makes."""
+
+import base64
+import json
+import secrets
+import time
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import asdict, dataclass
+from typing import Any
+
+from sqlalchemy import (
+    ColumnElement,
+    Connection,
+    and_,
+    create_engine,
+    event,
+    func,
+    insert,
+    select,
+    update,
+)
+from sqlalchemy.dialects import postgresql, sqlite
+from sqlalchemy.exc import OperationalError
+
+from search_spaces.plan import Plan, PlannedTrial
+from search_spaces.spec import ExperimentSpec
+from service.store.schema import experiments, metadata, planned_results, planned_trials, scores, tags, trials
+from trainers.config import Report, TrialConfig
+
+ACTIVE = ("queued", "running")
+FINAL = ("succeeded", "failed", "cancelled")
+
+RESULT_COLUMNS = (
+    "experiment", "trial", "method", "k", "seed", "alpha", "language", "split", "metric", "epoch", "value",
+    "examples", "cut", "selected",
+)  # fmt: skip
+
+
+class StoreFullError(OSError):
+    """The disk or the database is full: nothing was changed."""
+
+
+class BadCursorError(ValueError):
+    """A cursor that no page ended with."""
+
+
+@dataclass(frozen=True)
+class Experiment:
+    """An experiment as it stands. `trials` counts by state, `failures` name trials and reasons."""
+
+    id: str
+    name: str
+    owner: str
+    tags: list[str]
+    state: str
+    reason: str
+    created: float
+    started: float | None
+    finished: float | None
+    progress: float
+    trials: dict[str, int]
+    failures: list[dict[str, Any]]
+    spec: dict[str, Any]
+
+
+@dataclass(frozen=True)
+class OutstandingTrial:
+    """A trial that an experiment still needs, and the languages whose test scores it lacks."""
+
+    config: TrialConfig
+    source: TrialConfig | None
+    evaluate: tuple[str, ...]
+
+
+class Store:
+    """The database behind a URL, made if it is not there.
+
+    Args:
+        url: as SQLAlchemy writes it.
+    """
+
+    def __init__(self, url: str) -> None:
+        self._reading = create_engine(url)
+        self._writing = create_engine(url)
+        if self._reading.dialect.name == "sqlite":
+            for engine in (self._reading, self._writing):
+                event.listen(engine, "connect", _configure_sqlite)
+            event.listen(self._writing, "begin", _lock_for_writing)
+        with self._write() as connection:
+            metadata.create_all(connection)
+
+    def close(self) -> None:
+        """Give the connections back."""
+        self._reading.dispose()
+        self._writing.dispose()
+
+    # Experiments
+
+    def add_experiment(self, spec: ExperimentSpec, plan: Plan | None) -> str:
+        """Store an experiment, with its plan if its data are at hand; returns its id."""
+        id_ = secrets.token_hex(6)
+        with self._write() as connection:
+            connection.execute(
+                insert(experiments).values(
+                    id=id_,
+                    name=spec.name,
+                    owner=spec.owner,
+                    spec=spec.model_dump(mode="json"),
+                    planned=False,
+                    state="queued",
+                    reason="",
+                    created=time.time(),
+                    driver_starts=0,
+                )
+            )
+            if distinct := sorted(set(spec.tag_list())):
+                connection.execute(insert(tags), [{"experiment": id_, "tag": tag} for tag in distinct])
+            if plan is not None:
+                self._add_plan(connection, id_, plan)
+        return id_
+
+    def add_plan(self, experiment: str, plan: Plan) -> None:
+        """Store the plan of an experiment whose data had to be fetched first."""
+        with self._write() as connection:
+            self._add_plan(connection, experiment, plan)
+
+    def _add_plan(self, connection: Connection, experiment: str, plan: Plan) -> None:
+        rows = [
+            {
+                "digest": digest, "config": asdict(planned.config), "state": "queued", "reason": "", "attempt": 0,
+                "epoch": 0, "source": planned.source.digest if planned.source else None,
+            }
+            for digest, planned in plan.trials.items()
+        ]  # fmt: skip
+        if rows:
+            connection.execute(self._insert(trials).on_conflict_do_nothing(), rows)
+            connection.execute(
+                insert(planned_trials),
+                [
+                    {
+                        "experiment": experiment, "trial": digest, "position": position,
+                        "evaluate": planned.evaluate, "reused": self._is_done(connection, digest, planned),
+                    }
+                    for position, (digest, planned) in enumerate(plan.trials.items())
+                ],
+            )  # fmt: skip
+            connection.execute(
+                insert(planned_results), [{"experiment": experiment, **asdict(result)} for result in plan.results]
+            )
+        connection.execute(update(experiments).where(experiments.c.id == experiment).values(planned=True))
+
+    def _is_done(self, connection: Connection, digest: str, planned: PlannedTrial) -> bool:
+        return not _missing(connection, digest, planned.evaluate)
+
+    def experiment(self, id_: str) -> Experiment | None:
+        """One experiment; None if there is none of this id."""
+        found = self.experiments(id_=id_, limit=1)[0]
+        return found[0] if found else None
+
+    def experiments(
+        self, limit: int, cursor: str | None = None, id_: str | None = None, **filters: str | None
+    ) -> tuple[list[Experiment], str | None]:
+        """Experiments, newest first, and the cursor of the next page.
+
+        Args:
+            limit: how many at most.
+            cursor: where the page before ended.
+            id_: only this one.
+            filters: `owner`, `tags` (has this tag), `state`, `name`.
+
+        Raises:
+            BadCursorError: no page ended so.
+        """
+        query = select(experiments).order_by(experiments.c.created.desc(), experiments.c.id).limit(limit + 1)
+        wanted = {name: value for name, value in filters.items() if value is not None}
+        if (tag := wanted.pop("tags", None)) is not None:
+            query = query.where(experiments.c.id.in_(select(tags.c.experiment).where(tags.c.tag == tag)))
+        for name, value in wanted.items():
+            query = query.where(experiments.c[name] == value)
+        if id_ is not None:
+            query = query.where(experiments.c.id == id_)
+        if cursor is not None:
+            created, last = _decode(cursor, (float, int), str)
+            query = query.where(
+                (experiments.c.created < created) | ((experiments.c.created == created) & (experiments.c.id > last))
+            )
+        with self._reading.connect() as connection:
+            rows = connection.execute(query).mappings().all()
+            page = [self._experiment(connection, row) for row in rows[:limit]]
+        more = len(rows) > limit
+        return page, _encode(page[-1].created, page[-1].id) if more else None
+
+    def _experiment(self, connection: Connection, row: Mapping[Any, Any]) -> Experiment:
+        query = (
+            select(trials, planned_trials.c.reused)
+            .join(planned_trials, planned_trials.c.trial == trials.c.digest)
+            .where(planned_trials.c.experiment == row["id"])
+            .order_by(planned_trials.c.position)
+        )
+        mine = connection.execute(query).mappings().all()
+        counts = dict.fromkeys(("total", "queued", "running", "succeeded", "failed", "reused"), 0)
+        done = 0.0
+        for trial in mine:
+            state = "succeeded" if trial["reused"] else trial["state"]
+            counts["total"] += 1
+            counts[state] += 1
+            counts["reused"] += trial["reused"]
+            done += 1.0 if state in FINAL else trial["epoch"] / (trial["config"]["training"]["epochs"] + 1)
+        failures = [
+            {"trial": trial["digest"], "method": trial["config"]["method"], "seed": trial["config"]["seed"],
+             "k": trial["config"]["k"], "target_languages": trial["config"]["target_languages"],
+             "reason": trial["reason"]}
+            for trial in mine if trial["state"] == "failed" and not trial["reused"]
+        ]  # fmt: skip
+        own_tags = select(tags.c.tag).where(tags.c.experiment == row["id"]).order_by(tags.c.tag)
+        return Experiment(
+            **{name: row[name] for name in ("id", "name", "owner", "state", "reason", "created", "started",
+                                            "finished", "spec")},
+            tags=list(connection.execute(own_tags).scalars()),
+            progress=done / len(mine) if mine else float(row["state"] == "succeeded"),
+            trials=counts,
+            failures=failures,
+        )  # fmt: skip
+
+    def is_planned(self, experiment: str) -> bool:
+        """Whether its plan is stored."""
+        with self._reading.connect() as connection:
+            return bool(connection.execute(select(experiments.c.planned).filter_by(id=experiment)).scalar_one())
+
+    def next_active(self) -> str | None:
+        """The experiment that should run now: one that was running, else the longest queued."""
+        query = (
+            select(experiments.c.id)
+            .where(experiments.c.state.in_(ACTIVE))
+            .order_by(experiments.c.state.desc(), experiments.c.created, experiments.c.id)
+            .limit(1)
+        )
+        with self._reading.connect() as connection:
+            return connection.execute(query).scalar()
+
+    def set_state(self, experiment: str, state: str, reason: str = "") -> None:
+        """Change an experiment's state. A final state stays as it is."""
+        now = time.time()
+        times: dict[str, Any] = {}
+        if state == "running":
+            times = {"started": func.coalesce(experiments.c.started, now)}
+        elif state in FINAL:
+            times = {"finished": now}
+        change = update(experiments).where(experiments.c.id == experiment, experiments.c.state.not_in(FINAL))
+        with self._write() as connection:
+            connection.execute(change.values(state=state, reason=reason, **times))
+
+    def driver(self, experiment: str) -> tuple[int, float] | None:
+        """Pid and start time of the process that runs it, if one was started."""
+        query = select(experiments.c.driver_pid, experiments.c.driver_created).filter_by(id=experiment)
+        with self._reading.connect() as connection:
+            pid, created = connection.execute(query).one()
+        return (pid, created) if pid is not None else None
+
+    def set_driver(self, experiment: str, pid: int, created: float) -> None:
+        """Remember the process that runs it."""
+        change = update(experiments).where(experiments.c.id == experiment)
+        starts = experiments.c.driver_starts + 1
+        with self._write() as connection:
+            connection.execute(change.values(driver_pid=pid, driver_created=created, driver_starts=starts))
+
+    def release_driver(self, experiment: str, reason: str) -> None:
+        """Queue an experiment again whose driver was stopped on purpose."""
+        change = update(experiments).where(experiments.c.id == experiment, experiments.c.state.in_(ACTIVE))
+        with self._write() as connection:
+            connection.execute(
+                change.values(state="queued", reason=reason, driver_pid=None, driver_created=None, driver_starts=0)
+            )
+
+    def driver_starts(self, experiment: str) -> int:
+        """How many processes have been started for it."""
+        with self._reading.connect() as connection:
+            return int(connection.execute(select(experiments.c.driver_starts).filter_by(id=experiment)).scalar_one())
+
+    # Trials
+
+    def outstanding(self, experiment: str) -> dict[str, OutstandingTrial]:
+        """The trials that an experiment still needs, by digest, in their order; all are queued again."""
+        query = (
+            select(trials.c.digest, trials.c.config, trials.c.source, planned_trials.c.evaluate)
+            .join(planned_trials, planned_trials.c.trial == trials.c.digest)
+            .where(planned_trials.c.experiment == experiment)
+            .order_by(planned_trials.c.position)
+        )
+        with self._write() as connection:
+            rows = connection.execute(query).mappings().all()
+            configs = {row["digest"]: TrialConfig.from_dict(row["config"]) for row in rows}
+            found = {}
+            for row in rows:
+                if missing := _missing(connection, row["digest"], row["evaluate"]):
+                    source = configs[row["source"]] if row["source"] else None
+                    found[row["digest"]] = OutstandingTrial(configs[row["digest"]], source, missing)
+            again = update(trials).where(trials.c.digest.in_(list(found)))
+            connection.execute(again.values(state="queued", reason="", epoch=0, finished=None))
+        return found
+
+    def trial_started(self, digest: str) -> int:
+        """A trial begins to run; returns the number of this attempt."""
+        with self._write() as connection:
+            connection.execute(
+                update(trials)
+                .where(trials.c.digest == digest)
+                .values(state="running", reason="", attempt=trials.c.attempt + 1, started=time.time(), epoch=0)
+            )
+            return int(connection.execute(select(trials.c.attempt).filter_by(digest=digest)).scalar_one())
+
+    def record(self, digest: str, attempt: int, report: Report) -> None:
+        """Store a report's scores and how far the trial is. A late report of an older attempt is refused."""
+        rows = [
+            {"trial": digest, "attempt": attempt, "step": report.step, "epoch": report.epoch, **asdict(score)}
+            for score in report.scores
+        ]
+        with self._write() as connection:
+            current = connection.execute(select(trials.c.attempt).filter_by(digest=digest)).scalar_one()
+            if attempt != current:
+                return
+            if rows:
+                statement = self._insert(scores)
+                changed = ("value", "epoch", "attempt", "examples", "cut", "selected")
+                connection.execute(
+                    statement.on_conflict_do_update(
+                        index_elements=["trial", "step", "language", "split", "data", "metric"],
+                        set_={name: statement.excluded[name] for name in changed},
+                    ),
+                    rows,
+                )
+            connection.execute(update(trials).where(trials.c.digest == digest).values(epoch=report.epoch))
+
+    def trial_succeeded(self, digest: str, attempt: int, report: Report) -> None:
+        """Store a trial's last report, and that it is done."""
+        self.record(digest, attempt, report)
+        self._finish_trial(digest, "succeeded", "", report.measures)
+
+    def trial_failed(self, digest: str, reason: str) -> None:
+        """Store that a trial failed, and why. Its scores stay."""
+        self._finish_trial(digest, "failed", reason, None)
+
+    def _finish_trial(self, digest: str, state: str, reason: str, facts: dict[str, Any] | None) -> None:
+        values = {"state": state, "reason": reason, "finished": time.time()}
+        if facts is not None:
+            values["facts"] = facts
+        with self._write() as connection:
+            connection.execute(update(trials).where(trials.c.digest == digest).values(values))
+
+    # Results
+
+    def results(
+        self, filters: Mapping[str, Sequence[Any]], limit: int, cursor: str | None = None
+    ) -> tuple[list[dict[str, Any]], str | None]:
+        """Rows of RESULT_COLUMNS, in the order in which their scores came, and the cursor of the next page.
+
+        Test scores are those at the step that the method selected; dev scores are there for every epoch.
+
+        Args:
+            filters: per column (of RESULT_COLUMNS, or `owner` and `tags`) the values to keep.
+            limit: how many rows at most.
+            cursor: where the page before ended.
+
+        Raises:
+            BadCursorError: no page ended so.
+        """
+        joined = planned_results.join(
+            scores,
+            and_(
+                *(scores.c[name] == planned_results.c[name] for name in ("trial", "language", "split", "data")),
+                scores.c.selected | (scores.c.split != "test"),
+            ),
+        ).join(experiments, experiments.c.id == planned_results.c.experiment)
+        columns: dict[str, ColumnElement[Any]] = {
+            name: planned_results.c[name] if name in planned_results.c else scores.c[name] for name in RESULT_COLUMNS
+        }
+        query = (
+            select(scores.c.id.label("score_id"), planned_results.c.id.label("result_id"), *columns.values())
+            .select_from(joined)
+            .order_by(scores.c.id, planned_results.c.id)
+            .limit(limit + 1)
+        )
+        for name, values in filters.items():
+            if name == "tags":
+                query = query.where(experiments.c.id.in_(select(tags.c.experiment).where(tags.c.tag.in_(values))))
+            else:
+                query = query.where((experiments.c.owner if name == "owner" else columns[name]).in_(values))
+        if cursor is not None:
+            score, result = _decode(cursor, int, int)
+            query = query.where((scores.c.id > score) | ((scores.c.id == score) & (planned_results.c.id > result)))
+        with self._reading.connect() as connection:
+            rows = connection.execute(query).mappings().all()
+        page = rows[:limit]
+        following = _encode(page[-1]["score_id"], page[-1]["result_id"]) if len(rows) > limit else None
+        return [{name: row[name] for name in RESULT_COLUMNS} for row in page], following
+
+    # The database
+
+    def _insert(self, table: Any) -> Any:
+        """An INSERT that knows ON CONFLICT, in the database's dialect."""
+        return (sqlite if self._writing.dialect.name == "sqlite" else postgresql).insert(table)
+
+    @contextmanager
+    def _write(self) -> Iterator[Connection]:
+        """One transaction, all or nothing. StoreFullError if there is no room for it."""
+        try:
+            with self._writing.begin() as connection:
+                yield connection
+        except OperationalError as error:
+            if any(words in str(error.orig) for words in ("disk is full", "disk full", "No space left")):
+                raise StoreFullError(f"the database could not be written: {error.orig}") from error
+            raise
+
+
+def _missing(connection: Connection, digest: str, evaluate: Mapping[str, str]) -> tuple[str, ...]:
+    """The languages of `evaluate` ({language: digest of the examples}) that a trial has no selected test score for."""
+    query = select(scores.c.language, scores.c.data).where(
+        scores.c.trial == digest, scores.c.split == "test", scores.c.selected
+    )
+    there = {tuple(row) for row in connection.execute(query)}
+    return tuple(language for language, data in evaluate.items() if (language, data) not in there)
+
+
+def _configure_sqlite(connection: Any, _record: Any) -> None:
+    # Python's driver would open transactions by rules of its own; SQLAlchemy's documentation of pysqlite says so.
+    connection.isolation_level = None
+    for pragma in ("journal_mode=WAL", "synchronous=FULL", "busy_timeout=30000", "foreign_keys=ON"):
+        connection.execute(f"PRAGMA {pragma}")
+
+
+def _lock_for_writing(connection: Connection) -> None:
+    # A transaction that reads before it writes would otherwise fail at once when another has written meanwhile.
+    connection.exec_driver_sql("BEGIN IMMEDIATE")
+
+
+def _encode(*values: Any) -> str:
+    return base64.urlsafe_b64encode(json.dumps(values).encode()).decode().rstrip("=")
+
+
+def _decode(cursor: str, *types: type | tuple[type, ...]) -> list[Any]:
+    try:
+        values = json.loads(base64.urlsafe_b64decode(cursor + "=" * (-len(cursor) % 4)))
+    except ValueError as error:
+        raise BadCursorError("not a cursor of this service") from error
+    well_formed = isinstance(values, list) and len(values) == len(types)
+    if not well_formed or not all(isinstance(value, type_) for value, type_ in zip(values, types, strict=True)):
+        raise BadCursorError("not a cursor of this service")
+    return list(values)
