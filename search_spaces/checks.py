@@ -8,8 +8,8 @@ from typing import Any
 from search_spaces.spec import MAX_TRIALS, ExperimentSpec, FolderSpec, Problem, SpecError, parse
 from trainers.config import DataReference, Split
 from trainers.data import XTREME_R, open_data
-from trainers.data.splits import Data, DataError
 from trainers.encoders import EncoderError, encoder_digest
+from trainers.examples import Data, DataError
 from trainers.languages import languages_of
 from trainers.methods import METHODS
 from trainers.offline_encoder import NAME as OFFLINE_ENCODER

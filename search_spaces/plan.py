@@ -7,8 +7,8 @@ from pathlib import Path
 from search_spaces.checks import target_languages
 from search_spaces.spec import ExperimentSpec
 from trainers.config import Split, TrialConfig, digest
-from trainers.data.splits import Data, evaluation_data
 from trainers.encoders import encoder_digest
+from trainers.examples import Data, evaluation_data
 from trainers.methods import METHODS, SOURCE_TRAINING
 
 

@@ -9,6 +9,7 @@ import sys
 import time
 from importlib.resources import files
 from pathlib import Path
+from types import FrameType
 from typing import Any
 
 from service.security import is_loopback
@@ -75,6 +76,7 @@ def _serve(arguments: argparse.Namespace) -> int:
     if not is_loopback(arguments.host) and settings.token is None:
         raise ValueError(f"--host {arguments.host} is more than this machine: set ALLASPRAK_TOKEN first")
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(name)s %(message)s")
+    signal.signal(signal.SIGTERM, _exit)  # uvicorn raises the signal again when it is done: to end in `finally`
     settings.home.mkdir(parents=True, exist_ok=True)
     store = Store(settings.database_url)
     supervisor = Supervisor(settings, store)
@@ -89,6 +91,10 @@ def _serve(arguments: argparse.Namespace) -> int:
         supervisor.close()
         store.close()
     return 0
+
+
+def _exit(_signal: int, _frame: FrameType | None) -> None:
+    raise SystemExit(0)
 
 
 def _submit(arguments: argparse.Namespace) -> int:
@@ -146,16 +152,9 @@ def _demo(_: argparse.Namespace) -> int:
 def _await_service(client: Any, server: "subprocess.Popen[bytes]", log: Path) -> None:
     deadline = time.monotonic() + DEMO_START_SECONDS
     while time.monotonic() < deadline and server.poll() is None:
-        try:
-            client.experiments(limit="1")
-        except OSError:
-            time.sleep(0.2)
-        except Exception as error:
-            if type(error).__module__.partition(".")[0] != "httpx2":
-                raise
-            time.sleep(0.2)
-        else:
+        if client.is_up():
             return
+        time.sleep(0.2)
     raise RuntimeError(f"the service did not start; the end of {log}:\n{log.read_text(errors='replace')[-2000:]}")
 
 
@@ -168,6 +167,11 @@ def _print_table(client: Any, id_: str) -> None:
           f" {spec['encoder']}")  # fmt: skip
     print("mean: over the target languages\n")
     print(client.table(id_).to_string(float_format="{:.1f}".format))
+    for digest in client.results(id_, method="gradient-mix-train")["trial"].unique():
+        met = client.trial(digest)["facts"]["training"]["surgery"]
+        conflicts, cosine = met["conflict_rate"] or 0, met["mean_cosine"] or 0
+        print(f"\nsurgery in trial {digest}: {met['operations']} operations, {conflicts:.0%} of them on a conflict;")
+        print(f"mean cosine of the batch's and the drawn language's gradients {cosine:.2f}")
 
 
 if __name__ == "__main__":

@@ -42,6 +42,17 @@ class Client:
         """An experiment as it stands: `state`, `reason`, `progress` (0 to 1), `trials` by state, `failures`, `spec`."""
         return self._json("GET", f"/v1/experiments/{id_}")
 
+    def trial(self, id_: str) -> dict[str, Any]:
+        """A trial: `config`, `state`, and in `facts` what surgery met (`training`), its shots, packages and seconds."""
+        return self._json("GET", f"/v1/trials/{id_}")
+
+    def is_up(self) -> bool:
+        """Whether the service answers."""
+        try:
+            return self._http.get("/healthz").is_success
+        except httpx2.TransportError:
+            return False
+
     def experiments(self, **filters: str) -> pd.DataFrame:
         """Experiments, newest first, filtered by `owner`, `tags`, `state` or `name`."""
         return pd.DataFrame(self._pages("/v1/experiments", "experiments", filters))

@@ -1,6 +1,5 @@
 """One trial from its configuration to its scores."""
 
-import gc
 import os
 import platform
 import random
@@ -16,11 +15,11 @@ import torch
 from torch import Tensor
 from torch.nn.utils.rnn import pad_sequence
 
-from trainers import evaluation, loop, shots, source_models
+from trainers import evaluation, loop, memory, shots, source_models
 from trainers.config import Report, Score, Split, Trial
 from trainers.data import open_data
-from trainers.data.splits import Example, evaluation_data
 from trainers.encoders import prepare_encoder
+from trainers.examples import Example, evaluation_data
 from trainers.methods import METHODS, SOURCE_TRAINING
 from trainers.tasks import TASKS
 from trainers.tasks.ner import UNLABELLED, Window
@@ -36,7 +35,7 @@ def run(trial: Trial, report: Callable[[Report], None]) -> Report:
 
     Returns:
         The last report: the scores on the test splits, of the weights that the method selects, and what is to be
-        known of the run (`shots`, `seconds`, `device`, `threads`, `packages`).
+        known of the run (`training`: the last epoch's measures, `shots`, `seconds`, `device`, `threads`, `packages`).
 
     Raises:
         DataError: a split is missing or malformed.
@@ -57,9 +56,7 @@ def run(trial: Trial, report: Callable[[Report], None]) -> Report:
     final = replace(final, measures={**final.measures, **facts})
     report(final)
     del bench
-    gc.collect()  # the process goes on with other trials; a model lies in reference cycles
-    if trial.device == "cuda":
-        torch.cuda.empty_cache()
+    memory.release()
     return final
 
 
@@ -180,7 +177,8 @@ class TrialBench:
         chosen = tuple(replace(score, selected=True) for score in self.selected.scores)
         tested = self._scores("test", self.trial.evaluate, selected=True)
         drawn = {language: {"indices": draw.indices, "digest": draw.digest} for language, draw in self.draws.items()}
-        return replace(self.selected, scores=chosen + tested, measures={"shots": drawn})
+        measures = {"training": self.reports[-1].measures, "shots": drawn}
+        return replace(self.selected, scores=chosen + tested, measures=measures)
 
     # Data
 

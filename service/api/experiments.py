@@ -1,4 +1,4 @@
-"""Experiments: accept, list, show."""
+"""Experiments and their trials: accept, list, show."""
 
 import json
 from datetime import UTC, datetime
@@ -58,6 +58,15 @@ def show(request: Request, id_: str) -> JSONResponse:
     return JSONResponse(_show(request, id_))
 
 
+@router.get("/trials/{id_}")
+def trial(request: Request, id_: str) -> JSONResponse:
+    """One trial: its configuration, state, and what is known of its run (what surgery met, shots, packages, time)."""
+    found = request.app.state.store.trial(id_) if id_.isalnum() and id_.isascii() else None
+    if found is None:
+        raise HTTPException(404, "there is no trial with this id")
+    return JSONResponse(_with_times({"id": found.pop("digest"), **found}))
+
+
 def _parsed(body: bytes) -> object:
     try:
         return json.loads(body)
@@ -82,8 +91,10 @@ def _show(request: Request, id_: str) -> dict[str, Any]:
 
 
 def _shown(experiment: Experiment) -> dict[str, Any]:
-    times = {name: getattr(experiment, name) for name in ("created", "started", "finished")}
-    return {
-        **vars(experiment),
-        **{name: time and datetime.fromtimestamp(time, UTC).isoformat() for name, time in times.items()},
-    }
+    return _with_times(vars(experiment))
+
+
+def _with_times(values: dict[str, Any]) -> dict[str, Any]:
+    """The times among the values as ISO 8601."""
+    times = {name: values[name] for name in ("created", "started", "finished") if name in values}
+    return {**values, **{name: at and datetime.fromtimestamp(at, UTC).isoformat() for name, at in times.items()}}

@@ -12,11 +12,11 @@ from search_spaces.plan import plan
 from search_spaces.spec import ExperimentSpec
 from service.settings import Settings
 from service.store import OutstandingTrial, Store, StoreFullError, reserve
-from trainers import Report, Trial
+from trainers import Report, Trial, memory
 from trainers.config import DataReference
 from trainers.data import XTREME_R, hub, open_data, xtreme_r_folder
-from trainers.data.splits import DataError
 from trainers.encoders import prepare_encoder
+from trainers.examples import DataError
 from trainers.languages import languages_of
 
 log = logging.getLogger(__name__)
@@ -56,6 +56,7 @@ def _run(experiment: str, address: str, slots: int | None, settings: Settings, s
     if outstanding:
         store.set_state(experiment, "queued", "preparing the encoder")
         prepare_encoder(spec.encoder, settings.home)
+        memory.release()
         store.set_state(experiment, "running")
         _run_trials(experiment, _trials(spec, reference, outstanding, settings), spec, address, slots, settings, store)
     _conclude(experiment, store)

@@ -74,11 +74,15 @@ def ensure(home: Path) -> Pool:
     _state_file(home).unlink(missing_ok=True)
     log = home / "logs" / "pool.log"
     process = start(["service.engine.pool", str(home)], environment(home, embedded=True), log)
-    deadline = time.monotonic() + START_SECONDS
-    while time.monotonic() < deadline and process.find() is not None:
-        if (pool := _running(home)) is not None:
-            return pool
-        time.sleep(0.1)
+    try:
+        deadline = time.monotonic() + START_SECONDS
+        while time.monotonic() < deadline and process.find() is not None:
+            if (pool := _running(home)) is not None:
+                return pool
+            time.sleep(0.1)
+    except BaseException:
+        stop(process, patience=5)
+        raise
     stop(process, patience=1)
     raise PoolError(f"Ray did not start; the end of {log}:\n{log.read_text(errors='replace')[-2000:]}")
 

@@ -18,6 +18,9 @@ from trainers import Report, Trial
 
 log = logging.getLogger(__name__)
 
+# Tune looks for result files that we tell it not to write, and warns of each that is not there.
+logging.getLogger("ray.tune.analysis.experiment_analysis").setLevel(logging.ERROR)
+
 # A process that dies (killed, out of memory, its node gone) is tried again so often; what a trainer raises never is.
 MAX_DEATHS = 3
 

@@ -330,7 +330,9 @@ class Store:
                     ),
                     rows,
                 )
-            connection.execute(update(trials).where(trials.c.digest == digest).values(epoch=report.epoch))
+            # the last report of a trial is about its selected epoch, which may be an earlier one
+            further = update(trials).where(trials.c.digest == digest, trials.c.epoch < report.epoch)
+            connection.execute(further.values(epoch=report.epoch))
 
     def trial_succeeded(self, digest: str, attempt: int, report: Report) -> None:
         """Store a trial's last report, and that it is done."""
@@ -347,6 +349,12 @@ class Store:
             values["facts"] = facts
         with self._write() as connection:
             connection.execute(update(trials).where(trials.c.digest == digest).values(values))
+
+    def trial(self, digest: str) -> dict[str, Any] | None:
+        """All that is known of a trial: its configuration, state and facts; None if there is none of this digest."""
+        with self._reading.connect() as connection:
+            row = connection.execute(select(trials).filter_by(digest=digest)).mappings().one_or_none()
+        return dict(row) if row is not None else None
 
     # Results
 

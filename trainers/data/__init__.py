@@ -6,7 +6,7 @@ from typing import Final
 from trainers.config import DataReference
 from trainers.data.folder import FolderData
 from trainers.data.sample_data import SampleData
-from trainers.data.splits import Data
+from trainers.examples import Data
 
 XTREME_R: Final = "xtreme-r"
 

@@ -7,7 +7,7 @@ from dataclasses import asdict
 from pathlib import Path
 
 from trainers.config import Split, digest
-from trainers.data.splits import DataError, Example, Facts, facts_of
+from trainers.examples import DataError, Example, Facts, facts_of
 from trainers.tasks import TASKS
 
 

@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import Any
 
-from trainers.data.splits import DataError, Example
+from trainers.examples import DataError, Example
 
 REPOSITORY = "google/xtreme"
 

@@ -4,7 +4,7 @@ from functools import cache
 
 from trainers.config import Split
 from trainers.data import sample
-from trainers.data.splits import DataError, Example, Facts, facts_of
+from trainers.examples import DataError, Example, Facts, facts_of
 from trainers.tasks import TASKS
 
 

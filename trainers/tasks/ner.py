@@ -5,7 +5,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from trainers.data.splits import Example
+from trainers.examples import Example
 
 # Positions that carry no label: special tokens and all but a word's first sub-word (the loss ignores this index).
 UNLABELLED = -100
