@@ -169,7 +169,7 @@ def parse(body: object) -> tuple[ExperimentSpec, list[Problem]]:
     except ValidationError as error:
         problems = _problems(error)
     wrong = {problem.field.split(".")[0] for problem in problems}
-    rest = {key: value for key, value in body.items() if key not in wrong}
+    rest = {key: value for key, value in body.items() if key in ExperimentSpec.model_fields and key not in wrong}
     placeholders = {key: value for key, value in _PLACEHOLDERS.items() if key in wrong}
     return ExperimentSpec.model_validate({**rest, **placeholders}), problems
 

@@ -337,16 +337,14 @@ class Store:
     def trial_succeeded(self, digest: str, attempt: int, report: Report) -> None:
         """Store a trial's last report, and that it is done."""
         self.record(digest, attempt, report)
-        self._finish_trial(digest, "succeeded", "", report.measures)
+        values = {"state": "succeeded", "reason": "", "finished": time.time(), "facts": report.measures}
+        with self._write() as connection:
+            current = update(trials).where(trials.c.digest == digest, trials.c.attempt == attempt)
+            connection.execute(current.values(values))
 
     def trial_failed(self, digest: str, reason: str) -> None:
         """Store that a trial failed, and why. Its scores stay."""
-        self._finish_trial(digest, "failed", reason, None)
-
-    def _finish_trial(self, digest: str, state: str, reason: str, facts: dict[str, Any] | None) -> None:
-        values = {"state": state, "reason": reason, "finished": time.time()}
-        if facts is not None:
-            values["facts"] = facts
+        values = {"state": "failed", "reason": reason, "finished": time.time()}
         with self._write() as connection:
             connection.execute(update(trials).where(trials.c.digest == digest).values(values))
 

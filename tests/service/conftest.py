@@ -1,0 +1,143 @@
+"""Real parts for the service's tests: a PostgreSQL server, a running service on a port."""
+
+import contextlib
+import json
+import os
+import shutil
+import signal
+import socket
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import psutil
+import pytest
+
+from service.client import Client
+
+
+@pytest.fixture(scope="session")
+def postgres_url(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    """URL of a PostgreSQL server of our own, on a socket in a temporary folder."""
+    found = sorted(Path("/usr/lib/postgresql").glob("*/bin/initdb"))
+    if not found:
+        pytest.skip("no PostgreSQL server is installed (Debian's package postgresql)")
+    binaries = found[-1].parent
+    root = Path(f"/tmp/allasprak-postgres-{os.getpid()}")
+    root.mkdir(mode=0o700)
+    as_user: list[str] = []
+    if os.getuid() == 0:  # PostgreSQL refuses to run as root
+        shutil.chown(root, "postgres")
+        as_user = ["runuser", "-u", "postgres", "--"]
+    data = root / "data"
+    quiet: dict[str, Any] = {"check": True, "stdout": subprocess.DEVNULL, "cwd": "/"}
+    subprocess.run([*as_user, binaries / "initdb", "-D", data, "-A", "trust", "-U", "tester"], **quiet)
+    options = f"-c listen_addresses='' -k {root}"
+    control = [*as_user, binaries / "pg_ctl", "-D", data, "-w"]
+    subprocess.run([*control, "-o", options, "-l", root / "log", "start"], **quiet)
+    try:
+        yield f"postgresql+psycopg://tester@/postgres?host={root}"
+    finally:
+        subprocess.run([*control, "-m", "immediate", "stop"], **quiet)
+        shutil.rmtree(root)
+
+
+@dataclass
+class Service:
+    """A service in a process of its own."""
+
+    process: "subprocess.Popen[bytes]"
+    home: Path
+    url: str
+    log: Path
+
+    @property
+    def client(self) -> Client:
+        return Client(self.url)
+
+    def stop(self) -> int:
+        """SIGTERM, as an operator would; returns the exit code."""
+        if self.process.poll() is None:
+            self.process.send_signal(signal.SIGTERM)
+        return self.process.wait(60)
+
+    def processes(self) -> list[psutil.Process]:
+        """Every process that was started with this service's home."""
+        found = []
+        for process in psutil.process_iter():
+            with contextlib.suppress(psutil.Error):
+                if process.environ().get("ALLASPRAK_HOME") == str(self.home) and process.status() != "zombie":
+                    found.append(process)
+        return found
+
+    def named(self, words: str) -> list[psutil.Process]:
+        """Those of its processes whose command line has these words."""
+        found = []
+        for process in self.processes():
+            with contextlib.suppress(psutil.Error):
+                if words in " ".join(process.cmdline()):
+                    found.append(process)
+        return found
+
+
+StartService = Callable[..., Service]
+
+
+@pytest.fixture
+def start_service() -> Iterator[StartService]:
+    """Starts services, and sees at the end that each is stopped and has left no process behind."""
+    services: list[Service] = []
+
+    def start(home: Path, **settings: str) -> Service:
+        with socket.socket() as probe:
+            probe.bind(("127.0.0.1", 0))
+            port = probe.getsockname()[1]
+        home.mkdir(parents=True, exist_ok=True)
+        log = home.parent / f"{home.name}.log"
+        clean = {name: value for name, value in os.environ.items() if not name.startswith("ALLASPRAK_")}
+        with log.open("ab") as output:
+            process = subprocess.Popen(
+                [sys.executable, "-m", "service.cli", "serve", "--port", str(port)],
+                env={**clean, "ALLASPRAK_HOME": str(home), **settings},
+                stdout=output,
+                stderr=subprocess.STDOUT,
+            )
+        service = Service(process, home, f"http://127.0.0.1:{port}", log)
+        services.append(service)
+        deadline = time.monotonic() + 60
+        while not service.client.is_up():
+            assert process.poll() is None, log.read_text()
+            assert time.monotonic() < deadline, log.read_text()
+            time.sleep(0.1)
+        return service
+
+    yield start
+    for service in services:
+        service.stop()
+        left = service.processes()
+        for process in left:
+            process.kill()
+        assert not left, f"left running: {left}"
+
+
+@pytest.fixture
+def spec(tiny_encoder: Path) -> dict[str, Any]:
+    """A small experiment over the sample corpus with a tiny encoder: some seconds of work."""
+    text = json.dumps(
+        {
+            "name": "small",
+            "task": "ner",
+            "encoder": str(tiny_encoder),
+            "data": "sample",
+            "target_languages": ["de", "hi"],
+            "methods": ["zero-shot", "ord-FS", "naive-mix-train", "gradient-mix-train"],
+            "k": [5],
+            "seeds": [1],
+            "training": {"epochs": 2, "learning_rate": 1e-3, "max_source_examples": 64, "max_test_examples": 20},
+        }
+    )
+    return dict(json.loads(text))

@@ -1,0 +1,293 @@
+"""The REST interface over a real store: what is refused and how, what is accepted and shown."""
+
+import json
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from starlette.testclient import TestClient
+
+from search_spaces.checks import World
+from service.api import create_app
+from service.store import Store
+from trainers.offline_encoder import NAME as OFFLINE_ENCODER
+
+Fields = dict[str, Any]
+
+
+@pytest.fixture
+def store(tmp_path: Path) -> Iterator[Store]:
+    store = Store(f"sqlite:///{tmp_path / 'store.sqlite'}")
+    yield store
+    store.close()
+
+
+def client_of(store: Store, home: Path, token: str | None = None) -> TestClient:
+    world = World(home, home / "data", cpus=2, gpus=0)
+    app = create_app(store, lambda: world, token)
+    return TestClient(app, base_url="http://127.0.0.1", raise_server_exceptions=False)
+
+
+@pytest.fixture
+def client(store: Store, tmp_path: Path) -> TestClient:
+    return client_of(store, tmp_path)
+
+
+def fields_of(answer: Any) -> dict[str, str]:
+    """{field: message} of a problem."""
+    assert answer.headers["content-type"] == "application/problem+json"
+    body = answer.json()
+    assert body["status"] == answer.status_code
+    return {error["field"]: error["message"] for error in body["errors"]}
+
+
+def write_data(root: Path, **languages: dict[str, int]) -> Path:
+    """A folder of ner data: per language how many examples each split has."""
+    for language, splits in languages.items():
+        folder = root / "ner" / language
+        folder.mkdir(parents=True)
+        for split, count in splits.items():
+            lines = [json.dumps({"tokens": [f"{language}{n}", "x"], "tags": ["B-PER", "O"]}) for n in range(count)]
+            (folder / f"{split}.jsonl").write_text("\n".join(lines))
+    return root
+
+
+WHOLE = {"train": 8, "dev": 4, "test": 4}
+
+
+def test_an_experiment_is_accepted_and_shown(client: TestClient, spec: Fields) -> None:
+    answer = client.post("/v1/experiments", json=spec)
+    assert answer.status_code == 201
+    id_ = answer.json()["id"]
+    assert answer.headers["location"] == f"/v1/experiments/{id_}"
+    shown = client.get(answer.headers["location"]).json()
+    assert shown == answer.json()
+    assert shown["state"] == "queued"
+    # one source training, a model adapted to each of two targets, two mixed trainings
+    assert shown["trials"]["total"] == 5
+    assert client.get("/v1/experiments").json()["experiments"] == [shown]
+
+
+def test_every_wrong_field_is_named_at_once_with_what_is_allowed(client: TestClient, spec: Fields) -> None:
+    wrong = {
+        **spec,
+        "task": "parsing",
+        "methods": ["zero-shot", "magic"],
+        "k": [0],
+        "seeds": [1, 1],
+        "alpha": 1.5,
+        "protocol": "rumour",
+        "training": {"epochs": 0, "learning_rate": "fast", "speed": 1},
+        "resources": {"cpus_per_trial": 3, "gpus_per_trial": 1},
+        "encoder": "/nowhere",
+        "source_language": "de",
+        "colour": "red",
+    }
+    found = fields_of(client.post("/v1/experiments", json=wrong))
+    allowed = {
+        "task": "ner",
+        "methods": "gradient-mix-train",
+        "k": "from 1",
+        "seeds": "distinct",
+        "alpha": "[0, 1]",
+        "protocol": "paper",
+        "training.epochs": "from 1 to 1000",
+        "training.learning_rate": "(0, 1]",
+        "training.speed": "no such field",
+        "resources.cpus_per_trial": "up to 2",
+        "resources.gpus_per_trial": "up to 0",
+        "encoder": "config.json",
+        "target_languages": "source",
+        "colour": "no such field",
+    }
+    assert {field: words for field, words in allowed.items() if words not in found.get(field, "")} == {}
+    assert set(found) == set(allowed)
+    assert client.get("/v1/experiments").json()["experiments"] == []
+
+
+@pytest.mark.parametrize(
+    ("change", "field", "words"),
+    [
+        ({"target_languages": ["xx"]}, "target_languages", "'xx'"),
+        ({"target_languages": ["en"]}, "target_languages", "source"),
+        ({"target_languages": []}, "target_languages", "list"),
+        ({"target_languages": ["de", "de"]}, "target_languages", "twice"),
+        ({"source_language": "qq"}, "source_language", "'qq'"),
+        ({"k": [61]}, "k", "60 training examples"),
+        ({"k": []}, "k", "list"),
+        ({"k": [True]}, "k", "whole numbers"),
+        ({"seeds": [2**63]}, "seeds", "2147483647"),
+        ({"seeds": [-1]}, "seeds", "from 0"),
+        ({"alpha": True}, "alpha", "[0, 1]"),
+        ({"alpha": {"grid": [0.1]}}, "alpha", "[0, 1]"),
+        ({"name": "a\0b"}, "name", "NUL"),
+        ({"name": "x" * 201}, "name", "200"),
+        ({"encoder": "no such encoder!"}, "encoder", "hub"),
+        ({"data": "xtreme"}, "data", "sample"),
+        ({"data": {"folder": "../.."}}, "data", "data root"),
+        ({"data": {"folder": "/etc"}}, "data", "data root"),
+        ({"data": {"folder": "nothing"}}, "data", "no language"),
+        ({"data": "xtreme-r", "target_languages": ["wo"]}, "target_languages", "af, ar"),
+        ({"training": {"learning_rate": 0}}, "training.learning_rate", "(0, 1]"),
+        ({"resources": {"max_concurrent_trials": 0}}, "resources.max_concurrent_trials", "from 1"),
+        ({"resources": []}, "resources", "object"),
+        ({"seeds": list(range(1000)), "k": list(range(1, 61))}, "seeds", "10000"),
+    ],
+)
+def test_a_wrong_field_is_refused_by_name(
+    client: TestClient, spec: Fields, change: Fields, field: str, words: str
+) -> None:
+    answer = client.post("/v1/experiments", json={**spec, **change})
+    assert answer.status_code == 422
+    found = fields_of(answer)
+    assert words in found.pop(field)
+    assert not found
+
+
+@pytest.mark.parametrize("field", ["task", "encoder", "data", "target_languages", "methods", "k", "seeds"])
+def test_a_missing_field_is_named(client: TestClient, spec: Fields, field: str) -> None:
+    del spec[field]
+    assert "required" in fields_of(client.post("/v1/experiments", json=spec))[field]
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        b"",
+        b"{",
+        b"[]",
+        b"null",
+        b"7",
+        b'{"task": NaN}',
+        b'{"alpha": 1e400, "training": {"learning_rate": Infinity}}',
+        b'{"name": "\\ud800"}',
+        b'{"\\ud800": 1}',
+        b"\xff\xfe",
+        b"[" * 100_000,
+        b'{"seeds": [' + b"9" * 5000 + b"]}",
+    ],
+)
+def test_a_broken_body_is_a_problem_not_a_crash(client: TestClient, body: bytes) -> None:
+    answer = client.post("/v1/experiments", content=body, headers={"content-type": "application/json"})
+    assert answer.status_code == 422
+    assert fields_of(answer)
+
+
+def test_a_body_must_say_that_it_is_json_and_have_a_bounded_size(client: TestClient) -> None:
+    assert client.post("/v1/experiments", content=b"{}", headers={"content-type": "text/plain"}).status_code == 415
+    headers = {"content-type": "application/json"}
+    huge = client.post("/v1/experiments", content=b" " * (2**20 + 1), headers=headers)
+    assert huge.status_code == 413
+
+
+def test_the_folder_is_checked_line_by_line(client: TestClient, spec: Fields, tmp_path: Path) -> None:
+    root = write_data(tmp_path / "data" / "mine", en=WHOLE, fi=WHOLE)
+    good = {**spec, "data": {"folder": "mine"}, "target_languages": ["fi"]}
+    assert client.post("/v1/experiments", json=good).status_code == 201
+    assert client.post("/v1/experiments", json={**good, "target_languages": "all"}).status_code == 201
+    assert "8 training examples of fi" in fields_of(client.post("/v1/experiments", json={**good, "k": [9]}))["k"]
+    lines = (root / "ner/fi/train.jsonl").read_text().splitlines()
+    (root / "ner/fi/train.jsonl").write_text("\n".join([*lines[:2], '{"tokens": ["a"], "tags"', *lines[3:]]))
+    (root / "ner/fi/test.jsonl").write_text('{"tokens": ["a"], "tags": ["B-MISC"]}\n')
+    message = client.post("/v1/experiments", json=good).json()["errors"]
+    text = json.dumps(message)
+    assert "fi/train.jsonl, line 3" in text
+    assert "B-MISC" in text
+    assert "allowed: B-PER, I-PER, O" in text
+
+
+def test_a_folder_may_not_leave_the_data_root_by_a_link(client: TestClient, spec: Fields, tmp_path: Path) -> None:
+    outside = write_data(tmp_path / "outside", en=WHOLE, fi=WHOLE)
+    (tmp_path / "data").mkdir()
+    (tmp_path / "data" / "link").symlink_to(outside)
+    answer = client.post("/v1/experiments", json={**spec, "data": {"folder": "link"}, "target_languages": ["fi"]})
+    assert "data root" in fields_of(answer)["data"]
+
+
+def test_hub_data_are_accepted_and_fetched_later(client: TestClient, spec: Fields) -> None:
+    answer = client.post("/v1/experiments", json={**spec, "data": "xtreme-r", "target_languages": ["yo"]})
+    assert answer.status_code == 201
+    assert answer.json()["trials"]["total"] == 0
+
+
+def test_what_a_reader_would_write_is_accepted(client: TestClient, spec: Fields) -> None:
+    for change in (
+        {"alpha": 0},
+        {"alpha": 1},
+        {"alpha": None},
+        {"tags": "pilot"},
+        {"tags": ["a", "b"], "owner": "Ana 🙂"},
+        {"target_languages": "all"},
+        {"training": {}},
+        {"training": {"max_source_examples": None}},
+        {"resources": {"cpus_per_trial": 2, "gpus_per_trial": 0, "max_concurrent_trials": None}},
+        {"encoder": OFFLINE_ENCODER},
+    ):
+        assert client.post("/v1/experiments", json={**spec, **change}).status_code == 201, change
+
+
+def test_experiments_are_found_by_owner_and_tags(client: TestClient, spec: Fields) -> None:
+    for owner, tags in (("ana", ["a", "both"]), ("bo", "both")):
+        client.post("/v1/experiments", json={**spec, "owner": owner, "tags": tags})
+    assert [one["owner"] for one in client.get("/v1/experiments?tags=both").json()["experiments"]] == ["bo", "ana"]
+    assert [one["tags"] for one in client.get("/v1/experiments?owner=ana").json()["experiments"]] == [["a", "both"]]
+    assert client.get("/v1/experiments?owner=nobody").json() == {"experiments": [], "next": None}
+
+
+@pytest.mark.parametrize(
+    ("path", "field"),
+    [
+        ("/v1/experiments?limit=-1", "limit"),
+        ("/v1/experiments?limit=1000000000", "limit"),
+        ("/v1/experiments?colour=red", "colour"),
+        ("/v1/experiments?cursor=nonsense", "cursor"),
+        ("/v1/results?limit=0", "limit"),
+        ("/v1/results?k=9223372036854775808", "k"),
+        ("/v1/results?alpha=nan", "alpha"),
+        ("/v1/results?format=xml", "format"),
+        ("/v1/results?colour=red", "colour"),
+        ("/v1/results?cursor=WzEsMl0x", "cursor"),
+        ("/v1/results?language=a%00b", "language"),
+    ],
+)
+def test_a_wrong_parameter_is_refused_by_name(client: TestClient, path: str, field: str) -> None:
+    answer = client.get(path)
+    assert answer.status_code == 422
+    assert any(field in name for name in fields_of(answer))
+
+
+@pytest.mark.parametrize(
+    "path", ["/v1/experiments/nothing", "/v1/experiments/%2e%2e", "/v1/trials/x%00", "/v1/nowhere", "/v1/trials/%F0"]
+)
+def test_what_is_not_there_is_a_404_problem(client: TestClient, path: str) -> None:
+    answer = client.get(path)
+    assert answer.status_code == 404
+    fields_of(answer)
+
+
+def test_results_are_json_or_csv(client: TestClient) -> None:
+    assert client.get("/v1/results").json() == {"results": [], "next": None}
+    table = client.get("/v1/results?format=csv")
+    assert table.headers["content-type"].startswith("text/csv")
+    assert table.text.startswith("experiment,trial,method,k,seed,alpha,language,split,metric,epoch,value")
+
+
+def test_a_token_is_asked_for_where_one_is_set(store: Store, tmp_path: Path) -> None:
+    client = client_of(store, tmp_path, token="s3cret")
+    for headers in ({}, {"Authorization": "Bearer wrong"}, {"Authorization": "s3cret"}):
+        answer = client.get("/v1/experiments", headers=headers)
+        assert answer.status_code == 401
+        fields_of(answer)
+    assert client.get("/v1/experiments", headers={"Authorization": "Bearer s3cret"}).status_code == 200
+    assert client.get("/healthz").status_code == 200
+
+
+def test_without_a_token_only_this_machine_s_names_are_answered(client: TestClient) -> None:
+    assert client.get("/v1/experiments", headers={"Host": "evil.example"}).status_code == 400
+    assert client.get("/v1/experiments", headers={"Host": "localhost:8000"}).status_code == 200
+
+
+def test_the_interface_describes_itself(client: TestClient) -> None:
+    paths = client.get("/openapi.json").json()["paths"]
+    assert {"/v1/experiments", "/v1/experiments/{id_}", "/v1/results", "/v1/trials/{id_}", "/healthz"} == set(paths)
