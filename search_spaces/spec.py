@@ -170,7 +170,7 @@ def parse(body: object) -> tuple[ExperimentSpec, list[Problem]]:
         problems = _problems(error)
     wrong = {problem.field.split(".")[0] for problem in problems}
     rest = {key: value for key, value in body.items() if key in ExperimentSpec.model_fields and key not in wrong}
-    placeholders = {key: value for key, value in _PLACEHOLDERS.items() if key in wrong}
+    placeholders = {key: value for key, value in _PLACEHOLDERS.items() if key not in rest}
     return ExperimentSpec.model_validate({**rest, **placeholders}), problems
 
 
@@ -178,7 +178,7 @@ def _problems(error: ValidationError) -> list[Problem]:
     """One problem per wrong field, in the order of the fields."""
     problems: dict[str, Problem] = {}
     for detail in error.errors(include_url=False, include_context=False):
-        field, description = _place(detail["loc"])
+        field, description = _place(detail["loc"] or ("body",))
         message = detail["msg"].removeprefix("Value error, ")
         if detail["type"] == "extra_forbidden":
             message, description = "there is no such field", ", ".join(ExperimentSpec.model_fields)

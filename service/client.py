@@ -106,7 +106,10 @@ class Client:
             cursor = {"cursor": page["next"]}
 
     def _json(self, method: str, path: str, **arguments: Any) -> dict[str, Any]:
-        answer = self._http.request(method, path, **arguments)
+        try:
+            answer = self._http.request(method, path, **arguments)
+        except httpx2.TransportError as error:
+            raise ConnectionError(f"no service answers at {self._http.base_url} ({error})") from error
         if answer.is_success:
             return dict(answer.json())
         try:

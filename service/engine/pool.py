@@ -67,9 +67,11 @@ def ensure(home: Path) -> Pool:
     Raises:
         PoolError: it did not start; the message has the end of its log.
     """
-    running = _running(home)
-    if running is not None:
-        return running
+    before = _last(home)
+    if before is not None and before.process is not None:
+        if before.process.find() is not None:
+            return before
+        stop(before.process, patience=0)  # a head that was killed leaves some of its processes behind
     _write_token(_token_file(home))
     _state_file(home).unlink(missing_ok=True)
     log = home / "logs" / "pool.log"
@@ -77,7 +79,7 @@ def ensure(home: Path) -> Pool:
     try:
         deadline = time.monotonic() + START_SECONDS
         while time.monotonic() < deadline and process.find() is not None:
-            if (pool := _running(home)) is not None:
+            if (pool := _last(home)) is not None:
                 return pool
             time.sleep(0.1)
     except BaseException:
@@ -103,13 +105,13 @@ def _token_file(home: Path) -> Path:
     return home / "ray-token"
 
 
-def _running(home: Path) -> Pool | None:
+def _last(home: Path) -> Pool | None:
+    """The embedded pool that was started last, dead or alive."""
     try:
         state = json.loads(_state_file(home).read_text())
     except FileNotFoundError:
         return None
-    process = ProcessId(**state["process"])
-    return Pool(state["address"], state["cpus"], state["gpus"], process) if process.find() else None
+    return Pool(state["address"], state["cpus"], state["gpus"], ProcessId(**state["process"]))
 
 
 def _write_token(path: Path) -> None:

@@ -1,5 +1,7 @@
 """Processes that outlive whoever started them, known by pid and start time (pids are used again)."""
 
+import contextlib
+import os
 import subprocess
 import sys
 from collections.abc import Mapping, Sequence
@@ -47,17 +49,29 @@ def start(arguments: Sequence[str], environment: Mapping[str, str], log: Path) -
 
 
 def stop(id_: ProcessId, patience: float) -> None:
-    """SIGTERM, then after `patience` seconds SIGKILL, to a process; then SIGKILL to all that it left behind."""
+    """End a process and all else in the session that it leads, also when it is dead itself already.
+
+    It gets SIGTERM and `patience` seconds; then it and whatever it left behind get SIGKILL.
+    """
     process = id_.find()
-    if process is None:
-        return
-    descendants = process.children(recursive=True)
-    process.terminate()
-    try:
-        process.wait(patience)
-    except psutil.TimeoutExpired:
-        process.kill()
-    _, left = psutil.wait_procs(descendants, timeout=min(patience, 5))
+    if process is not None:
+        process.terminate()
+        with contextlib.suppress(psutil.TimeoutExpired):
+            process.wait(patience)
+    left = _session(id_)
     for one in left:
-        one.kill()
-    psutil.wait_procs([process, *left], timeout=5)
+        with contextlib.suppress(psutil.NoSuchProcess):
+            one.kill()
+    psutil.wait_procs(left, timeout=5)
+
+
+def _session(id_: ProcessId) -> list[psutil.Process]:
+    """The processes of the session that a process leads or led; none if its pid means another one by now."""
+    if psutil.pid_exists(id_.pid) and psutil.Process(id_.pid).create_time() != id_.created:
+        return []
+    found = []
+    for process in psutil.process_iter():
+        with contextlib.suppress(ProcessLookupError):
+            if os.getsid(process.pid) == id_.pid:
+                found.append(process)
+    return found

@@ -79,14 +79,17 @@ class Supervisor(threading.Thread):
         if experiment is None:
             return
         driver = self.store.driver(experiment)
+        pool_died = self.pool.process is not None and self.pool.process.find() is None
         if driver is not None and ProcessId(*driver).find() is not None:
-            return
+            if not pool_died:
+                return
+            stop(ProcessId(*driver), patience=0)  # it would wait a minute for the pool that it knew
         log_file = self.settings.home / "logs" / f"{experiment}.log"
         if self.store.driver_starts(experiment) >= MAX_DRIVER_STARTS:
             reason = f"its driver died {MAX_DRIVER_STARTS} times; the end of its log: {_end_of(log_file)}"
             self.store.set_state(experiment, "failed", reason)
             return
-        if self.pool.process is not None and self.pool.process.find() is None:
+        if pool_died:
             self.pool = self._ensure_pool()
         arguments = ["service.engine.driver", experiment, self.pool.address, str(self.pool.cpus or 0)]
         process = start(arguments, self._environment, log_file)

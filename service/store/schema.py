@@ -63,7 +63,8 @@ trials = Table(
     Column("finished", Float),
 )
 
-# Which trials an experiment needs; `evaluate` is {language: digest of the test examples}.
+# Which trials an experiment needs; `evaluate` is {language: digest of the test examples}. `done`: all those scores are
+# there; `reused`: they were there before the experiment came to run the trial.
 planned_trials = Table(
     "planned_trials",
     metadata,
@@ -71,6 +72,7 @@ planned_trials = Table(
     Column("trial", ForeignKey("trials.digest"), primary_key=True),
     Column("position", Integer, nullable=False),
     Column("evaluate", JSON, nullable=False),
+    Column("done", Boolean, nullable=False),
     Column("reused", Boolean, nullable=False),
 )
 

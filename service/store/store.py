@@ -23,7 +23,7 @@ from sqlalchemy import (
 from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.exc import OperationalError
 
-from search_spaces.plan import Plan, PlannedTrial
+from search_spaces.plan import Plan
 from search_spaces.spec import ExperimentSpec
 from service.store.schema import experiments, metadata, planned_results, planned_trials, scores, tags, trials
 from trainers.config import Report, TrialConfig
@@ -135,23 +135,16 @@ class Store:
         ]  # fmt: skip
         if rows:
             connection.execute(self._insert(trials).on_conflict_do_nothing(), rows)
-            connection.execute(
-                insert(planned_trials),
-                [
-                    {
-                        "experiment": experiment, "trial": digest, "position": position,
-                        "evaluate": planned.evaluate, "reused": self._is_done(connection, digest, planned),
-                    }
-                    for position, (digest, planned) in enumerate(plan.trials.items())
-                ],
-            )  # fmt: skip
+            links = []
+            for position, (digest, planned) in enumerate(plan.trials.items()):
+                done = not _missing(connection, digest, planned.evaluate)
+                link = {"experiment": experiment, "trial": digest, "position": position, "evaluate": planned.evaluate}
+                links.append({**link, "done": done, "reused": done})
+            connection.execute(insert(planned_trials), links)
             connection.execute(
                 insert(planned_results), [{"experiment": experiment, **asdict(result)} for result in plan.results]
             )
         connection.execute(update(experiments).where(experiments.c.id == experiment).values(planned=True))
-
-    def _is_done(self, connection: Connection, digest: str, planned: PlannedTrial) -> bool:
-        return not _missing(connection, digest, planned.evaluate)
 
     def experiment(self, id_: str) -> Experiment | None:
         """One experiment; None if there is none of this id."""
@@ -193,7 +186,7 @@ class Store:
 
     def _experiment(self, connection: Connection, row: Mapping[Any, Any]) -> Experiment:
         query = (
-            select(trials, planned_trials.c.reused)
+            select(trials, planned_trials.c.done, planned_trials.c.reused)
             .join(planned_trials, planned_trials.c.trial == trials.c.digest)
             .where(planned_trials.c.experiment == row["id"])
             .order_by(planned_trials.c.position)
@@ -202,7 +195,8 @@ class Store:
         counts = dict.fromkeys(("total", "queued", "running", "succeeded", "failed", "reused"), 0)
         done = 0.0
         for trial in mine:
-            state = "succeeded" if trial["reused"] else trial["state"]
+            # a trial that is done may run or fail again for another experiment that has more to ask of it
+            state = "succeeded" if trial["done"] else trial["state"]
             counts["total"] += 1
             counts[state] += 1
             counts["reused"] += trial["reused"]
@@ -211,7 +205,7 @@ class Store:
             {"trial": trial["digest"], "method": trial["config"]["method"], "seed": trial["config"]["seed"],
              "k": trial["config"]["k"], "target_languages": trial["config"]["target_languages"],
              "reason": trial["reason"]}
-            for trial in mine if trial["state"] == "failed" and not trial["reused"]
+            for trial in mine if trial["state"] == "failed" and not trial["done"]
         ]  # fmt: skip
         own_tags = select(tags.c.tag).where(tags.c.experiment == row["id"]).order_by(tags.c.tag)
         return Experiment(
@@ -283,7 +277,7 @@ class Store:
     def outstanding(self, experiment: str) -> dict[str, OutstandingTrial]:
         """The trials that an experiment still needs, by digest, in their order; all are queued again."""
         query = (
-            select(trials.c.digest, trials.c.config, trials.c.source, planned_trials.c.evaluate)
+            select(trials.c.digest, trials.c.config, trials.c.source, planned_trials.c.evaluate, planned_trials.c.done)
             .join(planned_trials, planned_trials.c.trial == trials.c.digest)
             .where(planned_trials.c.experiment == experiment)
             .order_by(planned_trials.c.position)
@@ -293,9 +287,14 @@ class Store:
             configs = {row["digest"]: TrialConfig.from_dict(row["config"]) for row in rows}
             found = {}
             for row in rows:
+                if row["done"]:
+                    continue
                 if missing := _missing(connection, row["digest"], row["evaluate"]):
                     source = configs[row["source"]] if row["source"] else None
                     found[row["digest"]] = OutstandingTrial(configs[row["digest"]], source, missing)
+                else:  # another experiment has done it since this one was planned
+                    mine = update(planned_trials).filter_by(experiment=experiment, trial=row["digest"])
+                    connection.execute(mine.values(done=True, reused=True))
             again = update(trials).where(trials.c.digest.in_(list(found)))
             connection.execute(again.values(state="queued", reason="", epoch=0, finished=None))
         return found
@@ -312,35 +311,44 @@ class Store:
 
     def record(self, digest: str, attempt: int, report: Report) -> None:
         """Store a report's scores and how far the trial is. A late report of an older attempt is refused."""
+        with self._write() as connection:
+            self._record(connection, digest, attempt, report)
+
+    def trial_succeeded(self, digest: str, attempt: int, report: Report) -> None:
+        """Store a trial's last report, and that it is done. An older attempt is refused."""
+        values = {"state": "succeeded", "reason": "", "finished": time.time(), "facts": report.measures}
+        with self._write() as connection:
+            if not self._record(connection, digest, attempt, report):
+                return
+            connection.execute(update(trials).where(trials.c.digest == digest).values(values))
+            waiting = select(planned_trials).filter_by(trial=digest, done=False)
+            for row in connection.execute(waiting).mappings().all():
+                if not _missing(connection, digest, row["evaluate"]):
+                    mine = update(planned_trials).filter_by(experiment=row["experiment"], trial=digest)
+                    connection.execute(mine.values(done=True))
+
+    def _record(self, connection: Connection, digest: str, attempt: int, report: Report) -> bool:
+        """Whether it was stored: not if the attempt is no longer the current one."""
+        if attempt != connection.execute(select(trials.c.attempt).filter_by(digest=digest)).scalar_one():
+            return False
         rows = [
             {"trial": digest, "attempt": attempt, "step": report.step, "epoch": report.epoch, **asdict(score)}
             for score in report.scores
         ]
-        with self._write() as connection:
-            current = connection.execute(select(trials.c.attempt).filter_by(digest=digest)).scalar_one()
-            if attempt != current:
-                return
-            if rows:
-                statement = self._insert(scores)
-                changed = ("value", "epoch", "attempt", "examples", "cut", "selected")
-                connection.execute(
-                    statement.on_conflict_do_update(
-                        index_elements=["trial", "step", "language", "split", "data", "metric"],
-                        set_={name: statement.excluded[name] for name in changed},
-                    ),
-                    rows,
-                )
-            # the last report of a trial is about its selected epoch, which may be an earlier one
-            further = update(trials).where(trials.c.digest == digest, trials.c.epoch < report.epoch)
-            connection.execute(further.values(epoch=report.epoch))
-
-    def trial_succeeded(self, digest: str, attempt: int, report: Report) -> None:
-        """Store a trial's last report, and that it is done."""
-        self.record(digest, attempt, report)
-        values = {"state": "succeeded", "reason": "", "finished": time.time(), "facts": report.measures}
-        with self._write() as connection:
-            current = update(trials).where(trials.c.digest == digest, trials.c.attempt == attempt)
-            connection.execute(current.values(values))
+        if rows:
+            statement = self._insert(scores)
+            changed = ("value", "epoch", "attempt", "examples", "cut", "selected")
+            connection.execute(
+                statement.on_conflict_do_update(
+                    index_elements=["trial", "step", "language", "split", "data", "metric"],
+                    set_={name: statement.excluded[name] for name in changed},
+                ),
+                rows,
+            )
+        # the last report of a trial is about its selected epoch, which may be an earlier one
+        further = update(trials).where(trials.c.digest == digest, trials.c.epoch < report.epoch)
+        connection.execute(further.values(epoch=report.epoch))
+        return True
 
     def trial_failed(self, digest: str, reason: str) -> None:
         """Store that a trial failed, and why. Its scores stay."""

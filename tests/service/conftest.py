@@ -67,12 +67,7 @@ class Service:
 
     def processes(self) -> list[psutil.Process]:
         """Every process that was started with this service's home."""
-        found = []
-        for process in psutil.process_iter():
-            with contextlib.suppress(psutil.Error):
-                if process.environ().get("ALLASPRAK_HOME") == str(self.home) and process.status() != "zombie":
-                    found.append(process)
-        return found
+        return _processes_of(self.home)
 
     def named(self, words: str) -> list[psutil.Process]:
         """Those of its processes whose command line has these words."""
@@ -85,6 +80,21 @@ class Service:
 
 
 StartService = Callable[..., Service]
+
+
+def _processes_of(home: Path) -> list[psutil.Process]:
+    found = []
+    for process in psutil.process_iter():
+        with contextlib.suppress(psutil.Error):
+            if process.environ().get("ALLASPRAK_HOME") == str(home) and process.status() != psutil.STATUS_ZOMBIE:
+                found.append(process)
+    return found
+
+
+@pytest.fixture
+def processes_of() -> Callable[[Path], list[psutil.Process]]:
+    """Every process that was started with a home."""
+    return _processes_of
 
 
 @pytest.fixture
@@ -118,10 +128,10 @@ def start_service() -> Iterator[StartService]:
     yield start
     for service in services:
         service.stop()
-        left = service.processes()
-        for process in left:
-            process.kill()
-        assert not left, f"left running: {left}"
+    left = [process for service in services for process in service.processes()]
+    for process in left:
+        process.kill()
+    assert not left, f"left running: {left}"
 
 
 @pytest.fixture

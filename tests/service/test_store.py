@@ -174,6 +174,28 @@ def test_scores_over_other_test_data_are_kept_apart(store: Store) -> None:
     assert [row["value"] for row in rows] == [1.0]
 
 
+def test_a_trial_that_another_experiment_has_done_meanwhile_is_reused(store: Store) -> None:
+    first, second = store.add_experiment(spec_of(), plan_of()), store.add_experiment(spec_of(), plan_of())
+    finish(store, SOURCE, score("en", 1.0), score("de", 2.0), score("hi", 3.0))
+    assert list(store.outstanding(second)) == [ADAPTED.digest]
+    found = store.experiment(first)
+    assert found is not None
+    assert found.trials["succeeded"] == 1
+
+
+def test_a_done_trial_that_fails_for_another_experiment_stays_done(store: Store) -> None:
+    first = store.add_experiment(spec_of(), plan_of())
+    finish(store, SOURCE, score("en", 1.0), score("de", 2.0), score("hi", 3.0))
+    wider = Plan()
+    wider.add(SOURCE, None, {"fr": "fr-data"})
+    store.add_experiment(spec_of(), wider)
+    store.trial_started(SOURCE.digest)
+    store.trial_failed(SOURCE.digest, "no room")
+    found = store.experiment(first)
+    assert found is not None
+    assert (found.trials["succeeded"], found.failures) == (1, [])
+
+
 def test_a_failed_trial_names_its_reason_and_a_retry_clears_it(store: Store) -> None:
     id_ = store.add_experiment(spec_of(), plan_of())
     finish(store, SOURCE, score("en", 1.0), score("de", 2.0), score("hi", 3.0))

@@ -1,0 +1,317 @@
+"""The whole service: a real server on a port, a real Ray, real trials, and what happens when parts of it die."""
+
+import contextlib
+import json
+import os
+import signal
+import socket
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+import psutil
+import pytest
+
+from service.client import Client, ServiceError
+
+Fields = dict[str, Any]
+StartService = Callable[..., Any]
+ProcessesOf = Callable[[Path], list[psutil.Process]]
+
+WORKER = "ray::ImplicitFunc"
+
+
+def until(condition: Callable[[], Any], seconds: float = 60) -> Any:
+    """The first true value of a condition."""
+    deadline = time.monotonic() + seconds
+    while not (value := condition()):
+        assert time.monotonic() < deadline, "waited in vain"
+        time.sleep(0.05)
+    return value
+
+
+def longer(spec: Fields) -> Fields:
+    """The same experiment with some seconds more to be interrupted in, and scores that are not all zero."""
+    training = {**spec["training"], "epochs": 12, "learning_rate": 1e-2, "max_source_examples": 200}
+    return {**spec, "training": training}
+
+
+def scores_of(client: Client, id_: str) -> pd.DataFrame:
+    rows = client.results(id_, split="test")
+    return rows.set_index(["method", "k", "seed", "language"])["value"].sort_index()
+
+
+def finished(client: Client, id_: str, state: str = "succeeded") -> Fields:
+    experiment = client.wait(id_, progress=False, poll_seconds=0.2)
+    assert experiment["state"] == state, experiment["reason"]
+    return experiment
+
+
+def test_an_experiment_from_submission_to_scores(tmp_path: Path, start_service: StartService, spec: Fields) -> None:
+    service = start_service(tmp_path / "home")
+    client = service.client
+    id_ = client.submit(spec)
+    experiment = finished(client, id_)
+    assert experiment["progress"] == 1.0
+    assert experiment["trials"]["succeeded"] == 5
+    scores = scores_of(client, id_)
+    assert set(scores.index) == {
+        (method, 0 if method == "zero-shot" else 5, 1, language)
+        for method in spec["methods"]
+        for language in ("en", "de", "hi")
+    }
+    assert scores.between(0, 100).all()
+    assert scores["ord-FS", 5, 1, "en"] == scores["zero-shot", 0, 1, "en"]
+    rows = client.results(id_)
+    assert rows["cut"][rows["split"] == "test"].all()
+    assert set(rows["examples"][rows["split"] == "test"]) == {20}
+    dev = rows[(rows["split"] == "dev") & (rows["method"] == "gradient-mix-train")]
+    assert list(dev["epoch"]) == [1, 2]
+    surgery = rows[rows["method"] == "gradient-mix-train"]
+    assert set(surgery["alpha"]) == {1.0}
+    facts = client.trial(surgery["trial"].iloc[0])["facts"]
+    # 64 source examples and 2 x 5 shots are three batches of 32, twice
+    assert facts["training"]["surgery"]["operations"] == 6
+    assert {language: len(draw["indices"]) for language, draw in facts["shots"].items()} == {"de": 5, "hi": 5}
+    table = client.table(id_)
+    assert list(table.columns) == ["en", "de", "hi", "mean"]
+    assert table.loc[("ord-FS", 5), "mean"] == pytest.approx(scores["ord-FS", 5, 1][["de", "hi"]].mean())
+
+    again = client.submit({**spec, "name": "again", "alpha": 1.0})
+    reused = finished(client, again)
+    assert reused["trials"]["reused"] == 5
+    pd.testing.assert_series_equal(scores_of(client, again), scores)
+
+    wider = client.submit({**spec, "methods": ["zero-shot"], "target_languages": ["sw"]})
+    assert finished(client, wider)["trials"]["reused"] == 0
+    assert scores_of(client, wider)["zero-shot", 0, 1, "en"] == scores["zero-shot", 0, 1, "en"]
+    assert len(list((service.home / "source-models").iterdir())) == 1
+
+
+def test_a_killed_trial_process_changes_nothing_in_the_scores(
+    tmp_path: Path, start_service: StartService, spec: Fields
+) -> None:
+    expected = start_service(tmp_path / "calm")
+    calm = expected.client.submit(longer(spec))
+    service = start_service(tmp_path / "struck")
+    id_ = service.client.submit(longer(spec))
+    worker = until(lambda: service.named(WORKER))[0]
+    until(lambda: service.client.experiment(id_)["progress"] > 0)
+    worker.kill()
+    finished(service.client, id_)
+    finished(expected.client, calm)
+    assert scores_of(service.client, id_).max() > 5
+    pd.testing.assert_series_equal(scores_of(service.client, id_), scores_of(expected.client, calm))
+
+
+def test_a_trial_process_that_dies_each_time_fails_its_trial_and_says_so(
+    tmp_path: Path, start_service: StartService, spec: Fields
+) -> None:
+    service = start_service(tmp_path / "home")
+    client = service.client
+    first = client.submit({**spec, "methods": ["zero-shot"]})
+    finished(client, first)
+    id_ = client.submit({**longer(spec), "methods": ["naive-mix-train"]})
+    while (experiment := client.experiment(id_))["state"] not in ("failed", "succeeded"):
+        for worker in service.named(WORKER):
+            worker.kill()
+        time.sleep(0.1)
+    assert experiment["state"] == "failed"
+    assert "its process died" in experiment["reason"]
+    assert experiment["failures"][0]["method"] == "naive-mix-train"
+    assert len(scores_of(client, first)) == 3
+
+
+@pytest.mark.parametrize("victim", ["service.engine.driver", "service.engine.pool"])
+def test_a_killed_driver_or_pool_is_started_again(
+    tmp_path: Path, start_service: StartService, spec: Fields, victim: str
+) -> None:
+    service = start_service(tmp_path / "home")
+    id_ = service.client.submit(longer(spec))
+    until(lambda: service.client.experiment(id_)["progress"] > 0)
+    service.named(victim)[0].kill()
+    experiment = finished(service.client, id_)
+    assert experiment["trials"]["succeeded"] == 5
+
+
+def test_a_stopped_server_goes_on_where_it_was(tmp_path: Path, start_service: StartService, spec: Fields) -> None:
+    service = start_service(tmp_path / "home")
+    id_ = service.client.submit(longer(spec))
+    until(lambda: service.client.experiment(id_)["trials"]["succeeded"] > 0)
+    assert service.stop() == 0
+    assert not service.processes()
+    service = start_service(tmp_path / "home")
+    experiment = finished(service.client, id_)
+    assert experiment["trials"]["succeeded"] == 5
+
+
+def test_a_killed_server_s_work_goes_on_and_is_taken_over(
+    tmp_path: Path, start_service: StartService, spec: Fields
+) -> None:
+    service = start_service(tmp_path / "home")
+    id_ = service.client.submit(longer(spec))
+    until(lambda: service.client.experiment(id_)["progress"] > 0)
+    service.process.kill()
+    service.process.wait()
+    drivers = [process.pid for process in service.named("service.engine.driver")]
+    service = start_service(tmp_path / "home")
+    assert [process.pid for process in service.named("service.engine.driver")] == drivers
+    finished(service.client, id_)
+
+
+def test_everything_listens_on_loopback_alone_and_ray_asks_for_a_token(
+    tmp_path: Path, start_service: StartService, spec: Fields
+) -> None:
+    service = start_service(tmp_path / "home")
+    id_ = service.client.submit(spec)
+    until(lambda: service.named(WORKER))
+    addresses = {
+        connection.laddr.ip
+        for process in service.processes()
+        for connection in process.net_connections("inet")
+        if connection.status == psutil.CONN_LISTEN
+    }
+    assert addresses <= {"127.0.0.1", "::ffff:127.0.0.1", "::1"}
+    assert addresses
+    assert (service.home / "ray-token").stat().st_mode & 0o777 == 0o600
+    address = json.loads((service.home / "pool.json").read_text())["address"]
+    intruder = {**os.environ, "RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER": "0", "RAY_AUTH_MODE": "token"}
+    intruder["RAY_AUTH_TOKEN"] = "0" * 64
+    code = f"import ray; ray.init(address={address!r}); print(ray.cluster_resources())"
+    answer = subprocess.run([sys.executable, "-c", code], env=intruder, capture_output=True, text=True, timeout=120)
+    assert answer.returncode != 0
+    assert "token" in answer.stderr.lower()
+    finished(service.client, id_)
+
+
+def test_hub_data_that_cannot_be_fetched_end_in_a_clear_failure(
+    tmp_path: Path, start_service: StartService, spec: Fields
+) -> None:
+    service = start_service(tmp_path / "home", HF_HUB_OFFLINE="1")
+    id_ = service.client.submit({**spec, "data": "xtreme-r", "target_languages": ["yo"]})
+    experiment = finished(service.client, id_, "failed")
+    assert "google/xtreme, PAN-X.en" in experiment["reason"]
+
+
+@pytest.fixture
+def small_disk(tmp_path: Path) -> Iterator[Path]:
+    """A folder on a disk of 100 MB."""
+    folder = tmp_path / "disk"
+    folder.mkdir()
+    mounted = subprocess.run(["mount", "-t", "tmpfs", "-o", "size=100m", "tmpfs", folder], capture_output=True)
+    if mounted.returncode:
+        pytest.skip("a small disk needs the right to mount one")
+    yield folder
+    subprocess.run(["umount", "-l", folder], check=True)
+
+
+def test_a_full_disk_ends_in_a_clear_state_with_what_was_stored_still_there(
+    small_disk: Path, start_service: StartService, spec: Fields
+) -> None:
+    service = start_service(small_disk / "home")
+    client = service.client
+    first = client.submit(spec)
+    finished(client, first)
+    scores = scores_of(client, first)
+
+    filler = small_disk / "filler"
+    free = os.statvfs(small_disk).f_bavail * os.statvfs(small_disk).f_frsize
+    filler.write_bytes(b"x" * (free - 20 * 2**20))  # less than the reserve, more than nothing
+    other = {**spec, "seeds": [2], "methods": ["zero-shot", "ord-FS"]}
+    experiment = finished(client, client.submit(other), "failed")
+    assert "the disk is full" in experiment["reason"]
+    dependent = [failure["reason"] for failure in experiment["failures"] if failure["method"] == "ord-FS"]
+    assert all("source training" in reason for reason in dependent)
+    assert dependent
+
+    fill(filler)
+    with pytest.raises(ServiceError, match="nothing was stored"):
+        submit_until_refused(client, {**spec, "seeds": list(range(1000))})
+    pd.testing.assert_series_equal(scores_of(client, first), scores)
+
+    filler.unlink()
+    service.stop()
+    service = start_service(small_disk / "home")
+    pd.testing.assert_series_equal(scores_of(service.client, first), scores)
+
+
+def fill(path: Path) -> None:
+    """Let a file take all that is left of its disk."""
+    with path.open("ab", buffering=0) as file, contextlib.suppress(OSError):
+        while file.write(b"x" * 2**16):
+            pass
+
+
+def submit_until_refused(client: Client, spec: Fields) -> None:
+    """Experiments until the room that the database has in its own files is used up."""
+    for _ in range(200):
+        client.submit(spec)
+
+
+def test_a_second_server_on_the_same_home_is_refused(tmp_path: Path, start_service: StartService) -> None:
+    service = start_service(tmp_path / "home")
+    environment = {**os.environ, "ALLASPRAK_HOME": str(service.home)}
+    command = [sys.executable, "-m", "service.cli", "serve", "--port", "0"]
+    answer = subprocess.run(command, env=environment, capture_output=True, text=True, timeout=60)
+    assert answer.returncode == 1
+    assert "another server uses" in answer.stderr
+    assert "Traceback" not in answer.stderr
+    assert service.client.is_up()
+
+
+def test_another_address_than_loopback_needs_a_token(tmp_path: Path) -> None:
+    environment = {**os.environ, "ALLASPRAK_HOME": str(tmp_path / "home")}
+    command = [sys.executable, "-m", "service.cli", "serve", "--host", "0.0.0.0"]
+    answer = subprocess.run(command, env=environment, capture_output=True, text=True, timeout=60)
+    assert answer.returncode == 1
+    assert "ALLASPRAK_TOKEN" in answer.stderr
+    assert "Traceback" not in answer.stderr
+
+
+def test_a_port_that_is_taken_is_a_clear_end_that_leaves_nothing(tmp_path: Path, processes_of: ProcessesOf) -> None:
+    home = tmp_path / "home"
+    with socket.socket() as taken:
+        taken.bind(("127.0.0.1", 0))
+        taken.listen()
+        command = [sys.executable, "-m", "service.cli", "serve", "--port", str(taken.getsockname()[1])]
+        environment = {**os.environ, "ALLASPRAK_HOME": str(home)}
+        answer = subprocess.run(command, env=environment, capture_output=True, text=True, timeout=60)
+    assert answer.returncode != 0
+    assert "address already in use" in answer.stderr
+    assert "Traceback" not in answer.stderr
+    assert not processes_of(home)
+
+
+def test_the_command_line_submits_and_shows_results(tmp_path: Path, start_service: StartService, spec: Fields) -> None:
+    service = start_service(tmp_path / "home", ALLASPRAK_TOKEN="s3cret")
+    environment = {**os.environ, "ALLASPRAK_TOKEN": "s3cret"}
+
+    def run(*arguments: str) -> "subprocess.CompletedProcess[str]":
+        command = [sys.executable, "-m", "service.cli", *arguments, "--url", service.url]
+        return subprocess.run(command, env=environment, capture_output=True, text=True, timeout=60)
+
+    file = tmp_path / "spec.json"
+    file.write_text(json.dumps({**spec, "methods": ["zero-shot"]}))
+    id_ = run("submit", str(file)).stdout.strip()
+    finished(Client(service.url, "s3cret"), id_)
+    shown = run("results", id_).stdout
+    assert "zero-shot" in shown
+    assert "sample corpus (artificial" in shown
+    assert run("results", id_, "--csv").stdout.startswith("experiment,trial,method")
+    file.write_text(json.dumps({**spec, "k": [0], "task": "parsing"}))
+    refused = run("submit", str(file))
+    assert refused.returncode == 1
+    assert "k: " in refused.stderr
+    assert "task: " in refused.stderr
+    assert "Traceback" not in refused.stderr
+    with pytest.raises(ServiceError, match="token"):
+        Client(service.url, "wrong").experiments()
+    service.process.send_signal(signal.SIGINT)
+    service.process.wait(30)
+    gone = run("results", id_)
+    assert gone.returncode == 1
+    assert "Traceback" not in gone.stderr

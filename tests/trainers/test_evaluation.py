@@ -1,0 +1,100 @@
+"""Predictions in batches sorted by length: complete, in order, and independent of the batches."""
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from torch import Tensor
+
+from trainers.evaluation import batches_by_length, predict
+
+LENGTHS = st.lists(st.integers(1, 300), max_size=60)
+
+
+@settings(deadline=None, max_examples=200)
+@given(LENGTHS, st.integers(1, 2000))
+def test_every_window_once_and_no_batch_beyond_the_budget(lengths: list[int], budget: int) -> None:
+    batches = list(batches_by_length(lengths, budget))
+    assert sorted(place for batch in batches for place in batch) == list(range(len(lengths)))
+    for batch in batches:
+        assert batch
+        assert len(batch) == 1 or len(batch) * max(lengths[place] for place in batch) <= budget
+    ordered = [lengths[place] for batch in batches for place in batch]
+    assert ordered == sorted(lengths, reverse=True)
+
+
+@settings(deadline=None, max_examples=100)
+@given(LENGTHS, st.integers(1, 2000))
+def test_no_batch_could_have_taken_the_next_window(lengths: list[int], budget: int) -> None:
+    batches = list(batches_by_length(lengths, budget))
+    for batch in batches[:-1]:
+        assert (len(batch) + 1) * lengths[batch[0]] > budget
+
+
+@pytest.fixture(scope="module")
+def model(tiny_encoder: Path) -> Any:
+    from transformers import AutoModelForTokenClassification
+
+    torch.manual_seed(3)
+    model = AutoModelForTokenClassification.from_pretrained(tiny_encoder, num_labels=7)
+    torch.nn.init.normal_(model.classifier.weight)  # logits far apart: rounding decides nothing
+    return model
+
+
+class Windows:
+    """Random windows, and their batches."""
+
+    def __init__(self, number: int) -> None:
+        generator = torch.Generator().manual_seed(number)
+        self.ids = [
+            torch.randint(4, 2000, (int(torch.randint(3, 40, (), generator=generator)),), generator=generator)
+            for _ in range(number)
+        ]
+        self.lengths = [len(ids) for ids in self.ids]
+
+    def collate(self, places: Sequence[int]) -> dict[str, Tensor]:
+        chosen = [self.ids[place] for place in places]
+        ids = torch.nn.utils.rnn.pad_sequence(chosen, batch_first=True, padding_value=1)
+        mask = torch.nn.utils.rnn.pad_sequence([torch.ones_like(one) for one in chosen], batch_first=True)
+        return {"input_ids": ids, "attention_mask": mask, "labels": torch.zeros_like(ids)}
+
+
+def test_predictions_come_in_the_windows_order_and_do_not_depend_on_the_batches(model: Any) -> None:
+    windows = Windows(50)
+    alone = []
+    model.eval()
+    for ids in windows.ids:
+        with torch.no_grad():
+            alone.append(model(input_ids=ids[None]).logits[0].argmax(-1).tolist())
+    assert len({tuple(one) for one in alone}) > 40
+    for budget in (1, 100, 4096):
+        assert predict(model, windows.lengths, windows.collate, budget) == alone
+
+
+def test_no_window_gives_no_prediction(model: Any) -> None:
+    assert predict(model, [], Windows(1).collate) == []
+
+
+@pytest.mark.parametrize("training", [True, False])
+def test_the_models_mode_is_left_as_it_was_and_dropout_is_off(model: Any, training: bool) -> None:
+    windows = Windows(10)
+    model.train(training)
+    first, second = (predict(model, windows.lengths, windows.collate) for _ in range(2))
+    assert first == second
+    assert model.training == training
+    assert model.bert.embeddings.dropout.training == training
+
+
+def test_the_models_mode_is_restored_when_a_batch_fails(model: Any) -> None:
+    def collate(places: Sequence[int]) -> dict[str, Tensor]:
+        raise RuntimeError("no batch")
+
+    model.train()
+    with pytest.raises(RuntimeError, match="no batch"):
+        predict(model, [3], collate)
+    assert model.training
+    assert torch.is_grad_enabled()

@@ -1,0 +1,240 @@
+"""Examples in a folder: good ones are read, bad ones named by file and line, facts remembered."""
+
+import json
+import os
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from trainers.config import DataReference
+from trainers.data import open_data
+from trainers.data.folder import FolderData
+from trainers.examples import DataError
+from trainers.tasks import TASKS
+
+GOOD = [
+    {"tokens": ["Anna", "lives", "in", "Malmö"], "tags": ["B-PER", "O", "O", "B-LOC"]},
+    {"tokens": ["हाँ"], "tags": ["O"]},
+    {"tokens": ["New", "York"], "tags": ["B-LOC", "I-LOC"], "id": 7},
+]
+
+
+def lines(examples: list[dict[str, Any]]) -> bytes:
+    return "".join(json.dumps(one, ensure_ascii=False) + "\n" for one in examples).encode()
+
+
+class Folder:
+    """A folder of data with one language, `xx`."""
+
+    def __init__(self, root: Path) -> None:
+        self.root = root
+        self.cache = root / "cache"
+        self.data = FolderData(root, "ner", self.cache)
+
+    def path(self, split: str = "train", language: str = "xx") -> Path:
+        return self.root / "ner" / language / f"{split}.jsonl"
+
+    def write(self, content: bytes, split: str = "train", language: str = "xx") -> Path:
+        path = self.path(split, language)
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_bytes(content)
+        return path
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Folder:
+    return Folder(tmp_path)
+
+
+def test_good_examples_are_read_in_the_order_of_the_file(folder: Folder) -> None:
+    folder.write(lines(GOOD))
+    assert folder.data.examples("xx", "train") == GOOD
+    facts = folder.data.facts("xx", "train")
+    assert facts.examples == 3
+    assert facts.labels == ("B-LOC", "B-PER", "I-LOC", "O")
+
+
+def test_blank_lines_and_other_line_ends_are_no_examples(folder: Folder) -> None:
+    content = lines(GOOD)
+    folder.write(b"\n  \n" + content.replace(b"\n", b"\r\n\r\n").rstrip())
+    assert folder.data.examples("xx", "train") == GOOD
+
+
+def test_a_language_is_a_folder_with_a_test_split(folder: Folder) -> None:
+    assert folder.data.languages() == ()
+    for language in ("sw", "de", "hi"):
+        folder.write(lines(GOOD), "test", language)
+    folder.write(lines(GOOD), "train", "fi")
+    (folder.root / "ner" / "README.md").write_text("about")
+    assert folder.data.languages() == ("de", "hi", "sw")
+
+
+ONE = b'{"tokens": ["a"], "tags": ["O"]}\n'
+
+BAD: dict[str, bytes] = {
+    "no JSON": b"tokens tags\n",
+    "half a line": b'{"tokens": ["a"], "ta',
+    "two on a line": b'{"tokens": ["a"], "tags": ["O"]} {}\n',
+    "a list": b'["a", "O"]\n',
+    "a number": b"7\n",
+    "null": b"null\n",
+    "not UTF-8": '{"tokens": ["Malmö"], "tags": ["O"]}\n'.encode("latin-1"),
+    "UTF-16": '{"tokens": ["a"], "tags": ["O"]}'.encode("utf-16"),
+    "no tags": b'{"tokens": ["a"]}\n',
+    "tags of numbers": b'{"tokens": ["a"], "tags": [3]}\n',
+    "wrong tag": b'{"tokens": ["a"], "tags": ["PERSON"]}\n',
+    "unequal lengths": b'{"tokens": ["a", "b"], "tags": ["O"]}\n',
+    "no tokens": b'{"tokens": [], "tags": []}\n',
+    "nested beyond reason": b"[" * 200_000 + b"\n",
+    "a number beyond reason": b'{"tokens": ["a"], "tags": ["O"], "id": ' + b"9" * 5000 + b"}\n",
+    "not a number": b'{"tokens": ["a"], "tags": ["O"], "id": NaN}\n',
+    "half a character": b'{"tokens": ["\\ud800"], "tags": ["O"]}\n',
+}
+
+
+@pytest.mark.parametrize("bad", BAD.values(), ids=BAD)
+@pytest.mark.parametrize("ask", ["examples", "facts"])
+def test_a_malformed_line_is_named_by_its_file_and_number(folder: Folder, bad: bytes, ask: str) -> None:
+    path = folder.write(ONE + b"\n" + ONE + bad)
+    with pytest.raises(DataError) as caught:
+        getattr(folder.data, ask)("xx", "train")
+    assert str(caught.value).startswith(f"{path}, line 4: ")
+    assert not folder.cache.is_dir()
+
+
+@pytest.mark.parametrize("content", [b"", b"\n\n  \n"])
+@pytest.mark.parametrize("ask", ["examples", "facts"])
+def test_an_empty_file_is_named(folder: Folder, content: bytes, ask: str) -> None:
+    path = folder.write(content)
+    with pytest.raises(DataError, match="is empty") as caught:
+        getattr(folder.data, ask)("xx", "train")
+    assert str(path) in str(caught.value)
+
+
+@pytest.mark.parametrize("language", ["xx", "yy"])
+@pytest.mark.parametrize("ask", ["examples", "facts"])
+def test_a_missing_file_is_named(folder: Folder, language: str, ask: str) -> None:
+    folder.write(lines(GOOD), "test")
+    with pytest.raises(DataError, match="does not exist") as caught:
+        getattr(folder.data, ask)(language, "train")
+    assert str(folder.path(language=language)) in str(caught.value)
+
+
+def test_a_wrong_tag_is_told_what_would_be_right(folder: Folder) -> None:
+    folder.write(BAD["wrong tag"])
+    with pytest.raises(DataError, match=r"line 1: 'PERSON' is not an IOB2 tag \(O, B-<type> or I-<type>\)"):
+        folder.data.facts("xx", "train")
+
+
+# Facts
+
+
+def test_facts_of_an_unchanged_file_are_known_without_reading_it(folder: Folder) -> None:
+    path = folder.write(lines(GOOD))
+    facts = folder.data.facts("xx", "train")
+    status = path.stat()
+    path.write_bytes(b"#" * status.st_size)
+    os.utime(path, ns=(status.st_atime_ns, status.st_mtime_ns))
+    with pytest.raises(DataError):
+        folder.data.examples("xx", "train")
+    assert folder.data.facts("xx", "train") == facts
+    assert FolderData(folder.root, "ner", folder.cache).facts("xx", "train") == facts
+
+
+def test_facts_of_a_changed_file_are_learnt_anew(folder: Folder) -> None:
+    path = folder.write(lines(GOOD))
+    before = folder.data.facts("xx", "train")
+    path.write_bytes(lines(GOOD[:2]))
+    after = folder.data.facts("xx", "train")
+    assert after.examples == 2
+    assert after.labels == ("B-LOC", "B-PER", "O")
+    assert after.digest != before.digest
+    same_size = path.read_bytes().replace(b"Anna", b"Ania")
+    old = path.stat()
+    path.write_bytes(same_size)
+    os.utime(path, ns=(old.st_atime_ns, old.st_mtime_ns + 1))
+    assert folder.data.facts("xx", "train").digest != after.digest
+
+
+def test_facts_of_a_deleted_file_are_forgotten(folder: Folder) -> None:
+    path = folder.write(lines(GOOD))
+    folder.data.facts("xx", "train")
+    path.unlink()
+    with pytest.raises(DataError, match="does not exist"):
+        folder.data.facts("xx", "train")
+
+
+def test_lost_memories_are_learnt_again(folder: Folder) -> None:
+    folder.write(lines(GOOD))
+    facts = folder.data.facts("xx", "train")
+    for path in folder.cache.iterdir():
+        path.unlink()
+    assert folder.data.facts("xx", "train") == facts
+
+
+def test_the_digest_is_of_the_content_and_of_nothing_else(folder: Folder, tmp_path: Path) -> None:
+    folder.write(lines(GOOD))
+    elsewhere = Folder(tmp_path / "elsewhere")
+    reordered = [dict(reversed(one.items())) for one in GOOD]
+    elsewhere.write(
+        b"\n" + json.dumps(reordered[0], indent=None, separators=(" ,  ", ":")).encode() + b"\n", "dev", "yy"
+    )
+    with elsewhere.path("dev", "yy").open("ab") as file:
+        file.write(lines(reordered[1:]))
+    assert elsewhere.data.facts("yy", "dev") == folder.data.facts("xx", "train")
+
+
+def test_the_digest_tells_other_content_apart(folder: Folder) -> None:
+    contents = [
+        GOOD,
+        GOOD[:2],
+        GOOD[::-1],
+        [*GOOD, GOOD[0]],
+        [{**GOOD[0], "tags": ["B-PER", "O", "O", "O"]}, *GOOD[1:]],
+        [{**GOOD[0], "tokens": ["Anna", "lives", "in", "Lund"]}, *GOOD[1:]],
+    ]
+    digests = set()
+    for place, content in enumerate(contents):
+        folder.write(lines(content), language=f"x{place}")
+        digests.add(folder.data.facts(f"x{place}", "train").digest)
+    assert len(digests) == len(contents)
+
+
+def test_a_reference_to_a_folder_and_a_reference_to_fetched_data_open_the_same_layout(tmp_path: Path) -> None:
+    fetched = Folder(tmp_path / "data" / "xtreme-r")
+    fetched.write(lines(GOOD), "test")
+    by_path = open_data(DataReference("folder", fetched.root), "ner", tmp_path)
+    by_name = open_data(DataReference("xtreme-r"), "ner", tmp_path)
+    assert by_path.languages() == by_name.languages() == ("xx",)
+    assert by_path.examples("xx", "test") == by_name.examples("xx", "test") == GOOD
+    assert by_path.facts("xx", "test") == by_name.facts("xx", "test")
+
+
+def test_the_sample_answers_through_the_same_door(tmp_path: Path) -> None:
+    data = open_data(DataReference("sample"), "ner", tmp_path)
+    assert data.languages() == tuple(sorted(data.languages()))
+    facts = data.facts("de", "train")
+    examples = data.examples("de", "train")
+    assert facts.examples == len(examples)
+    assert set(facts.labels) == {tag for one in examples for tag in one["tags"]}
+    with pytest.raises(DataError, match="no language 'xx'"):
+        data.facts("xx", "train")
+    with pytest.raises(ValueError, match="xx"):
+        data.examples("xx", "train")
+
+
+def test_all_languages_beside_the_project_are_good(shared: Path, tmp_path: Path) -> None:
+    data = FolderData(shared / "data", "ner", tmp_path)
+    languages = data.languages()
+    assert len(languages) >= 30
+    assert "en" in languages
+    labels = set(TASKS["ner"].label_set(data.facts("en", "train").labels))
+    digests = set()
+    for language in languages:
+        for split in ("train", "dev", "test"):
+            facts = data.facts(language, split)  # type: ignore[arg-type]
+            assert facts.examples > 0
+            assert set(facts.labels) <= labels
+            digests.add(facts.digest)
+    assert len(digests) == 3 * len(languages)
