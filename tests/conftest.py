@@ -23,6 +23,7 @@ def tiny_encoder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     Special tokens have XLM-R's ids: <s> 0, <pad> 1, </s> 2, <unk> 3. The tokenizer knows the sample's en, de, hi, sw.
     """
     import torch
+    import transformers
     from transformers import BertConfig, BertModel
 
     folder = tmp_path_factory.mktemp("encoders") / "tiny"
@@ -41,6 +42,7 @@ def tiny_encoder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     )
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(1)
+        transformers.logging.disable_progress_bar()
         BertModel(config, add_pooling_layer=False).save_pretrained(folder)
     return folder
 

@@ -1,0 +1,68 @@
+"""The house is in order: style, types, import rules, and what the README promises."""
+
+import re
+import subprocess
+import sys
+import tomllib
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parents[1]
+
+
+def run(*command: str) -> "subprocess.CompletedProcess[str]":
+    return subprocess.run(command, cwd=ROOT, capture_output=True, text=True)
+
+
+@pytest.mark.parametrize(
+    "command",
+    [
+        ("ruff", "check", "."),
+        ("ruff", "format", "--check", "."),
+        ("mypy",),
+        ("lint-imports",),
+    ],
+    ids=lambda command: " ".join(command),
+)
+def test_a_checker_has_nothing_to_say(command: tuple[str, ...]) -> None:
+    name, *arguments = command
+    answer = run(str(Path(sys.executable).parent / name), *arguments)
+    assert answer.returncode == 0, answer.stdout + answer.stderr
+
+
+@pytest.mark.parametrize("module", ["trainers", "search_spaces.plan", "service.api", "service.client", "service.cli"])
+def test_planning_asking_and_answering_load_no_torch(module: str) -> None:
+    heavy = "{'torch', 'transformers', 'ray'} & set(sys.modules)"
+    answer = run(sys.executable, "-c", f"import sys, {module}; print({heavy} or 'light')")
+    assert answer.stdout.strip() == "light", answer.stdout + answer.stderr
+
+
+def test_every_heavy_package_is_pinned_and_says_where_it_is_used() -> None:
+    text = (ROOT / "pyproject.toml").read_text()
+    block = text.split("dependencies = [")[1].split("\n]")[0]
+    lines = [line.strip() for line in block.splitlines() if line.strip() and not line.strip().startswith("#")]
+    assert len(lines) == len(tomllib.loads(text)["project"]["dependencies"])
+    for line in lines:
+        assert "==" in line, line
+        assert re.search(r"# (trainers|search_spaces|service)", line), line
+
+
+def test_the_readme_names_every_setting_and_every_public_field() -> None:
+    readme = (ROOT / "README.md").read_text()
+    settings = set(re.findall(r'value\("([A-Z_]+)"\)', (ROOT / "service/settings.py").read_text()))
+    assert settings
+    missing = [name for name in settings if f"`ALLASPRAK_{name}`" not in readme]
+    spec = (ROOT / "search_spaces/spec.py").read_text().split("class ExperimentSpec")[1].split("def ")[0]
+    missing += [name for name in re.findall(r"^    (\w+): ", spec, re.MULTILINE) if f'"{name}"' not in readme]
+    routes = re.findall(
+        r'@router\.(?:get|post)\("([^"]+)"', "".join(p.read_text() for p in ROOT.glob("service/api/*.py"))
+    )
+    missing += [route for route in routes if f"/v1{route.replace('{id_}', '{id}')}" not in readme]
+    assert not missing
+
+
+def test_the_readme_has_its_two_commands() -> None:
+    blocks = re.findall(r"^```sh\n(.*?)^```", (ROOT / "README.md").read_text(), re.MULTILINE | re.DOTALL)
+    assert "allasprak demo" in blocks[0]
+    assert "pytest" in blocks[1]
