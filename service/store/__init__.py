@@ -1,5 +1,6 @@
 """What is kept: experiments, their trials and results, scores. SQLite by default, PostgreSQL by URL."""
 
-from service.store.store import RESULT_COLUMNS, BadCursorError, Experiment, OutstandingTrial, Store, StoreFullError
+from service.store.database import BadCursorError, StoreFullError
+from service.store.store import RESULT_COLUMNS, Experiment, OutstandingTrial, Store
 
 __all__ = ["RESULT_COLUMNS", "BadCursorError", "Experiment", "OutstandingTrial", "Store", "StoreFullError"]

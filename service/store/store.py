@@ -1,11 +1,8 @@
 """The store: every question that the service asks its database, and every change that it makes."""
 
-import base64
-import json
 import secrets
 import time
-from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
 
@@ -13,19 +10,16 @@ from sqlalchemy import (
     ColumnElement,
     Connection,
     and_,
-    create_engine,
-    event,
     func,
     insert,
     select,
     update,
 )
-from sqlalchemy.dialects import postgresql, sqlite
-from sqlalchemy.exc import OperationalError
 
 from search_spaces.plan import Plan
 from search_spaces.spec import ExperimentSpec
-from service.store.schema import experiments, metadata, planned_results, planned_trials, scores, tags, trials
+from service.store.database import Database, decode, encode
+from service.store.schema import experiments, planned_results, planned_trials, scores, tags, trials
 from trainers.config import Report, TrialConfig
 
 ACTIVE = ("queued", "running")
@@ -35,14 +29,6 @@ RESULT_COLUMNS = (
     "experiment", "trial", "method", "k", "seed", "alpha", "language", "split", "metric", "epoch", "value",
     "examples", "cut", "selected",
 )  # fmt: skip
-
-
-class StoreFullError(OSError):
-    """The disk or the database is full: nothing was changed."""
-
-
-class BadCursorError(ValueError):
-    """A cursor that no page ended with."""
 
 
 @dataclass(frozen=True)
@@ -74,33 +60,25 @@ class OutstandingTrial:
 
 
 class Store:
-    """The database behind a URL, made if it is not there.
+    """Experiments, trials and scores in a database.
 
     Args:
-        url: as SQLAlchemy writes it.
+        url: of the database, as SQLAlchemy writes it.
     """
 
     def __init__(self, url: str) -> None:
-        self._reading = create_engine(url)
-        self._writing = create_engine(url)
-        if self._reading.dialect.name == "sqlite":
-            for engine in (self._reading, self._writing):
-                event.listen(engine, "connect", _configure_sqlite)
-            event.listen(self._writing, "begin", _lock_for_writing)
-        with self._write() as connection:
-            metadata.create_all(connection)
+        self._database = Database(url)
 
     def close(self) -> None:
         """Give the connections back."""
-        self._reading.dispose()
-        self._writing.dispose()
+        self._database.close()
 
     # Experiments
 
     def add_experiment(self, spec: ExperimentSpec, plan: Plan | None) -> str:
         """Store an experiment, with its plan if its data are at hand; returns its id."""
         id_ = secrets.token_hex(6)
-        with self._write() as connection:
+        with self._database.write() as connection:
             connection.execute(
                 insert(experiments).values(
                     id=id_,
@@ -122,7 +100,7 @@ class Store:
 
     def add_plan(self, experiment: str, plan: Plan) -> None:
         """Store the plan of an experiment whose data had to be fetched first."""
-        with self._write() as connection:
+        with self._database.write() as connection:
             self._add_plan(connection, experiment, plan)
 
     def _add_plan(self, connection: Connection, experiment: str, plan: Plan) -> None:
@@ -134,7 +112,7 @@ class Store:
             for digest, planned in plan.trials.items()
         ]  # fmt: skip
         if rows:
-            connection.execute(self._insert(trials).on_conflict_do_nothing(), rows)
+            connection.execute(self._database.insert(trials).on_conflict_do_nothing(), rows)
             links = []
             for position, (digest, planned) in enumerate(plan.trials.items()):
                 done = not _missing(connection, digest, planned.evaluate)
@@ -174,15 +152,15 @@ class Store:
         if id_ is not None:
             query = query.where(experiments.c.id == id_)
         if cursor is not None:
-            created, last = _decode(cursor, (float, int), str)
+            created, last = decode(cursor, (float, int), str)
             query = query.where(
                 (experiments.c.created < created) | ((experiments.c.created == created) & (experiments.c.id > last))
             )
-        with self._reading.connect() as connection:
+        with self._database.read() as connection:
             rows = connection.execute(query).mappings().all()
             page = [self._experiment(connection, row) for row in rows[:limit]]
         more = len(rows) > limit
-        return page, _encode(page[-1].created, page[-1].id) if more else None
+        return page, encode(page[-1].created, page[-1].id) if more else None
 
     def _experiment(self, connection: Connection, row: Mapping[Any, Any]) -> Experiment:
         query = (
@@ -219,7 +197,7 @@ class Store:
 
     def is_planned(self, experiment: str) -> bool:
         """Whether its plan is stored."""
-        with self._reading.connect() as connection:
+        with self._database.read() as connection:
             return bool(connection.execute(select(experiments.c.planned).filter_by(id=experiment)).scalar_one())
 
     def next_active(self) -> str | None:
@@ -230,7 +208,7 @@ class Store:
             .order_by(experiments.c.state.desc(), experiments.c.created, experiments.c.id)
             .limit(1)
         )
-        with self._reading.connect() as connection:
+        with self._database.read() as connection:
             return connection.execute(query).scalar()
 
     def set_state(self, experiment: str, state: str, reason: str = "") -> None:
@@ -242,13 +220,13 @@ class Store:
         elif state in FINAL:
             times = {"finished": now}
         change = update(experiments).where(experiments.c.id == experiment, experiments.c.state.not_in(FINAL))
-        with self._write() as connection:
+        with self._database.write() as connection:
             connection.execute(change.values(state=state, reason=reason, **times))
 
     def driver(self, experiment: str) -> tuple[int, float] | None:
         """Pid and start time of the process that runs it, if one was started."""
         query = select(experiments.c.driver_pid, experiments.c.driver_created).filter_by(id=experiment)
-        with self._reading.connect() as connection:
+        with self._database.read() as connection:
             pid, created = connection.execute(query).one()
         return (pid, created) if pid is not None else None
 
@@ -256,20 +234,20 @@ class Store:
         """Remember the process that runs it."""
         change = update(experiments).where(experiments.c.id == experiment)
         starts = experiments.c.driver_starts + 1
-        with self._write() as connection:
+        with self._database.write() as connection:
             connection.execute(change.values(driver_pid=pid, driver_created=created, driver_starts=starts))
 
     def release_driver(self, experiment: str, reason: str) -> None:
         """Queue an experiment again whose driver was stopped on purpose."""
         change = update(experiments).where(experiments.c.id == experiment, experiments.c.state.in_(ACTIVE))
-        with self._write() as connection:
+        with self._database.write() as connection:
             connection.execute(
                 change.values(state="queued", reason=reason, driver_pid=None, driver_created=None, driver_starts=0)
             )
 
     def driver_starts(self, experiment: str) -> int:
         """How many processes have been started for it."""
-        with self._reading.connect() as connection:
+        with self._database.read() as connection:
             return int(connection.execute(select(experiments.c.driver_starts).filter_by(id=experiment)).scalar_one())
 
     # Trials
@@ -282,7 +260,7 @@ class Store:
             .where(planned_trials.c.experiment == experiment)
             .order_by(planned_trials.c.position)
         )
-        with self._write() as connection:
+        with self._database.write() as connection:
             rows = connection.execute(query).mappings().all()
             configs = {row["digest"]: TrialConfig.from_dict(row["config"]) for row in rows}
             found = {}
@@ -301,7 +279,7 @@ class Store:
 
     def trial_started(self, digest: str) -> int:
         """A trial begins to run; returns the number of this attempt."""
-        with self._write() as connection:
+        with self._database.write() as connection:
             connection.execute(
                 update(trials)
                 .where(trials.c.digest == digest)
@@ -311,13 +289,13 @@ class Store:
 
     def record(self, digest: str, attempt: int, report: Report) -> None:
         """Store a report's scores and how far the trial is. A late report of an older attempt is refused."""
-        with self._write() as connection:
+        with self._database.write() as connection:
             self._record(connection, digest, attempt, report)
 
     def trial_succeeded(self, digest: str, attempt: int, report: Report) -> None:
         """Store a trial's last report, and that it is done. An older attempt is refused."""
         values = {"state": "succeeded", "reason": "", "finished": time.time(), "facts": report.measures}
-        with self._write() as connection:
+        with self._database.write() as connection:
             if not self._record(connection, digest, attempt, report):
                 return
             connection.execute(update(trials).where(trials.c.digest == digest).values(values))
@@ -336,7 +314,7 @@ class Store:
             for score in report.scores
         ]
         if rows:
-            statement = self._insert(scores)
+            statement = self._database.insert(scores)
             changed = ("value", "epoch", "attempt", "examples", "cut", "selected")
             connection.execute(
                 statement.on_conflict_do_update(
@@ -353,12 +331,12 @@ class Store:
     def trial_failed(self, digest: str, reason: str) -> None:
         """Store that a trial failed, and why. Its scores stay."""
         values = {"state": "failed", "reason": reason, "finished": time.time()}
-        with self._write() as connection:
+        with self._database.write() as connection:
             connection.execute(update(trials).where(trials.c.digest == digest).values(values))
 
     def trial(self, digest: str) -> dict[str, Any] | None:
         """All that is known of a trial: its configuration, state and facts; None if there is none of this digest."""
-        with self._reading.connect() as connection:
+        with self._database.read() as connection:
             row = connection.execute(select(trials).filter_by(digest=digest)).mappings().one_or_none()
         return dict(row) if row is not None else None
 
@@ -401,30 +379,13 @@ class Store:
             else:
                 query = query.where((experiments.c.owner if name == "owner" else columns[name]).in_(values))
         if cursor is not None:
-            score, result = _decode(cursor, int, int)
+            score, result = decode(cursor, int, int)
             query = query.where((scores.c.id > score) | ((scores.c.id == score) & (planned_results.c.id > result)))
-        with self._reading.connect() as connection:
+        with self._database.read() as connection:
             rows = connection.execute(query).mappings().all()
         page = rows[:limit]
-        following = _encode(page[-1]["score_id"], page[-1]["result_id"]) if len(rows) > limit else None
+        following = encode(page[-1]["score_id"], page[-1]["result_id"]) if len(rows) > limit else None
         return [{name: row[name] for name in RESULT_COLUMNS} for row in page], following
-
-    # The database
-
-    def _insert(self, table: Any) -> Any:
-        """An INSERT that knows ON CONFLICT, in the database's dialect."""
-        return (sqlite if self._writing.dialect.name == "sqlite" else postgresql).insert(table)
-
-    @contextmanager
-    def _write(self) -> Iterator[Connection]:
-        """One transaction, all or nothing. StoreFullError if there is no room for it."""
-        try:
-            with self._writing.begin() as connection:
-                yield connection
-        except OperationalError as error:
-            if any(words in str(error.orig) for words in ("disk is full", "disk full", "No space left")):
-                raise StoreFullError(f"the database could not be written: {error.orig}") from error
-            raise
 
 
 def _missing(connection: Connection, digest: str, evaluate: Mapping[str, str]) -> tuple[str, ...]:
@@ -434,30 +395,3 @@ def _missing(connection: Connection, digest: str, evaluate: Mapping[str, str]) -
     )
     there = {tuple(row) for row in connection.execute(query)}
     return tuple(language for language, data in evaluate.items() if (language, data) not in there)
-
-
-def _configure_sqlite(connection: Any, _record: Any) -> None:
-    # Python's driver would open transactions by rules of its own; SQLAlchemy's documentation of pysqlite says so.
-    connection.isolation_level = None
-    for pragma in ("journal_mode=WAL", "synchronous=FULL", "busy_timeout=30000", "foreign_keys=ON"):
-        connection.execute(f"PRAGMA {pragma}")
-
-
-def _lock_for_writing(connection: Connection) -> None:
-    # A transaction that reads before it writes would otherwise fail at once when another has written meanwhile.
-    connection.exec_driver_sql("BEGIN IMMEDIATE")
-
-
-def _encode(*values: Any) -> str:
-    return base64.urlsafe_b64encode(json.dumps(values).encode()).decode().rstrip("=")
-
-
-def _decode(cursor: str, *types: type | tuple[type, ...]) -> list[Any]:
-    try:
-        values = json.loads(base64.urlsafe_b64decode(cursor + "=" * (-len(cursor) % 4)))
-    except ValueError as error:
-        raise BadCursorError("not a cursor of this service") from error
-    well_formed = isinstance(values, list) and len(values) == len(types)
-    if not well_formed or not all(isinstance(value, type_) for value, type_ in zip(values, types, strict=True)):
-        raise BadCursorError("not a cursor of this service")
-    return list(values)
