@@ -38,12 +38,11 @@ def accepted(body: object, world: World) -> ExperimentSpec:
         SpecError: with every problem.
     """
     spec, problems = parse(body)
-    wrong = {problem.field.split(".")[0] for problem in problems}
-    for fields, check in CHECKS:
-        if not wrong & set(fields):
-            found = list(check(spec, world))
-            problems += found
-            wrong |= {problem.field.split(".")[0] for problem in found}
+    wrong = {problem.field for problem in problems}
+    for needed, check in CHECKS:
+        if wrong.isdisjoint(needed):
+            # of fields that were wrong already the check saw placeholders
+            problems += [problem for problem in check(spec, world) if problem.field not in wrong]
     if problems:
         raise SpecError(problems)
     return spec
@@ -60,9 +59,15 @@ def data_reference(spec: ExperimentSpec, data_root: Path | None) -> DataReferenc
     if data_root is None:
         raise DataError("folders are read only under the data root, and ALLASPRAK_DATA_ROOT is not set")
     root = data_root.resolve()
-    path = (root / spec.data.folder).resolve()
+    try:
+        path = (root / spec.data.folder).resolve()
+        is_folder = path.is_dir()
+    except (OSError, RuntimeError) as error:  # too long a name, links in a circle
+        raise DataError(f"{spec.data.folder} is not a folder: {error}") from error
     if not path.is_relative_to(root):
         raise DataError(f"{spec.data.folder} is not under the data root {data_root}")
+    if not is_folder:
+        raise DataError(f"{spec.data.folder}: the data root {data_root} has no such folder")
     return DataReference("folder", path)
 
 
@@ -91,26 +96,37 @@ def check_data(spec: ExperimentSpec, data: Data) -> Iterator[Problem]:
         yield Problem("data", f"has no language with a test split for {spec.task}")
         return
     targets = target_languages(spec, data)
-    missing = [("source_language", spec.source_language)] if spec.source_language not in available else []
-    missing += [("target_languages", target) for target in targets if target not in available]
-    for field, language in missing:
-        yield Problem(field, f"{language!r} has no data for {spec.task}; allowed: {', '.join(available)}")
-    if missing:
-        return
+    if not targets:
+        yield Problem("target_languages", f"the data have no other language than {spec.source_language!r}")
+    for field, languages in (("source_language", [spec.source_language]), ("target_languages", targets)):
+        for language in languages:
+            if language not in available:
+                yield Problem(field, f"{language!r} has no data for {spec.task}; allowed: {', '.join(available)}")
+    yield from _check_splits(spec, data, [target for target in targets if target in available], available)
+
+
+def _check_splits(
+    spec: ExperimentSpec, data: Data, targets: list[str], available: tuple[str, ...]
+) -> Iterator[Problem]:
+    """What is wrong with the examples of languages that are there."""
     labels = None
     for language, split in needed_splits(spec, targets):
+        if language not in available:
+            continue
         try:
             facts = data.facts(language, split)
         except DataError as error:
             yield Problem("data", str(error))
             continue
-        if labels is None:  # the first split is what the label set comes from
+        if labels is None:  # the source's training data come first, and the label set from them
             labels = set(TASKS[spec.task].label_set(facts.labels))
         unknown = sorted(set(facts.labels) - labels)
-        if unknown:
-            allowed = ", ".join(sorted(labels))
-            yield Problem("data", f"{language}/{split} has labels that the source's training data lack:"
-                                  f" {', '.join(unknown)}; allowed: {allowed}")  # fmt: skip
+        if unknown and spec.source_language in available:
+            yield Problem(
+                "data",
+                f"{language}/{split} has labels that the source's training data lack: {', '.join(unknown)};"
+                f" allowed: {', '.join(sorted(labels))}",
+            )
         if split == "train" and language != spec.source_language and max(spec.k) > facts.examples:
             yield Problem("k", f"{max(spec.k)} is more than the {facts.examples} training examples of {language}")
 
@@ -157,10 +173,11 @@ def _resources(spec: ExperimentSpec, world: World) -> Iterator[Problem]:
         ("cpus_per_trial", spec.resources.cpus_per_trial, world.cpus),
         ("gpus_per_trial", spec.resources.gpus_per_trial, world.gpus),
     ]
+    gpus = spec.resources.gpus_per_trial
     for name, wanted, there in asked:
         if there is not None and wanted > there:
             yield Problem(f"resources.{name}", f"{wanted:g} is more than the pool has; allowed: up to {there}")
-    gpus = spec.resources.gpus_per_trial
+            gpus = 0
     if gpus > 1 and gpus != int(gpus):
         yield Problem("resources.gpus_per_trial", f"{gpus:g} is neither a fraction of one GPU nor a whole number")
 
@@ -176,11 +193,11 @@ def _size(spec: ExperimentSpec, world: World) -> Iterator[Problem]:
         yield Problem("seeds", f"methods x K x seeds x targets is about {trials} trials; allowed: up to {MAX_TRIALS}")
 
 
-# Which fields a check reads: it is left out when one of them is wrong already.
+# Which fields a check can't do without.
 CHECKS: tuple[tuple[tuple[str, ...], Callable[[ExperimentSpec, World], Iterable[Problem]]], ...] = (
-    (("source_language", "target_languages"), _languages),
+    ((), _languages),
     (("encoder",), _encoder),
-    (("task", "data", "source_language", "target_languages", "methods", "k"), _data),
-    (("resources",), _resources),
-    (("methods", "k", "seeds", "target_languages"), _size),
+    (("task", "data", "data.folder"), _data),
+    ((), _resources),
+    ((), _size),
 )

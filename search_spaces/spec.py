@@ -1,5 +1,6 @@
 """The spec of an experiment: what is POSTed, and every reason to refuse it."""
 
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Annotated, Any, Literal
@@ -7,11 +8,14 @@ from typing import Annotated, Any, Literal
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError
 
 from trainers.config import Training
+from trainers.examples import LANGUAGE_CODE
 from trainers.methods import METHODS
 from trainers.protocols import PROTOCOLS
 from trainers.tasks import TASKS
 
 MAX_TRIALS = 10_000
+
+MAX_PROBLEMS = 100
 
 
 @dataclass(frozen=True)
@@ -38,7 +42,7 @@ def _storable(text: str) -> str:
 
 
 def _distinct(values: list[Any]) -> list[Any]:
-    repeated = sorted({value for value in values if values.count(value) > 1})
+    repeated = sorted(value for value, count in Counter(values).items() if count > 1)
     if repeated:
         raise ValueError(f"given twice: {', '.join(map(str, repeated))}")
     return values
@@ -55,7 +59,7 @@ def _among(names: Mapping[str, object], plural: str) -> AfterValidator:
 
 Text = Annotated[str, Field(max_length=200), AfterValidator(_storable)]
 Name = Annotated[str, Field(min_length=1, max_length=500), AfterValidator(_storable)]
-Code = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9_-]{0,31}$")]
+Code = Annotated[str, Field(pattern=f"^{LANGUAGE_CODE}$")]
 
 
 class _Part(BaseModel):
@@ -111,7 +115,7 @@ class ExperimentSpec(_Part):
     )
     grouping: Literal["all"] = Field("all", description='"all" (one model for all targets)')
     methods: Annotated[
-        list[Annotated[str, _among(METHODS, "methods")]], Field(min_length=1), AfterValidator(_distinct)
+        list[Annotated[str, _among(METHODS, "methods")]], Field(min_length=1, max_length=100), AfterValidator(_distinct)
     ] = Field(description=f"a list of distinct methods among {', '.join(METHODS)}")
     k: Annotated[list[Annotated[int, Field(ge=1, le=10**6)]], Field(min_length=1, max_length=100),
                  AfterValidator(_distinct)] = Field(
@@ -139,7 +143,7 @@ class ExperimentSpec(_Part):
 
     def surgery_alpha(self) -> float:
         """The probability of surgery: the spec's, or the protocol's for the task."""
-        return PROTOCOLS[self.protocol].alpha[self.task] if self.alpha is None else self.alpha
+        return PROTOCOLS[self.protocol].alpha[self.task] if self.alpha is None else abs(self.alpha)  # -0.0 is 0.0
 
     def tag_list(self) -> list[str]:
         """The tags, also when a single one was given as text."""
@@ -168,31 +172,40 @@ def parse(body: object) -> tuple[ExperimentSpec, list[Problem]]:
         return ExperimentSpec.model_validate(body), []
     except ValidationError as error:
         problems = _problems(error)
-    wrong = {problem.field.split(".")[0] for problem in problems}
-    rest = {key: value for key, value in body.items() if key in ExperimentSpec.model_fields and key not in wrong}
+    rest = {key: value for key, value in body.items() if key in ExperimentSpec.model_fields}
+    for problem in problems:
+        field, _, part = problem.field.partition(".")
+        if part and isinstance(rest.get(field), dict):
+            rest[field] = {key: value for key, value in rest[field].items() if key != part}
+        else:
+            rest.pop(field, None)
     placeholders = {key: value for key, value in _PLACEHOLDERS.items() if key not in rest}
-    return ExperimentSpec.model_validate({**rest, **placeholders}), problems
+    try:
+        return ExperimentSpec.model_validate({**rest, **placeholders}), problems
+    except ValidationError:  # more wrong fields than are listed
+        raise SpecError(problems) from None
 
 
 def _problems(error: ValidationError) -> list[Problem]:
     """One problem per wrong field, in the order of the fields."""
     problems: dict[str, Problem] = {}
     for detail in error.errors(include_url=False, include_context=False):
-        field, description = _place(detail["loc"] or ("body",))
+        field, allowed = _place(detail["loc"])
         message = detail["msg"].removeprefix("Value error, ")
         if detail["type"] == "extra_forbidden":
-            message, description = "there is no such field", ", ".join(ExperimentSpec.model_fields)
+            message = "there is no such field"
         elif detail["type"] != "missing":
             message = f"{_shown(detail['input'])}: {message}"
-        allowed = f"; allowed: {description}" if description else ""
-        problems.setdefault(field, Problem(field, message + allowed))
+        problems.setdefault(field, Problem(field, f"{message}; allowed: {allowed}"))
+        if len(problems) == MAX_PROBLEMS:
+            break
     return list(problems.values())
 
 
-def _place(location: Sequence[str | int]) -> tuple[str, str | None]:
+def _place(location: Sequence[str | int]) -> tuple[str, str]:
     """The dotted path of the innermost field of an error's location, and what is allowed there."""
     path: list[str] = []
-    description = None
+    allowed = "an object with the fields of an experiment"
     model: Any = ExperimentSpec
     for part in location:
         if model is None or not isinstance(part, str):
@@ -200,10 +213,11 @@ def _place(location: Sequence[str | int]) -> tuple[str, str | None]:
         path.append(part)
         field = model.model_fields.get(part)
         if field is None:
+            allowed = ", ".join(model.model_fields)
             break
-        description = field.description
+        allowed = field.description
         model = field.annotation if isinstance(field.annotation, type) and issubclass(field.annotation, _Part) else None
-    return ".".join(path).encode(errors="replace").decode(), description
+    return ".".join(path).encode(errors="replace").decode() or "body", allowed
 
 
 def _shown(value: object) -> str:

@@ -88,6 +88,8 @@ def _serve(arguments: argparse.Namespace) -> int:
         supervisor.start()
         uvicorn.run(create_app(store, world, settings.token), host=arguments.host, port=arguments.port, log_config=None)
     finally:
+        for repeated in (signal.SIGTERM, signal.SIGINT):  # stopping takes seconds, and must not be stopped
+            signal.signal(repeated, signal.SIG_IGN)
         supervisor.close()
         store.close()
     return 0
@@ -162,7 +164,9 @@ def _print_table(client: Any, id_: str) -> None:
     experiment = client.experiment(id_)
     spec = experiment["spec"]
     seeds = len(spec["seeds"])
-    data = "sample corpus (artificial; says nothing about XTREME-R)" if spec["data"] == "sample" else spec["data"]
+    data = spec["data"] if isinstance(spec["data"], str) else f"folder {spec['data']['folder']}"
+    if data == "sample":
+        data = "sample corpus (artificial; says nothing about XTREME-R)"
     print(f"\n{spec['task']}, test scores in percent, mean over {seeds} seed{'s' if seeds > 1 else ''}; {data};"
           f" {spec['encoder']}")  # fmt: skip
     print("mean: over the target languages\n")

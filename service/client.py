@@ -43,7 +43,7 @@ class Client:
         return self._json("GET", f"/v1/experiments/{id_}")
 
     def trial(self, id_: str) -> dict[str, Any]:
-        """A trial: `config`, `state`, and in `facts` what surgery met (`training`), its shots, packages and seconds."""
+        """A trial: `config`, its state for each experiment, and in `facts` what surgery met, its shots, packages."""
         return self._json("GET", f"/v1/trials/{id_}")
 
     def is_up(self) -> bool:
@@ -73,7 +73,7 @@ class Client:
                 time.sleep(poll_seconds)
 
     def results(self, id_: str | None = None, **filters: Any) -> pd.DataFrame:
-        """Score rows, of one experiment or of all, filtered by any of their columns, `owner` or `tags`.
+        """Score rows, of one experiment or of all, filtered by their first ten columns, `owner` or `tags`.
 
         Test scores are those of the selected weights, dev scores are there for every epoch; `value` is in percent.
         """

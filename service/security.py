@@ -18,5 +18,6 @@ def is_authorised(authorization: str | None, token: str | None) -> bool:
     """Whether an Authorization header carries the token; without a token, everyone may."""
     if token is None:
         return True
+    # Header values come as latin-1, whatever was sent.
     scheme, _, given = (authorization or "").partition(" ")
-    return scheme.lower() == "bearer" and secrets.compare_digest(given.strip().encode(), token.encode())
+    return scheme.lower() == "bearer" and secrets.compare_digest(given.strip().encode("latin-1"), token.encode())

@@ -1,6 +1,7 @@
-"""Room on the disk, checked before large writes rather than found missing in the middle of them."""
+"""Writing to the disk: small files whole or not at all, large ones only where there is room for them."""
 
 import errno
+import secrets
 import shutil
 from pathlib import Path
 
@@ -23,3 +24,11 @@ def need_room(folder: Path, size: int) -> None:
             f" needed, {free / megabytes:.0f} MB are free",
             str(folder),
         )
+
+
+def write_text(path: Path, text: str) -> None:
+    """Write a small file; whoever reads it meanwhile sees the old one or the new one."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    unfinished = path.with_name(f".{path.name}.{secrets.token_hex(8)}")  # several threads may write the same file
+    unfinished.write_text(text)
+    unfinished.replace(path)

@@ -2,12 +2,12 @@
 
 import hashlib
 import json
-import os
 import re
 from pathlib import Path
 
 from trainers import offline_encoder
 from trainers.config import DIGEST_LENGTH, digest
+from trainers.disk import write_text
 
 HUB_NAME = re.compile(r"[A-Za-z0-9][\w.-]*(/[A-Za-z0-9][\w.-]*)?")
 
@@ -57,8 +57,12 @@ def _is_path(name: str) -> bool:
 
 
 def _checked_folder(name: str) -> Path:
-    folder = Path(name).expanduser()
-    if not (folder / "config.json").is_file():
+    try:
+        folder = Path(name).expanduser()
+        has_config = (folder / "config.json").is_file()
+    except (OSError, RuntimeError) as error:  # too long a name, no such user
+        raise EncoderError(f"{name} is not a folder: {error}") from error
+    if not has_config:
         raise EncoderError(f"{name} is not a Hugging Face folder: it has no config.json")
     if not any(folder.glob("*.safetensors")):
         raise EncoderError(f"{name} has no *.safetensors: other weight formats are not loaded")
@@ -75,10 +79,7 @@ def _folder_digest(folder: Path, cache: Path) -> str:
     for path in files:
         with path.open("rb") as file:
             contents.append([path.name, hashlib.file_digest(file, "sha256").hexdigest()])
-    cache.mkdir(parents=True, exist_ok=True)
-    unfinished = remembered.with_suffix(f".{os.getpid()}")
-    unfinished.write_text(json.dumps(digest(contents)))
-    unfinished.replace(remembered)
+    write_text(remembered, json.dumps(digest(contents)))
     return digest(contents)
 
 
@@ -89,13 +90,15 @@ def _hub_commit(name: str) -> str:
             f"{name!r} is neither {offline_encoder.NAME!r}, nor the path of a folder, nor a Hugging Face hub name"
         )
     from huggingface_hub import HfApi, try_to_load_from_cache
-    from huggingface_hub.errors import HfHubHTTPError, OfflineModeIsEnabled, RepositoryNotFoundError
+    from huggingface_hub.errors import HFValidationError, RepositoryNotFoundError
 
     try:
         return str(HfApi().model_info(name, timeout=10).sha)
+    except HFValidationError as error:
+        raise EncoderError(f"{name!r} is not a name on the Hugging Face hub: {error}") from error
     except RepositoryNotFoundError as error:
         raise EncoderError(f"the Hugging Face hub has no model {name!r} (or it is private)") from error
-    except (HfHubHTTPError, OfflineModeIsEnabled, OSError) as error:
+    except Exception as error:  # whatever its HTTP library raises when the hub can't be reached
         cached = try_to_load_from_cache(name, "config.json")
         if isinstance(cached, str):
             return Path(cached).parent.name  # .../snapshots/<commit>/config.json

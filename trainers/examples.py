@@ -6,6 +6,9 @@ from typing import Any, Protocol
 
 from trainers.config import Split, digest
 
+# What a language may be called: as in ISO 639, with variants such as "zh-Hant".
+LANGUAGE_CODE = r"[A-Za-z0-9][A-Za-z0-9_-]{0,31}"
+
 Example = dict[str, Any]  # {"tokens": [...], "tags": [...]} for ner; each task says what it needs
 
 

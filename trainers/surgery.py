@@ -19,6 +19,10 @@ BLOCK = 1 << 15
 ACCELERATOR_BLOCK = 1 << 24
 
 
+# Coefficients that float32 holds with all their digits.
+SMALLEST, LARGEST = 1e-37, 1e37
+
+
 @dataclass(frozen=True)
 class Operation:
     """One oracle pass: the language drawn, the threshold variable p, and what was found.
@@ -168,7 +172,7 @@ class StochasticGradientSurgery(Optimizer, Generic[Batch]):
             return None, False, True
         conflict = dot < 0.0
         if conflict:
-            torch._foreach_add_([g for g, _ in pairs], [o for _, o in pairs], alpha=-dot / oracle_square)
+            _subtract(pairs, dot / oracle_square)
         return dot / (square**0.5 * oracle_square**0.5), conflict, True
 
     def _oracle_gradients(self, backward: Callable[[], object], dropout_seed: int) -> list[Tensor | None]:
@@ -269,10 +273,20 @@ class StochasticGradientSurgery(Optimizer, Generic[Batch]):
         return f"{type(self).__name__}(alpha={self.alpha}, languages={self._languages}, optimizer={self.optimizer})"
 
     def __getstate__(self) -> dict[str, Any]:
-        return dict(self.__dict__)
+        # Not `step` as a scheduler wraps it: it would go on stepping the original.
+        return {name: value for name, value in self.__dict__.items() if name != "step"}
 
     def __setstate__(self, state: dict[str, Any]) -> None:
         self.__dict__.update(state)
+
+
+def _subtract(pairs: Sequence[tuple[Tensor, Tensor]], coefficient: float) -> None:
+    """g <- g - coefficient g_o, in place."""
+    if SMALLEST < abs(coefficient) < LARGEST:
+        torch._foreach_add_([g for g, _ in pairs], [o for _, o in pairs], alpha=-coefficient)
+        return
+    for gradient, oracle_gradient in pairs:  # the product is in range though the coefficient is not
+        gradient -= (oracle_gradient.double() * coefficient).to(gradient.dtype)
 
 
 def _products(pairs: Sequence[tuple[Tensor, Tensor]]) -> tuple[float, float, float]:

@@ -25,7 +25,7 @@ def create_app(store: Store, world: Callable[[], World], token: str | None) -> F
         world: what specs are checked against, as it is at the moment.
         token: what every request under /v1 must carry; None on a loopback address.
     """
-    app = FastAPI(title="allasprak", version=version("allasprak"), max_body_size=MAX_BODY_BYTES)
+    app = FastAPI(title="allasprak", version=version("allasprak"), max_body_size=MAX_BODY_BYTES, redirect_slashes=False)
     app.state.store, app.state.world, app.state.token = store, world, token
     if token is None:
         # Without a token only the loopback address protects us: a page elsewhere whose name resolves to it must not.
@@ -36,6 +36,8 @@ def create_app(store: Store, world: Callable[[], World], token: str | None) -> F
     app.include_router(v1)
     app.add_api_route("/healthz", _health, methods=["GET"])
     add_handlers(app)
+    description = app.openapi()
+    description["components"]["schemas"].update(experiments.SCHEMAS)
     return app
 
 

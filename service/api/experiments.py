@@ -13,12 +13,16 @@ from starlette.exceptions import HTTPException
 from search_spaces.checks import accepted, data_reference
 from search_spaces.plan import plan
 from search_spaces.spec import ExperimentSpec, Problem, SpecError, Text
+from service.api.problems import PROBLEMS
 from service.store import Experiment
 from trainers.data import XTREME_R, open_data
 
 router = APIRouter(tags=["experiments"])
 
-_SPEC_BODY = {"content": {"application/json": {"schema": ExperimentSpec.model_json_schema()}}, "required": True}
+# The body is read by hand, so that all its problems can be told at once; this is what it looks like.
+_SPEC_SCHEMA = ExperimentSpec.model_json_schema(ref_template="#/components/schemas/{model}")
+SCHEMAS: dict[str, Any] = _SPEC_SCHEMA.pop("$defs")
+_SPEC_BODY = {"content": {"application/json": {"schema": _SPEC_SCHEMA}}, "required": True}
 
 
 class Listing(BaseModel):
@@ -34,7 +38,7 @@ class Listing(BaseModel):
     cursor: Text | None = None
 
 
-@router.post("/experiments", status_code=201, openapi_extra={"requestBody": _SPEC_BODY})
+@router.post("/experiments", status_code=201, responses=PROBLEMS, openapi_extra={"requestBody": _SPEC_BODY})
 async def create(request: Request) -> JSONResponse:
     """Accept an experiment: 201 with its id, or 422 with everything that is wrong."""
     if not request.headers.get("content-type", "").partition(";")[0].strip().lower().endswith("json"):
@@ -60,7 +64,7 @@ def show(request: Request, id_: str) -> JSONResponse:
 
 @router.get("/trials/{id_}")
 def trial(request: Request, id_: str) -> JSONResponse:
-    """One trial: its configuration, state, and what is known of its run (what surgery met, shots, packages, time)."""
+    """One trial: its configuration, its state for each experiment, and in `facts` what is known of its run."""
     found = request.app.state.store.trial(id_) if id_.isalnum() and id_.isascii() else None
     if found is None:
         raise HTTPException(404, "there is no trial with this id")

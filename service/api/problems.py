@@ -15,6 +15,12 @@ from service.store import BadCursorError, StoreFullError
 
 log = logging.getLogger(__name__)
 
+# How POST documents its refusals.
+PROBLEMS: dict[int | str, dict[str, Any]] = {
+    status: {"description": HTTPStatus(status).phrase, "content": {"application/problem+json": {}}}
+    for status in (413, 415, 422, 507)
+}
+
 
 def problem(
     status: int, detail: str, problems: Sequence[Problem] = (), headers: dict[str, str] | None = None
@@ -48,7 +54,10 @@ def _spec_error(_: Request, error: Any) -> JSONResponse:
 def _request_error(_: Request, error: Any) -> JSONResponse:
     problems = [
         # ascii: a lone surrogate in a query string can't be printed otherwise
-        Problem(ascii(".".join(map(str, detail["loc"][1:])) or detail["loc"][0])[1:-1], detail["msg"])
+        Problem(
+            ascii(".".join(part for part in detail["loc"][1:] if isinstance(part, str)))[1:-1],
+            "there is no such parameter" if detail["type"] == "extra_forbidden" else detail["msg"],
+        )
         for detail in error.errors()
     ]
     return problem(422, "a parameter is wrong", problems)

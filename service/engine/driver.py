@@ -34,6 +34,8 @@ def drive(experiment: str, address: str, slots: int | None, settings: Settings) 
     store = Store(settings.database_url)
     try:
         _run(experiment, address, slots, settings, store)
+    except ConnectionError:
+        raise  # Ray is gone; the supervisor starts it and another driver again
     except (ValueError, OSError) as error:
         log.exception("experiment %s", experiment)
         if isinstance(error, StoreFullError):
@@ -108,7 +110,7 @@ def _run_trials(
         if trial.source is not None and trial.source.digest in trials
     }
     storage = settings.home / "tune" / experiment
-    run_trials(trials, needs, spec.resources, address, slots, storage, Recorder(store))
+    run_trials(trials, needs, spec.resources, address, slots, storage, Recorder(store, experiment))
 
 
 def _conclude(experiment: str, store: Store) -> None:
@@ -131,11 +133,12 @@ class Recorder:
     """Writes what happens to the store, under the number of the attempt that it happens in."""
 
     store: Store
+    experiment: str
     attempts: dict[str, int] = field(default_factory=dict)
 
     def started(self, digest: str) -> None:
         """An attempt begins."""
-        self.attempts[digest] = self.store.trial_started(digest)
+        self.attempts[digest] = self.store.trial_started(self.experiment, digest)
 
     def reported(self, digest: str, report: Report) -> None:
         """An epoch is over."""
@@ -147,7 +150,7 @@ class Recorder:
 
     def failed(self, digest: str, reason: str) -> None:
         """A trial will not be done."""
-        self.store.trial_failed(digest, reason)
+        self.store.trial_failed(self.experiment, digest, reason)
 
     def __reduce__(self) -> tuple[type, tuple[()]]:
         # Tune pickles its callbacks with its own state, which nothing ever reads: a store stays where it is.

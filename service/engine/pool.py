@@ -131,7 +131,7 @@ def _ray_folder(home: Path) -> tuple[Path, Path | None]:
 
 
 def _serve(home: Path) -> None:
-    """Hold a Ray head until SIGTERM."""
+    """Hold a Ray head until SIGTERM, or until a part of it dies: the supervisor then starts a new one."""
     import psutil
     import ray
 
@@ -159,8 +159,9 @@ def _serve(home: Path) -> None:
         unfinished = _state_file(home).with_suffix(".new")
         unfinished.write_text(json.dumps(state))
         unfinished.replace(_state_file(home))
-        while True:
-            signal.pause()
+        head = [child for child in psutil.Process().children() if child.name() in ("gcs_server", "raylet")]
+        while all(child.is_running() and child.status() != psutil.STATUS_ZOMBIE for child in head):
+            time.sleep(1)
     finally:
         ray.shutdown()
         if temporary is not None:

@@ -86,14 +86,18 @@ class Supervisor(threading.Thread):
             stop(ProcessId(*driver), patience=0)  # it would wait a minute for the pool that it knew
         log_file = self.settings.home / "logs" / f"{experiment}.log"
         if self.store.driver_starts(experiment) >= MAX_DRIVER_STARTS:
-            reason = f"its driver died {MAX_DRIVER_STARTS} times; the end of its log: {_end_of(log_file)}"
+            reason = f"its driver died {MAX_DRIVER_STARTS} times; its log is {log_file}"
             self.store.set_state(experiment, "failed", reason)
             return
         if pool_died:
             self.pool = self._ensure_pool()
         arguments = ["service.engine.driver", experiment, self.pool.address, str(self.pool.cpus or 0)]
         process = start(arguments, self._environment, log_file)
-        self.store.set_driver(experiment, process.pid, process.created)
+        try:
+            self.store.set_driver(experiment, process.pid, process.created)
+        except BaseException:
+            stop(process, patience=0)  # nobody would know of it
+            raise
 
 
 def _lock(home: Path) -> IO[str]:
@@ -105,7 +109,3 @@ def _lock(home: Path) -> IO[str]:
         file.close()
         raise HomeInUseError(f"another server uses {home}; set ALLASPRAK_HOME to have a second one") from None
     return file
-
-
-def _end_of(path: Path) -> str:
-    return path.read_text(errors="replace")[-1000:].strip() if path.exists() else "(none)"

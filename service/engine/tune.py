@@ -85,10 +85,12 @@ def run_trials(
     )
     try:
         tuner.fit()
+    except Exception:
+        if relay.error is not None:
+            raise relay.error from None  # rather than what Tune makes of it
+        raise
     finally:
         shutil.rmtree(storage, ignore_errors=True)
-    if relay.error is not None:
-        raise relay.error
 
 
 def _train(config: dict[str, Any], trials: Mapping[str, Trial]) -> None:

@@ -6,15 +6,19 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
 
-from sqlalchemy import Connection, Table, create_engine, event
+from sqlalchemy import Connection, Table, create_engine, event, select
 from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.exc import OperationalError
 
-from service.store.schema import metadata
+from service.store.schema import VERSION, metadata, version
 
 
 class StoreFullError(OSError):
     """The disk or the database is full: nothing was changed."""
+
+
+class SchemaVersionError(RuntimeError):
+    """The database is that of another version of this service."""
 
 
 class BadCursorError(ValueError):
@@ -37,6 +41,11 @@ class Database:
             event.listen(self._writing, "begin", _lock_for_writing)
         with self.write() as connection:
             metadata.create_all(connection)
+            found = connection.execute(select(version.c.version)).scalar()
+            if found is None:
+                connection.execute(version.insert().values(version=VERSION))
+            elif found != VERSION:
+                raise SchemaVersionError(f"the database has schema version {found}; this service needs {VERSION}")
 
     def close(self) -> None:
         """Give the connections back."""
@@ -82,13 +91,24 @@ def encode(*values: Any) -> str:
     return base64.urlsafe_b64encode(json.dumps(values).encode()).decode().rstrip("=")
 
 
-def decode(cursor: str, *types: type | tuple[type, ...]) -> list[Any]:
+def decode(cursor: str, *types: type) -> list[Any]:
     """The values that a page ended with. BadCursorError if no page ended so."""
     try:
         values = json.loads(base64.urlsafe_b64decode(cursor + "=" * (-len(cursor) % 4)))
     except ValueError as error:
         raise BadCursorError("not a cursor of this service") from error
-    well_formed = isinstance(values, list) and len(values) == len(types)
-    if not well_formed or not all(isinstance(value, type_) for value, type_ in zip(values, types, strict=True)):
+    fits = isinstance(values, list) and len(values) == len(types)
+    if not fits or not all(_is_sane(value, type_) for value, type_ in zip(values, types, strict=True)):
         raise BadCursorError("not a cursor of this service")
     return list(values)
+
+
+def _is_sane(value: Any, type_: type) -> bool:
+    """Whether a value of a cursor is what a page may have ended with: a row's number, an id, or a time."""
+    if isinstance(value, bool):
+        return False
+    if type_ is int:
+        return isinstance(value, int) and 0 <= value < 2**63
+    if type_ is float:
+        return isinstance(value, int | float) and 0 <= value < 2**40
+    return isinstance(value, str) and value.isascii() and value.isalnum()

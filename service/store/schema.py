@@ -17,6 +17,11 @@ from sqlalchemy import (
 
 metadata = MetaData()
 
+# Raised whenever a table changes; a database of another version is refused, not guessed at.
+VERSION = 1
+
+version = Table("schema_version", metadata, Column("version", Integer, primary_key=True))
+
 # SQLite counts up only an INTEGER primary key.
 Sequence = BigInteger().with_variant(Integer, "sqlite")
 
@@ -47,24 +52,24 @@ tags = Table(
     Column("tag", Text, primary_key=True, index=True),
 )
 
-# A training, by the digest of its configuration: shared by every experiment that plans it.
+# A training, by the digest of its configuration: shared by every experiment that plans it. `epoch` is how far the
+# current attempt is, of `epochs`.
 trials = Table(
     "trials",
     metadata,
     Column("digest", String(20), primary_key=True),
     Column("config", JSON, nullable=False),
     Column("source", String(20)),
-    Column("state", String(16), nullable=False),
-    Column("reason", Text, nullable=False),
     Column("attempt", Integer, nullable=False),
     Column("epoch", Integer, nullable=False),
+    Column("epochs", Integer, nullable=False),
     Column("facts", JSON),
     Column("started", Float),
     Column("finished", Float),
 )
 
-# Which trials an experiment needs; `evaluate` is {language: digest of the test examples}. `done`: all those scores are
-# there; `reused`: they were there before the experiment came to run the trial.
+# What an experiment needs of a trial, and whether it has it: `evaluate` is {language: digest of the test examples},
+# `reused` says that all those scores were there before the experiment came to run the trial.
 planned_trials = Table(
     "planned_trials",
     metadata,
@@ -72,7 +77,8 @@ planned_trials = Table(
     Column("trial", ForeignKey("trials.digest"), primary_key=True),
     Column("position", Integer, nullable=False),
     Column("evaluate", JSON, nullable=False),
-    Column("done", Boolean, nullable=False),
+    Column("state", String(16), nullable=False),
+    Column("reason", Text, nullable=False),
     Column("reused", Boolean, nullable=False),
 )
 

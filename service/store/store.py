@@ -1,5 +1,6 @@
 """The store: every question that the service asks its database, and every change that it makes."""
 
+import json
 import secrets
 import time
 from collections.abc import Mapping, Sequence
@@ -9,7 +10,9 @@ from typing import Any
 from sqlalchemy import (
     ColumnElement,
     Connection,
+    Float,
     and_,
+    cast,
     func,
     insert,
     select,
@@ -106,18 +109,22 @@ class Store:
     def _add_plan(self, connection: Connection, experiment: str, plan: Plan) -> None:
         rows = [
             {
-                "digest": digest, "config": asdict(planned.config), "state": "queued", "reason": "", "attempt": 0,
-                "epoch": 0, "source": planned.source.digest if planned.source else None,
+                "digest": digest,
+                "config": asdict(planned.config),
+                "source": planned.source.digest if planned.source else None,
+                "attempt": 0,
+                "epoch": 0,
+                "epochs": planned.config.training.epochs,
             }
-            for digest, planned in plan.trials.items()
-        ]  # fmt: skip
+            for digest, planned in sorted(plan.trials.items())  # in one order, so that two of us never wait in a circle
+        ]
         if rows:
             connection.execute(self._database.insert(trials).on_conflict_do_nothing(), rows)
             links = []
             for position, (digest, planned) in enumerate(plan.trials.items()):
                 done = not _missing(connection, digest, planned.evaluate)
                 link = {"experiment": experiment, "trial": digest, "position": position, "evaluate": planned.evaluate}
-                links.append({**link, "done": done, "reused": done})
+                links.append({**link, "state": "succeeded" if done else "queued", "reason": "", "reused": done})
             connection.execute(insert(planned_trials), links)
             connection.execute(
                 insert(planned_results), [{"experiment": experiment, **asdict(result)} for result in plan.results]
@@ -152,7 +159,7 @@ class Store:
         if id_ is not None:
             query = query.where(experiments.c.id == id_)
         if cursor is not None:
-            created, last = decode(cursor, (float, int), str)
+            created, last = decode(cursor, float, str)
             query = query.where(
                 (experiments.c.created < created) | ((experiments.c.created == created) & (experiments.c.id > last))
             )
@@ -163,34 +170,39 @@ class Store:
         return page, encode(page[-1].created, page[-1].id) if more else None
 
     def _experiment(self, connection: Connection, row: Mapping[Any, Any]) -> Experiment:
-        query = (
-            select(trials, planned_trials.c.done, planned_trials.c.reused)
-            .join(planned_trials, planned_trials.c.trial == trials.c.digest)
-            .where(planned_trials.c.experiment == row["id"])
-            .order_by(planned_trials.c.position)
+        mine = planned_trials.c.experiment == row["id"]
+        joined = planned_trials.join(trials, trials.c.digest == planned_trials.c.trial)
+        share = cast(trials.c.epoch, Float) / (trials.c.epochs + 1)
+        by_state = (
+            select(planned_trials.c.state, planned_trials.c.reused, func.count(), func.sum(share))
+            .select_from(joined)
+            .where(mine)
+            .group_by(planned_trials.c.state, planned_trials.c.reused)
         )
-        mine = connection.execute(query).mappings().all()
         counts = dict.fromkeys(("total", "queued", "running", "succeeded", "failed", "reused"), 0)
         done = 0.0
-        for trial in mine:
-            # a trial that is done may run or fail again for another experiment that has more to ask of it
-            state = "succeeded" if trial["done"] else trial["state"]
-            counts["total"] += 1
-            counts[state] += 1
-            counts["reused"] += trial["reused"]
-            done += 1.0 if state in FINAL else trial["epoch"] / (trial["config"]["training"]["epochs"] + 1)
+        for state, reused, number, begun in connection.execute(by_state):
+            counts["total"] += number
+            counts[state] += number
+            counts["reused"] += number if reused else 0
+            done += {"running": begun, "queued": 0}.get(state, number)
+        failed = (
+            select(planned_trials.c.trial, planned_trials.c.reason, trials.c.config)
+            .select_from(joined)
+            .where(mine, planned_trials.c.state == "failed")
+            .order_by(planned_trials.c.position)
+        )
+        named = ("method", "seed", "k", "target_languages")
         failures = [
-            {"trial": trial["digest"], "method": trial["config"]["method"], "seed": trial["config"]["seed"],
-             "k": trial["config"]["k"], "target_languages": trial["config"]["target_languages"],
-             "reason": trial["reason"]}
-            for trial in mine if trial["state"] == "failed" and not trial["done"]
-        ]  # fmt: skip
+            {"trial": digest, **{name: config[name] for name in named}, "reason": reason}
+            for digest, reason, config in connection.execute(failed)
+        ]
         own_tags = select(tags.c.tag).where(tags.c.experiment == row["id"]).order_by(tags.c.tag)
         return Experiment(
             **{name: row[name] for name in ("id", "name", "owner", "state", "reason", "created", "started",
                                             "finished", "spec")},
             tags=list(connection.execute(own_tags).scalars()),
-            progress=done / len(mine) if mine else float(row["state"] == "succeeded"),
+            progress=done / counts["total"] if counts["total"] else float(row["state"] == "succeeded"),
             trials=counts,
             failures=failures,
         )  # fmt: skip
@@ -222,6 +234,8 @@ class Store:
         change = update(experiments).where(experiments.c.id == experiment, experiments.c.state.not_in(FINAL))
         with self._database.write() as connection:
             connection.execute(change.values(state=state, reason=reason, **times))
+            if state != "running":
+                self._stop_trials(connection, experiment)
 
     def driver(self, experiment: str) -> tuple[int, float] | None:
         """Pid and start time of the process that runs it, if one was started."""
@@ -244,6 +258,12 @@ class Store:
             connection.execute(
                 change.values(state="queued", reason=reason, driver_pid=None, driver_created=None, driver_starts=0)
             )
+            self._stop_trials(connection, experiment)
+
+    def _stop_trials(self, connection: Connection, experiment: str) -> None:
+        """Nothing of an experiment that does not run itself is running."""
+        mine = update(planned_trials).filter_by(experiment=experiment, state="running")
+        connection.execute(mine.values(state="queued"))
 
     def driver_starts(self, experiment: str) -> int:
         """How many processes have been started for it."""
@@ -255,36 +275,37 @@ class Store:
     def outstanding(self, experiment: str) -> dict[str, OutstandingTrial]:
         """The trials that an experiment still needs, by digest, in their order; all are queued again."""
         query = (
-            select(trials.c.digest, trials.c.config, trials.c.source, planned_trials.c.evaluate, planned_trials.c.done)
-            .join(planned_trials, planned_trials.c.trial == trials.c.digest)
+            select(planned_trials, trials.c.config, trials.c.source)
+            .join(trials, trials.c.digest == planned_trials.c.trial)
             .where(planned_trials.c.experiment == experiment)
             .order_by(planned_trials.c.position)
         )
         with self._database.write() as connection:
             rows = connection.execute(query).mappings().all()
-            configs = {row["digest"]: TrialConfig.from_dict(row["config"]) for row in rows}
+            configs = {row["trial"]: TrialConfig.from_dict(row["config"]) for row in rows}
             found = {}
             for row in rows:
-                if row["done"]:
+                if row["state"] == "succeeded":
                     continue
-                if missing := _missing(connection, row["digest"], row["evaluate"]):
+                mine = update(planned_trials).filter_by(experiment=experiment, trial=row["trial"])
+                if missing := _missing(connection, row["trial"], row["evaluate"]):
                     source = configs[row["source"]] if row["source"] else None
-                    found[row["digest"]] = OutstandingTrial(configs[row["digest"]], source, missing)
+                    found[row["trial"]] = OutstandingTrial(configs[row["trial"]], source, missing)
+                    connection.execute(mine.values(state="queued", reason=""))
                 else:  # another experiment has done it since this one was planned
-                    mine = update(planned_trials).filter_by(experiment=experiment, trial=row["digest"])
-                    connection.execute(mine.values(done=True, reused=True))
-            again = update(trials).where(trials.c.digest.in_(list(found)))
-            connection.execute(again.values(state="queued", reason="", epoch=0, finished=None))
+                    connection.execute(mine.values(state="succeeded", reason="", reused=True))
         return found
 
-    def trial_started(self, digest: str) -> int:
-        """A trial begins to run; returns the number of this attempt."""
+    def trial_started(self, experiment: str, digest: str) -> int:
+        """A trial begins to run for an experiment; returns the number of this attempt."""
         with self._database.write() as connection:
             connection.execute(
                 update(trials)
                 .where(trials.c.digest == digest)
-                .values(state="running", reason="", attempt=trials.c.attempt + 1, started=time.time(), epoch=0)
+                .values(attempt=trials.c.attempt + 1, started=time.time(), finished=None, epoch=0)
             )
+            mine = update(planned_trials).filter_by(experiment=experiment, trial=digest)
+            connection.execute(mine.values(state="running", reason=""))
             return int(connection.execute(select(trials.c.attempt).filter_by(digest=digest)).scalar_one())
 
     def record(self, digest: str, attempt: int, report: Report) -> None:
@@ -293,17 +314,21 @@ class Store:
             self._record(connection, digest, attempt, report)
 
     def trial_succeeded(self, digest: str, attempt: int, report: Report) -> None:
-        """Store a trial's last report, and that it is done. An older attempt is refused."""
-        values = {"state": "succeeded", "reason": "", "finished": time.time(), "facts": report.measures}
+        """Store a trial's last report, and that it is done for whoever needs no more. An older attempt is refused."""
         with self._database.write() as connection:
             if not self._record(connection, digest, attempt, report):
                 return
-            connection.execute(update(trials).where(trials.c.digest == digest).values(values))
-            waiting = select(planned_trials).filter_by(trial=digest, done=False)
+            # a training that diverged has measures that JSON has no words for
+            facts = json.loads(json.dumps(report.measures), parse_constant=lambda _: None)
+            change = update(trials).where(trials.c.digest == digest)
+            connection.execute(change.values(finished=time.time(), facts=facts))
+            waiting = select(planned_trials).filter_by(trial=digest, state="running")
             for row in connection.execute(waiting).mappings().all():
                 if not _missing(connection, digest, row["evaluate"]):
                     mine = update(planned_trials).filter_by(experiment=row["experiment"], trial=digest)
-                    connection.execute(mine.values(done=True))
+                    connection.execute(mine.values(state="succeeded"))
+                    working = update(experiments).where(experiments.c.id == row["experiment"])
+                    connection.execute(working.values(driver_starts=1))  # a driver that gets things done
 
     def _record(self, connection: Connection, digest: str, attempt: int, report: Report) -> bool:
         """Whether it was stored: not if the attempt is no longer the current one."""
@@ -328,17 +353,20 @@ class Store:
         connection.execute(further.values(epoch=report.epoch))
         return True
 
-    def trial_failed(self, digest: str, reason: str) -> None:
-        """Store that a trial failed, and why. Its scores stay."""
-        values = {"state": "failed", "reason": reason, "finished": time.time()}
+    def trial_failed(self, experiment: str, digest: str, reason: str) -> None:
+        """Store that a trial failed for an experiment, and why. Its scores stay."""
         with self._database.write() as connection:
-            connection.execute(update(trials).where(trials.c.digest == digest).values(values))
+            mine = update(planned_trials).filter_by(experiment=experiment, trial=digest)
+            connection.execute(mine.values(state="failed", reason=reason))
+            connection.execute(update(trials).where(trials.c.digest == digest).values(finished=time.time()))
 
     def trial(self, digest: str) -> dict[str, Any] | None:
-        """All that is known of a trial: its configuration, state and facts; None if there is none of this digest."""
+        """A trial's configuration and facts, and its state for each experiment; None if there is no such trial."""
+        asking = select(planned_trials.c.experiment.label("id"), planned_trials.c.state, planned_trials.c.reason)
         with self._database.read() as connection:
             row = connection.execute(select(trials).filter_by(digest=digest)).mappings().one_or_none()
-        return dict(row) if row is not None else None
+            states = connection.execute(asking.filter_by(trial=digest).order_by("id")).mappings().all()
+        return {**row, "experiments": [dict(state) for state in states]} if row is not None else None
 
     # Results
 

@@ -1,7 +1,9 @@
 """The REST interface over a real store: what is refused and how, what is accepted and shown."""
 
 import json
+import re
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -127,7 +129,7 @@ def test_every_wrong_field_is_named_at_once_with_what_is_allowed(client: TestCli
         ({"data": "xtreme"}, "data", "sample"),
         ({"data": {"folder": "../.."}}, "data", "data root"),
         ({"data": {"folder": "/etc"}}, "data", "data root"),
-        ({"data": {"folder": "nothing"}}, "data", "no language"),
+        ({"data": {"folder": "nothing"}}, "data", "no such folder"),
         ({"data": "xtreme-r", "target_languages": ["wo"]}, "target_languages", "af, ar"),
         ({"training": {"learning_rate": 0}}, "training.learning_rate", "(0, 1]"),
         ({"resources": {"max_concurrent_trials": 0}}, "resources.max_concurrent_trials", "from 1"),
@@ -197,6 +199,92 @@ def test_the_folder_is_checked_line_by_line(client: TestClient, spec: Fields, tm
     assert "allowed: B-PER, I-PER, O" in text
 
 
+@pytest.mark.parametrize(
+    "line",
+    [
+        b"[" * 100_000,
+        b'{"tokens": [' + b"9" * 5000 + b'], "tags": ["O"]}',
+        b'{"tokens": ["\\ud800"], "tags": ["O"]}',
+        b'{"tokens": ["a"], "tags": ["O"], "score": NaN}',
+        b'{"tokens": ["\xff"], "tags": ["O"]}',
+        b'{"tokens": ["a", "b"], "tags": ["O"]}',
+        b'{"tokens": ["a"], "tags": ["PER"]}',
+    ],
+)
+def test_a_malformed_line_is_named(client: TestClient, spec: Fields, tmp_path: Path, line: bytes) -> None:
+    root = write_data(tmp_path / "data" / "mine", en=WHOLE, fi=WHOLE)
+    with (root / "ner/fi/test.jsonl").open("ab") as file:
+        file.write(b"\n" + line + b"\n")
+    answer = client.post("/v1/experiments", json={**spec, "data": {"folder": "mine"}, "target_languages": ["fi"]})
+    assert "fi/test.jsonl, line 5" in fields_of(answer)["data"]
+
+
+def test_only_what_could_be_a_language_is_one(client: TestClient, spec: Fields, tmp_path: Path) -> None:
+    write_data(tmp_path / "data" / "mine", **{"en": WHOLE, "fi": WHOLE, ".de.123": WHOLE, "x" * 60: WHOLE})
+    spec = {**spec, "data": {"folder": "mine"}, "target_languages": "all", "methods": ["zero-shot"]}
+    answer = client.post("/v1/experiments", json=spec)
+    results = client.get("/v1/experiments/" + answer.json()["id"]).json()
+    assert results["trials"]["total"] == 1
+    assert fields_of(client.post("/v1/experiments", json={**spec, "target_languages": ["sv"]}))[
+        "target_languages"
+    ].endswith("allowed: en, fi")
+
+
+def test_a_folder_with_the_source_alone_has_no_targets(client: TestClient, spec: Fields, tmp_path: Path) -> None:
+    write_data(tmp_path / "data" / "mine", en=WHOLE)
+    answer = client.post("/v1/experiments", json={**spec, "data": {"folder": "mine"}, "target_languages": "all"})
+    assert "no other language" in fields_of(answer)["target_languages"]
+
+
+def test_many_may_ask_for_new_data_at_the_same_time(client: TestClient, spec: Fields, tmp_path: Path) -> None:
+    write_data(tmp_path / "data" / "mine", en=WHOLE, fi=WHOLE)
+    body = {**spec, "data": {"folder": "mine"}, "target_languages": ["fi"]}
+    with ThreadPoolExecutor(16) as threads:
+        answers = list(threads.map(lambda _: client.post("/v1/experiments", json=body).status_code, range(32)))
+    assert answers == [201] * 32
+
+
+def test_problems_of_fields_that_depend_on_each_other_come_together(client: TestClient, spec: Fields) -> None:
+    for change, fields in (
+        ({"k": [0], "target_languages": ["de", "xx"]}, {"k", "target_languages"}),
+        ({"k": [99], "target_languages": ["de", "xx"]}, {"k", "target_languages"}),
+        ({"methods": ["nope"], "target_languages": ["xx"]}, {"methods", "target_languages"}),
+        ({"source_language": "yy", "target_languages": ["xx"]}, {"source_language", "target_languages"}),
+        ({"source_language": "yy", "target_languages": []}, {"source_language", "target_languages"}),
+        (
+            {"resources": {"cpus_per_trial": 0, "gpus_per_trial": 5}},
+            {"resources.cpus_per_trial", "resources.gpus_per_trial"},
+        ),
+    ):
+        assert set(fields_of(client.post("/v1/experiments", json={**spec, **change}))) == fields
+
+
+@pytest.mark.parametrize(
+    "encoder",
+    ["offline/other", "xlm-roberta-nowhere", "a..b", "a--b", "x.git", "aé/b", "n" * 200, "~nobody/x", "./" + "a" * 300],
+)
+def test_an_encoder_that_cannot_be_had_is_refused(
+    client: TestClient, spec: Fields, encoder: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("huggingface_hub.constants.ENDPOINT", "http://127.0.0.1:9")  # nobody listens there
+    assert fields_of(client.post("/v1/experiments", json={**spec, "encoder": encoder})).keys() == {"encoder"}
+
+
+def test_a_long_list_costs_no_more_than_its_length(client: TestClient, spec: Fields) -> None:
+    answer = client.post("/v1/experiments", json={**spec, "methods": ["ord-FS"] * 50_000})
+    assert "at most 100" in fields_of(answer)["methods"]
+    flood = {f"field{number}": 1 for number in range(30_000)}
+    assert len(client.post("/v1/experiments", json={**spec, **flood}).json()["errors"]) == 100
+
+
+def test_minus_zero_is_zero(client: TestClient, spec: Fields, store: Store) -> None:
+    trials = []
+    for alpha in (0.0, -0.0):
+        spec = {**spec, "methods": ["gradient-mix-train"], "alpha": alpha}
+        trials.append(list(store.outstanding(client.post("/v1/experiments", json=spec).json()["id"])))
+    assert trials[0] == trials[1]
+
+
 def test_a_folder_may_not_leave_the_data_root_by_a_link(client: TestClient, spec: Fields, tmp_path: Path) -> None:
     outside = write_data(tmp_path / "outside", en=WHOLE, fi=WHOLE)
     (tmp_path / "data").mkdir()
@@ -242,6 +330,8 @@ def test_experiments_are_found_by_owner_and_tags(client: TestClient, spec: Field
         ("/v1/experiments?limit=1000000000", "limit"),
         ("/v1/experiments?colour=red", "colour"),
         ("/v1/experiments?cursor=nonsense", "cursor"),
+        ("/v1/experiments?cursor=W3RydWUsIngiXQ", "cursor"),
+        ("/v1/experiments?cursor=WzEsIlx1ZDgwMCJd", "cursor"),
         ("/v1/results?limit=0", "limit"),
         ("/v1/results?k=9223372036854775808", "k"),
         ("/v1/results?alpha=nan", "alpha"),
@@ -289,5 +379,8 @@ def test_without_a_token_only_this_machine_s_names_are_answered(client: TestClie
 
 
 def test_the_interface_describes_itself(client: TestClient) -> None:
-    paths = client.get("/openapi.json").json()["paths"]
+    description = client.get("/openapi.json").json()
+    for name in re.findall(r'"#/components/schemas/(\w+)"', json.dumps(description)):
+        assert name in description["components"]["schemas"]
+    paths = description["paths"]
     assert {"/v1/experiments", "/v1/experiments/{id_}", "/v1/results", "/v1/trials/{id_}", "/healthz"} == set(paths)

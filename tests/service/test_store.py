@@ -10,7 +10,7 @@ from sqlalchemy import create_engine
 from search_spaces.plan import Plan, PlannedResult
 from search_spaces.spec import ExperimentSpec
 from service.store import BadCursorError, Store
-from service.store.schema import metadata
+from service.store.schema import VERSION, metadata, version
 from trainers import Report, Score, TrialConfig
 from trainers.config import Training
 
@@ -81,8 +81,8 @@ def report_of(*scores: Score, epoch: int = 1, step: int = 10) -> Report:
     return Report(epoch, step, scores, {"loss": 1.0})
 
 
-def finish(store: Store, config: TrialConfig, *scores: Score) -> None:
-    attempt = store.trial_started(config.digest)
+def finish(store: Store, experiment: str, config: TrialConfig, *scores: Score) -> None:
+    attempt = store.trial_started(experiment, config.digest)
     store.trial_succeeded(config.digest, attempt, report_of(*scores))
 
 
@@ -104,12 +104,12 @@ def test_an_unknown_id_is_nothing(store: Store) -> None:
 
 def test_results_are_test_scores_at_the_selected_step_and_dev_scores_of_every_epoch(store: Store) -> None:
     id_ = store.add_experiment(spec_of(), plan_of())
-    attempt = store.trial_started(SOURCE.digest)
+    attempt = store.trial_started(id_, SOURCE.digest)
     for epoch in (1, 2):
         store.record(SOURCE.digest, attempt, report_of(score("en", 50.0 + epoch, "dev"), epoch=epoch, step=10 * epoch))
     last = report_of(score("en", 60.0), score("de", 40.0), score("hi", 30.0), epoch=2, step=20)
     store.trial_succeeded(SOURCE.digest, attempt, last)
-    finish(store, ADAPTED, score("de", 45.0))
+    finish(store, id_, ADAPTED, score("de", 45.0))
     rows, following = store.results({"experiment": [id_]}, 100)
     assert following is None
     seen = {(row["method"], row["k"], row["language"], row["split"], row["epoch"]): row["value"] for row in rows}
@@ -127,16 +127,16 @@ def test_results_are_test_scores_at_the_selected_step_and_dev_scores_of_every_ep
 
 def test_a_replayed_step_replaces_itself(store: Store) -> None:
     id_ = store.add_experiment(spec_of(), plan_of())
-    finish(store, SOURCE, score("de", 1.0))
-    finish(store, SOURCE, score("de", 2.0))
+    finish(store, id_, SOURCE, score("de", 1.0))
+    finish(store, id_, SOURCE, score("de", 2.0))
     rows, _ = store.results({"experiment": [id_], "language": ["de"]}, 100)
     assert [row["value"] for row in rows] == [2.0]
 
 
 def test_a_late_report_of_an_older_attempt_is_refused(store: Store) -> None:
     id_ = store.add_experiment(spec_of(), plan_of())
-    old = store.trial_started(SOURCE.digest)
-    new = store.trial_started(SOURCE.digest)
+    old = store.trial_started(id_, SOURCE.digest)
+    new = store.trial_started(id_, SOURCE.digest)
     store.record(SOURCE.digest, old, report_of(score("de", 1.0)))
     assert store.results({"experiment": [id_]}, 10) == ([], None)
     store.record(SOURCE.digest, new, report_of(score("de", 2.0)))
@@ -144,12 +144,13 @@ def test_a_late_report_of_an_older_attempt_is_refused(store: Store) -> None:
     store.trial_succeeded(SOURCE.digest, old, report_of(score("de", 3.0)))
     trial = store.trial(SOURCE.digest)
     assert trial is not None
-    assert trial["state"] == "running"
+    assert trial["facts"] is None
+    assert [one["state"] for one in trial["experiments"]] == ["running"]
 
 
 def test_a_trial_that_is_done_is_reused_by_the_next_experiment(store: Store) -> None:
-    store.add_experiment(spec_of(), plan_of())
-    finish(store, SOURCE, score("en", 1.0), score("de", 2.0), score("hi", 3.0))
+    id_ = store.add_experiment(spec_of(), plan_of())
+    finish(store, id_, SOURCE, score("en", 1.0), score("de", 2.0), score("hi", 3.0))
     second = store.add_experiment(spec_of(), plan_of())
     found = store.experiment(second)
     assert found is not None
@@ -160,7 +161,7 @@ def test_a_trial_that_is_done_is_reused_by_the_next_experiment(store: Store) -> 
 
 def test_only_the_missing_languages_of_a_trial_are_outstanding(store: Store) -> None:
     id_ = store.add_experiment(spec_of(), plan_of())
-    finish(store, SOURCE, score("en", 1.0), score("hi", 3.0, data="other test data"))
+    finish(store, id_, SOURCE, score("en", 1.0), score("hi", 3.0, data="other test data"))
     outstanding = store.outstanding(id_)
     assert outstanding[SOURCE.digest].evaluate == ("de", "hi")
     assert outstanding[ADAPTED.digest].source == SOURCE
@@ -168,40 +169,71 @@ def test_only_the_missing_languages_of_a_trial_are_outstanding(store: Store) -> 
 
 def test_scores_over_other_test_data_are_kept_apart(store: Store) -> None:
     id_ = store.add_experiment(spec_of(), plan_of())
-    finish(store, SOURCE, score("de", 1.0))
-    finish(store, SOURCE, score("de", 9.0, data="first 10 examples"))
+    finish(store, id_, SOURCE, score("de", 1.0))
+    finish(store, id_, SOURCE, score("de", 9.0, data="first 10 examples"))
     rows, _ = store.results({"experiment": [id_], "language": ["de"]}, 10)
     assert [row["value"] for row in rows] == [1.0]
 
 
 def test_a_trial_that_another_experiment_has_done_meanwhile_is_reused(store: Store) -> None:
     first, second = store.add_experiment(spec_of(), plan_of()), store.add_experiment(spec_of(), plan_of())
-    finish(store, SOURCE, score("en", 1.0), score("de", 2.0), score("hi", 3.0))
+    finish(store, first, SOURCE, score("en", 1.0), score("de", 2.0), score("hi", 3.0))
     assert list(store.outstanding(second)) == [ADAPTED.digest]
     found = store.experiment(first)
     assert found is not None
     assert found.trials["succeeded"] == 1
 
 
-def test_a_done_trial_that_fails_for_another_experiment_stays_done(store: Store) -> None:
-    first = store.add_experiment(spec_of(), plan_of())
-    finish(store, SOURCE, score("en", 1.0), score("de", 2.0), score("hi", 3.0))
+def test_a_trial_s_failure_is_that_of_the_experiment_that_ran_it(store: Store) -> None:
+    done = store.add_experiment(spec_of(), plan_of())
+    finish(store, done, SOURCE, score("en", 1.0), score("de", 2.0), score("hi", 3.0))
     wider = Plan()
     wider.add(SOURCE, None, {"fr": "fr-data"})
     wider.results.append(PlannedResult("zero-shot", 0, 1, None, "fr", "test", SOURCE.digest, "fr-data"))
-    store.add_experiment(spec_of(), wider)
-    store.trial_started(SOURCE.digest)
-    store.trial_failed(SOURCE.digest, "no room")
-    found = store.experiment(first)
+    failing = store.add_experiment(spec_of(), wider)
+    store.trial_started(failing, SOURCE.digest)
+    store.trial_failed(failing, SOURCE.digest, "no room")
+    waiting = store.add_experiment(spec_of(), wider)
+    states = {id_: store.experiment(id_) for id_ in (done, failing, waiting)}
+    assert [len(found.failures) for found in states.values() if found] == [0, 1, 0]
+    assert [found.trials["queued"] for found in states.values() if found] == [1, 0, 1]
+
+
+def test_nothing_runs_in_an_experiment_that_was_stopped(store: Store) -> None:
+    id_ = store.add_experiment(spec_of(), plan_of())
+    store.set_state(id_, "running")
+    store.trial_started(id_, SOURCE.digest)
+    store.release_driver(id_, "the server was stopped")
+    found = store.experiment(id_)
     assert found is not None
-    assert (found.trials["succeeded"], found.failures) == (1, [])
+    assert (found.state, found.reason) == ("queued", "the server was stopped")
+    assert (found.trials["running"], found.trials["queued"]) == (0, 2)
+
+
+def test_measures_of_a_training_that_diverged_can_be_stored_and_read(store: Store) -> None:
+    id_ = store.add_experiment(spec_of(), plan_of())
+    attempt = store.trial_started(id_, SOURCE.digest)
+    report = Report(1, 10, (score("en", 0.0),), {"loss": float("nan"), "by": [float("inf")]})
+    store.trial_succeeded(SOURCE.digest, attempt, report)
+    trial = store.trial(SOURCE.digest)
+    assert trial is not None
+    assert trial["facts"] == {"loss": None, "by": [None]}
+
+
+def test_a_database_of_another_version_is_refused(store: Store, url: str) -> None:
+    engine = create_engine(url)
+    with engine.begin() as connection:
+        connection.execute(version.update().values(version=VERSION + 1))
+    engine.dispose()
+    with pytest.raises(RuntimeError, match="schema version"):
+        Store(url)
 
 
 def test_a_failed_trial_names_its_reason_and_a_retry_clears_it(store: Store) -> None:
     id_ = store.add_experiment(spec_of(), plan_of())
-    finish(store, SOURCE, score("en", 1.0), score("de", 2.0), score("hi", 3.0))
-    store.trial_started(ADAPTED.digest)
-    store.trial_failed(ADAPTED.digest, "no room")
+    finish(store, id_, SOURCE, score("en", 1.0), score("de", 2.0), score("hi", 3.0))
+    store.trial_started(id_, ADAPTED.digest)
+    store.trial_failed(id_, ADAPTED.digest, "no room")
     found = store.experiment(id_)
     assert found is not None
     assert [(one["trial"], one["reason"]) for one in found.failures] == [(ADAPTED.digest, "no room")]
@@ -241,8 +273,8 @@ def test_experiments_are_filtered_and_paged_newest_first(store: Store) -> None:
 
 
 def test_pages_of_results_add_up_to_one(store: Store) -> None:
-    store.add_experiment(spec_of(tags="x"), plan_of())
-    finish(store, SOURCE, score("en", 1.0), score("de", 2.0), score("hi", 3.0))
+    id_ = store.add_experiment(spec_of(tags="x"), plan_of())
+    finish(store, id_, SOURCE, score("en", 1.0), score("de", 2.0), score("hi", 3.0))
     whole, _ = store.results({"tags": ["x"]}, 100)
     paged, cursor = [], None
     while True:
@@ -254,7 +286,9 @@ def test_pages_of_results_add_up_to_one(store: Store) -> None:
     assert len(whole) == 4
 
 
-@pytest.mark.parametrize("cursor", ["", "x", "!!!", "bnVsbA", "WzEsMl0", "W10", "é", "WyJhIiwxXQ"])
+@pytest.mark.parametrize(
+    "cursor", ["", "x", "!!!", "bnVsbA", "WzEsMl0", "W10", "é", "WyJhIiwxXQ", "W3RydWUsdHJ1ZV0", "W05hTiwieCJd"]
+)
 def test_a_cursor_that_no_page_ended_with_is_refused(store: Store, cursor: str) -> None:
     with pytest.raises(BadCursorError):
         store.experiments(limit=1, cursor=cursor)
@@ -262,7 +296,7 @@ def test_a_cursor_that_no_page_ended_with_is_refused(store: Store, cursor: str) 
 
 def test_eight_writers_lose_nothing(store: Store, url: str) -> None:
     id_ = store.add_experiment(spec_of(), plan_of())
-    attempt = store.trial_started(SOURCE.digest)
+    attempt = store.trial_started(id_, SOURCE.digest)
 
     def write(writer: int) -> None:
         own = Store(url)

@@ -318,6 +318,32 @@ def remove(data: DataReference, language: str, split: str) -> None:
     (data.path / "ner" / language / f"{split}.jsonl").unlink()
 
 
+def test_the_scores_are_those_of_the_selected_weights_not_of_the_last(make: Make, folder: DataReference) -> None:
+    assert folder.path is not None
+    source = folder.path / "ner" / "en"
+    shutil.copy(source / "dev.jsonl", source / "test.jsonl")  # the selected epoch's dev score is then the test score
+    training = replace(TRAINING, epochs=4, learning_rate=3e-2)
+    earlier = 0
+    for seed in range(1, 7):
+        trial = make("zero-shot", data=folder, evaluate=("en",), max_test_examples=None, seed=seed, training=training)
+        *epochs, final = run(trial)
+        values = [report.scores[0].value for report in epochs]
+        assert scores_on_test(final)["en"].value == max(values)
+        earlier += max(values) > values[-1]
+    assert earlier > 0
+
+
+def test_the_first_of_equal_epochs_is_selected_stored_and_adapted(
+    make: Make, folder: DataReference, tmp_path: Path
+) -> None:
+    assert folder.path is not None
+    dev = folder.path / "ner" / "en" / "dev.jsonl"
+    dev.write_text('{"tokens": ["It", "rains"], "tags": ["O", "O"]}\n')  # F1 is 0 whatever is predicted
+    first = run(make("zero-shot", data=folder, evaluate=("en", "de")))
+    assert first[-1].epoch == 1
+    assert essence(run(make("zero-shot", data=folder, evaluate=("en", "de")))) == essence(first)
+
+
 def test_a_target_dev_set_is_never_read(make: Make, folder: DataReference) -> None:
     remove(folder, "de", "dev")
     for method in METHODS:

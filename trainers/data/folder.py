@@ -1,13 +1,14 @@
 """Examples in a folder: `<root>/<task>/<language>/<split>.jsonl`, one JSON object a line."""
 
 import json
-import os
+import re
 from collections.abc import Iterator
 from dataclasses import asdict
 from pathlib import Path
 
 from trainers.config import Split, digest
-from trainers.examples import DataError, Example, Facts, facts_of
+from trainers.disk import write_text
+from trainers.examples import LANGUAGE_CODE, DataError, Example, Facts, facts_of
 from trainers.tasks import TASKS
 
 
@@ -22,15 +23,22 @@ class FolderData:
         self.folder = root / task
         self.task = TASKS[task]
         self.facts_cache = facts_cache
+        self._facts: dict[tuple[str, Split], Facts] = {}
 
     def languages(self) -> tuple[str, ...]:
-        """Names of the folders that have a test split."""
+        """Names of the folders that have a test split and could be a language's code."""
         if not self.folder.is_dir():
             return ()
-        return tuple(sorted(path.name for path in self.folder.iterdir() if (path / "test.jsonl").is_file()))
+        coded = (path for path in self.folder.iterdir() if re.fullmatch(LANGUAGE_CODE, path.name))
+        return tuple(sorted(path.name for path in coded if (path / "test.jsonl").is_file()))
 
     def facts(self, language: str, split: Split) -> Facts:
         """What is known of a split. DataError if it is missing, empty or malformed."""
+        if (language, split) not in self._facts:
+            self._facts[language, split] = self._look_up(language, split)
+        return self._facts[language, split]
+
+    def _look_up(self, language: str, split: Split) -> Facts:
         path = self._path(language, split)
         status = path.stat()
         key = digest([str(path), status.st_size, status.st_mtime_ns, self.task.name])
@@ -40,10 +48,7 @@ class FolderData:
             return Facts(known["examples"], known["digest"], tuple(known["labels"]))
         examples = self.examples(language, split)
         facts = facts_of(examples, {label for example in examples for label in self.task.labels_of(example)})
-        self.facts_cache.mkdir(parents=True, exist_ok=True)
-        unfinished = remembered.with_suffix(f".{os.getpid()}")
-        unfinished.write_text(json.dumps(asdict(facts)))
-        unfinished.replace(remembered)
+        write_text(remembered, json.dumps(asdict(facts)))
         return facts
 
     def examples(self, language: str, split: Split) -> list[Example]:
@@ -74,6 +79,8 @@ def _lines(path: Path) -> Iterator[tuple[int, object]]:
             if not line.strip():
                 continue
             try:
-                yield number, json.loads(line.decode())
-            except (json.JSONDecodeError, UnicodeDecodeError) as error:
+                example = json.loads(line.decode())
+                json.dumps(example, ensure_ascii=False, allow_nan=False).encode()  # no NaN, no lone surrogates
+                yield number, example
+            except (ValueError, RecursionError) as error:
                 raise DataError(f"{path}, line {number}: not a line of JSON ({error})") from error

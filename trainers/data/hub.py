@@ -46,9 +46,13 @@ def fetch(task: str, languages: Iterable[str], root: Path, repository: str = REP
         unfinished = folder.with_name(f".{language}.{os.getpid()}")
         shutil.rmtree(unfinished, ignore_errors=True)
         unfinished.mkdir(parents=True)
-        for split, hub_split in SPLITS.items():
-            tags = splits[hub_split].features["ner_tags"].feature.int2str
-            with (unfinished / f"{split}.jsonl").open("w", encoding="utf-8") as lines:
-                for row in splits[hub_split]:
-                    lines.write(json.dumps(_ner_example(row, tags), ensure_ascii=False) + "\n")
-        unfinished.replace(folder)
+        try:
+            for split, hub_split in SPLITS.items():
+                tags = splits[hub_split].features["ner_tags"].feature.int2str
+                with (unfinished / f"{split}.jsonl").open("w", encoding="utf-8") as lines:
+                    for row in splits[hub_split]:
+                        lines.write(json.dumps(_ner_example(row, tags), ensure_ascii=False) + "\n")
+            if not folder.is_dir():
+                unfinished.replace(folder)
+        finally:
+            shutil.rmtree(unfinished, ignore_errors=True)
