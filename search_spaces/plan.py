@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator
 from dataclasses import dataclass, field, replace
+from functools import cache
 from pathlib import Path
 
 from search_spaces.checks import target_languages
@@ -74,7 +75,8 @@ def _order(planned: PlannedTrial) -> tuple[bool, bool]:
 
 class _Planner:
     def __init__(self, spec: ExperimentSpec, data: Data, encoder: str) -> None:
-        self.spec, self.data, self.encoder = spec, data, encoder
+        self.spec, self.encoder = spec, encoder
+        self.facts = cache(data.facts)  # asked for many times, and the same all through a plan
         self.source = spec.source_language
         self.targets = target_languages(spec, data)
 
@@ -96,7 +98,7 @@ class _Planner:
             for language, data in evaluate.items():
                 result(config, language, "test", data)
             if not adapts:
-                result(config, self.source, "dev", self.data.facts(self.source, "dev").digest)
+                result(config, self.source, "dev", self.facts(self.source, "dev").digest)
         if source is not None:
             result(source, self.source, "test", self._tests((self.source,))[self.source])
 
@@ -110,12 +112,12 @@ class _Planner:
     def _tests(self, languages: tuple[str, ...]) -> dict[str, str]:
         """{language: digest of the test examples that are scored}."""
         cut = self.spec.training.max_test_examples
-        return {language: evaluation_data(self.data.facts(language, "test"), cut) for language in languages}
+        return {language: evaluation_data(self.facts(language, "test"), cut) for language in languages}
 
     def _config(self, method: str, targets: tuple[str, ...], k: int, seed: int, alpha: float | None) -> TrialConfig:
         splits: list[tuple[str, Split]] = [(self.source, "train"), (self.source, "dev")]
         splits += [(target, "train") for target in targets]
-        data = [[language, split, self.data.facts(language, split).digest] for language, split in splits]
+        data = [[language, split, self.facts(language, split).digest] for language, split in splits]
         return TrialConfig(
             task=self.spec.task,
             method=method,

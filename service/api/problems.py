@@ -1,5 +1,6 @@
 """Errors as problem details (RFC 9457), each naming the fields that are wrong."""
 
+import errno
 import logging
 from collections.abc import Sequence
 from http import HTTPStatus
@@ -41,7 +42,7 @@ def add_handlers(app: FastAPI) -> None:
     app.add_exception_handler(SpecError, _spec_error)
     app.add_exception_handler(RequestValidationError, _request_error)
     app.add_exception_handler(BadCursorError, _bad_cursor)
-    app.add_exception_handler(StoreFullError, _store_full)
+    app.add_exception_handler(OSError, _disk_full)
     app.add_exception_handler(HTTPException, _http_error)
     app.add_exception_handler(Exception, _unforeseen)
 
@@ -67,8 +68,10 @@ def _bad_cursor(_: Request, error: Any) -> JSONResponse:
     return problem(422, "a parameter is wrong", [Problem("cursor", str(error))])
 
 
-def _store_full(_: Request, error: Any) -> JSONResponse:
-    return problem(507, f"nothing was stored: {error}")
+def _disk_full(request: Request, error: Any) -> JSONResponse:
+    if isinstance(error, StoreFullError) or error.errno == errno.ENOSPC:
+        return problem(507, f"nothing was stored: {error}")
+    return _unforeseen(request, error)
 
 
 def _http_error(_: Request, error: Any) -> JSONResponse:

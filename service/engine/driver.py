@@ -50,10 +50,15 @@ def _run(experiment: str, address: str, slots: int | None, settings: Settings, s
     assert stored is not None
     spec = ExperimentSpec.model_validate(stored.spec)
     reference = data_reference(spec, settings.data_root)
-    if not store.is_planned(experiment):
+    planned = store.plan_of(experiment)
+    if planned is None:
         store.set_state(experiment, "queued", "preparing data")
         _fetch(spec, settings)
-        store.add_plan(experiment, plan(spec, open_data(reference, spec.task, settings.home), settings.home))
+    current = plan(spec, open_data(reference, spec.task, settings.home), settings.home)
+    if planned is None:
+        store.add_plan(experiment, current)
+    elif planned != {digest: trial.evaluate for digest, trial in current.trials.items()}:
+        raise DataError("the data, the encoder or our numerics have changed since it was accepted: submit it again")
     outstanding = store.outstanding(experiment)
     if outstanding:
         store.set_state(experiment, "queued", "preparing the encoder")

@@ -207,10 +207,13 @@ class Store:
             failures=failures,
         )  # fmt: skip
 
-    def is_planned(self, experiment: str) -> bool:
-        """Whether its plan is stored."""
+    def plan_of(self, experiment: str) -> dict[str, dict[str, str]] | None:
+        """Its trials, and per trial {language: digest of the test examples}; None as long as no plan is stored."""
+        query = select(planned_trials.c.trial, planned_trials.c.evaluate).filter_by(experiment=experiment)
         with self._database.read() as connection:
-            return bool(connection.execute(select(experiments.c.planned).filter_by(id=experiment)).scalar_one())
+            if not connection.execute(select(experiments.c.planned).filter_by(id=experiment)).scalar_one():
+                return None
+            return {row.trial: row.evaluate for row in connection.execute(query)}
 
     def next_active(self) -> str | None:
         """The experiment that should run now: one that was running, else the longest queued."""

@@ -126,7 +126,7 @@ def test_a_trial_process_that_dies_each_time_fails_its_trial_and_says_so(
     assert len(scores_of(client, first)) == 3
 
 
-@pytest.mark.parametrize("victim", ["service.engine.driver", "service.engine.pool"])
+@pytest.mark.parametrize("victim", ["service.engine.driver", "service.engine.pool", "raylet/raylet", "gcs/gcs_server"])
 def test_a_killed_driver_or_pool_is_started_again(
     tmp_path: Path, start_service: StartService, spec: Fields, victim: str
 ) -> None:
@@ -147,6 +147,17 @@ def test_a_stopped_server_goes_on_where_it_was(tmp_path: Path, start_service: St
     service = start_service(tmp_path / "home")
     experiment = finished(service.client, id_)
     assert experiment["trials"]["succeeded"] == 5
+
+
+def test_a_repeated_sigterm_changes_nothing(tmp_path: Path, start_service: StartService, spec: Fields) -> None:
+    service = start_service(tmp_path / "home")
+    id_ = service.client.submit(longer(spec))
+    until(lambda: service.client.experiment(id_)["progress"] > 0)
+    while service.process.poll() is None:
+        service.process.send_signal(signal.SIGTERM)
+        time.sleep(0.3)
+    assert service.process.returncode == 0
+    assert not service.processes()
 
 
 def test_a_killed_server_s_work_goes_on_and_is_taken_over(
@@ -195,6 +206,30 @@ def test_hub_data_that_cannot_be_fetched_end_in_a_clear_failure(
     id_ = service.client.submit({**spec, "data": "xtreme-r", "target_languages": ["yo"]})
     experiment = finished(service.client, id_, "failed")
     assert "google/xtreme, PAN-X.en" in experiment["reason"]
+
+
+def test_data_that_change_after_they_were_accepted_are_not_trained_on(
+    tmp_path: Path, start_service: StartService, spec: Fields
+) -> None:
+    from trainers.data import sample
+
+    for language in ("en", "de"):
+        folder = tmp_path / "data" / "mine" / "ner" / language
+        folder.mkdir(parents=True)
+        for split in sample.SPLITS:
+            lines = map(json.dumps, sample.examples("ner", language, split))
+            (folder / f"{split}.jsonl").write_text("\n".join(lines))
+    service = start_service(tmp_path / "home", ALLASPRAK_DATA_ROOT=str(tmp_path / "data"))
+    first = service.client.submit(longer(spec))
+    mine = {**spec, "data": {"folder": "mine"}, "target_languages": ["de"]}
+    second = service.client.submit(mine)
+    third = service.client.submit({**mine, "target_languages": "all", "seeds": [2]})
+    with (folder / "train.jsonl").open("a") as file:
+        file.write('\n{"tokens": ["neu"], "tags": ["O"]}')
+    for id_ in (second, third):
+        assert "changed since" in finished(service.client, id_, "failed")["reason"]
+    finished(service.client, first)
+    finished(service.client, service.client.submit(mine))
 
 
 @pytest.fixture

@@ -286,9 +286,10 @@ def test_pages_of_results_add_up_to_one(store: Store) -> None:
     assert len(whole) == 4
 
 
-@pytest.mark.parametrize(
-    "cursor", ["", "x", "!!!", "bnVsbA", "WzEsMl0", "W10", "é", "WyJhIiwxXQ", "W3RydWUsdHJ1ZV0", "W05hTiwieCJd"]
-)
+NO_CURSORS = ("", "x", "!!!", "bnVsbA", "WzEsMl0", "W10", "é", "WyJhIiwxXQ", "W3RydWUsdHJ1ZV0", "W05hTiwieCJd")
+
+
+@pytest.mark.parametrize("cursor", NO_CURSORS)
 def test_a_cursor_that_no_page_ended_with_is_refused(store: Store, cursor: str) -> None:
     with pytest.raises(BadCursorError):
         store.experiments(limit=1, cursor=cursor)

@@ -23,7 +23,6 @@ class FolderData:
         self.folder = root / task
         self.task = TASKS[task]
         self.facts_cache = facts_cache
-        self._facts: dict[tuple[str, Split], Facts] = {}
 
     def languages(self) -> tuple[str, ...]:
         """Names of the folders that have a test split and could be a language's code."""
@@ -34,11 +33,6 @@ class FolderData:
 
     def facts(self, language: str, split: Split) -> Facts:
         """What is known of a split. DataError if it is missing, empty or malformed."""
-        if (language, split) not in self._facts:
-            self._facts[language, split] = self._look_up(language, split)
-        return self._facts[language, split]
-
-    def _look_up(self, language: str, split: Split) -> Facts:
         path = self._path(language, split)
         status = path.stat()
         key = digest([str(path), status.st_size, status.st_mtime_ns, self.task.name])
