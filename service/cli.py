@@ -102,7 +102,11 @@ def _exit(_signal: int, _frame: FrameType | None) -> None:
 def _submit(arguments: argparse.Namespace) -> int:
     from service.client import Client
 
-    print(Client(arguments.url).submit(json.loads(arguments.file.read_text())))
+    try:
+        spec = json.loads(arguments.file.read_text())
+    except ValueError as error:
+        raise ValueError(f"{arguments.file} is not JSON: {error}") from error
+    print(Client(arguments.url).submit(spec))
     return 0
 
 

@@ -124,7 +124,7 @@ class Score:
 
 @dataclass(frozen=True)
 class Report:
-    """What a trial tells while it runs: once per epoch, and once at its end with the scores on the test splits.
+    """What a trial tells: once per epoch while it runs, and at its end the scores on the test splits.
 
     `step` counts optimizer steps, `epoch` passes over the training data; `measures` are loss, examples per second and
     what surgery met.

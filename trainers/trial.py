@@ -31,10 +31,10 @@ def run(trial: Trial, report: Callable[[Report], None]) -> Report:
 
     Args:
         trial: what to train and to score, and where to work.
-        report: called once per epoch, and once at the end.
+        report: called once per epoch.
 
     Returns:
-        The last report: the scores on the test splits, of the weights that the method selects, and what is to be
+        A last report: the scores on the test splits, of the weights that the method selects, and what is to be
         known of the run (`training`: the last epoch's measures, `shots`, `seconds`, `device`, `threads`, `packages`).
 
     Raises:
@@ -53,11 +53,9 @@ def run(trial: Trial, report: Callable[[Report], None]) -> Report:
         "threads": trial.threads,
         "packages": {name: version(name) for name in ("allasprak", "torch", "transformers", "tokenizers")},
     }
-    final = replace(final, measures={**final.measures, **facts})
-    report(final)
     del bench
     memory.release()
-    return final
+    return replace(final, measures={**final.measures, **facts})
 
 
 def _set_up(trial: Trial) -> None:

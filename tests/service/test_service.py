@@ -17,6 +17,7 @@ import psutil
 import pytest
 
 from service.client import Client, ServiceError
+from trainers.data import sample
 
 Fields = dict[str, Any]
 StartService = Callable[..., Any]
@@ -199,6 +200,25 @@ def test_everything_listens_on_loopback_alone_and_ray_asks_for_a_token(
     finished(service.client, id_)
 
 
+def write_sample(root: Path) -> None:
+    """The sample's English and German as a folder of data."""
+    for language in ("en", "de"):
+        folder = root / "ner" / language
+        folder.mkdir(parents=True)
+        for split in sample.SPLITS:
+            lines = map(json.dumps, sample.examples("ner", language, split))
+            (folder / f"{split}.jsonl").write_text("\n".join(lines))
+
+
+def test_hub_data_that_lie_there_already_need_no_hub(tmp_path: Path, start_service: StartService, spec: Fields) -> None:
+    write_sample(tmp_path / "home" / "data" / "xtreme-r")
+    service = start_service(tmp_path / "home", HF_HUB_OFFLINE="1")
+    wanted = {**spec, "data": "xtreme-r", "target_languages": ["de"], "methods": ["zero-shot", "ord-FS"]}
+    id_ = service.client.submit(wanted)
+    assert finished(service.client, id_)["trials"]["succeeded"] == 2
+    assert len(scores_of(service.client, id_)) == 4
+
+
 def test_hub_data_that_cannot_be_fetched_end_in_a_clear_failure(
     tmp_path: Path, start_service: StartService, spec: Fields
 ) -> None:
@@ -211,20 +231,14 @@ def test_hub_data_that_cannot_be_fetched_end_in_a_clear_failure(
 def test_data_that_change_after_they_were_accepted_are_not_trained_on(
     tmp_path: Path, start_service: StartService, spec: Fields
 ) -> None:
-    from trainers.data import sample
-
-    for language in ("en", "de"):
-        folder = tmp_path / "data" / "mine" / "ner" / language
-        folder.mkdir(parents=True)
-        for split in sample.SPLITS:
-            lines = map(json.dumps, sample.examples("ner", language, split))
-            (folder / f"{split}.jsonl").write_text("\n".join(lines))
+    root = tmp_path / "data" / "mine"
+    write_sample(root)
     service = start_service(tmp_path / "home", ALLASPRAK_DATA_ROOT=str(tmp_path / "data"))
     first = service.client.submit(longer(spec))
     mine = {**spec, "data": {"folder": "mine"}, "target_languages": ["de"]}
     second = service.client.submit(mine)
     third = service.client.submit({**mine, "target_languages": "all", "seeds": [2]})
-    with (folder / "train.jsonl").open("a") as file:
+    with (root / "ner/de/train.jsonl").open("a") as file:
         file.write('\n{"tokens": ["neu"], "tags": ["O"]}')
     for id_ in (second, third):
         assert "changed since" in finished(service.client, id_, "failed")["reason"]
