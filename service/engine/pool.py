@@ -30,12 +30,13 @@ class PoolError(RuntimeError):
 
 @dataclass(frozen=True)
 class Pool:
-    """A Ray that trials run on. `process` is None for a cluster that is not ours; its size is not known then."""
+    """A Ray that trials run on. `process` and `folder` are ours; None, as its size, for a cluster that is not."""
 
     address: str
     cpus: int | None
     gpus: int | None
     process: ProcessId | None
+    folder: Path | None
 
 
 def environment(home: Path, embedded: bool) -> dict[str, str]:
@@ -58,7 +59,7 @@ def environment(home: Path, embedded: bool) -> dict[str, str]:
 
 def join(address: str) -> Pool:
     """An existing cluster."""
-    return Pool(address, None, None, None)
+    return Pool(address, None, None, None, None)
 
 
 def ensure(home: Path) -> Pool:
@@ -71,7 +72,7 @@ def ensure(home: Path) -> Pool:
     if before is not None and before.process is not None:
         if before.process.find() is not None:
             return before
-        stop(before.process, patience=0)  # a head that was killed leaves some of its processes behind
+        _end(before, patience=0)  # a head that was killed leaves some of its processes behind
     _write_token(_token_file(home))
     _state_file(home).unlink(missing_ok=True)
     log = home / "logs" / "pool.log"
@@ -92,9 +93,16 @@ def ensure(home: Path) -> Pool:
 def close(pool: Pool, home: Path) -> None:
     """Stop the embedded pool; a cluster that is not ours stays as it is."""
     if pool.process is not None:
-        stop(pool.process, patience=10)
+        _end(pool, patience=10)
         _state_file(home).unlink(missing_ok=True)
-        shutil.rmtree(home / "ray", ignore_errors=True)
+
+
+def _end(pool: Pool, patience: float) -> None:
+    """Stop what is left of an embedded pool, and remove what Ray wrote."""
+    assert pool.process is not None
+    assert pool.folder is not None
+    stop(pool.process, patience)
+    shutil.rmtree(pool.folder, ignore_errors=True)
 
 
 def _state_file(home: Path) -> Path:
@@ -111,7 +119,7 @@ def _last(home: Path) -> Pool | None:
         state = json.loads(_state_file(home).read_text())
     except FileNotFoundError:
         return None
-    return Pool(state["address"], state["cpus"], state["gpus"], ProcessId(**state["process"]))
+    return Pool(state["address"], state["cpus"], state["gpus"], ProcessId(**state["process"]), Path(state["folder"]))
 
 
 def _write_token(path: Path) -> None:
@@ -121,13 +129,12 @@ def _write_token(path: Path) -> None:
     path.write_text(secrets.token_hex(32))
 
 
-def _ray_folder(home: Path) -> tuple[Path, Path | None]:
-    """Ray's folder, in the home unless that path is too long for sockets; then also a temporary one to remove."""
+def _ray_folder(home: Path) -> Path:
+    """Ray's folder: in the home, or where that path is too long for sockets a temporary one."""
     folder = home / "ray"
     if len(os.fsencode(folder)) <= MAX_RAY_FOLDER:
-        return folder, None
-    temporary = Path(tempfile.mkdtemp(prefix="ray-", dir="/tmp"))
-    return temporary, temporary
+        return folder
+    return Path(tempfile.mkdtemp(prefix="ray-", dir="/tmp"))
 
 
 def _serve(home: Path) -> None:
@@ -135,7 +142,7 @@ def _serve(home: Path) -> None:
     import psutil
     import ray
 
-    folder, temporary = _ray_folder(home)
+    folder = _ray_folder(home)
     try:
         # "local": an address that an earlier Ray left in a file must not be joined.
         context = ray.init(
@@ -154,6 +161,7 @@ def _serve(home: Path) -> None:
             "address": context.address_info["gcs_address"],
             "cpus": int(resources["CPU"]),
             "gpus": int(resources.get("GPU", 0)),
+            "folder": str(folder),
             "process": asdict(ProcessId(os.getpid(), psutil.Process().create_time())),
         }
         unfinished = _state_file(home).with_suffix(".new")
@@ -164,8 +172,6 @@ def _serve(home: Path) -> None:
             time.sleep(1)
     finally:
         ray.shutdown()
-        if temporary is not None:
-            shutil.rmtree(temporary, ignore_errors=True)
 
 
 def _exit(_signal: int, _frame: FrameType | None) -> None:
