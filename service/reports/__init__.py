@@ -1,0 +1,1 @@
+"""Reports: the paper's tables from scores, the published figures beside ours."""
