@@ -1,4 +1,4 @@
-"""The sample corpus: its sizes, its labels, that names are held out, and that words agree."""
+"""The sample corpus: its sizes, its labels, that names are held out, that words agree, that answers and pairs hold."""
 
 import hashlib
 import json
@@ -7,20 +7,40 @@ import subprocess
 import sys
 import unicodedata
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import replace
+from itertools import chain, combinations, pairwise, product
+from pathlib import Path
+from typing import TypeVar
 
 import pytest
 
 from trainers.data.sample import LANGUAGES, SPLITS, TASKS, examples
 from trainers.data.sample import lexicon as lexicons
 from trainers.data.sample.corpus import derivations
-from trainers.data.sample.grammar import Constituent, Derivation, Terminal, derive
-from trainers.data.sample.lexicon import UPOS, LexiconError
-from trainers.data.sample.meaning import FRAMES
+from trainers.data.sample.grammar import Constituent, Derivation, Terminal, ask, derive
+from trainers.data.sample.lexicon import UPOS, LexiconError, Spacing
+from trainers.data.sample.meaning import FRAMES, Meaning
+from trainers.data.sample.pairs import LABELS, pairs
+from trainers.data.sample.questions import ASKED, questions
 
-DIGEST = "d0d47aea3f93289288e8cae550837f75e9dbe93107f026b8a1cd5d09904e00ff"
+DIGESTS = {
+    "ner": "d0d47aea3f93289288e8cae550837f75e9dbe93107f026b8a1cd5d09904e00ff",
+    "pos": "ae09dd1a84e3b99a65abb1b2a22c880c0657dba297395de2ba12f2cf1789a909",
+    "tydiqa": "d8d897505617cee960052e6cb24f11edcb5660bc6ee91d2795f120f843e1986d",
+    "xnli": "ef297bd8e61269ed4b8419ab2fc2dfc5af7c62a1f10f94dc9165e74552db052c",
+}
+SIZES = {  # of the source, of a target
+    "ner": ([800, 120, 200], [60, 60, 120]),
+    "pos": ([800, 120, 200], [60, 60, 120]),
+    "tydiqa": ([300, 60, 60], [40, 40, 40]),
+    "xnli": ([600, 90, 120], [60, 60, 90]),
+}
+BIRTH = ("place", "time")
 TAGS = {"O", *(f"{place}-{kind}" for place in "BI" for kind in ("PER", "LOC", "ORG"))}
+
+
+T = TypeVar("T")
 
 
 def all_derivations(language: str) -> list[Derivation]:
@@ -64,13 +84,13 @@ def of_frames(language: str, *frames: str) -> list[Derivation]:
 def test_the_source_and_nine_targets() -> None:
     assert LANGUAGES[0] == "en"
     assert set(LANGUAGES) == {"en", "de", "fi", "tr", "sw", "ru", "ar", "hi", "zh", "ja"}
-    assert TASKS == ("ner",)
+    assert TASKS == ("ner", "pos", "tydiqa", "xnli")
 
 
 @pytest.mark.parametrize("language", LANGUAGES)
-def test_sizes(language: str) -> None:
-    sizes = [len(examples("ner", language, split)) for split in SPLITS]
-    assert sizes == ([800, 120, 200] if language == "en" else [60, 60, 120])
+@pytest.mark.parametrize("task", TASKS)
+def test_sizes(task: str, language: str) -> None:
+    assert [len(examples(task, language, split)) for split in SPLITS] == SIZES[task][language != "en"]
 
 
 @pytest.mark.parametrize("language", LANGUAGES)
@@ -147,20 +167,27 @@ def test_five_scripts_or_more() -> None:
     assert {"LATIN", "CYRILLIC", "ARABIC", "DEVANAGARI", "CJK", "HIRAGANA", "KATAKANA"} <= scripts
 
 
-def test_the_corpus_is_the_one_that_was_pinned() -> None:
-    corpus = {language: {split: examples("ner", language, split) for split in SPLITS} for language in LANGUAGES}
+@pytest.mark.parametrize("task", TASKS)
+def test_the_corpus_is_the_one_that_was_pinned(task: str) -> None:
+    corpus = {language: {split: examples(task, language, split) for split in SPLITS} for language in LANGUAGES}
     text = json.dumps(corpus, ensure_ascii=True, sort_keys=True)
-    assert hashlib.sha256(text.encode()).hexdigest() == DIGEST
+    assert hashlib.sha256(text.encode()).hexdigest() == DIGESTS[task]
 
 
 def test_a_caller_may_change_what_it_was_given() -> None:
     examples("ner", "en", "dev")[0]["tokens"].clear()
     assert examples("ner", "en", "dev")[0]["tokens"]
+    examples("tydiqa", "en", "dev")[0]["answers"]["text"].clear()
+    assert examples("tydiqa", "en", "dev")[0]["answers"]["text"]
 
 
 @pytest.mark.parametrize(
     ("arguments", "allowed"),
-    [(("pos", "en", "train"), "ner"), (("ner", "xx", "train"), "en, ar"), (("ner", "en", "valid"), "train, dev, test")],
+    [
+        (("udpos", "en", "train"), "ner, pos"),
+        (("ner", "xx", "train"), "en, ar"),
+        (("ner", "en", "valid"), "train, dev, test"),
+    ],
 )
 def test_an_unknown_argument_is_answered_with_what_is_allowed(arguments: tuple[str, str, str], allowed: str) -> None:
     with pytest.raises(ValueError, match=allowed):
@@ -197,6 +224,262 @@ def test_an_adjunct_can_be_left_out() -> None:
 def test_importing_the_package_is_light() -> None:
     code = "import sys, trainers.data.sample; sys.exit(bool({'torch', 'transformers', 'numpy'} & sys.modules.keys()))"
     assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
+
+
+def test_what_the_first_english_sentence_of_dev_is() -> None:
+    tokens = ["Elena", "Moreno", "was", "born", "in", "Fukuoka", "."]
+    assert examples("ner", "en", "dev")[0] == {
+        "tokens": tokens,
+        "tags": ["B-PER", "I-PER", "O", "O", "O", "B-LOC", "O"],
+    }
+    assert examples("pos", "en", "dev")[0] == {
+        "tokens": tokens,
+        "tags": ["PROPN", "PROPN", "AUX", "VERB", "ADP", "PROPN", "PUNCT"],
+    }
+
+
+def test_a_german_sentence_with_its_parts_of_speech() -> None:
+    assert examples("pos", "de", "dev")[3] == {
+        "tokens": ["Seit", "1976", "arbeitet", "Helene", "Wolf", "für", "die", "Universität", "Nairobi", "."],
+        "tags": ["ADP", "NUM", "VERB", "PROPN", "PROPN", "ADP", "DET", "NOUN", "PROPN", "PUNCT"],
+    }
+
+
+@pytest.mark.parametrize("language", LANGUAGES)
+@pytest.mark.parametrize("split", SPLITS)
+def test_parts_of_speech_are_universal_tags_of_the_same_tokens_as_for_names(language: str, split: str) -> None:
+    tagged = examples("pos", language, split)
+    assert [sentence["tokens"] for sentence in tagged] == [s["tokens"] for s in examples("ner", language, split)]
+    found = {tag for sentence in tagged for tag in sentence["tags"]}
+    assert {"ADJ", "ADP", "ADV", "NOUN", "NUM", "PROPN", "PUNCT", "VERB"} <= found <= UPOS
+    assert all(len(sentence["tokens"]) == len(sentence["tags"]) for sentence in tagged)
+
+
+def test_spacing_joins_tokens_and_says_where_each_starts() -> None:
+    english = Spacing(" ", frozenset(",.»"), frozenset("«"))
+    assert english.join(["A", ",", "b", "«", "c", "d", "»", "."]) == ("A, b «c d».", [0, 1, 3, 5, 6, 8, 9, 10])
+    assert Spacing("", frozenset(), frozenset()).join(["他", "来", "。"]) == ("他来。", [0, 1, 2])
+    assert english.join([]) == ("", [])
+
+
+@pytest.mark.parametrize("language", LANGUAGES)
+def test_a_text_holds_its_tokens_in_order_with_spaces_where_the_language_has_them(language: str) -> None:
+    spacing = lexicons.load(language).spacing
+    for derivation in all_derivations(language):
+        text, starts = spacing.join(derivation.forms)
+        assert all(text.startswith(form, start) for form, start in zip(derivation.forms, starts, strict=True))
+        assert all(start < after for start, after in pairwise(starts))
+        assert text.replace(" ", "") == "".join(derivation.forms)
+        assert (" " in text) == (language not in {"zh", "ja"})
+        assert not re.search(r" [,.?»।؟。，]|« |  ", text), text
+
+
+def test_russian_quotation_marks_hug_the_name_and_a_dash_stands_free() -> None:
+    texts = " ".join(example["context"] for example in examples("tydiqa", "ru", "test"))
+    assert "«Кеннеди Моторс»" in texts
+    assert re.search(r"\w — \w", texts)
+
+
+@pytest.mark.parametrize("language", LANGUAGES)
+@pytest.mark.parametrize("split", SPLITS)
+def test_an_answer_stands_where_it_is_said_to_and_is_the_phrase_of_its_role(language: str, split: str) -> None:
+    spacing = lexicons.load(language).spacing
+    found = examples("tydiqa", language, split)
+    assert len({example["id"] for example in found}) == len(found)
+    for example, question in zip(found, questions(language, split), strict=True):
+        assert example.keys() == {"id", "context", "question", "answers"}
+        assert example["answers"].keys() == {"text", "answer_start"}
+        (text,), (start,) = example["answers"]["text"], example["answers"]["answer_start"]
+        assert example["context"][start : start + len(text)] == text
+        (phrase,) = phrases(question.target, question.role)
+        assert text == spacing.join([word.form for word in phrase.terminals])[0]
+        sentence = spacing.join(question.target.forms)[0]
+        assert example["context"].count(sentence) == 1
+        assert 0 <= start - example["context"].index(sentence) < len(sentence)
+        assert example["question"][-1] in "?？؟。"
+
+
+@pytest.mark.parametrize("language", LANGUAGES)
+@pytest.mark.parametrize("split", SPLITS)
+def test_only_one_sentence_of_a_text_mentions_what_its_question_mentions(language: str, split: str) -> None:
+    alike = 0
+    for question in questions(language, split):
+        meaning = question.target.meaning
+        assert question.asked.roles
+        assert question.role not in question.asked.roles
+        mentioned = {word for role in question.asked.roles for word in meaning.fillers[role].words}
+        others = [sentence for sentence in question.text if sentence is not question.target]
+        assert len(others) == len(question.text) - 1
+        assert not any(mentioned & sentence.meaning.words for sentence in others)
+        alike += any(sentence.meaning.frame == meaning.frame for sentence in others)
+    assert alike > 0.9 * len(questions(language, split))
+
+
+@pytest.mark.parametrize("language", LANGUAGES)
+@pytest.mark.parametrize("split", SPLITS)
+def test_texts_are_short_but_for_a_few_and_all_kinds_of_question_are_asked(language: str, split: str) -> None:
+    asked = questions(language, split)
+    lengths = [len(question.text) for question in asked]
+    assert set(lengths) == {3, 4, 5, 6, 45}
+    assert lengths.count(45) == len(asked) // 17
+    kinds = Counter((question.target.meaning.frame, question.role) for question in asked)
+    assert kinds.keys() == set(ASKED)
+    assert max(kinds.values()) <= 2 * len(asked) / len(kinds)
+
+
+@pytest.mark.parametrize("language", LANGUAGES)
+def test_no_sentence_of_a_text_or_a_pair_is_in_two_splits_and_no_example_repeats(language: str) -> None:
+    texts = [{s.forms for question in questions(language, split) for s in question.text} for split in SPLITS]
+    paired = [{forms for pair in pairs(language, split) for forms in pair.forms} for split in SPLITS]
+    for splits in (texts, paired):
+        assert all(one.isdisjoint(other) for one, other in combinations(splits, 2))
+    for split in SPLITS:
+        assert len({pair.forms for pair in pairs(language, split)}) == len(pairs(language, split))
+        assert len({(q.target.forms, q.role) for q in questions(language, split)}) == len(questions(language, split))
+
+
+@pytest.mark.parametrize("language", LANGUAGES)
+def test_a_third_of_the_names_is_held_out_of_the_texts_and_pairs_of_train(language: str) -> None:
+    said = [sentence for question in questions(language, "train") for sentence in question.text]
+    said += [sentence for pair in pairs(language, "train") for sentence in (pair.premise, pair.hypothesis)]
+    trained = {word for sentence in said for word in sentence.meaning.words}
+    for section in lexicons.load(language).sections.values():
+        assert trained.isdisjoint([entry.place for entry in section.entries.values()][2::3] if section.entity else [])
+
+
+QUESTIONS = {
+    "en": ("For which company does Kenji Miller work?", "for Blue Wave Foods"),
+    "de": ("Was hat die Frau gekauft?", "einen teuren Stuhl"),
+    "fi": ("Missä Antti syntyi?", "Salossa"),
+    "tr": ("Oslo Kâğıt Darüsselam'da ne açtı?", "yeni bir depo"),
+    "sw": ("Asha Achieng alisoma nini katika Chuo Kikuu cha Madrid?", "sheria"),
+    "ru": ("Что Мария изучала во Владимирском университете?", "физику"),
+    "ar": ("ماذا افتتحت شركة إخوان حداد في روما؟", "متجرا جديدا"),
+    "hi": ("ब्रिटेन का सबसे बड़ा शहर कौन सा है?", "लंदन"),
+    "zh": ("叶莲娜是哪一年出生的？", "1978年"),
+    "ja": ("鈴木誠さんはどこで生まれましたか。", "ダルエスサラームで"),
+}
+
+
+@pytest.mark.parametrize("language", LANGUAGES)
+def test_questions_as_a_speaker_would_ask_and_answer_them(language: str) -> None:
+    asked = [(example["question"], example["answers"]["text"][0]) for example in examples("tydiqa", language, "test")]
+    assert QUESTIONS[language] in asked
+
+
+def test_a_question_agrees_with_whom_it_asks_about() -> None:
+    for language, frame, role in (("ru", "born", "place"), ("ar", "travelled", "goal"), ("hi", "lives", "place")):
+        endings = {"ru": {"m": "лся", "f": "лась"}, "ar": {"m": "ر", "f": "ت"}, "hi": {"m": "ते", "f": "ती"}}[language]
+        for derivation in of_frames(language, frame):
+            question = ask(lexicons.load(language), derivation.meaning, role)
+            assert first_of(question, "VERB").endswith(endings[derivation.meaning.fillers["agent"].feature("gender")])
+
+
+def test_a_lexicon_without_a_question_says_which() -> None:
+    lexicon = lexicons.load("sw")
+    poorer = replace(lexicon, questions={**lexicon.questions, "born": {"time": "$agent ?/PUNCT"}})
+    with pytest.raises(LexiconError, match=r"lexicon sw: \[questions\] has no 'born.place'"):
+        ask(poorer, of_frames("sw", "born")[0].meaning, "place")
+
+
+@pytest.mark.parametrize(
+    ("missing", "message"),
+    [
+        ("[spacing]", r"there is no table \[spacing\]"),
+        ("between =", r"\[spacing\] has no 'between'"),
+        ("[questions]", r"there is no table \[questions\]"),
+    ],
+)
+def test_a_lexicon_file_without_a_table_says_which(
+    missing: str, message: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    whole = (lexicons._FOLDER / "en.toml").read_text(encoding="utf-8")
+    changed = whole.replace(missing, re.sub(r"\w+", "unread", missing))
+    assert changed != whole
+    (tmp_path / "en.toml").write_text(changed, encoding="utf-8")
+    monkeypatch.setattr(lexicons, "_FOLDER", tmp_path)
+    with pytest.raises(LexiconError, match=message):
+        lexicons.load("en")
+
+
+@pytest.mark.parametrize("language", LANGUAGES)
+@pytest.mark.parametrize("split", SPLITS)
+def test_pairs_are_well_formed_and_labels_balanced(language: str, split: str) -> None:
+    found = examples("xnli", language, split)
+    assert len({example["id"] for example in found}) == len(found)
+    assert all(example.keys() == {"id", "premise", "hypothesis", "label"} for example in found)
+    assert all(example["premise"] != example["hypothesis"] for example in found)
+    assert Counter(example["label"] for example in found) == dict.fromkeys(LABELS, len(found) // 3)
+
+
+def labelled(worlds: Iterable[T], premise: Callable[[T], bool], hypothesis: Callable[[T], bool]) -> str:
+    """The label by definition: what the hypothesis is in every world where the premise is true."""
+    found = {hypothesis(world) for world in worlds if premise(world)}
+    return {(True,): "entailment", (False,): "contradiction", (False, True): "neutral"}[tuple(sorted(found))]
+
+
+def subsets(items: Iterable[T]) -> list[frozenset[T]]:
+    options = list(items)
+    return [frozenset(some) for size in range(len(options) + 1) for some in combinations(options, size)]
+
+
+def birth(meaning: Meaning) -> Callable[[tuple[str, ...]], bool]:
+    """Whether it is true of whoever was born at a place and a time."""
+    said = {role: filler.words for role, filler in meaning.fillers.items() if role != "agent"}
+    return lambda world: all({fact} == said.get(role, {fact}) for role, fact in zip(BIRTH, world, strict=True))
+
+
+def purchase(meaning: Meaning) -> Callable[[frozenset[frozenset[str]]], bool]:
+    """Whether it is true where each of these purchases was made, under so many of the circumstances in question."""
+    said = meaning.fillers.keys() & FRAMES[meaning.frame].adjuncts.keys()
+    return lambda world: any(said <= made for made in world) == (meaning.frame == "bought")
+
+
+@pytest.mark.parametrize("language", LANGUAGES)
+def test_every_label_is_what_the_meanings_say_in_all_conceivable_worlds(language: str) -> None:
+    purchases = subsets(subsets(FRAMES["bought"].adjuncts))
+    for pair in chain.from_iterable(pairs(language, split) for split in SPLITS):
+        premise, hypothesis = pair.premise.meaning, pair.hypothesis.meaning
+        shared = premise.fillers.keys() & hypothesis.fillers.keys()
+        different = {role for role in shared if premise.fillers[role] != hypothesis.fillers[role]}
+        if premise.frame == "born":
+            assert different <= {"place"}
+            words = premise.words | hypothesis.words | {"elsewhere"}
+            assert pair.label == labelled(product(words, repeat=len(BIRTH)), birth(premise), birth(hypothesis))
+        else:
+            assert not different
+            assert pair.label == labelled(purchases, purchase(premise), purchase(hypothesis))
+
+
+def test_a_hypothesis_does_not_show_whether_it_is_entailed_or_contradicted() -> None:
+    shapes: dict[str, Counter[tuple[str, ...]]] = {label: Counter() for label in LABELS}
+    for pair in pairs("en", "train"):
+        shapes[pair.label][pair.hypothesis.meaning.frame, *sorted(pair.hypothesis.meaning.fillers)] += 1
+    assert shapes["entailment"].keys() == shapes["contradiction"].keys()
+    assert {shape for shape in shapes["neutral"] if shape[0] != "born"} == {
+        shape for shape in shapes["entailment"] if shape[0] != "born"
+    }
+    assert max(abs(count - shapes["contradiction"][shape]) for shape, count in shapes["entailment"].items()) < 12
+
+
+PAIRS = [
+    (
+        "en",
+        "The farmer did not buy an old bag.",
+        "The farmer did not buy an old bag for the children.",
+        "entailment",
+    ),
+    ("en", "In 1982, Nina was born in Victoria.", "Nina was born in Helsinki.", "contradiction"),
+    ("de", "Hassan wurde in Toronto geboren.", "2003 wurde Hassan in Toronto geboren.", "neutral"),
+    ("tr", "Öğrenci şehirden ucuz bir sandalye almadı.", "Öğrenci şehirden ucuz bir sandalye aldı.", "contradiction"),
+    ("ja", "アンナさんはロンドンで生まれました。", "1981年に、アンナさんはロンドンで生まれました。", "neutral"),
+]
+
+
+@pytest.mark.parametrize(("language", "premise", "hypothesis", "label"), PAIRS)
+def test_pairs_as_a_reader_would_label_them(language: str, premise: str, hypothesis: str, label: str) -> None:
+    found = [(e["premise"], e["hypothesis"], e["label"]) for e in examples("xnli", language, "dev")]
+    assert (premise, hypothesis, label) in found
 
 
 def test_swahili_verbs_and_adjectives_take_the_class_of_their_noun() -> None:

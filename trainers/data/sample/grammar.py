@@ -16,7 +16,7 @@ A lexicon's sentence pattern is a line of items separated by spaces:
 """
 
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from functools import cache
 
@@ -64,6 +64,21 @@ class Derivation:
         """The tokens of the sentence."""
         return Constituent("sentence", self.children).terminals
 
+    @property
+    def forms(self) -> tuple[str, ...]:
+        """The tokens of the sentence as they are written."""
+        return tuple(word.form for word in self.terminals)
+
+    @property
+    def roles(self) -> frozenset[str]:
+        """The roles that it has constituents for."""
+        return frozenset(node.role for _, node in _constituents(self.children, 0))
+
+    def span(self, role: str) -> range:
+        """Which tokens the outermost constituent of a role covers."""
+        first, node = next(found for found in _constituents(self.children, 0) if found[1].role == role)
+        return range(first, first + len(node.terminals))
+
 
 @dataclass(frozen=True)
 class _Reference:
@@ -95,8 +110,17 @@ def derive(lexicon: Lexicon, meaning: Meaning, variant: int) -> Derivation:
     ]
     if not fitting:
         raise LexiconError(f"{place}: no pattern is free of required adjuncts")
-    children = _Sentence(lexicon, meaning, place).expand(fitting[variant % len(fitting)])
-    return Derivation(meaning, _capitalised(children, lexicon.capitals))
+    return _Sentence(lexicon, meaning, place).derivation(fitting[variant % len(fitting)])
+
+
+def ask(lexicon: Lexicon, meaning: Meaning, role: str) -> Derivation:
+    """Ask for a role of a meaning; the roles of the derivation are those that the question itself mentions.
+
+    Raises:
+        LexiconError: where the lexicon has no such question, or as for ``derive``.
+    """
+    place = f"lexicon {lexicon.language}: [questions] {meaning.frame}.{role}"
+    return _Sentence(lexicon, meaning, place).derivation(_parse(lexicon.question(meaning.frame, role), place))
 
 
 def part_names(shape: str) -> tuple[str, ...]:
@@ -141,6 +165,9 @@ class _Sentence:
     meaning: Meaning
     place: str
 
+    def derivation(self, items: tuple[_Item, ...]) -> Derivation:
+        return Derivation(self.meaning, _capitalised(self.expand(items), self.lexicon.capitals))
+
     def expand(self, items: tuple[_Item, ...]) -> tuple[Constituent | Terminal, ...]:
         return tuple(node for item in items for node in self._nodes(item))
 
@@ -165,6 +192,15 @@ class _Sentence:
 
     def _agreed(self, form: str) -> str:
         return _AGREEMENT.sub(lambda match: self.meaning.fillers[match[1]].feature(match[2]), form)
+
+
+def _constituents(nodes: Iterable[Constituent | Terminal], first: int) -> Iterator[tuple[int, Constituent]]:
+    """Each constituent with the number of its first token, outer ones before inner ones."""
+    for node in nodes:
+        if isinstance(node, Constituent):
+            yield first, node
+            yield from _constituents(node.children, first)
+        first += len(node.terminals) if isinstance(node, Constituent) else 1
 
 
 def _tokens(filler: Filler, form: str) -> list[Token]:

@@ -2,6 +2,8 @@
 
 A file has these tables (``lexicons/en.toml`` is the plainest to start a new language from):
 
+``[spacing]``
+    How tokens make up a text: what stands ``between`` two of them, and before and after which there is nothing.
 ``[capitals]``
     Optional. Capitals that differ from Unicode's default, for the first letter of a sentence (Turkish ``i``).
 ``[SECTION]``
@@ -15,10 +17,12 @@ A file has these tables (``lexicons/en.toml`` is the plainest to start a new lan
     Words that no role chooses: ``visit = {m = "посетил/VERB", f = "посетила/VERB"}``.
 ``[clauses]``
     For each frame of ``meaning.FRAMES`` one or more patterns, in the notation described in ``grammar``.
+``[questions]``
+    For each frame and role of ``questions.ASKED`` a pattern that asks for that role: ``born.place = "where/ADV ..."``.
 """
 
 import tomllib
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from importlib import resources
 from typing import Any
@@ -75,15 +79,39 @@ class Section:
 
 
 @dataclass(frozen=True)
+class Spacing:
+    """How a language writes tokens one after another: with ``between``, but with nothing around these marks."""
+
+    between: str
+    none_before: frozenset[str]
+    none_after: frozenset[str]
+
+    def join(self, tokens: Sequence[str]) -> tuple[str, list[int]]:
+        """The text of the tokens, and at which character of it each of them starts."""
+        text, starts = "", []
+        for before, token in zip(["", *tokens], tokens, strict=False):
+            if text and before not in self.none_after and token not in self.none_before:
+                text += self.between
+            starts.append(len(text))
+            text += token
+        return text, starts
+
+
+@dataclass(frozen=True)
 class Lexicon:
-    """All of one language's data; ``shapes`` are the ways to make a person's name, ``clauses`` patterns by frame."""
+    """All of one language's data.
+
+    ``shapes`` are the ways to make a person's name; ``clauses`` are patterns by frame, ``questions`` by frame and role.
+    """
 
     language: str
     sections: Mapping[str, Section]
     shapes: tuple[str, ...]
     words: Mapping[str, Entry]
     clauses: Mapping[str, tuple[str, ...]]
+    questions: Mapping[str, Mapping[str, str]]
     capitals: Mapping[str, str]
+    spacing: Spacing
 
     def section(self, name: str) -> Section:
         """The word list of this name; LexiconError where the file has none."""
@@ -96,6 +124,12 @@ class Lexicon:
         if frame not in self.clauses:
             raise LexiconError(f"lexicon {self.language}: [clauses] has no {frame!r}")
         return self.clauses[frame]
+
+    def question(self, frame: str, role: str) -> str:
+        """The pattern that asks for a role of a frame; LexiconError where the file has none."""
+        if role not in self.questions.get(frame, {}):
+            raise LexiconError(f"lexicon {self.language}: [questions] has no '{frame}.{role}'")
+        return self.questions[frame][role]
 
 
 def read_token(text: str, upos: str, place: str) -> Token:
@@ -118,7 +152,7 @@ def load(language: str) -> Lexicon:
         data = tomllib.loads(_FOLDER.joinpath(f"{language}.toml").read_text(encoding="utf-8"))
     except tomllib.TOMLDecodeError as error:
         raise LexiconError(f"lexicon {language}: {error}") from error
-    for name in ("person", "words", "clauses"):
+    for name in ("spacing", "person", "words", "clauses", "questions"):
         if name not in data:
             raise LexiconError(f"lexicon {language}: there is no table [{name}]")
     years = {str(year): Entry(f"lexicon {language}: year {year}", "NUM", {"form": str(year)}) for year in _YEARS}
@@ -133,8 +167,17 @@ def load(language: str) -> Lexicon:
         shapes=tuple(data["person"]["shapes"]),
         words={word: Entry(f"lexicon {language}: [words] {word}", "", forms) for word, forms in data["words"].items()},
         clauses={frame: tuple(patterns) for frame, patterns in data["clauses"].items()},
+        questions=data["questions"],
         capitals=data.get("capitals", {}),
+        spacing=_spacing(f"lexicon {language}: [spacing]", data["spacing"]),
     )
+
+
+def _spacing(place: str, table: Mapping[str, Any]) -> Spacing:
+    for key in ("between", "none_before", "none_after"):
+        if key not in table:
+            raise LexiconError(f"{place} has no {key!r}")
+    return Spacing(table["between"], frozenset(table["none_before"]), frozenset(table["none_after"]))
 
 
 def _section(place: str, table: Mapping[str, Any]) -> Section:

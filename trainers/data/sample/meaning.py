@@ -1,7 +1,8 @@
 """What sentences say, whatever the language: frames, the roles they need or allow, and a few facts about places."""
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
+from functools import cached_property
 
 from trainers.data.sample.lexicon import Entry
 
@@ -81,6 +82,10 @@ FRAMES: Mapping[str, Frame] = {
 }  # fmt: skip
 
 
+# What each of these frames says is that there was nothing of what the other says.
+DENIES = {"did_not_buy": "bought"}
+
+
 @dataclass(frozen=True)
 class Filler:
     """What fills a role: a lexicon entry, or a name made of several, and the entity type it names ("" for none).
@@ -92,6 +97,11 @@ class Filler:
     parts: Mapping[str, Entry]
     entity: str
 
+    @property
+    def words(self) -> frozenset[str]:
+        """Which lexicon entries it is made of."""
+        return frozenset(entry.place for entry in self.parts.values())
+
     def feature(self, column: str) -> str:
         """The feature other words agree with, from the first part that has it."""
         bearers = [entry for entry in self.parts.values() if column in entry.cells]
@@ -100,7 +110,21 @@ class Filler:
 
 @dataclass(frozen=True)
 class Meaning:
-    """A frame with its roles filled; leaving an adjunct out of ``fillers`` gives a statement that this one entails."""
+    """A frame with its roles filled.
+
+    Leaving an adjunct out of ``fillers`` gives a statement that this one entails; of a frame in ``DENIES``, one that
+    entails this one.
+    """
 
     frame: str
     fillers: Mapping[str, Filler]
+
+    @cached_property
+    def words(self) -> frozenset[str]:
+        """Which lexicon entries it is made of."""
+        return words_of(self.fillers.values())
+
+
+def words_of(fillers: Iterable[Filler]) -> frozenset[str]:
+    """Which lexicon entries any of the fillers is made of."""
+    return frozenset(word for filler in fillers for word in filler.words)
