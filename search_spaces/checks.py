@@ -5,15 +5,17 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from search_spaces.groups import ungroupable
 from search_spaces.spec import MAX_TRIALS, ExperimentSpec, FolderSpec, Problem, SpecError, parse
 from trainers.config import DataReference, Split
 from trainers.data import XTREME_R, open_data
 from trainers.encoders import EncoderError, encoder_digest
-from trainers.examples import Data, DataError
+from trainers.examples import Data, DataError, Facts
 from trainers.languages import languages_of
 from trainers.methods import METHODS
 from trainers.offline_encoder import NAME as OFFLINE_ENCODER
 from trainers.offline_encoder import OfflineEncoderError, package_file
+from trainers.protocols import PROTOCOLS
 from trainers.tasks import TASKS
 
 
@@ -80,13 +82,15 @@ def target_languages(spec: ExperimentSpec, data: Data) -> tuple[str, ...]:
 
 def needed_splits(spec: ExperimentSpec, targets: Iterable[str]) -> list[tuple[str, Split]]:
     """The (language, split) that the spec's methods train on, select on or are tested on."""
-    few_shot = any(METHODS[method].few_shot for method in spec.methods)
-    splits: list[tuple[str, Split]] = [
-        (spec.source_language, "train"), (spec.source_language, "dev"), (spec.source_language, "test")
-    ]  # fmt: skip
-    for target in targets:
-        splits += [(target, "train"), (target, "test")] if few_shot else [(target, "test")]
-    return splits
+    methods = [METHODS[method] for method in spec.methods]
+    of_target: list[Split] = ["test"]
+    if any(method.few_shot for method in methods):
+        of_target.append(PROTOCOLS[spec.protocol].shots_split[spec.task])
+    if any(method.selection == "target-dev" for method in methods):
+        of_target.append("dev")
+    of_source: list[Split] = ["train", "dev", "test"]
+    splits = [(spec.source_language, split) for split in of_source]
+    return splits + [(target, split) for target in targets for split in dict.fromkeys(of_target)]
 
 
 def check_data(spec: ExperimentSpec, data: Data) -> Iterator[Problem]:
@@ -98,6 +102,8 @@ def check_data(spec: ExperimentSpec, data: Data) -> Iterator[Problem]:
     targets = target_languages(spec, data)
     if not targets:
         yield Problem("target_languages", f"the data have no other language than {spec.source_language!r}")
+    elif (problem := ungroupable(spec, targets)) is not None:
+        yield Problem("grouping", problem)
     for field, languages in (("source_language", [spec.source_language]), ("target_languages", targets)):
         for language in languages:
             if language not in available:
@@ -127,8 +133,17 @@ def _check_splits(
                 f"{language}/{split} has labels that the source's training data lack: {', '.join(unknown)};"
                 f" allowed: {', '.join(sorted(labels))}",
             )
-        if split == "train" and language != spec.source_language and max(spec.k) > facts.examples:
-            yield Problem("k", f"{max(spec.k)} is more than the {facts.examples} training examples of {language}")
+        if split == PROTOCOLS[spec.protocol].shots_split[spec.task] and language != spec.source_language:
+            yield from _check_shots(spec, language, facts)
+
+
+def _check_shots(spec: ExperimentSpec, language: str, facts: Facts) -> Iterator[Problem]:
+    """Whether there are K examples, of each stratum where there are several."""
+    for stratum in [""] if "" in facts.strata else TASKS[spec.task].label_set(()):
+        there = facts.strata.get(stratum, 0)
+        if max(spec.k) > there:
+            what = f"{stratum!r} examples" if stratum else "examples"
+            yield Problem("k", f"{max(spec.k)} is more than the {there} {what} of {language} that shots are drawn from")
 
 
 def _languages(spec: ExperimentSpec, world: World) -> Iterator[Problem]:
@@ -182,10 +197,20 @@ def _resources(spec: ExperimentSpec, world: World) -> Iterator[Problem]:
         yield Problem("resources.gpus_per_trial", f"{gpus:g} is neither a fraction of one GPU nor a whole number")
 
 
+def _training(spec: ExperimentSpec, world: World) -> Iterator[Problem]:
+    training = spec.hyperparameters()
+    if training.accumulation > training.batch_size:
+        yield Problem(
+            "training.accumulation",
+            f"{training.accumulation} parts of {training.batch_size} windows; allowed: up to the batch size",
+        )
+
+
 def _size(spec: ExperimentSpec, world: World) -> Iterator[Problem]:
     targets = 50 if spec.target_languages == "all" else len(spec.target_languages)
+    models = targets if spec.grouping != "all" else 1  # at most
     per_seed = sum(
-        (targets if METHODS[method].model_per_target else 1) * (len(spec.k) if METHODS[method].few_shot else 1)
+        (targets if METHODS[method].model_per_target else models) * (len(spec.k) if METHODS[method].few_shot else 1)
         for method in spec.methods
     )
     trials = per_seed * len(spec.seeds)
@@ -198,6 +223,7 @@ CHECKS: tuple[tuple[tuple[str, ...], Callable[[ExperimentSpec, World], Iterable[
     ((), _languages),
     (("encoder",), _encoder),
     (("task", "data", "data.folder"), _data),
+    (("task", "protocol", "training", "training.batch_size"), _training),
     ((), _resources),
     ((), _size),
 )

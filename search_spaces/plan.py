@@ -1,30 +1,40 @@
 """From a spec to its trials: what is trained, what is scored, and which result each score is."""
 
-from collections.abc import Iterator
 from dataclasses import dataclass, field, replace
-from functools import cache
+from functools import cache, partial
 from pathlib import Path
 
 from search_spaces.checks import target_languages
+from search_spaces.groups import groups
 from search_spaces.spec import ExperimentSpec
-from trainers.config import Split, TrialConfig, digest
+from trainers.config import Selection, Split, TrialConfig, digest
 from trainers.encoders import encoder_digest
 from trainers.examples import Data, evaluation_data
 from trainers.methods import METHODS, SOURCE_TRAINING
+from trainers.protocols import PROTOCOLS
+from trainers.shots import Shots, draw
+from trainers.splits import source_dev, target_dev
+from trainers.tasks import TASKS
 
 
 @dataclass(frozen=True)
 class PlannedTrial:
-    """A trial, the source training it starts from, and the test data to score: {language: digest of the examples}."""
+    """A trial, the source training it starts from, and what is scored.
+
+    `selections` are the checkpoints that are scored, `evaluate` the test data: {language: digest of the examples}.
+    """
 
     config: TrialConfig
     source: TrialConfig | None
+    selections: tuple[Selection, ...]
     evaluate: dict[str, str]
 
 
 @dataclass(frozen=True)
 class PlannedResult:
-    """A result of the experiment: the score of a trial on a language's split, `data` being the examples' digest.
+    """A result of the experiment: the score of what a trial's selection chose on a language's split.
+
+    `data` is the digest of the examples.
 
     An adapted model has no score of its own on the source language: it takes the source training's, as the paper's
     tables do.
@@ -37,6 +47,7 @@ class PlannedResult:
     language: str
     split: Split
     trial: str
+    selection: Selection
     data: str
 
 
@@ -47,10 +58,10 @@ class Plan:
     trials: dict[str, PlannedTrial] = field(default_factory=dict)
     results: list[PlannedResult] = field(default_factory=list)
 
-    def add(self, config: TrialConfig, source: TrialConfig | None, evaluate: dict[str, str]) -> None:
+    def add(self, trial: PlannedTrial) -> None:
         """Plan a trial; one that is planned already gets the further evaluations."""
-        planned = self.trials.get(config.digest, PlannedTrial(config, source, {}))
-        self.trials[config.digest] = replace(planned, evaluate={**planned.evaluate, **evaluate})
+        planned = self.trials.get(trial.config.digest, trial)
+        self.trials[trial.config.digest] = replace(planned, evaluate={**planned.evaluate, **trial.evaluate})
 
 
 def plan(spec: ExperimentSpec, data: Data, home: Path) -> Plan:
@@ -76,48 +87,72 @@ def _order(planned: PlannedTrial) -> tuple[bool, bool]:
 class _Planner:
     def __init__(self, spec: ExperimentSpec, data: Data, encoder: str) -> None:
         self.spec, self.encoder = spec, encoder
-        self.facts = cache(data.facts)  # asked for many times, and the same all through a plan
+        self.protocol = PROTOCOLS[spec.protocol]
+        self.data = _Remembered(data)
         self.source = spec.source_language
         self.targets = target_languages(spec, data)
 
-    def add(self, plan: Plan, method: str, k: int, seed: int) -> None:
+    def add(self, plan: Plan, name: str, k: int, seed: int) -> None:
         """One method at one K and seed: its trials and results."""
-        alpha = self.spec.surgery_alpha() if METHODS[method].surgery else None
-        adapts = METHODS[method].adapts
-        source = self._config(SOURCE_TRAINING, (), 0, seed, None) if adapts else None
-        if source is not None:
-            plan.add(source, None, self._tests((self.source,)))
-
-        def result(config: TrialConfig, language: str, split: Split, data: str) -> None:
-            plan.results.append(PlannedResult(method, k, seed, alpha, language, split, config.digest, data))
-
-        for group in self._groups(method):
-            config = self._config(method, group if k else (), k, seed, alpha)
-            evaluate = self._tests(group if adapts else (self.source, *group))
-            plan.add(config, source, evaluate)
+        method = METHODS[name]
+        source = self._source_training(plan, seed) if method.adapts else None
+        for group in groups(self.spec, name, self.targets):
+            alpha = self.spec.surgery_alpha(len(group)) if method.surgery else None
+            config = self._config(method.trajectory or name, group if k else (), k, seed, alpha)
+            selections = self._selections(name)
+            evaluate = self._tests(group if method.adapts else (self.source, *group))
+            plan.add(PlannedTrial(config, source.config if source else None, selections, evaluate))
+            selection = method.selection or selections[0]
+            result = partial(PlannedResult, name, k, seed, alpha, trial=config.digest, selection=selection)
             for language, data in evaluate.items():
-                result(config, language, "test", data)
-            if not adapts:
-                result(config, self.source, "dev", self.facts(self.source, "dev").digest)
+                plan.results.append(result(language=language, split="test", data=data))
+            if selection == "source-dev":
+                dev = source_dev(self.data, self.source)
+                plan.results.append(result(language=self.source, split="dev", data=dev.digest))
+            if selection == "target-dev":
+                [target] = group
+                dev = target_dev(self.data, target, self._shots(target, k, seed))
+                plan.results.append(result(language=target, split="dev", data=dev.digest))
         if source is not None:
-            result(source, self.source, "test", self._tests((self.source,))[self.source])
+            data = source.evaluate[self.source]
+            [selection] = source.selections
+            trial = source.config.digest
+            plan.results.append(PlannedResult(name, k, seed, None, self.source, "test", trial, selection, data))
 
-    def _groups(self, method: str) -> Iterator[tuple[str, ...]]:
-        """Which targets share a model."""
-        if METHODS[method].model_per_target:
-            yield from ((target,) for target in self.targets)
-        else:
-            yield self.targets
+    def _source_training(self, plan: Plan, seed: int) -> PlannedTrial:
+        """What two-stage methods start from, and whose score they have in the source language."""
+        config = self._config(SOURCE_TRAINING, (), 0, seed, None)
+        trial = PlannedTrial(config, None, self._selections(SOURCE_TRAINING), self._tests((self.source,)))
+        plan.add(trial)
+        return trial
+
+    def _selections(self, name: str) -> tuple[Selection, ...]:
+        """Which checkpoints a method's training is asked for: all that this experiment needs of the same trajectory."""
+        method = METHODS[name]
+        trajectory = method.trajectory or name
+        asked = [
+            METHODS[other].selection or self.protocol.selection[self.spec.task]
+            for other in METHODS
+            if other == trajectory or (METHODS[other].trajectory == trajectory and other in self.spec.methods)
+        ]
+        return tuple(dict.fromkeys(asked))
+
+    def _shots(self, language: str, k: int, seed: int) -> Shots:
+        split = self.protocol.shots_split[self.spec.task]
+        strata = [TASKS[self.spec.task].stratum(example) for example in self.data.examples(language, split)]
+        return draw(self.data.facts(language, split).digest, language, strata, k, seed)
 
     def _tests(self, languages: tuple[str, ...]) -> dict[str, str]:
         """{language: digest of the test examples that are scored}."""
         cut = self.spec.training.max_test_examples
-        return {language: evaluation_data(self.facts(language, "test"), cut) for language in languages}
+        return {language: evaluation_data(self.data.facts(language, "test"), cut) for language in languages}
 
     def _config(self, method: str, targets: tuple[str, ...], k: int, seed: int, alpha: float | None) -> TrialConfig:
         splits: list[tuple[str, Split]] = [(self.source, "train"), (self.source, "dev")]
-        splits += [(target, "train") for target in targets]
-        data = [[language, split, self.facts(language, split).digest] for language, split in splits]
+        splits += [(target, self.protocol.shots_split[self.spec.task]) for target in targets]
+        if "target-dev" in self._selections(method):
+            splits += [(target, "dev") for target in targets]
+        data = [[language, split, self.data.facts(language, split).digest] for language, split in splits]
         return TrialConfig(
             task=self.spec.task,
             method=method,
@@ -132,3 +167,11 @@ class _Planner:
             encoder_digest=self.encoder,
             data_digest=digest(data),
         )
+
+
+class _Remembered:
+    """Data whose facts and examples are asked for many times, and are the same all through a plan."""
+
+    def __init__(self, data: Data) -> None:
+        self.languages, self.place = data.languages, data.place
+        self.facts, self.examples = cache(data.facts), cache(data.examples)

@@ -61,6 +61,10 @@ Text = Annotated[str, Field(max_length=200), AfterValidator(_storable)]
 Name = Annotated[str, Field(min_length=1, max_length=500), AfterValidator(_storable)]
 Code = Annotated[str, Field(pattern=f"^{LANGUAGE_CODE}$")]
 
+Groups = Annotated[
+    list[Annotated[list[Code], Field(min_length=1, max_length=1000)]], Field(min_length=1, max_length=1000)
+]
+
 
 class _Part(BaseModel):
     model_config = ConfigDict(strict=True, extra="forbid", allow_inf_nan=False, frozen=True)
@@ -78,6 +82,10 @@ class TrainingSpec(_Part):
     epochs: Annotated[int, Field(ge=1, le=1000)] | None = Field(None, description="a whole number from 1 to 1000")
     batch_size: Annotated[int, Field(ge=1, le=4096)] | None = Field(None, description="a whole number from 1 to 4096")
     learning_rate: Annotated[float, Field(gt=0, le=1)] | None = Field(None, description="a number in (0, 1]")
+    accumulation: Annotated[int, Field(ge=1, le=4096)] | None = Field(
+        None, description="passes that an update is divided into: a whole number from 1 to the batch size"
+    )
+    precision: Literal["fp32", "bf16", "fp16"] | None = Field(None, description="one of fp32, bf16, fp16")
     max_source_examples: Annotated[int, Field(ge=1, le=10**9)] | None = Field(
         None, description="a whole number from 1, or null for all"
     )
@@ -113,7 +121,11 @@ class ExperimentSpec(_Part):
     target_languages: Literal["all"] | Annotated[list[Code], Field(min_length=1, max_length=1000)] = Field(
         description='a list of distinct language codes that the data have, or "all"'
     )
-    grouping: Literal["all"] = Field("all", description='"all" (one model for all targets)')
+    grouping: Literal["all", "single", "script", "family"] | Groups = Field(
+        "all",
+        description='which targets share a model: "all", "single", "script", "family", or lists that name each target'
+        " once",
+    )
     methods: Annotated[
         list[Annotated[str, _among(METHODS, "methods")]], Field(min_length=1, max_length=100), AfterValidator(_distinct)
     ] = Field(description=f"a list of distinct methods among {', '.join(METHODS)}")
@@ -132,6 +144,11 @@ class ExperimentSpec(_Part):
         "paper", description=f"one of {', '.join(PROTOCOLS)}"
     )
     training: TrainingSpec = Field(default_factory=TrainingSpec, description="an object, see its fields")
+    keep: Literal["none", "selected", "all"] = Field(
+        "selected",
+        description='which models stay on disk: "none" (but for source trainings), "selected" (those that serve several'
+        ' targets), "all"',
+    )
     resources: ResourcesSpec = Field(default_factory=ResourcesSpec, description="an object, see its fields")
     tags: Text | Annotated[list[Text], Field(max_length=100)] = Field([], description="free text, or a list of it")
     owner: Text = Field("", description="free text of up to 200 characters")
@@ -141,9 +158,11 @@ class ExperimentSpec(_Part):
         given = self.training.model_dump(exclude_none=True, exclude={"max_test_examples"})
         return Training(**{**vars(PROTOCOLS[self.protocol].training[self.task]), **given})
 
-    def surgery_alpha(self) -> float:
-        """The probability of surgery: the spec's, or the protocol's for the task."""
-        return PROTOCOLS[self.protocol].alpha[self.task] if self.alpha is None else abs(self.alpha)  # -0.0 is 0.0
+    def surgery_alpha(self, languages: int) -> float:
+        """The probability of surgery for a model of so many targets: the spec's, or the protocol's."""
+        if self.alpha is not None:
+            return abs(self.alpha)  # -0.0 is 0.0
+        return PROTOCOLS[self.protocol].surgery_alpha(self.task, languages, self.grouping != "all")
 
     def tag_list(self) -> list[str]:
         """The tags, also when a single one was given as text."""

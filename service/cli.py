@@ -1,4 +1,4 @@
-"""The command line: serve, submit, results, demo."""
+"""The command line: serve, submit, results, export, demo."""
 
 import argparse
 import json
@@ -50,6 +50,12 @@ def _parser() -> argparse.ArgumentParser:
     results.add_argument("--csv", action="store_true")
     _add_url(results)
     results.set_defaults(command=_results)
+
+    export = commands.add_parser("export", help="write a trial's kept model as a Hugging Face folder")
+    export.add_argument("trial", help="its id; the service's home must be on this machine")
+    export.add_argument("folder", type=Path)
+    export.add_argument("--selection", help="where the trial has several: last or target-dev")
+    export.set_defaults(command=_export)
 
     demo = commands.add_parser("demo", help="the sample experiment from start to end, in a service of its own")
     demo.set_defaults(command=_demo)
@@ -118,6 +124,29 @@ def _results(arguments: argparse.Namespace) -> int:
         client.results(arguments.id).to_csv(sys.stdout, index=False)
     else:
         _print_table(client, arguments.id)
+    return 0
+
+
+def _export(arguments: argparse.Namespace) -> int:
+    from service.store import Store
+    from trainers.config import TrialConfig
+    from trainers.export import export
+
+    settings = Settings.from_environment()
+    store = Store(settings.database_url)
+    try:
+        trial = store.trial(arguments.trial)
+        if trial is None:
+            raise ValueError(f"there is no trial {arguments.trial} in {settings.database_url}")
+        chosen = store.scores_by_selection(arguments.trial)
+    finally:
+        store.close()
+    matching = [selection for selection in chosen if arguments.selection in (None, selection)]
+    if len(matching) != 1:
+        raise ValueError(f"--selection: one of {', '.join(chosen)}" if chosen else f"{arguments.trial} is not done")
+    [selection] = matching
+    export(settings.home, TrialConfig.from_dict(trial["config"]), selection, chosen[selection], arguments.folder)
+    print(f"{arguments.folder}: the model of {arguments.trial}, selected by {selection}")
     return 0
 
 

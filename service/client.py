@@ -1,5 +1,6 @@
 """The client: what notebooks import to submit experiments and to get their results as frames."""
 
+import io
 import os
 import time
 from collections.abc import Mapping
@@ -45,6 +46,16 @@ class Client:
     def trial(self, id_: str) -> dict[str, Any]:
         """A trial: `config`, its state for each experiment, and in `facts` what surgery met, its shots, packages."""
         return self._json("GET", f"/v1/trials/{id_}")
+
+    def shots(self, id_: str) -> pd.DataFrame:
+        """The draws that an experiment's trials were trained on: per language, K and seed the ids and a digest."""
+        return pd.DataFrame(self._json("GET", f"/v1/experiments/{id_}/shots")["shots"])
+
+    def predictions(self, trial: str, language: str, split: str = "test", selection: str | None = None) -> pd.DataFrame:
+        """What a trial's model predicted: a row per example with its place in the split, `gold` and `prediction`."""
+        wanted = {"language": language, "split": split, **({"selection": selection} if selection else {})}
+        answer = self._answer("GET", f"/v1/trials/{trial}/predictions", params=wanted)
+        return pd.read_feather(io.BytesIO(answer.content))
 
     def is_up(self) -> bool:
         """Whether the service answers."""
@@ -106,12 +117,15 @@ class Client:
             cursor = {"cursor": page["next"]}
 
     def _json(self, method: str, path: str, **arguments: Any) -> dict[str, Any]:
+        return dict(self._answer(method, path, **arguments).json())
+
+    def _answer(self, method: str, path: str, **arguments: Any) -> httpx2.Response:
         try:
             answer = self._http.request(method, path, **arguments)
         except httpx2.TransportError as error:
             raise ConnectionError(f"no service answers at {self._http.base_url} ({error})") from error
         if answer.is_success:
-            return dict(answer.json())
+            return answer
         try:
             problem = answer.json()
             detail, errors = problem["detail"], problem["errors"]
@@ -122,5 +136,5 @@ class Client:
 
 RESULT_COLUMNS = (
     "experiment", "trial", "method", "k", "seed", "alpha", "language", "split", "metric", "epoch", "value",
-    "examples", "cut", "selected",
+    "examples", "cut", "selected", "selection",
 )  # fmt: skip

@@ -5,12 +5,12 @@
 
 from collections.abc import Callable
 
-from trainers.config import NUMERICS, Report, Score, Trial, TrialConfig
+from trainers.config import NUMERICS, Outcome, Report, Score, Trial, TrialConfig
 
-__all__ = ["NUMERICS", "Report", "Score", "Trial", "TrialConfig", "run"]
+__all__ = ["NUMERICS", "Outcome", "Report", "Score", "Trial", "TrialConfig", "run"]
 
 
-def run(trial: Trial, report: Callable[[Report], None]) -> Report:
+def run(trial: Trial, report: Callable[[Report], None]) -> Outcome:
     """Train and score one trial; see `trainers.trial.run`."""
     from trainers.trial import run as run_trial
 

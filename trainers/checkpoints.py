@@ -1,9 +1,9 @@
-"""Weights on disk: safetensors and a plain manifest, complete or absent."""
+"""State on disk: tensors as safetensors, everything else as JSON, complete or absent. Nothing is ever unpickled."""
 
 import json
 import os
 import shutil
-from collections.abc import Mapping
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -13,28 +13,71 @@ from torch import Tensor
 from trainers.disk import need_room
 
 
-def save(folder: Path, tensors: Mapping[str, Tensor], manifest: Mapping[str, Any]) -> None:
-    """Write a folder with `weights.safetensors` and `manifest.json`; it appears when it is complete.
+def save(folder: Path, state: Any) -> None:
+    """Write a state (tensors in dicts, lists and tuples, with plain values) to a folder, replacing what it holds.
+
+    A folder `<folder>/<number>` appears when it is complete; only then the one before goes.
 
     Raises:
-        OSError: no room on the disk for it and for the reserve; nothing is left behind.
+        OSError: no room on the disk for it and for the reserve; what was there stays.
     """
-    folder.parent.mkdir(parents=True, exist_ok=True)
-    need_room(folder.parent, sum(tensor.nbytes for tensor in tensors.values()))
-    unfinished = folder.with_name(f".{folder.name}.{os.getpid()}")
+    tensors: dict[str, Tensor] = {}
+    plain = _without_tensors(state, tensors, {})
+    folder.mkdir(parents=True, exist_ok=True)
+    need_room(folder, sum(tensor.nbytes for tensor in tensors.values()))
+    before = list(_versions(folder))
+    version = folder / str(max((int(path.name) for path in before), default=0) + 1)
+    unfinished = folder / f".{version.name}.{os.getpid()}"
     shutil.rmtree(unfinished, ignore_errors=True)
     unfinished.mkdir()
     try:
-        save_file({name: tensor.contiguous() for name, tensor in tensors.items()}, unfinished / "weights.safetensors")
-        (unfinished / "manifest.json").write_text(json.dumps(manifest))
-        if not folder.is_dir():  # another process may have been faster; both wrote the same
-            unfinished.replace(folder)
+        save_file(tensors, unfinished / "tensors.safetensors")
+        (unfinished / "state.json").write_text(json.dumps(plain))
+        unfinished.replace(version)
     finally:
         shutil.rmtree(unfinished, ignore_errors=True)
+    for path in before:
+        shutil.rmtree(path, ignore_errors=True)
 
 
-def load(folder: Path) -> tuple[dict[str, Tensor], dict[str, Any]] | None:
-    """Weights and manifest of a folder that `save` wrote; None if there is none."""
-    if not folder.is_dir():
+def load(folder: Path) -> Any:
+    """The state that `save` wrote last; None if there is none. Tensors are on the CPU, tuples are lists."""
+    version = max(_versions(folder), key=lambda path: int(path.name), default=None)
+    if version is None:
         return None
-    return load_file(folder / "weights.safetensors"), json.loads((folder / "manifest.json").read_text())
+    tensors = load_file(version / "tensors.safetensors")
+    return _with_tensors(json.loads((version / "state.json").read_text()), tensors)
+
+
+def _versions(folder: Path) -> Iterator[Path]:
+    return (path for path in folder.glob("*") if path.name.isdigit())
+
+
+def _without_tensors(value: Any, tensors: dict[str, Tensor], names: dict[int, str]) -> Any:
+    """The value as JSON knows it, its tensors added to `tensors` under numbers, each once (`names`: by identity)."""
+    if isinstance(value, Tensor):
+        if id(value) not in names:
+            names[id(value)] = str(len(tensors))
+            tensors[names[id(value)]] = _whole(value.detach())
+        return {"tensor": names[id(value)]}
+    if isinstance(value, dict):
+        pairs = [[key, _without_tensors(part, tensors, names)] for key, part in value.items()]
+        return {"dict": pairs}  # JSON would make the keys strings
+    if isinstance(value, list | tuple):
+        return [_without_tensors(part, tensors, names) for part in value]
+    return value
+
+
+def _whole(tensor: Tensor) -> Tensor:
+    """The tensor with a storage of its own: of a part of another's safetensors would write nothing."""
+    return tensor.contiguous() if tensor.untyped_storage().nbytes() == tensor.nbytes else tensor.clone().contiguous()
+
+
+def _with_tensors(value: Any, tensors: dict[str, Tensor]) -> Any:
+    if isinstance(value, dict):
+        if "tensor" in value:
+            return tensors[value["tensor"]]
+        return {key: _with_tensors(part, tensors) for key, part in value["dict"]}
+    if isinstance(value, list):
+        return [_with_tensors(part, tensors) for part in value]
+    return value

@@ -2,14 +2,19 @@
 
 import hashlib
 import json
-from dataclasses import asdict, dataclass, fields
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, Literal
 
 # Raised whenever a change to our code changes a trained model or a score: results of other numbers are never reused.
-NUMERICS = 1
+NUMERICS = 2
 
 Split = Literal["train", "dev", "test"]
+
+# Which checkpoint of a training counts: the best on the source's dev set, the last, the best on the target's dev set.
+Selection = Literal["source-dev", "last", "target-dev"]
+
+Precision = Literal["fp32", "bf16", "fp16"]
 
 # Digests are cut to 80 bits: enough for as many trials as anyone will ever train, and short enough to read.
 DIGEST_LENGTH = 20
@@ -31,7 +36,16 @@ class DataReference:
 
 @dataclass(frozen=True)
 class Training:
-    """Hyperparameters of one training. `max_source_examples` cuts the source language's training data."""
+    """Hyperparameters of one training.
+
+    Attributes:
+        batch_size: windows of an update, in source and mixed training.
+        accumulation: forward and backward passes that an update is divided into.
+        precision: of the forward pass: "bf16" and "fp16" are autocast, "fp16" with loss scaling.
+        schedule_first: the learning rate of an update is that of the schedule's next step.
+        evaluate_every: updates between two evaluations on the dev set; None for one an epoch.
+        max_source_examples: how many of the source language's training examples are used; None for all.
+    """
 
     epochs: int
     batch_size: int
@@ -41,6 +55,10 @@ class Training:
     clip_norm: float
     warmup_steps: int
     max_length: int
+    accumulation: int = 1
+    precision: Precision = "fp32"
+    schedule_first: bool = False
+    evaluate_every: int | None = None
     max_source_examples: int | None = None
 
 
@@ -87,9 +105,12 @@ class Trial:
         config: what the weights depend on.
         source: the source training that the model starts from; None when it starts from the pretrained encoder.
         data: where the examples come from.
+        selections: which of its checkpoints are scored. A dev set is read for one of these alone.
         evaluate: languages whose test split is scored.
         max_test_examples: test examples scored per language, from the first on; None for all.
-        home: folder for what is kept (`encoders/`, `source-models/`) and for work in progress.
+        home: folder for what is kept (`encoders/`, `models/`, `predictions/`) and for work in progress.
+        keep: whether the selected models stay in `home`. A source training's does in any case.
+        checkpoint_seconds: training between two checkpoints.
         threads: CPU threads; results are bit-exact at an equal number.
         device: "cpu" or "cuda".
     """
@@ -97,9 +118,12 @@ class Trial:
     config: TrialConfig
     source: TrialConfig | None
     data: DataReference
+    selections: tuple[Selection, ...]
     evaluate: tuple[str, ...]
     max_test_examples: int | None
     home: Path
+    keep: bool = False
+    checkpoint_seconds: float = 300.0
     threads: int = 1
     device: str = "cpu"
 
@@ -108,10 +132,12 @@ class Trial:
 class Score:
     """A metric's value in percent, over `examples` examples of a language's split.
 
-    `data` is the digest of those examples; `cut` says that the split has more; `selected` that the weights are those
-    that the method selects.
+    `step` is that of the weights: the optimizer steps that made them. `data` is the digest of those examples; `cut`
+    says that the split has more.
     """
 
+    step: int
+    epoch: int
     language: str
     split: Split
     metric: str
@@ -119,12 +145,11 @@ class Score:
     examples: int
     data: str
     cut: bool
-    selected: bool
 
 
 @dataclass(frozen=True)
 class Report:
-    """What a trial tells: once per epoch while it runs, and at its end the scores on the test splits.
+    """What a trial tells while it runs, at every evaluation.
 
     `step` counts optimizer steps, `epoch` passes over the training data; `measures` are loss, examples per second and
     what surgery met.
@@ -142,5 +167,29 @@ class Report:
     @classmethod
     def from_dict(cls, value: dict[str, Any]) -> "Report":
         """The inverse of `to_dict`."""
-        kept = {field.name: value[field.name] for field in fields(cls)}
-        return cls(**{**kept, "scores": tuple(Score(**score) for score in value["scores"])})
+        return cls(**{**value, "scores": tuple(Score(**score) for score in value["scores"])})
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """What a trial came to.
+
+    Attributes:
+        selected: per selection the step whose weights it chose.
+        scores: of those weights on the test splits.
+        facts: what is to be known of the run (`training`: the last report's measures, `shots`, `seconds`, `device`,
+            `threads`, `packages`).
+    """
+
+    selected: dict[Selection, int]
+    scores: tuple[Score, ...]
+    facts: dict[str, Any]
+
+    def to_dict(self) -> dict[str, Any]:
+        """As plain data."""
+        return asdict(self)
+
+    @classmethod
+    def from_dict(cls, value: dict[str, Any]) -> "Outcome":
+        """The inverse of `to_dict`."""
+        return cls(**{**value, "scores": tuple(Score(**score) for score in value["scores"])})

@@ -1,8 +1,11 @@
-"""Writing to the disk: small files whole or not at all, large ones only where there is room for them."""
+"""Writing to the disk: files whole or not at all, and large ones only where there is room for them."""
 
 import errno
+import fcntl
 import secrets
 import shutil
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 # Room that is left to the database, so that it can still say what happened when models have filled the disk.
@@ -26,9 +29,28 @@ def need_room(folder: Path, size: int) -> None:
         )
 
 
-def write_text(path: Path, text: str) -> None:
-    """Write a small file; whoever reads it meanwhile sees the old one or the new one."""
+@contextmanager
+def unfinished_file(path: Path) -> Iterator[Path]:
+    """A path to write to; the file appears as `path` when the block ends well, replacing what was there."""
     path.parent.mkdir(parents=True, exist_ok=True)
     unfinished = path.with_name(f".{path.name}.{secrets.token_hex(8)}")  # several threads may write the same file
-    unfinished.write_text(text)
-    unfinished.replace(path)
+    try:
+        yield unfinished
+        unfinished.replace(path)
+    finally:
+        unfinished.unlink(missing_ok=True)
+
+
+def write_text(path: Path, text: str) -> None:
+    """Write a small file; whoever reads it meanwhile sees the old one or the new one."""
+    with unfinished_file(path) as unfinished:
+        unfinished.write_text(text)
+
+
+@contextmanager
+def lock(path: Path) -> Iterator[None]:
+    """Hold a file's lock, waiting for whoever holds it. It goes with the process, however that ends."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with path.open("w") as file:
+        fcntl.flock(file, fcntl.LOCK_EX)
+        yield

@@ -1,6 +1,7 @@
 """A split of one language's data, and what is known of it without reading it again."""
 
-from collections.abc import Sequence
+from collections import Counter
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any, Protocol
 
@@ -18,16 +19,26 @@ class DataError(ValueError):
 
 @dataclass(frozen=True)
 class Facts:
-    """What is known of a split: how many examples, a digest of their content, and the labels that occur."""
+    """What is known of a split.
+
+    Attributes:
+        examples: how many.
+        digest: of their content.
+        labels: those that occur.
+        strata: how many examples there are of each stratum that shots are drawn of (`Task.stratum`).
+        within_train: it is a dev set that the data do not have: what training leaves of the training split.
+    """
 
     examples: int
     digest: str
     labels: tuple[str, ...]
+    strata: dict[str, int]
+    within_train: bool = False
 
 
-def facts_of(examples: Sequence[Example], labels: set[str]) -> Facts:
+def facts_of(examples: Sequence[Example], labels: set[str], strata: Iterable[str]) -> Facts:
     """The facts of a split that has been read."""
-    return Facts(len(examples), digest(list(examples)), tuple(sorted(labels)))
+    return Facts(len(examples), digest(list(examples)), tuple(sorted(labels)), dict(Counter(strata)))
 
 
 def evaluation_data(facts: Facts, max_examples: int | None) -> str:
@@ -48,3 +59,6 @@ class Data(Protocol):
 
     def examples(self, language: str, split: Split) -> list[Example]:
         """A split's examples in their order. DataError as for `facts`."""
+
+    def place(self, language: str, split: Split, example: int) -> str:
+        """Where an example is to be found, in words: its file and line."""

@@ -1,4 +1,4 @@
-"""Source-trained models by content: trained once, shared by every method and K that needs them."""
+"""Trained models by content: what a trial selected, kept for whoever starts from it, scores it or exports it."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -7,39 +7,39 @@ from pathlib import Path
 from torch import Tensor
 
 from trainers import checkpoints
-from trainers.config import Report, TrialConfig
+from trainers.config import Report, Selection, TrialConfig
 
 
 @dataclass(frozen=True)
-class SourceModel:
-    """The weights that source training selected, and what it reported, epoch by epoch.
+class Model:
+    """The weights that a selection chose, and what its training reported.
 
-    `weights` are the model's, with the trained rows of the word embeddings only; `rows` are their token ids.
-    `selected` is the place in `reports` of the selected epoch.
+    `weights` are the model's, with the trained rows of the word embeddings only; `rows` are their token ids. `labels`
+    are the head's. `step` and `epoch` are those of the weights.
     """
 
     weights: Mapping[str, Tensor]
     rows: Tensor  # [rows]
-    reports: tuple[Report, ...]
-    selected: int
+    step: int
+    epoch: int
+    labels: tuple[str, ...] = ()
+    reports: tuple[Report, ...] = ()
 
 
-def load(home: Path, config: TrialConfig) -> SourceModel | None:
-    """The model of a source training; None if it has not been trained."""
-    saved = checkpoints.load(_folder(home, config))
+def load(home: Path, config: TrialConfig, selection: Selection) -> Model | None:
+    """A kept model; None if it has not been trained, or was not kept."""
+    saved = checkpoints.load(_folder(home, config, selection))
     if saved is None:
         return None
-    tensors, manifest = saved
-    rows = tensors.pop("vocabulary.rows")
-    reports = tuple(Report.from_dict(report) for report in manifest["reports"])
-    return SourceModel(tensors, rows, reports, manifest["selected"])
+    reports = tuple(Report.from_dict(report) for report in saved.pop("reports"))
+    return Model(**{**saved, "labels": tuple(saved["labels"])}, reports=reports)
 
 
-def save(home: Path, config: TrialConfig, model: SourceModel) -> None:
-    """Keep a source training's model. OSError if the disk has no room."""
-    manifest = {"reports": [report.to_dict() for report in model.reports], "selected": model.selected}
-    checkpoints.save(_folder(home, config), {**model.weights, "vocabulary.rows": model.rows}, manifest)
+def save(home: Path, config: TrialConfig, selection: Selection, model: Model) -> None:
+    """Keep a model. OSError if the disk has no room."""
+    reports = [report.to_dict() for report in model.reports]
+    checkpoints.save(_folder(home, config, selection), {**vars(model), "reports": reports})
 
 
-def _folder(home: Path, config: TrialConfig) -> Path:
-    return home / "source-models" / config.digest
+def _folder(home: Path, config: TrialConfig, selection: Selection) -> Path:
+    return home / "models" / config.digest / selection

@@ -1,5 +1,6 @@
 """Shots: the K training examples of a target language, the same for every method at a seed (section 4.3)."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 from trainers.config import digest
@@ -7,31 +8,42 @@ from trainers.config import digest
 
 @dataclass(frozen=True)
 class Shots:
-    """The draw of K examples: their places in the training split, and a digest of the draw."""
+    """The draw of K examples (of each stratum): their places in the split, and a digest of the draw."""
 
     language: str
     indices: tuple[int, ...]
     digest: str
 
 
-def draw(data_digest: str, language: str, examples: int, k: int, seed: int) -> Shots:
-    """K of a language's training examples, uniformly without replacement.
+def hashed_order(data_digest: str, language: str, seed: int, examples: int) -> list[int]:
+    """The places of a split's examples in the order of a hash of (data, language, seed, place)."""
+    return sorted(range(examples), key=lambda place: digest([data_digest, language, seed, place]))
 
-    The order is that of a hash of (data, language, seed, place): a function of nothing else, and K=1 is a prefix of
-    K=5, which is a prefix of K=10.
+
+def draw(data_digest: str, language: str, strata: Sequence[str], k: int, seed: int) -> Shots:
+    """K of a language's examples of each stratum, uniformly without replacement.
+
+    The order is that of a hash: a function of data, language and seed, and K=1 is a prefix of K=5, which is a prefix
+    of K=10, stratum by stratum. With labels as strata this is N-way K-shot (Fei-Fei et al. 2006).
 
     Args:
-        data_digest: of the language's training split.
+        data_digest: of the split.
         language: its code.
-        examples: how many the training split has.
-        k: how many to draw.
+        strata: of each of the split's examples; all the same for tasks without N-way sampling.
+        k: how many to draw of each stratum.
         seed: other shots at each seed.
 
     Raises:
-        ValueError: fewer than K examples.
+        ValueError: fewer than K examples of a stratum.
     """
-    if k > examples:
-        raise ValueError(f"{language}: {k} shots asked of a training split of {examples} examples")
-    order = sorted(range(examples), key=lambda place: digest([data_digest, language, seed, place]))
-    indices = tuple(order[:k])
-    return Shots(language, indices, digest([data_digest, language, indices]))
+    left = dict.fromkeys(strata, k)
+    indices = []
+    for place in hashed_order(data_digest, language, seed, len(strata)):
+        if left[strata[place]]:
+            left[strata[place]] -= 1
+            indices.append(place)
+    lacking = [(stratum, k - missing) for stratum, missing in left.items() if missing]
+    if lacking or not strata:
+        stratum, there = lacking[0] if lacking else ("", 0)
+        raise ValueError(f"{language}: {k} shots asked of {there} examples" + (f" of {stratum!r}" if stratum else ""))
+    return Shots(language, tuple(indices), digest([data_digest, language, indices]))

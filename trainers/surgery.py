@@ -9,6 +9,8 @@ import torch
 from torch import Tensor
 from torch.optim import Optimizer
 
+from trainers.rules import Rule, surgery
+
 Batch = TypeVar("Batch")
 
 # Elements whose products are summed in float64 before anything else happens: enough to keep the interpreter out of
@@ -28,7 +30,7 @@ class Operation:
     """One oracle pass: the language drawn, the threshold variable p, and what was found.
 
     `cosine` is that of the training and the oracle gradient BEFORE surgery; None if either was not finite or zero.
-    `conflict` says that it was negative, so that Eq. 1 was applied.
+    `conflict` says that it was negative; only then does Eq. 1 change anything.
     """
 
     language: str
@@ -87,12 +89,15 @@ class StochasticGradientSurgery(Optimizer, Generic[Batch]):
         oracle: the oracle set: per target language one batch of its K shots, in any form that the loss closure takes.
         alpha: the probability of surgery at a step, in [0, 1].
         seed: of the draws of language and p and of the oracle pass's dropout.
+        rule: what becomes of the two gradients; Eq. 1 if not given.
 
     Raises:
         ValueError: alpha outside [0, 1] or an empty oracle set.
     """
 
-    def __init__(self, optimizer: Optimizer, oracle: Mapping[str, Batch], alpha: float, seed: int) -> None:
+    def __init__(
+        self, optimizer: Optimizer, oracle: Mapping[str, Batch], alpha: float, seed: int, rule: Rule = surgery
+    ) -> None:
         # Optimizer.__init__ is not called: it would make parameter groups of our own, which go stale as soon as the
         # wrapped optimizer loads a state. Everything it would set is delegated below.
         if not 0.0 <= alpha <= 1.0:
@@ -102,6 +107,7 @@ class StochasticGradientSurgery(Optimizer, Generic[Batch]):
         self.optimizer = optimizer
         self.oracle = dict(oracle)
         self.alpha = float(alpha)
+        self.rule = rule
         self._languages = sorted(self.oracle)
         self._tallies = {language: Tally() for language in self._languages}
         self._skipped = 0
@@ -119,7 +125,7 @@ class StochasticGradientSurgery(Optimizer, Generic[Batch]):
         return self._languages[index], p
 
     def operate(self, backward: Callable[[Batch], object]) -> Operation | None:
-        """Draw, and when p < alpha compute the oracle gradient and project (Algorithm 1 and Eq. 1).
+        """Draw, and when p < alpha compute the oracle gradient and apply the rule (Algorithm 1 and Eq. 1).
 
         The gradient that the optimizer will use lies in the parameters' `.grad`; the training gradient's tensors stay
         the same objects. The oracle pass has a random stream of its own, the global one goes on as if it had not
@@ -136,14 +142,19 @@ class StochasticGradientSurgery(Optimizer, Generic[Batch]):
         if p >= self.alpha:
             self._skipped += 1
             return None
-        oracle_gradients = self._oracle_gradients(lambda: backward(self.oracle[language]), dropout_seed)
-        cosine, conflict, finite = self._project(oracle_gradients)
+        devices = sorted({parameter.device.index for parameter in self._parameters() if parameter.is_cuda})
+        with torch.random.fork_rng(devices=devices):
+            torch.manual_seed(dropout_seed)
+            oracle_gradients = self._oracle_gradients(lambda: backward(self.oracle[language]))
+            cosine, conflict, finite = self._project(oracle_gradients)
         operation = Operation(language, p, cosine, conflict)
         self._tallies[language].count(operation, finite)
         return operation
 
     def project(self, oracle_gradients: Sequence[Tensor | None]) -> bool:
-        """Eq. 1: if g·g_o < 0 then g <- g - (g·g_o / |g_o|²) g_o, in place; returns whether it was applied.
+        """Apply the rule in place; returns whether g·g_o < 0.
+
+        With Eq. 1 that is: if g·g_o < 0 then g <- g - (g·g_o / |g_o|²) g_o.
 
         Args:
             oracle_gradients: one gradient per parameter, in the order of the parameter groups; None for none.
@@ -165,27 +176,22 @@ class StochasticGradientSurgery(Optimizer, Generic[Batch]):
         pairs = [(g, o) for g, o in zip(gradients, oracle_gradients, strict=True) if g is not None and o is not None]
         if not pairs:
             return None, False, True
-        dot, square, oracle_square = _products(pairs)
+        dot, square, oracle_square = inner_products(pairs)
         if not all(map(math.isfinite, (dot, square, oracle_square))):
             return None, False, False
         if square == 0.0 or oracle_square == 0.0:
             return None, False, True
-        conflict = dot < 0.0
-        if conflict:
-            _subtract(pairs, dot / oracle_square)
-        return dot / (square**0.5 * oracle_square**0.5), conflict, True
+        _combine(pairs, *self.rule(dot, square, oracle_square))
+        return dot / (square**0.5 * oracle_square**0.5), dot < 0.0, True
 
-    def _oracle_gradients(self, backward: Callable[[], object], dropout_seed: int) -> list[Tensor | None]:
+    def _oracle_gradients(self, backward: Callable[[], object]) -> list[Tensor | None]:
         """The oracle pass's gradients; the training gradients are set aside meanwhile, not copied."""
         parameters = self._parameters()
         training_gradients = [parameter.grad for parameter in parameters]
-        devices = sorted({parameter.device.index for parameter in parameters if parameter.device.type == "cuda"})
         try:
             for parameter in parameters:
                 parameter.grad = None
-            with torch.random.fork_rng(devices=devices):
-                torch.manual_seed(dropout_seed)
-                backward()
+            backward()
             return [parameter.grad for parameter in parameters]
         finally:
             for parameter, gradient in zip(parameters, training_gradients, strict=True):
@@ -280,16 +286,20 @@ class StochasticGradientSurgery(Optimizer, Generic[Batch]):
         self.__dict__.update(state)
 
 
-def _subtract(pairs: Sequence[tuple[Tensor, Tensor]], coefficient: float) -> None:
-    """g <- g - coefficient g_o, in place."""
-    if SMALLEST < abs(coefficient) < LARGEST:
-        torch._foreach_add_([g for g, _ in pairs], [o for _, o in pairs], alpha=-coefficient)
+def _combine(pairs: Sequence[tuple[Tensor, Tensor]], weight: float, oracle_weight: float) -> None:
+    """g <- weight g + oracle_weight g_o, in place."""
+    if weight != 1.0:
+        torch._foreach_mul_([g for g, _ in pairs], weight)
+    if oracle_weight == 0.0:
         return
-    for gradient, oracle_gradient in pairs:  # the product is in range though the coefficient is not
-        gradient -= (oracle_gradient.double() * coefficient).to(gradient.dtype)
+    if SMALLEST < abs(oracle_weight) < LARGEST:
+        torch._foreach_add_([g for g, _ in pairs], [o for _, o in pairs], alpha=oracle_weight)
+        return
+    for gradient, oracle_gradient in pairs:  # the product is in range though the weight is not
+        gradient += (oracle_gradient.double() * oracle_weight).to(gradient.dtype)
 
 
-def _products(pairs: Sequence[tuple[Tensor, Tensor]]) -> tuple[float, float, float]:
+def inner_products(pairs: Sequence[tuple[Tensor, Tensor]]) -> tuple[float, float, float]:
     """g·g_o, |g|² and |g_o|² over all pairs as one vector.
 
     In float64, block by block: float32 reductions over 2e8 elements are off by percents on a CPU, and squares of

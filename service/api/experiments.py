@@ -2,11 +2,11 @@
 
 import json
 from datetime import UTC, datetime
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 
 from fastapi import APIRouter, Query, Request
 from fastapi.concurrency import run_in_threadpool
-from fastapi.responses import JSONResponse
+from fastapi.responses import FileResponse, JSONResponse
 from pydantic import BaseModel, ConfigDict, Field
 from starlette.exceptions import HTTPException
 
@@ -16,6 +16,8 @@ from search_spaces.spec import ExperimentSpec, Problem, SpecError, Text
 from service.api.problems import PROBLEMS
 from service.store import Experiment
 from trainers.data import XTREME_R, open_data
+from trainers.examples import LANGUAGE_CODE
+from trainers.predictions import path_of
 
 router = APIRouter(tags=["experiments"])
 
@@ -62,13 +64,52 @@ def show(request: Request, id_: str) -> JSONResponse:
     return JSONResponse(_show(request, id_))
 
 
+@router.get("/experiments/{id_}/shots")
+def shots(request: Request, id_: str) -> JSONResponse:
+    """The draws that its trials were trained on, so that anyone can repeat them: `{"shots": [...]}`."""
+    _show(request, id_)
+    return JSONResponse({"shots": request.app.state.store.shots(id_)})
+
+
 @router.get("/trials/{id_}")
 def trial(request: Request, id_: str) -> JSONResponse:
     """One trial: its configuration, its state for each experiment, and in `facts` what is known of its run."""
-    found = request.app.state.store.trial(id_) if id_.isalnum() and id_.isascii() else None
+    found = _found_trial(request, id_)
+    return JSONResponse(_with_times({"id": found.pop("digest"), **found}))
+
+
+class Evaluation(BaseModel):
+    """Which evaluation of a trial."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    language: Annotated[str, Field(pattern=f"^{LANGUAGE_CODE}$")]
+    split: Literal["dev", "test"] = "test"
+    selection: Literal["source-dev", "last", "target-dev"] | None = Field(None, description="where there are several")
+
+
+@router.get("/trials/{id_}/predictions")
+def predictions(request: Request, id_: str, wanted: Annotated[Evaluation, Query()]) -> FileResponse:
+    """What a trial's model predicted for each example of a language: an Arrow file.
+
+    Its columns are `example` (its place in the split), `gold` and `prediction`.
+    """
+    _found_trial(request, id_)
+    found = request.app.state.store.evaluation(id_, wanted.selection, wanted.language, wanted.split)
+    if found is None:
+        raise HTTPException(404, f"the trial has no evaluation of {wanted.language}/{wanted.split}")
+    step, data = found
+    path = path_of(request.app.state.world().home, id_, step, wanted.language, wanted.split, data)
+    if not path.is_file():
+        raise HTTPException(404, "the predictions of this evaluation were not kept on this machine")
+    return FileResponse(path, media_type="application/vnd.apache.arrow.file", filename=path.name)
+
+
+def _found_trial(request: Request, id_: str) -> dict[str, Any]:
+    found: dict[str, Any] | None = request.app.state.store.trial(id_) if id_.isalnum() and id_.isascii() else None
     if found is None:
         raise HTTPException(404, "there is no trial with this id")
-    return JSONResponse(_with_times({"id": found.pop("digest"), **found}))
+    return found
 
 
 def _parsed(body: bytes) -> object:

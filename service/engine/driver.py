@@ -12,12 +12,13 @@ from search_spaces.plan import plan
 from search_spaces.spec import ExperimentSpec
 from service.settings import Settings
 from service.store import OutstandingTrial, Store, StoreFullError, reserve
-from trainers import Report, Trial, memory
+from trainers import Outcome, Report, Trial, TrialConfig, memory
 from trainers.config import DataReference
 from trainers.data import XTREME_R, hub, open_data, xtreme_r_folder
 from trainers.encoders import prepare_encoder
 from trainers.examples import DataError
 from trainers.languages import languages_of
+from trainers.methods import METHODS
 
 log = logging.getLogger(__name__)
 
@@ -88,14 +89,22 @@ def _trials(
             config=trial.config,
             source=trial.source,
             data=reference,
+            selections=trial.selections,
             evaluate=trial.evaluate,
             max_test_examples=spec.training.max_test_examples,
             home=settings.home,
+            keep=is_kept(spec, trial.config),
+            checkpoint_seconds=settings.checkpoint_seconds,
             threads=spec.resources.cpus_per_trial,
             device="cuda" if spec.resources.gpus_per_trial else "cpu",
         )
         for digest, trial in outstanding.items()
     }
+
+
+def is_kept(spec: ExperimentSpec, config: TrialConfig) -> bool:
+    """Whether a trial's model stays on disk."""
+    return spec.keep == "all" or (spec.keep == "selected" and not METHODS[config.method].model_per_target)
 
 
 def _run_trials(
@@ -149,9 +158,9 @@ class Recorder:
         """An epoch is over."""
         self.store.record(digest, self.attempts[digest], report)
 
-    def succeeded(self, digest: str, report: Report) -> None:
+    def succeeded(self, digest: str, outcome: Outcome) -> None:
         """A trial is done."""
-        self.store.trial_succeeded(digest, self.attempts[digest], report)
+        self.store.trial_succeeded(digest, self.attempts[digest], outcome)
 
     def failed(self, digest: str, reason: str) -> None:
         """A trial will not be done."""

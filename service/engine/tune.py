@@ -14,7 +14,7 @@ from ray.tune.search import BasicVariantGenerator, SearchAlgorithm
 
 import trainers
 from search_spaces.spec import ResourcesSpec
-from trainers import Report, Trial
+from trainers import Outcome, Report, Trial
 
 log = logging.getLogger(__name__)
 
@@ -34,8 +34,8 @@ class Listener(Protocol):
     def reported(self, digest: str, report: Report) -> None:
         """An epoch is over."""
 
-    def succeeded(self, digest: str, report: Report) -> None:
-        """A trial is done; this is its last report."""
+    def succeeded(self, digest: str, outcome: Outcome) -> None:
+        """A trial is done."""
 
     def failed(self, digest: str, reason: str) -> None:
         """A trial will not be done."""
@@ -101,12 +101,12 @@ def _train(config: dict[str, Any], trials: Mapping[str, Trial]) -> None:
         tune.report({"trial": digest, "kind": kind, "value": value})
 
     try:
-        last = trainers.run(trials[digest], lambda one: report("report", one.to_dict()))
+        outcome = trainers.run(trials[digest], lambda one: report("report", one.to_dict()))
     except Exception as error:
         logging.exception("trial %s", digest)
         report("failed", _reason(error))
     else:
-        report("succeeded", last.to_dict())
+        report("succeeded", outcome.to_dict())
 
 
 def _reason(error: Exception) -> str:
@@ -196,7 +196,7 @@ class _Relay(tune.Callback):  # type: ignore[misc]
         if kind == "failed":
             self._tell("failed", digest, value)
         elif kind == "succeeded":
-            self._tell("succeeded", digest, Report.from_dict(value))
+            self._tell("succeeded", digest, Outcome.from_dict(value))
         else:
             self._tell("reported", digest, Report.from_dict(value))
 

@@ -18,7 +18,7 @@ from sqlalchemy import (
 metadata = MetaData()
 
 # Raised whenever a table changes; a database of another version is refused, not guessed at.
-VERSION = 1
+VERSION = 2
 
 version = Table("schema_version", metadata, Column("version", Integer, primary_key=True))
 
@@ -68,21 +68,24 @@ trials = Table(
     Column("finished", Float),
 )
 
-# What an experiment needs of a trial, and whether it has it: `evaluate` is {language: digest of the test examples},
-# `reused` says that all those scores were there before the experiment came to run the trial.
+# What an experiment needs of a trial, and whether it has it: `selections` are the checkpoints that are scored,
+# `evaluate` is {language: digest of the test examples}, `reused` says that all those scores were there before the
+# experiment came to run the trial.
 planned_trials = Table(
     "planned_trials",
     metadata,
     Column("experiment", ForeignKey("experiments.id"), primary_key=True),
     Column("trial", ForeignKey("trials.digest"), primary_key=True),
     Column("position", Integer, nullable=False),
+    Column("selections", JSON, nullable=False),
     Column("evaluate", JSON, nullable=False),
     Column("state", String(16), nullable=False),
     Column("reason", Text, nullable=False),
     Column("reused", Boolean, nullable=False),
 )
 
-# What an experiment wants to know: a (method, K, seed, alpha, language, split), and the trial and data that answer it.
+# What an experiment wants to know: a (method, K, seed, alpha, language, split), and the trial, the selection among its
+# checkpoints and the data that answer it.
 planned_results = Table(
     "planned_results",
     metadata,
@@ -95,7 +98,17 @@ planned_results = Table(
     Column("language", String(32), nullable=False),
     Column("split", String(8), nullable=False),
     Column("trial", ForeignKey("trials.digest"), nullable=False, index=True),
+    Column("selection", String(16), nullable=False),
     Column("data", String(20), nullable=False),
+)
+
+# Which of a trial's steps a selection chose.
+selections = Table(
+    "selections",
+    metadata,
+    Column("trial", ForeignKey("trials.digest"), primary_key=True),
+    Column("selection", String(16), primary_key=True),
+    Column("step", Integer, nullable=False),
 )
 
 # A metric's value in percent. A replayed step replaces itself.
@@ -114,6 +127,5 @@ scores = Table(
     Column("attempt", Integer, nullable=False),
     Column("examples", Integer, nullable=False),
     Column("cut", Boolean, nullable=False),
-    Column("selected", Boolean, nullable=False),
     UniqueConstraint("trial", "step", "language", "split", "data", "metric"),
 )

@@ -4,7 +4,7 @@ import json
 import secrets
 import time
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, fields
 from typing import Any
 
 from sqlalchemy import (
@@ -13,6 +13,7 @@ from sqlalchemy import (
     Float,
     and_,
     cast,
+    false,
     func,
     insert,
     select,
@@ -22,15 +23,15 @@ from sqlalchemy import (
 from search_spaces.plan import Plan
 from search_spaces.spec import ExperimentSpec
 from service.store.database import Database, decode, encode
-from service.store.schema import experiments, planned_results, planned_trials, scores, tags, trials
-from trainers.config import Report, TrialConfig
+from service.store.schema import experiments, planned_results, planned_trials, scores, selections, tags, trials
+from trainers.config import Outcome, Report, Score, Selection, TrialConfig
 
 ACTIVE = ("queued", "running")
 FINAL = ("succeeded", "failed", "cancelled")
 
 RESULT_COLUMNS = (
     "experiment", "trial", "method", "k", "seed", "alpha", "language", "split", "metric", "epoch", "value",
-    "examples", "cut", "selected",
+    "examples", "cut", "selected", "selection",
 )  # fmt: skip
 
 
@@ -59,6 +60,7 @@ class OutstandingTrial:
 
     config: TrialConfig
     source: TrialConfig | None
+    selections: tuple[Selection, ...]
     evaluate: tuple[str, ...]
 
 
@@ -122,9 +124,19 @@ class Store:
             connection.execute(self._database.insert(trials).on_conflict_do_nothing(), rows)
             links = []
             for position, (digest, planned) in enumerate(plan.trials.items()):
-                done = not _missing(connection, digest, planned.evaluate)
-                link = {"experiment": experiment, "trial": digest, "position": position, "evaluate": planned.evaluate}
-                links.append({**link, "state": "succeeded" if done else "queued", "reason": "", "reused": done})
+                done = not _missing(connection, digest, planned.selections, planned.evaluate)
+                links.append(
+                    {
+                        "experiment": experiment,
+                        "trial": digest,
+                        "position": position,
+                        "selections": planned.selections,
+                        "evaluate": planned.evaluate,
+                        "state": "succeeded" if done else "queued",
+                        "reason": "",
+                        "reused": done,
+                    }
+                )
             connection.execute(insert(planned_trials), links)
             connection.execute(
                 insert(planned_results), [{"experiment": experiment, **asdict(result)} for result in plan.results]
@@ -291,9 +303,10 @@ class Store:
                 if row["state"] == "succeeded":
                     continue
                 mine = update(planned_trials).filter_by(experiment=experiment, trial=row["trial"])
-                if missing := _missing(connection, row["trial"], row["evaluate"]):
+                if missing := _missing(connection, row["trial"], row["selections"], row["evaluate"]):
                     source = configs[row["source"]] if row["source"] else None
-                    found[row["trial"]] = OutstandingTrial(configs[row["trial"]], source, missing)
+                    chosen = tuple(row["selections"])
+                    found[row["trial"]] = OutstandingTrial(configs[row["trial"]], source, chosen, missing)
                     connection.execute(mine.values(state="queued", reason=""))
                 else:  # another experiment has done it since this one was planned
                     connection.execute(mine.values(state="succeeded", reason="", reused=True))
@@ -314,47 +327,52 @@ class Store:
     def record(self, digest: str, attempt: int, report: Report) -> None:
         """Store a report's scores and how far the trial is. A late report of an older attempt is refused."""
         with self._database.write() as connection:
-            self._record(connection, digest, attempt, report)
+            if self._is_current(connection, digest, attempt):
+                self._add_scores(connection, digest, attempt, report.scores)
+                further = update(trials).where(trials.c.digest == digest, trials.c.epoch < report.epoch)
+                connection.execute(further.values(epoch=report.epoch))
 
-    def trial_succeeded(self, digest: str, attempt: int, report: Report) -> None:
-        """Store a trial's last report, and that it is done for whoever needs no more. An older attempt is refused."""
+    def trial_succeeded(self, digest: str, attempt: int, outcome: Outcome) -> None:
+        """Store what a trial came to, and that it is done for whoever needs no more. An older attempt is refused."""
         with self._database.write() as connection:
-            if not self._record(connection, digest, attempt, report):
+            if not self._is_current(connection, digest, attempt):
                 return
+            self._add_scores(connection, digest, attempt, outcome.scores)
+            statement = self._database.insert(selections)
+            connection.execute(
+                statement.on_conflict_do_update(
+                    index_elements=["trial", "selection"], set_={"step": statement.excluded.step}
+                ),
+                [{"trial": digest, "selection": name, "step": step} for name, step in outcome.selected.items()],
+            )
             # a training that diverged has measures that JSON has no words for
-            facts = json.loads(json.dumps(report.measures), parse_constant=lambda _: None)
+            facts = json.loads(json.dumps(outcome.facts), parse_constant=lambda _: None)
             change = update(trials).where(trials.c.digest == digest)
             connection.execute(change.values(finished=time.time(), facts=facts))
             waiting = select(planned_trials).filter_by(trial=digest, state="running")
             for row in connection.execute(waiting).mappings().all():
-                if not _missing(connection, digest, row["evaluate"]):
+                if not _missing(connection, digest, row["selections"], row["evaluate"]):
                     mine = update(planned_trials).filter_by(experiment=row["experiment"], trial=digest)
                     connection.execute(mine.values(state="succeeded"))
                     working = update(experiments).where(experiments.c.id == row["experiment"])
                     connection.execute(working.values(driver_starts=1))  # a driver that gets things done
 
-    def _record(self, connection: Connection, digest: str, attempt: int, report: Report) -> bool:
-        """Whether it was stored: not if the attempt is no longer the current one."""
-        if attempt != connection.execute(select(trials.c.attempt).filter_by(digest=digest)).scalar_one():
-            return False
-        rows = [
-            {"trial": digest, "attempt": attempt, "step": report.step, "epoch": report.epoch, **asdict(score)}
-            for score in report.scores
-        ]
-        if rows:
-            statement = self._database.insert(scores)
-            changed = ("value", "epoch", "attempt", "examples", "cut", "selected")
-            connection.execute(
-                statement.on_conflict_do_update(
-                    index_elements=["trial", "step", "language", "split", "data", "metric"],
-                    set_={name: statement.excluded[name] for name in changed},
-                ),
-                rows,
-            )
-        # the last report of a trial is about its selected epoch, which may be an earlier one
-        further = update(trials).where(trials.c.digest == digest, trials.c.epoch < report.epoch)
-        connection.execute(further.values(epoch=report.epoch))
-        return True
+    def _is_current(self, connection: Connection, digest: str, attempt: int) -> bool:
+        """Whether an attempt is the latest at its trial."""
+        return bool(attempt == connection.execute(select(trials.c.attempt).filter_by(digest=digest)).scalar_one())
+
+    def _add_scores(self, connection: Connection, digest: str, attempt: int, found: Sequence[Score]) -> None:
+        if not found:
+            return
+        statement = self._database.insert(scores)
+        changed = ("value", "epoch", "attempt", "examples", "cut")
+        connection.execute(
+            statement.on_conflict_do_update(
+                index_elements=["trial", "step", "language", "split", "data", "metric"],
+                set_={name: statement.excluded[name] for name in changed},
+            ),
+            [{"trial": digest, "attempt": attempt, **asdict(score)} for score in found],
+        )
 
     def trial_failed(self, experiment: str, digest: str, reason: str) -> None:
         """Store that a trial failed for an experiment, and why. Its scores stay."""
@@ -370,6 +388,53 @@ class Store:
             row = connection.execute(select(trials).filter_by(digest=digest)).mappings().one_or_none()
             states = connection.execute(asking.filter_by(trial=digest).order_by("id")).mappings().all()
         return {**row, "experiments": [dict(state) for state in states]} if row is not None else None
+
+    def shots(self, experiment: str) -> list[dict[str, Any]]:
+        """The draws that an experiment's trials were trained on: `language`, `k`, `seed` and what is known of each."""
+        query = (
+            select(trials.c.config, trials.c.facts)
+            .join(planned_trials, planned_trials.c.trial == trials.c.digest)
+            .where(planned_trials.c.experiment == experiment, planned_trials.c.state == "succeeded")
+            .order_by(planned_trials.c.position)
+        )
+        drawn: dict[tuple[str, int, int], dict[str, Any]] = {}
+        with self._database.read() as connection:
+            for config, facts in connection.execute(query):
+                for language, shots in facts["shots"].items():
+                    key = {"language": language, "k": config["k"], "seed": config["seed"]}
+                    drawn[language, config["k"], config["seed"]] = {**key, **shots}
+        return [drawn[key] for key in sorted(drawn)]
+
+    def scores_by_selection(self, trial: str) -> dict[Selection, list[Score]]:
+        """The scores of what each of a trial's selections chose."""
+        columns = [scores.c[field.name] for field in fields(Score)]
+        query = (
+            select(selections.c.selection, *columns)
+            .join(scores, and_(selections.c.trial == scores.c.trial, selections.c.step == scores.c.step))
+            .where(scores.c.trial == trial)
+            .order_by(selections.c.selection, scores.c.id)
+        )
+        found: dict[Selection, list[Score]] = {}
+        with self._database.read() as connection:
+            for row in connection.execute(query).mappings():
+                values = {name: value for name, value in row.items() if name != "selection"}
+                found.setdefault(row["selection"], []).append(Score(**values))
+        return found
+
+    def evaluation(self, trial: str, selection: str | None, language: str, split: str) -> tuple[int, str] | None:
+        """Step and data digest of the latest evaluation of what a selection (or the only one) chose; None if none."""
+        query = (
+            select(scores.c.step, scores.c.data)
+            .join(selections, and_(selections.c.trial == scores.c.trial, selections.c.step == scores.c.step))
+            .where(scores.c.trial == trial, scores.c.language == language, scores.c.split == split)
+            .order_by(scores.c.id.desc())
+            .limit(1)
+        )
+        if selection is not None:
+            query = query.where(selections.c.selection == selection)
+        with self._database.read() as connection:
+            row = connection.execute(query).one_or_none()
+        return (row.step, row.data) if row is not None else None
 
     # Results
 
@@ -388,19 +453,27 @@ class Store:
         Raises:
             BadCursorError: no page ended so.
         """
-        joined = planned_results.join(
-            scores,
-            and_(
-                *(scores.c[name] == planned_results.c[name] for name in ("trial", "language", "split", "data")),
-                scores.c.selected | (scores.c.split != "test"),
-            ),
-        ).join(experiments, experiments.c.id == planned_results.c.experiment)
+        is_selected = func.coalesce(scores.c.step == selections.c.step, false())
+        joined = (
+            planned_results.join(
+                scores,
+                and_(*(scores.c[name] == planned_results.c[name] for name in ("trial", "language", "split", "data"))),
+            )
+            .outerjoin(
+                selections, and_(*(selections.c[name] == planned_results.c[name] for name in ("trial", "selection")))
+            )
+            .join(experiments, experiments.c.id == planned_results.c.experiment)
+        )
         columns: dict[str, ColumnElement[Any]] = {
-            name: planned_results.c[name] if name in planned_results.c else scores.c[name] for name in RESULT_COLUMNS
+            name: planned_results.c[name] if name in planned_results.c else scores.c[name]
+            for name in RESULT_COLUMNS
+            if name != "selected"
         }
+        columns["selected"] = is_selected.label("selected")
         query = (
             select(scores.c.id.label("score_id"), planned_results.c.id.label("result_id"), *columns.values())
             .select_from(joined)
+            .where(is_selected | (scores.c.split != "test"))
             .order_by(scores.c.id, planned_results.c.id)
             .limit(limit + 1)
         )
@@ -419,10 +492,18 @@ class Store:
         return [{name: row[name] for name in RESULT_COLUMNS} for row in page], following
 
 
-def _missing(connection: Connection, digest: str, evaluate: Mapping[str, str]) -> tuple[str, ...]:
-    """The languages of `evaluate` ({language: digest of the examples}) that a trial has no selected test score for."""
-    query = select(scores.c.language, scores.c.data).where(
-        scores.c.trial == digest, scores.c.split == "test", scores.c.selected
+def _missing(
+    connection: Connection, digest: str, chosen: Sequence[str], evaluate: Mapping[str, str]
+) -> tuple[str, ...]:
+    """The languages of `evaluate` ({language: digest of the examples}) that lack a test score of what was `chosen`."""
+    query = (
+        select(selections.c.selection, scores.c.language, scores.c.data)
+        .join(scores, and_(scores.c.trial == selections.c.trial, scores.c.step == selections.c.step))
+        .where(selections.c.trial == digest, scores.c.split == "test")
     )
     there = {tuple(row) for row in connection.execute(query)}
-    return tuple(language for language, data in evaluate.items() if (language, data) not in there)
+    return tuple(
+        language
+        for language, data in evaluate.items()
+        if any((selection, language, data) not in there for selection in chosen)
+    )

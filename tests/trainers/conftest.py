@@ -1,9 +1,74 @@
-"""Tiny tensors on shared cores: one thread is fastest, and the same everywhere."""
+"""Tiny trials on shared cores: one thread is fastest, and the same everywhere."""
+
+import gc
+from collections.abc import Callable, Iterator
+from dataclasses import fields, replace
+from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
+
+from trainers.config import DataReference, Training, Trial, TrialConfig
+from trainers.methods import METHODS
+
+TRAINING = Training(
+    epochs=2, batch_size=16, learning_rate=1e-2, weight_decay=0.0, adam_epsilon=1e-8, clip_norm=1.0, warmup_steps=0,
+    max_length=64, max_source_examples=96,
+)  # fmt: skip
+SAMPLE = DataReference("sample")
+TARGETS = ("de", "hi")
+EVALUATE = ("en", "de", "hi")
+NUMBER_OF_TESTS = 20
 
 
 @pytest.fixture(autouse=True, scope="session")
 def _one_thread() -> None:
     torch.set_num_threads(1)
+
+
+@pytest.fixture(autouse=True, scope="module")
+def _freeze() -> Iterator[None]:
+    """What is imported is not looked through by every trial's garbage collection: a third of a tiny trial's time."""
+    import transformers  # noqa: F401
+
+    gc.collect()
+    gc.freeze()
+    yield
+    gc.unfreeze()
+
+
+def part_of(class_: type, changed: dict[str, Any]) -> dict[str, Any]:
+    return {field.name: changed[field.name] for field in fields(class_) if field.name in changed}
+
+
+@pytest.fixture
+def make_trial(tiny_encoder: Path, tmp_path: Path) -> Callable[..., Trial]:
+    """Makes a trial of a method; further arguments replace parts of the trial, its configuration or its training."""
+
+    def make(method: str, **changed: Any) -> Trial:
+        few_shot = method != "zero-shot"
+        targets = {"zero-shot": (), "ord-FS": ("de",), "ord-FS+dev": ("de",)}.get(method, TARGETS)
+        config = TrialConfig(
+            task="ner",
+            method=METHODS[method].trajectory or method,
+            source_language="en",
+            target_languages=targets,
+            k=3 if few_shot else 0,
+            seed=1,
+            alpha=1.0 if METHODS[method].surgery else None,
+            protocol="paper",
+            training=replace(TRAINING, **part_of(Training, changed)),
+            encoder=str(tiny_encoder),
+            encoder_digest="e" * 20,
+            data_digest="d" * 20,
+        )
+        config = replace(config, **part_of(TrialConfig, changed))
+        source = None
+        if METHODS[method].adapts:
+            source = replace(config, method="zero-shot", target_languages=(), k=0, alpha=None)
+        selections = (METHODS[method].selection or "source-dev",)
+        trial = Trial(config, source, SAMPLE, selections, EVALUATE, NUMBER_OF_TESTS, tmp_path / "home")
+        return replace(trial, **part_of(Trial, changed))
+
+    return make

@@ -1,10 +1,20 @@
-"""The training loop's batches."""
+"""The training loop: its batches, its updates in parts and in other precisions, its schedule and its reports."""
 
+import copy
+from collections.abc import Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from torch import Tensor
 
-from trainers.loop import POOLED_BATCHES, shuffled_batches
+from trainers.config import Training
+from trainers.loop import POOLED_BATCHES, Loop, Oracle, Progress, TrainingSet, linear_decay, shuffled_batches
+from trainers.rules import Rule, pcgrad, surgery
 
 
 def batches(lengths: list[int], batch_size: int, seed: int = 1) -> list[list[int]]:
@@ -58,3 +68,195 @@ def test_batches_come_in_no_order_of_length_and_no_window_has_a_place_of_its_own
 def test_windows_of_equal_length_are_mixed_anew_each_time() -> None:
     together = [next(set(batch) for batch in batches([5] * 100, 10, seed) if 0 in batch) for seed in range(20)]
     assert len(set(map(frozenset, together))) == 20
+
+
+# Whole loops over a tiny model
+
+
+class Corpus:
+    """Random windows for a token classifier, without dropout anywhere, so that only arithmetic differs."""
+
+    def __init__(self, tiny_encoder: Path, number: int = 24) -> None:
+        self.encoder = tiny_encoder
+        generator = torch.Generator().manual_seed(number)
+        lengths = torch.randint(4, 30, (number,), generator=generator).tolist()
+        self.ids = [torch.randint(4, 1000, (length,), generator=generator) for length in lengths]
+        self.labels = [torch.randint(0, 5, (length,), generator=generator) for length in lengths]
+        for place, labels in enumerate(self.labels):
+            labels[: place % 4] = -100
+
+    def model(self) -> Any:
+        from transformers import AutoModelForTokenClassification
+
+        torch.manual_seed(3)
+        return AutoModelForTokenClassification.from_pretrained(
+            self.encoder, num_labels=5, hidden_dropout_prob=0.0, attention_probs_dropout_prob=0.0
+        )
+
+    def training_set(self) -> TrainingSet:
+        supervised = [int((labels != -100).sum()) for labels in self.labels]
+        return TrainingSet(range(len(self.ids)), [len(ids) for ids in self.ids], supervised, self._collate)
+
+    def _collate(self, places: Sequence[int]) -> dict[str, Tensor]:
+        pad = torch.nn.utils.rnn.pad_sequence
+        ids = [self.ids[place] for place in places]
+        return {
+            "input_ids": pad(ids, batch_first=True, padding_value=1),
+            "attention_mask": pad([torch.ones_like(one) for one in ids], batch_first=True),
+            "labels": pad([self.labels[place] for place in places], batch_first=True, padding_value=-100),
+        }
+
+
+def training(**changed: Any) -> Training:
+    values: dict[str, Any] = {
+        "epochs": 1, "batch_size": 12, "learning_rate": 1e-3, "weight_decay": 0.0, "adam_epsilon": 1e-8,
+        "clip_norm": 1e9, "warmup_steps": 0, "max_length": 64,
+    }  # fmt: skip
+    return Training(**{**values, **changed})
+
+
+def oracle(alpha: float = 1.0, rule: Rule = surgery, **changed: Any) -> Oracle:
+    return Oracle({"de": range(5), "hi": range(5, 10)}, alpha, rule, **changed)
+
+
+def trained(corpus: Corpus, of: Oracle | None = None, **changed: Any) -> tuple[list[Tensor], list[Progress]]:
+    """The gradients that the optimizer got at the first update, and what was reported."""
+    loop = Loop(corpus.model(), corpus.training_set(), training(**changed), 12, 1, of)
+    first: list[Tensor] = []
+
+    def keep(*_: object) -> None:
+        first.extend([] if first else [p.grad.clone() for p in loop.model.parameters() if p.grad is not None])
+
+    loop.optimizer.register_step_pre_hook(keep)
+    reports: list[Progress] = []
+    loop.run(reports.append)
+    return first, reports
+
+
+def distance(some: list[Tensor], others: list[Tensor]) -> float:
+    """Of two gradients, relative to their length."""
+    a, b = (torch.cat([part.flatten() for part in parts]).double() for parts in (some, others))
+    return float((a - b).norm() / b.norm())
+
+
+@pytest.mark.parametrize("of", [None, oracle(), oracle(rule=pcgrad)], ids=["plain", "surgery", "pcgrad"])
+@pytest.mark.parametrize("accumulation", [2, 5, 12])
+def test_dividing_an_update_changes_neither_its_gradient_nor_its_loss(
+    tiny_encoder: Path, accumulation: int, of: Oracle | None
+) -> None:
+    corpus = Corpus(tiny_encoder)
+    whole, reports = trained(corpus, of)
+    divided, others = trained(corpus, of, accumulation=accumulation)
+    assert distance(divided, whole) < 1e-5
+    assert others[0].measures["loss"] == pytest.approx(reports[0].measures["loss"], rel=1e-3)
+    assert others[0].step == reports[0].step == 2
+    if of is not None:
+        assert others[0].measures["surgery"]["operations"] == 2
+
+
+def test_the_released_code_operates_after_every_part_of_an_update(tiny_encoder: Path) -> None:
+    corpus = Corpus(tiny_encoder)
+    _, reports = trained(corpus, oracle(released_code=True), accumulation=4)
+    assert reports[0].measures["surgery"]["operations"] == 2 * 4
+    _, reports = trained(corpus, oracle(alpha=0.5, released_code=True), accumulation=4, epochs=20)
+    met = reports[-1].measures["surgery"]
+    assert met["operations"] + met["skipped"] == 20 * 2 * 4
+
+
+def test_an_oracle_sample_is_drawn_anew_and_repeatably(tiny_encoder: Path) -> None:
+    corpus = Corpus(tiny_encoder)
+    seen: list[tuple[int, ...]] = []
+
+    class Watched(Loop):
+        def _backward(self, places: Sequence[int], share: float) -> Tensor:
+            if len(places) == 2:
+                seen.append(tuple(places))
+            return super()._backward(places, share)
+
+    for _ in range(2):
+        loop = Watched(corpus.model(), corpus.training_set(), training(epochs=6), 12, 1, oracle(sample=2))
+        loop.run(lambda _: None)
+    assert seen[:12] == seen[12:]
+    assert len(set(seen)) > 5
+    assert all(set(places) <= set(range(10)) for places in seen)
+
+
+@pytest.mark.parametrize(("precision", "near"), [("bf16", 0.1), ("fp16", 0.02)])
+@pytest.mark.parametrize("of", [None, oracle()], ids=["plain", "surgery"])
+def test_other_precisions_give_nearly_the_same_gradient_in_fp32_weights(
+    tiny_encoder: Path, precision: str, near: float, of: Oracle | None
+) -> None:
+    corpus = Corpus(tiny_encoder)
+    exact, _ = trained(corpus, of)
+    rough, reports = trained(corpus, of, precision=precision)
+    assert 0 < distance(rough, exact) < near
+    assert {part.dtype for part in rough} == {torch.float32}
+    assert ("loss_scale" in reports[0].measures) == (precision == "fp16")
+
+
+def test_a_scale_that_overflows_skips_the_update_is_counted_and_halved(tiny_encoder: Path) -> None:
+    corpus = Corpus(tiny_encoder)
+    loop = Loop(corpus.model(), corpus.training_set(), training(precision="fp16", epochs=4), 12, 1, oracle())
+    loop.scaler = torch.amp.GradScaler("cpu", init_scale=2.0**60)
+    before = [parameter.detach().clone() for parameter in loop.model.parameters()]
+    reports: list[Progress] = []
+    loop.run(reports.append)
+    after = list(loop.model.parameters())
+    assert all(torch.equal(one, other) for one, other in zip(before, after, strict=True))
+    assert reports[-1].measures["surgery"]["nonfinite"] == 8
+    assert reports[-1].measures["loss_scale"] == 2.0**52
+
+
+@settings(deadline=None, max_examples=100)
+@given(st.integers(1, 200), st.integers(0, 50), st.booleans())
+def test_the_schedule_is_that_of_transformers_shifted_where_the_protocol_says(
+    steps: int, warmup: int, first: bool
+) -> None:
+    from transformers import get_linear_schedule_with_warmup
+
+    optimizer = torch.optim.SGD([torch.nn.Parameter(torch.zeros(1))], lr=1.0)
+    expected = get_linear_schedule_with_warmup(optimizer, warmup, steps).lr_lambdas[0]
+    factor = linear_decay(training(warmup_steps=warmup, schedule_first=first), steps)
+    for step in range(steps + 2):
+        assert factor(step) == pytest.approx(expected(step + first))
+
+
+@pytest.mark.parametrize(("every", "steps"), [(None, [2, 4, 6]), (1, [1, 2, 3, 4, 5, 6]), (4, [4, 6]), (100, [6])])
+def test_reports_come_each_epoch_or_as_often_as_the_training_says(
+    tiny_encoder: Path, every: int | None, steps: list[int]
+) -> None:
+    _, reports = trained(Corpus(tiny_encoder), epochs=3, evaluate_every=every)
+    assert [report.step for report in reports] == steps
+    assert [report.epoch for report in reports] == [(step + 1) // 2 for step in steps]
+
+
+@pytest.mark.parametrize("precision", ["fp32", "bf16", "fp16"])
+def test_trains_on_a_gpu_if_there_is_one_and_on_the_cpu_otherwise(tiny_encoder: Path, precision: str) -> None:
+    device = "cuda" if torch.cuda.is_available() else "cpu"
+    corpus = Corpus(tiny_encoder)
+    data = corpus.training_set()
+    moved = replace(data, collate=lambda places: {name: part.to(device) for name, part in data.collate(places).items()})
+    loop = Loop(corpus.model().to(device), moved, training(epochs=8, precision=precision), 12, 1, oracle())
+    reports: list[Progress] = []
+    loop.run(reports.append)
+    assert next(loop.model.parameters()).device.type == device
+    assert reports[-1].measures["loss"] < reports[0].measures["loss"]
+    assert reports[-1].measures["surgery"]["operations"] == 16
+
+
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="no GPU at hand: torch.cuda.is_available() is false")
+def test_a_gpu_repeats_itself_and_goes_on_from_a_state_to_the_bit(tiny_encoder: Path) -> None:
+    corpus = Corpus(tiny_encoder)
+    data = corpus.training_set()
+    moved = replace(data, collate=lambda places: {name: part.to("cuda") for name, part in data.collate(places).items()})
+
+    def fresh() -> Loop:
+        return Loop(corpus.model().cuda(), moved, training(epochs=4, precision="bf16"), 12, 1, oracle())
+
+    whole, states = fresh(), []
+    whole.run(lambda _: None, lambda: states.append(copy.deepcopy(whole.state_dict())))
+    resumed = fresh()
+    resumed.load_state_dict(states[2])
+    resumed.run(lambda _: None)
+    for one, other in zip(whole.model.parameters(), resumed.model.parameters(), strict=True):
+        assert torch.equal(one, other)

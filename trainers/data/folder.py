@@ -1,15 +1,26 @@
-"""Examples in a folder: `<root>/<task>/<language>/<split>.jsonl`, one JSON object a line."""
+"""Examples in a folder: `<root>/<task>/<language>/<split>.jsonl`, one JSON object a line.
+
+tydiqa may come with two splits (appendix A): without `test.jsonl` the dev set is the test set, and the dev set is what
+training leaves of the training examples.
+"""
 
 import json
 import re
 from collections.abc import Iterator
-from dataclasses import asdict
+from dataclasses import asdict, replace
+from itertools import islice
 from pathlib import Path
 
 from trainers.config import Split, digest
 from trainers.disk import write_text
 from trainers.examples import LANGUAGE_CODE, DataError, Example, Facts, facts_of
 from trainers.tasks import TASKS
+
+# Raised when what is remembered of a file changes its form.
+FACTS_FORM = 2
+
+# Tasks that XTREME-R has without a third split.
+TWO_SPLITS = ("tydiqa",)
 
 
 class FolderData:
@@ -28,22 +39,24 @@ class FolderData:
         """Names of the folders that have a test split and could be a language's code."""
         if not self.folder.is_dir():
             return ()
-        coded = (path for path in self.folder.iterdir() if re.fullmatch(LANGUAGE_CODE, path.name))
-        return tuple(sorted(path.name for path in coded if (path / "test.jsonl").is_file()))
+        coded = [path.name for path in self.folder.iterdir() if re.fullmatch(LANGUAGE_CODE, path.name)]
+        return tuple(sorted(name for name in coded if (self.folder / name / self._file(name, "test")).is_file()))
 
     def facts(self, language: str, split: Split) -> Facts:
         """What is known of a split. DataError if it is missing, empty or malformed."""
         path = self._path(language, split)
         status = path.stat()
-        key = digest([str(path), status.st_size, status.st_mtime_ns, self.task.name])
+        key = digest([str(path), status.st_size, status.st_mtime_ns, self.task.name, FACTS_FORM])
         remembered = self.facts_cache / f"{key}.json"
         if remembered.is_file():
             known = json.loads(remembered.read_text())
-            return Facts(known["examples"], known["digest"], tuple(known["labels"]))
-        examples = self.examples(language, split)
-        facts = facts_of(examples, {label for example in examples for label in self.task.labels_of(example)})
-        write_text(remembered, json.dumps(asdict(facts)))
-        return facts
+            facts = Facts(**{**known, "labels": tuple(known["labels"])})
+        else:
+            examples = self.examples(language, split)
+            labels = {label for example in examples for label in self.task.labels_of(example)}
+            facts = facts_of(examples, labels, map(self.task.stratum, examples))
+            write_text(remembered, json.dumps(asdict(facts)))
+        return replace(facts, within_train=split == "dev" and path.name == "train.jsonl")
 
     def examples(self, language: str, split: Split) -> list[Example]:
         """A split's examples in the order of the file. DataError if it is missing, empty or malformed."""
@@ -53,8 +66,21 @@ class FolderData:
             raise DataError(f"{path} is empty")
         return examples
 
+    def place(self, language: str, split: Split, example: int) -> str:
+        """An example's file and line."""
+        path = self._path(language, split)
+        lines = (line for line, _ in _lines(path))
+        return f"{path}, line {next(islice(lines, example, None))}"
+
+    def _file(self, language: str, split: Split) -> str:
+        folder = self.folder / language
+        names = {"train": "train.jsonl", "dev": "dev.jsonl", "test": "test.jsonl"}
+        if self.task.name in TWO_SPLITS and not (folder / "test.jsonl").is_file():
+            names |= {"dev": "train.jsonl", "test": "dev.jsonl"}
+        return names[split]
+
     def _path(self, language: str, split: Split) -> Path:
-        path = self.folder / language / f"{split}.jsonl"
+        path = self.folder / language / self._file(language, split)
         if not path.is_file():
             raise DataError(f"{path} does not exist")
         return path

@@ -28,6 +28,10 @@ class SampleData:
         """A split's examples."""
         return list(_examples(self.task, language, split))
 
+    def place(self, language: str, split: Split, example: int) -> str:
+        """An example's place in the split."""
+        return f"the sample corpus, {language}/{split}, example {example}"
+
 
 @cache
 def _examples(task: str, language: str, split: Split) -> tuple[Example, ...]:
@@ -37,4 +41,5 @@ def _examples(task: str, language: str, split: Split) -> tuple[Example, ...]:
 @cache
 def _facts(task: str, language: str, split: Split) -> Facts:
     examples = _examples(task, language, split)
-    return facts_of(examples, {label for example in examples for label in TASKS[task].labels_of(example)})
+    labels = {label for example in examples for label in TASKS[task].labels_of(example)}
+    return facts_of(examples, labels, map(TASKS[task].stratum, examples))

@@ -1,0 +1,44 @@
+"""Groupings: which target languages share a model (section 5.4)."""
+
+from collections.abc import Sequence
+
+from search_spaces.spec import ExperimentSpec
+from trainers.languages import LANGUAGES
+from trainers.methods import METHODS
+
+
+def groups(spec: ExperimentSpec, method: str, targets: Sequence[str]) -> list[tuple[str, ...]]:
+    """The targets of each model of a method, in alphabetical order.
+
+    Args:
+        spec: whose grouping counts, unless each target has a model of its own anyway.
+        method: its name.
+        targets: all of them.
+    """
+    targets = sorted(targets)
+    if not METHODS[method].few_shot:
+        return [tuple(targets)]
+    if spec.grouping == "single" or METHODS[method].model_per_target:
+        return [(target,) for target in targets]
+    if spec.grouping == "all":
+        return [tuple(targets)]
+    if isinstance(spec.grouping, list):
+        return [tuple(sorted(group)) for group in spec.grouping]
+    shared: dict[str, list[str]] = {}
+    for target in targets:
+        shared.setdefault(getattr(LANGUAGES[target], spec.grouping), []).append(target)
+    return [tuple(group) for group in shared.values()]
+
+
+def ungroupable(spec: ExperimentSpec, targets: Sequence[str]) -> str | None:
+    """Why the targets can't be grouped as the spec says; None if they can."""
+    if isinstance(spec.grouping, list):
+        named = [language for group in spec.grouping for language in group]
+        wrong = [language for language in named if language not in targets or named.count(language) > 1]
+        wrong += [target for target in targets if target not in named]
+        return f"each target must be in one list: {', '.join(sorted(set(wrong)))}" if wrong else None
+    if spec.grouping in ("script", "family"):
+        unknown = [target for target in targets if target not in LANGUAGES]
+        if unknown:
+            return f"the {spec.grouping} of {', '.join(unknown)} is not known: give lists of targets"
+    return None

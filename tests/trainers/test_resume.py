@@ -1,0 +1,138 @@
+"""Exact resume: a trial that is interrupted after any update and goes on ends with the same bits."""
+
+from collections.abc import Callable
+from dataclasses import replace
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+
+from trainers import checkpoints, loop, models
+from trainers.bench import TrialBench, checkpoint_folder
+from trainers.config import Report, Trial
+from trainers.trial import run
+
+Make = Callable[..., Trial]
+
+
+class Killed(BaseException):
+    """As sudden as a signal: nothing in the code catches it."""
+
+
+def killed_after(updates: int, monkeypatch: pytest.MonkeyPatch, trial: Trial) -> list[Report]:
+    """Run a trial until its process is killed after so many updates; what it had reported."""
+    reports: list[Report] = []
+    count = 0
+    update = loop.Loop._update
+
+    def counted(self: loop.Loop, places: Any) -> None:
+        nonlocal count
+        if count == updates:
+            raise Killed
+        count += 1
+        update(self, places)
+
+    with monkeypatch.context() as patched:
+        patched.setattr(loop.Loop, "_update", counted)
+        with pytest.raises(Killed):
+            run(trial, reports.append)
+    return reports
+
+
+def weights(trial: Trial) -> dict[str, torch.Tensor]:
+    model = models.load(trial.home, trial.config, trial.selections[0])
+    assert model is not None
+    return dict(model.weights)
+
+
+def essence(reports: list[Report]) -> list[Any]:
+    return [(report.epoch, report.step, report.scores, without_clock(report.measures)) for report in reports]
+
+
+def without_clock(measures: dict[str, Any]) -> dict[str, Any]:
+    return {name: value for name, value in measures.items() if name != "examples_per_second"}
+
+
+@pytest.mark.parametrize("method", ["zero-shot", "ord-FS", "gradient-mix-train"])
+@pytest.mark.parametrize("updates", [1, 6, 7, 11])
+def test_killed_after_any_update_and_gone_on_with_ends_with_the_same_bits(
+    make_trial: Make, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, method: str, updates: int
+) -> None:
+    longer = {"epochs": 14} if method == "ord-FS" else {}
+    whole = make_trial(method, home=tmp_path / "whole", keep=True, **longer)
+    expected: list[Report] = []
+    undisturbed = run(whole, expected.append)
+    broken = make_trial(method, home=tmp_path / "broken", keep=True, checkpoint_seconds=0.0, **longer)
+    monkeypatch.setattr("trainers.bench.CHECKPOINT_SHARE", 0)
+    if broken.source:
+        run(replace(broken, config=broken.source, source=None, selections=("source-dev",), evaluate=()), lambda _: None)
+    before = killed_after(updates, monkeypatch, broken)
+    after: list[Report] = []
+    resumed = run(broken, after.append)
+    assert resumed.scores == undisturbed.scores
+    assert resumed.selected == undisturbed.selected
+    assert without_clock(resumed.facts["training"]) == without_clock(undisturbed.facts["training"])
+    for name, tensor in weights(whole).items():
+        assert torch.equal(tensor, weights(broken)[name]), name
+    told = {report.step: report for report in [*before, *after]}
+    assert essence(list(told.values())) == essence(expected)
+    assert min((report.step for report in after), default=updates) >= updates
+    assert not checkpoint_folder(broken).exists()
+
+
+def test_a_trial_that_was_killed_many_times_ends_with_the_same_bits(
+    make_trial: Make, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    whole = make_trial("gradient-mix-train", home=tmp_path / "whole", keep=True)
+    undisturbed = run(whole, lambda _: None)
+    broken = make_trial("gradient-mix-train", home=tmp_path / "broken", keep=True, checkpoint_seconds=0.0)
+    monkeypatch.setattr("trainers.bench.CHECKPOINT_SHARE", 0)
+    for _ in range(4):
+        killed_after(3, monkeypatch, broken)
+    assert run(broken, lambda _: None).scores == undisturbed.scores
+    for name, tensor in weights(whole).items():
+        assert torch.equal(tensor, weights(broken)[name]), name
+
+
+def test_killed_while_a_checkpoint_is_written_it_goes_on_from_the_one_before(
+    make_trial: Make, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    undisturbed = run(make_trial("naive-mix-train", home=tmp_path / "whole"), lambda _: None)
+    broken = make_trial("naive-mix-train", home=tmp_path / "broken", checkpoint_seconds=0.0)
+    monkeypatch.setattr("trainers.bench.CHECKPOINT_SHARE", 0)
+    save, count = checkpoints.save_file, 0
+
+    def killed(*arguments: Any) -> None:
+        nonlocal count
+        count += 1
+        save(*arguments)
+        if count == 4:
+            raise Killed
+
+    with monkeypatch.context() as patched:
+        patched.setattr(checkpoints, "save_file", killed)
+        with pytest.raises(Killed):
+            run(broken, lambda _: None)
+    state = checkpoints.load(checkpoint_folder(broken))
+    assert state["training"]["step"] == 3
+    assert run(broken, lambda _: None).scores == undisturbed.scores
+
+
+def test_a_checkpoint_waits_until_training_took_long_enough(make_trial: Make, monkeypatch: pytest.MonkeyPatch) -> None:
+    saved: list[int] = []
+    monkeypatch.setattr(TrialBench, "_save", lambda self, training: saved.append(training.step), raising=True)
+    run(make_trial("naive-mix-train", checkpoint_seconds=3600.0), lambda _: None)
+    assert saved == []
+
+
+def test_fp16_goes_on_with_its_loss_scale(make_trial: Make, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    make = partial(make_trial, "gradient-mix-train", precision="fp16", accumulation=2)
+    undisturbed = run(make(home=tmp_path / "whole"), lambda _: None)
+    broken = make(home=tmp_path / "broken", checkpoint_seconds=0.0)
+    monkeypatch.setattr("trainers.bench.CHECKPOINT_SHARE", 0)
+    killed_after(9, monkeypatch, broken)
+    resumed = run(broken, lambda _: None)
+    assert resumed.scores == undisturbed.scores
+    assert without_clock(resumed.facts["training"]) == without_clock(undisturbed.facts["training"])

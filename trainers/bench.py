@@ -1,0 +1,342 @@
+"""A method's workbench: one trial's model, its data, and the training loop."""
+
+import time
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor
+from torch.nn.utils.rnn import pad_sequence
+
+from trainers import checkpoints, loop, models, predictions
+from trainers.config import Outcome, Report, Score, Selection, Trial, TrialConfig
+from trainers.encoders import prepare_encoder
+from trainers.evaluation import predict
+from trainers.methods import SOURCE_TRAINING
+from trainers.models import Model
+from trainers.protocols import PROTOCOLS
+from trainers.rules import Rule
+from trainers.tasks import TASKS
+from trainers.tasks.task import Task, Window
+from trainers.trial_data import Tokenised, TrialData
+from trainers.vocabulary import Rows, WordEmbeddings
+
+# Training goes on at least so many times longer than the last checkpoint took to be written.
+CHECKPOINT_SHARE = 20
+
+
+class TrialBench:
+    """A model, its data and a training loop, as a method uses them (`trainers.methods.Bench`).
+
+    Args:
+        trial: what to train.
+        report: called at every evaluation.
+        source_model: the model that a source training selected, trained if need be.
+    """
+
+    def __init__(
+        self, trial: Trial, report: Callable[[Report], None], source_model: Callable[[TrialConfig], Model]
+    ) -> None:
+        from transformers import AutoTokenizer
+
+        self.trial, self.config, self.report, self.source_model = trial, trial.config, report, source_model
+        self.task, self.protocol = TASKS[self.config.task], PROTOCOLS[self.config.protocol]
+        self.encoder = prepare_encoder(self.config.encoder, trial.home)
+        self.tokenizer = AutoTokenizer.from_pretrained(self.encoder, use_fast=True, trust_remote_code=False)
+        self.data = TrialData(trial, self.tokenizer)
+        self.data.read_all()
+        self.model = fresh_model(self.task, self.encoder, self.data.labels).to(trial.device)
+        self.embeddings = WordEmbeddings(self.model, self.tokenizer.pad_token_id)
+        self.dtype = loop.DTYPES[self.config.training.precision]
+
+        self.windows: list[Window] = []
+        self.places: dict[str, range] = {}
+        self.reports: list[Report] = []
+        self.best: dict[Selection, float] = {}
+        self.chosen: dict[Selection, Model] = {}
+        self.changed = torch.zeros(0, dtype=torch.long)
+        self.saved_at, self.saving_took = time.monotonic(), 0.0
+
+    # What methods use
+
+    @property
+    def batch_size(self) -> int:
+        """The batch size of source and mixed training."""
+        return self.config.training.batch_size
+
+    @property
+    def k(self) -> int:
+        """The number of shots, which is the batch size of adapting."""
+        return self.config.k
+
+    @property
+    def source(self) -> Sequence[int]:
+        """Places of the source language's training windows."""
+        return self._added("source", self.data.source.windows)
+
+    @property
+    def shots(self) -> Sequence[int]:
+        """Places of all targets' shots together."""
+        return [place for language in self.config.target_languages for place in self.shots_of(language)]
+
+    def start_from_source_model(self) -> None:
+        """Take the weights that source training selected, training it first if nobody has.
+
+        Raises:
+            ValueError: the trial names no source training.
+        """
+        if self.trial.source is None:
+            raise ValueError(f"{self.config.method} starts from a source training, and the trial names none")
+        self.take(self.source_model(self.trial.source))
+
+    def train(self, examples: Sequence[int], batch_size: int, rule: Rule | None = None) -> None:
+        """Train the model; afterwards `chosen` has what each of the trial's selections chose.
+
+        Going on where an interrupted attempt at this very trial left a checkpoint.
+
+        Args:
+            examples: places of training windows.
+            batch_size: windows of an update.
+            rule: operate on the gradients with the targets' shots as the oracle set.
+        """
+        oracle = self._oracle(rule) if rule is not None else None
+        operated_on = [place for places in (oracle.shots.values() if oracle else ()) for place in places]
+        rows = self.rows_of([*examples, *operated_on])
+        data = loop.TrainingSet(
+            examples,
+            [len(window.input_ids) for window in self.windows],
+            [window.supervised for window in self.windows],
+            partial(self.batch, rows, self.windows, with_targets=True),
+        )
+        training = loop.Loop(self.model, data, self.config.training, batch_size, self.config.seed, oracle)
+        self._resume(training)
+        training.run(partial(self._evaluate, rows), partial(self._checkpoint, training))
+        if "last" in self.trial.selections:
+            self._choose("last", rows)
+        if self.trial.keep or self.config.method == SOURCE_TRAINING:
+            self._keep_models()
+
+    # The end of a trial
+
+    def take_up(self, kept: Mapping[Selection, Model]) -> None:
+        """Report again what a training reported whose models were kept, instead of training again."""
+        self.chosen = dict(kept)
+        self.reports = list(next(iter(kept.values())).reports)
+        for one in self.reports:
+            self.report(one)
+
+    def outcome(self) -> Outcome:
+        """The scores on the test splits of what each selection chose."""
+        scores: list[Score] = []
+        for model in {model.step: model for model in self.chosen.values()}.values():
+            self.take(model)
+            tests = [self.data.test(language) for language in self.trial.evaluate]
+            for evaluation in self._evaluations(tests, model.step, model.epoch):
+                self._keep_predictions(evaluation, model.step)
+                scores += evaluation.scores
+        selected = {selection: self.chosen[selection].step for selection in self.trial.selections}
+        facts = {"training": self.reports[-1].measures, "shots": self.data.shots_drawn()}
+        return Outcome(selected, tuple(scores), facts)
+
+    # What Figure 1 uses as well
+
+    def take(self, model: Model) -> None:
+        """Weights of a training into the model; the rows that it trained into the full table."""
+        self.embeddings.install(model.rows)
+        self.model.load_state_dict(model.weights)
+        self.embeddings.merge(model.rows, self.model.get_input_embeddings().weight)
+        self.changed = torch.unique(torch.cat([self.changed, model.rows]))
+
+    # Selection
+
+    def _evaluate(self, rows: Rows, progress: loop.Progress) -> None:
+        """Report, and choose by the dev sets that the selections read."""
+        found: dict[Selection, Evaluation] = {}
+        if self.data.dev:
+            self.embeddings.merge(rows.ids, rows.module.weight)
+            for selection, dev in self.data.dev.items():
+                [found[selection]] = self._evaluations([dev], progress.step, progress.epoch)
+            self.embeddings.reinstall(rows)
+        scores = [score for evaluation in found.values() for score in evaluation.scores]
+        self.reports.append(Report(progress.epoch, progress.step, tuple(scores), progress.measures))
+        self.report(self.reports[-1])
+        for selection, evaluation in found.items():
+            value = evaluation.scores[0].value
+            if value > self.best.get(selection, -1.0):
+                self.best[selection] = value
+                if selection in self.chosen:
+                    self._predictions(evaluation, self.chosen[selection].step).unlink(missing_ok=True)
+                self._keep_predictions(evaluation, progress.step)
+                self._choose(selection, rows)
+
+    def _choose(self, selection: Selection, rows: Rows) -> None:
+        """The weights of the last report are what a selection chooses."""
+        last = self.reports[-1]
+        same = next((model for model in self.chosen.values() if model.step == last.step), None)
+        weights = same.weights if same is not None else _copy(self.model.state_dict())
+        self.chosen[selection] = Model(weights, rows.ids, last.step, last.epoch, self.data.labels)
+
+    def _keep_models(self) -> None:
+        """Keep what was chosen, with every row of the word embeddings that differs from the pretrained one."""
+        for selection, model in self.chosen.items():
+            self.take(model)
+            self.embeddings.install(self.changed)
+            weights = _copy(self.model.state_dict())
+            complete = replace(model, weights=weights, rows=self.changed, reports=tuple(self.reports))
+            models.save(self.trial.home, self.config, selection, complete)
+
+    # Resuming
+
+    def _checkpoint(self, training: loop.Loop) -> None:
+        """Write down all that the rest of the trial depends on, if it is time to."""
+        since = time.monotonic() - self.saved_at
+        if since < max(self.trial.checkpoint_seconds, CHECKPOINT_SHARE * self.saving_took):
+            return
+        begin = time.monotonic()
+        self._save(training)
+        self.saved_at = time.monotonic()
+        self.saving_took = self.saved_at - begin
+
+    def _save(self, training: loop.Loop) -> None:
+        state = {
+            "training": training.state_dict(),
+            "reports": [report.to_dict() for report in self.reports],
+            "best": self.best,
+            "chosen": {selection: vars(model) for selection, model in self.chosen.items()},
+        }
+        checkpoints.save(checkpoint_folder(self.trial), state)
+
+    def _resume(self, training: loop.Loop) -> None:
+        """Go on where an attempt that was interrupted wrote its state down last."""
+        state = checkpoints.load(checkpoint_folder(self.trial))
+        if state is None:
+            return
+        training.load_state_dict(state["training"])
+        self.reports = [Report.from_dict(report) for report in state["reports"]]
+        self.best = state["best"]
+        self.chosen = {selection: Model(**model) for selection, model in state["chosen"].items()}
+
+    # Data
+
+    def _added(self, name: str, windows: Sequence[Window]) -> range:
+        """Places of these windows among the training windows, under a name."""
+        if name not in self.places:
+            self.places[name] = range(len(self.windows), len(self.windows) + len(windows))
+            self.windows += windows
+        return self.places[name]
+
+    def shots_of(self, language: str) -> range:
+        """Places of a language's shots among the training windows."""
+        windows = self.data.shots[language].windows
+        if self.config.task in self.protocol.k_counts_windows:
+            windows = windows[: self.k]
+        return self._added(f"shots {language}", windows)
+
+    def _oracle(self, rule: Rule) -> loop.Oracle:
+        """The oracle set: exactly the shots that are trained on, but for what the protocol makes of them."""
+        assert self.config.alpha is not None
+        limit = self.protocol.oracle_limit.get(self.config.task)
+        return loop.Oracle(
+            {language: self.shots_of(language)[:limit] for language in self.data.shots},
+            self.config.alpha,
+            rule,
+            self.protocol.released_surgery,
+            self.protocol.oracle_sample.get(self.config.task),
+        )
+
+    def batch(
+        self, rows: Rows, windows: Sequence[Window], places: Sequence[int], with_targets: bool = False
+    ) -> dict[str, Tensor]:
+        """A padded batch: input_ids, attention_mask and where there are any token_type_ids, each [batch, length]."""
+        chosen = [windows[place] for place in places]
+        ids = [torch.tensor(window.input_ids) for window in chosen]
+        input_ids = pad_sequence(ids, batch_first=True, padding_value=self.embeddings.pad_id)
+        mask = pad_sequence([torch.ones(len(one), dtype=torch.long) for one in ids], batch_first=True)
+        batch = {"input_ids": rows.index(input_ids), "attention_mask": mask}
+        if chosen[0].token_types:
+            types = [torch.tensor(window.token_types) for window in chosen]
+            batch["token_type_ids"] = pad_sequence(types, batch_first=True)
+        if with_targets:
+            targets = self.task.targets(chosen, input_ids.shape[1])
+            batch |= {name: torch.tensor(values) for name, values in targets.items()}
+        return {name: tensor.to(self.trial.device) for name, tensor in batch.items()}
+
+    # Model
+
+    def rows_of(self, places: Sequence[int]) -> Rows:
+        """Give the model the rows of the word embeddings that training on these windows can change.
+
+        Those are the rows that occur, or with weight decay all.
+        """
+        if self.config.training.weight_decay:
+            rows = self.embeddings.everything()
+        else:
+            rows = self.embeddings.occurring(self.windows[place].input_ids for place in places)
+        self.changed = torch.unique(torch.cat([self.changed, rows]))
+        return self.embeddings.install(rows)
+
+    # Scores
+
+    def _evaluations(self, parts: Sequence[Tokenised], step: int, epoch: int) -> list["Evaluation"]:
+        """The model's predictions and scores, all parts in common batches. The full table must be up to date."""
+        pooled = [window for part in parts for window in part.windows]
+        rows = self.embeddings.install(self.embeddings.occurring(window.input_ids for window in pooled))
+        collate = partial(self.batch, rows, pooled)
+        decoded = iter(predict(self.model, self.task, pooled, collate, self.dtype))
+        found = []
+        for part in parts:
+            of_part = [next(decoded) for _ in part.windows]
+            predicted = self.task.predictions(part.examples, part.windows, of_part, self.data.labels)
+            metrics = self.task.metrics([self.task.gold(example) for example in part.examples], predicted)
+            scores = tuple(
+                Score(step, epoch, part.language, part.name, metric, value, len(part.examples), part.part.digest,
+                      part.is_cut)
+                for metric, value in metrics.items()
+            )  # fmt: skip
+            found.append(Evaluation(part, scores, predicted))
+        return found
+
+    def _keep_predictions(self, made: "Evaluation", step: int) -> None:
+        gold = [self.task.gold(example) for example in made.part.examples]
+        places = list(made.part.part.places)[: len(gold)]
+        predictions.write(self._predictions(made, step), self.task.name, places, gold, made.predicted)
+
+    def _predictions(self, made: "Evaluation", step: int) -> Path:
+        part = made.part
+        home, digest = self.trial.home, self.config.digest
+        return predictions.path_of(home, digest, step, part.language, part.name, part.part.digest)
+
+
+def fresh_model(task: Task[Any], encoder: Path, labels: Sequence[str]) -> Any:
+    """The pretrained encoder with the task's head, which is random: the same for every method at a seed."""
+    import transformers
+
+    named: dict[str, Any] = {
+        "num_labels": len(labels),
+        "id2label": dict(enumerate(labels)),
+        "label2id": {label: place for place, label in enumerate(labels)},
+    }
+    return getattr(transformers, task.model_class).from_pretrained(
+        encoder, **(named if labels else {}), use_safetensors=True, trust_remote_code=False, dtype=torch.float32
+    )
+
+
+@dataclass(frozen=True)
+class Evaluation:
+    """What a model predicts for a part of the data, one value per example, and its scores."""
+
+    part: Tokenised
+    scores: tuple[Score, ...]
+    predicted: list[Any]
+
+
+def checkpoint_folder(trial: Trial) -> Path:
+    """Where an attempt at a trial leaves its state for the next."""
+    return trial.home / "checkpoints" / trial.config.digest
+
+
+def _copy(weights: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    return {name: tensor.detach().to("cpu", copy=True) for name, tensor in weights.items()}

@@ -1,0 +1,101 @@
+"""A kept model as an ordinary Hugging Face folder, with a model card."""
+
+import json
+import shutil
+from collections.abc import Sequence
+from dataclasses import asdict
+from pathlib import Path
+
+from trainers import models
+from trainers.bench import fresh_model
+from trainers.config import Score, Selection, TrialConfig
+from trainers.disk import need_room
+from trainers.encoders import prepare_encoder
+from trainers.tasks import TASKS
+from trainers.vocabulary import WordEmbeddings
+
+# What the hub calls our tasks.
+PIPELINES = {"ner": "token-classification", "pos": "token-classification", "tydiqa": "question-answering",
+             "xnli": "text-classification"}  # fmt: skip
+
+
+def export(home: Path, config: TrialConfig, selection: Selection, scores: Sequence[Score], folder: Path) -> None:
+    """Write a kept model so that `AutoModelFor...from_pretrained(folder)` loads it, full vocabulary and tokenizer.
+
+    Args:
+        home: where the model is kept.
+        config: the trial's.
+        selection: which of its models.
+        scores: what the model card shows.
+        folder: where to write; it must not exist.
+
+    Raises:
+        ValueError: the model was not kept, or the folder exists.
+        OSError: no room on the disk.
+    """
+    from transformers import AutoTokenizer
+
+    kept = models.load(home, config, selection)
+    if kept is None:
+        raise ValueError(
+            f"trial {config.digest} has no kept model for the selection {selection!r}: an experiment with"
+            ' "keep": "all" keeps every one'
+        )
+    if folder.exists():
+        raise ValueError(f"{folder} exists already")
+    task = TASKS[config.task]
+    encoder = prepare_encoder(config.encoder, home)
+    tokenizer = AutoTokenizer.from_pretrained(encoder, use_fast=True, trust_remote_code=False)
+    model = fresh_model(task, encoder, kept.labels)
+    embeddings = WordEmbeddings(model, tokenizer.pad_token_id)
+    embeddings.install(kept.rows)
+    model.load_state_dict(kept.weights)
+    embeddings.merge(kept.rows, model.get_input_embeddings().weight)
+    embeddings.install(embeddings.everything())
+    unfinished = folder.with_name(f".{folder.name}.unfinished")
+    shutil.rmtree(unfinished, ignore_errors=True)
+    unfinished.mkdir(parents=True)
+    try:
+        need_room(unfinished, sum(parameter.nbytes for parameter in model.parameters()))
+        model.save_pretrained(unfinished)
+        tokenizer.save_pretrained(unfinished)
+        (unfinished / "README.md").write_text(_card(config, selection, kept, scores), encoding="utf-8")
+        unfinished.replace(folder)
+    finally:
+        shutil.rmtree(unfinished, ignore_errors=True)
+
+
+def _card(config: TrialConfig, selection: Selection, model: models.Model, scores: Sequence[Score]) -> str:
+    languages = [config.source_language, *config.target_languages]
+    metadata = {
+        "language": languages,
+        "base_model": config.encoder,
+        "pipeline_tag": PIPELINES[config.task],
+        "tags": ["allasprak", config.method],
+    }
+    front = "\n".join(f"{name}: {json.dumps(value)}" for name, value in metadata.items())
+    rows = "\n".join(
+        f"| {score.language} | {score.split} | {score.metric} | {score.value:.2f} | {score.examples}"
+        f"{' (the first of more)' if score.cut else ''} |"
+        for score in scores
+    )
+    trained_on = f"{config.source_language}, and {config.k} shots of each of {', '.join(config.target_languages)}"
+    return f"""---
+{front}
+---
+
+# {config.task}, {config.method}, {config.encoder}
+
+Trained by allasprak (trial `{config.digest}`) on {trained_on if config.k else config.source_language}.
+The weights are those that the selection "{selection}" chose: step {model.step}, epoch {model.epoch}.
+
+| language | split | metric | percent | examples |
+|---|---|---|---|---|
+{rows}
+
+## Configuration
+
+```json
+{json.dumps(asdict(config), indent=2, ensure_ascii=False)}
+```
+"""

@@ -1,0 +1,88 @@
+"""Per-language gradients of a trained model and their cosines (Figure 1)."""
+
+from collections.abc import Callable, Sequence
+from dataclasses import replace
+
+import torch
+from torch import Tensor
+
+from trainers import models
+from trainers.bench import TrialBench
+from trainers.config import Selection, Trial
+from trainers.surgery import inner_products
+
+# Random batches whose mean is the source language's gradient (section 5.1).
+SOURCE_BATCHES = 100
+
+
+def cosines(gradient_of: Callable[[str], Sequence[Tensor]], languages: Sequence[str], at_once: int = 8) -> Tensor:
+    """The cosine of every two languages' gradients.  # [languages, languages], float64
+
+    At most `at_once` + 1 gradients are held at a time: 49 of XLM-R large would be 110 GB. The price is that some are
+    computed again, n²/(2 at_once) of them for n languages.
+
+    Args:
+        gradient_of: computes a language's gradient, the same at every call, in tensors that nobody else changes.
+        languages: in the order of the rows.
+        at_once: gradients that are kept to be compared with others.
+    """
+    products = torch.zeros(len(languages), len(languages), dtype=torch.float64)
+    for first in range(0, len(languages), at_once):
+        held: list[Sequence[Tensor]] = []
+        for column in range(first, len(languages)):
+            gradient = gradient_of(languages[column])
+            if len(held) < at_once:
+                held.append(gradient)
+            for row, other in enumerate(held, start=first):
+                product, _, _ = inner_products(list(zip(gradient, other, strict=True)))
+                products[row, column] = products[column, row] = product
+    norms = products.diagonal().sqrt()
+    return products / torch.outer(norms, norms)
+
+
+def gradient_cosines(trial: Trial, selection: Selection, at_once: int = 8) -> tuple[tuple[str, ...], Tensor]:
+    """Figure 1 for one kept model: its languages, the source first, and the cosines of their gradients.
+
+    The source's gradient is the mean over 100 random batches, a target's that of its shots; without dropout.
+
+    Args:
+        trial: a training on source and targets whose model was kept.
+        selection: which of its models.
+        at_once: gradients that are held at a time.
+
+    Raises:
+        ValueError: the model was not kept.
+        DataError, EncoderError: as `trainers.run`.
+    """
+    model = models.load(trial.home, trial.config, selection)
+    if model is None:
+        raise ValueError(f"the model of trial {trial.config.digest} was not kept: {selection} of {trial.config.method}")
+    bench = TrialBench(replace(trial, evaluate=(), selections=()), lambda _: None, _no_source_model)
+    bench.take(model)
+    bench.model.eval()
+    languages = (trial.config.source_language, *trial.config.target_languages)
+    batches: dict[str, list[Sequence[int]]] = {language: [bench.shots_of(language)] for language in languages[1:]}
+    batches[languages[0]] = _random_batches(bench.source, bench.batch_size, trial.config.seed)
+    rows = bench.rows_of([place for several in batches.values() for places in several for place in places])
+
+    def gradient_of(language: str) -> list[Tensor]:
+        bench.model.zero_grad()
+        for places in batches[language]:
+            batch = bench.batch(rows, bench.windows, places, with_targets=True)
+            (bench.model(**batch).loss / len(batches[language])).backward()
+        parameters = [parameter for parameter in bench.model.parameters() if parameter.requires_grad]
+        gradients = [parameter.grad for parameter in parameters]
+        bench.model.zero_grad()  # the tensors stay with whoever asked for them
+        return [gradient for gradient in gradients if gradient is not None]
+
+    return languages, cosines(gradient_of, languages, at_once)
+
+
+def _random_batches(places: Sequence[int], size: int, seed: int) -> list[Sequence[int]]:
+    generator = torch.Generator().manual_seed(seed)
+    order = torch.randperm(len(places), generator=generator)[: size * SOURCE_BATCHES].tolist()
+    return [[places[index] for index in order[first : first + size]] for first in range(0, len(order), size)]
+
+
+def _no_source_model(_: object) -> models.Model:
+    raise AssertionError("nothing is trained here")

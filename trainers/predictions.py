@@ -1,0 +1,46 @@
+"""Per-example predictions in Arrow: scores can be computed again, compared and looked at without training again."""
+
+import json
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from trainers.config import Split
+from trainers.disk import need_room, unfinished_file
+from trainers.tasks import TASKS
+
+
+def path_of(home: Path, trial: str, step: int, language: str, split: Split, data: str) -> Path:
+    """Where the predictions of a trial's weights after `step` lie, for the examples with the digest `data`."""
+    return home / "predictions" / trial / f"{language}.{split}.{data}.{step}.arrow"
+
+
+def write(path: Path, task: str, examples: Sequence[int], gold: Sequence[Any], predicted: Sequence[Any]) -> None:
+    """Write one evaluation: the columns `example` (its place in the split), `gold` and `prediction`.
+
+    Raises:
+        OSError: no room on the disk.
+    """
+    import pyarrow
+    from pyarrow import feather
+
+    table = pyarrow.table({"example": examples, "gold": gold, "prediction": predicted})
+    table = table.replace_schema_metadata({"task": json.dumps(task)})
+    path.parent.mkdir(parents=True, exist_ok=True)
+    need_room(path.parent, table.nbytes)
+    with unfinished_file(path) as unfinished:
+        feather.write_feather(table, str(unfinished))
+
+
+def read(path: Path) -> tuple[str, dict[str, list[Any]]]:
+    """The task, and the columns that `write` wrote."""
+    from pyarrow import feather
+
+    table = feather.read_table(str(path))
+    return json.loads(table.schema.metadata[b"task"]), table.to_pydict()
+
+
+def score_again(path: Path) -> dict[str, float]:
+    """The metrics of stored predictions, in percent."""
+    task, columns = read(path)
+    return TASKS[task].metrics(columns["gold"], columns["prediction"])

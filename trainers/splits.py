@@ -1,0 +1,58 @@
+"""Which examples train, select and give shots, also where a language has no third split (appendix A).
+
+There the shots come from the training examples, the remaining ones are the dev set, and the dev set is the test set.
+Of the source, which trains on all its examples otherwise, a tenth drawn by a hash is the dev set.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from trainers.config import Split, digest
+from trainers.examples import Data, Facts
+from trainers.shots import Shots, hashed_order
+
+# The part of the source's training examples that selects when the data have no third split: the paper is silent.
+HELD_OUT = 10
+
+
+@dataclass(frozen=True)
+class Part:
+    """Some examples of a split in the data: the split, their places in it, and a digest of them."""
+
+    split: Split
+    places: Sequence[int]
+    digest: str
+
+
+def source_training(data: Data, language: str) -> Part:
+    """The source's examples that are trained on."""
+    facts = data.facts(language, "train")
+    if not data.facts(language, "dev").within_train:
+        return Part("train", range(facts.examples), facts.digest)
+    return _without(facts, _held_out(facts, language))
+
+
+def source_dev(data: Data, language: str) -> Part:
+    """The source's examples that select."""
+    facts = data.facts(language, "dev")
+    if not facts.within_train:
+        return Part("dev", range(facts.examples), facts.digest)
+    return _without(facts, set(range(facts.examples)) - _held_out(facts, language))
+
+
+def target_dev(data: Data, language: str, shots: Shots) -> Part:
+    """A target's examples that select where the method may see them (`ord-FS+dev`)."""
+    facts = data.facts(language, "dev")
+    if not facts.within_train:
+        return Part("dev", range(facts.examples), facts.digest)
+    return _without(facts, set(shots.indices))
+
+
+def _held_out(facts: Facts, language: str) -> set[int]:
+    count = max(1, facts.examples // HELD_OUT)
+    return set(hashed_order(facts.digest, language, 0, facts.examples)[:count])
+
+
+def _without(facts: Facts, taken: set[int]) -> Part:
+    places = [place for place in range(facts.examples) if place not in taken]
+    return Part("train", places, digest([facts.digest, "but for", sorted(taken)]))

@@ -1,0 +1,52 @@
+"""Part-of-speech tagging: universal tags, the share of words tagged correctly, the paper's chunk F1."""
+
+import re
+from collections.abc import Iterator, Sequence
+from itertools import chain, groupby
+
+from trainers.tasks.scores import accuracy, micro_f1
+from trainers.tasks.tagging import Tagging
+
+# https://universaldependencies.org/u/pos/
+UPOS = ("ADJ", "ADP", "ADV", "AUX", "CCONJ", "DET", "INTJ", "NOUN", "NUM", "PART", "PRON", "PROPN", "PUNCT", "SCONJ",
+        "SYM", "VERB", "X")  # fmt: skip
+
+
+class PartOfSpeechTagging(Tagging):
+    """The task `pos`."""
+
+    name = "pos"
+    metric = "accuracy"
+    metrics_names: tuple[str, ...] = ("accuracy", "chunk_f1")
+    tag = re.compile("|".join(UPOS))
+    kind_of_tag = f"a universal part-of-speech tag ({', '.join(UPOS)})"
+    unplaced = "X"
+
+    def label_set(self, labels: Sequence[str]) -> tuple[str, ...]:
+        """All universal tags, whichever occur."""
+        return UPOS
+
+    def metrics(self, gold: Sequence[Sequence[str]], predictions: Sequence[Sequence[str]]) -> dict[str, float]:
+        """`accuracy`, the percentage of words tagged correctly, and `chunk_f1`."""
+        words = accuracy(list(chain(*gold)), list(chain(*predictions)))
+        return {"accuracy": words, "chunk_f1": chunk_f1(gold, predictions)}
+
+
+POS = PartOfSpeechTagging()
+
+
+def runs(tags: Sequence[str]) -> Iterator[tuple[str, int, int]]:
+    """(tag, first word, word after the last) of each longest run of one tag."""
+    first = 0
+    for tag, run in groupby(tags):
+        after = first + sum(1 for _ in run)
+        yield tag, first, after
+        first = after
+
+
+def chunk_f1(gold: Sequence[Sequence[str]], predicted: Sequence[Sequence[str]]) -> float:
+    """Micro-averaged F1 in percent over runs of one tag, the "F1" that the paper gives for pos.
+
+    It is a property of the authors' scorer, seqeval on bare tags, where neighbours with the same tag are one item.
+    """
+    return micro_f1(map(runs, gold), map(runs, predicted))

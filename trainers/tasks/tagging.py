@@ -1,0 +1,160 @@
+"""One label per word: what named entities and parts of speech have in common."""
+
+import re
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from itertools import accumulate
+from typing import Any
+
+from trainers.examples import Example
+from trainers.tasks.frame import Frame
+from trainers.tasks.task import ExampleError, Window, shown
+
+# Positions without a label: special tokens, padding and all but a word's first sub-word (the loss ignores this index).
+UNLABELLED = -100
+
+
+@dataclass(frozen=True)
+class TaggingWindow(Window):
+    """A run of a sentence's words.
+
+    Attributes:
+        words: their places in the sentence.
+        positions: of each word's first sub-word in `input_ids`.
+        labels: of each word, as a place in the label set.
+    """
+
+    words: list[int]
+    positions: list[int]
+    labels: list[int]
+
+
+class Tagging:
+    """The part of `trainers.tasks.task.Task` that tagging tasks share.
+
+    Attributes:
+        tag: what a tag looks like.
+        kind_of_tag: the same in words.
+        unplaced: the tag that is predicted for a word of which the tokenizer leaves nothing.
+    """
+
+    model_class = "AutoModelForTokenClassification"
+    tag: re.Pattern[str]
+    kind_of_tag: str
+    unplaced: str
+
+    def problem(self, example: object) -> str | None:
+        """What is wrong with an example as read from a file; None if nothing."""
+        if not isinstance(example, dict):
+            return "not a JSON object"
+        for field in ("tokens", "tags"):
+            values = example.get(field)
+            if not isinstance(values, list) or not all(isinstance(value, str) for value in values):
+                return f"{field!r} is not a list of strings"
+        tokens, tags = example["tokens"], example["tags"]
+        if not tokens:
+            return "no tokens"
+        if len(tokens) != len(tags):
+            return f"{len(tokens)} tokens but {len(tags)} tags"
+        wrong = next((tag for tag in tags if not self.tag.fullmatch(tag)), None)
+        return f"{shown(wrong)} is not {self.kind_of_tag}" if wrong is not None else None
+
+    def labels_of(self, example: Example) -> set[str]:
+        """The tags of an example."""
+        return set(example["tags"])
+
+    def stratum(self, example: Example) -> str:
+        """Always the same: shots are drawn of all sentences."""
+        return ""
+
+    def gold(self, example: Example) -> list[str]:
+        """The tags."""
+        tags: list[str] = example["tags"]
+        return tags
+
+    def features(
+        self, examples: Sequence[Example], labels: Sequence[str], tokenizer: Any, max_length: int
+    ) -> list[TaggingWindow]:
+        """Windows of at most `max_length` sub-words, special tokens included; long sentences are split between words.
+
+        A word's label stands on its first sub-word. A word that the tokenizer drops altogether has no position.
+
+        Raises:
+            ExampleError: a word alone is longer than a window.
+        """
+        index = {label: place for place, label in enumerate(labels)}
+        encoded = tokenizer(
+            [example["tokens"] for example in examples],
+            is_split_into_words=True,
+            add_special_tokens=False,
+            verbose=False,
+        )
+        frame = Frame(tokenizer, 1)
+        room = max_length - frame.special
+        windows = []
+        for place, example in enumerate(examples):
+            pieces = _pieces_by_word(encoded["input_ids"][place], encoded.word_ids(place))
+            longest = max(pieces, key=lambda word: len(pieces[word]), default=None)
+            if longest is not None and len(pieces[longest]) > room:
+                raise ExampleError(
+                    place,
+                    f"the word {shown(example['tokens'][longest])} has {len(pieces[longest])} sub-words;"
+                    f" a window of {max_length} holds {room} beside special tokens",
+                )
+            for words in _filled(pieces, room):
+                ids, types = frame.around([id_ for word in words for id_ in pieces[word]])
+                positions = list(accumulate((len(pieces[word]) for word in words[:-1]), initial=frame.before[0]))
+                chosen = [index[example["tags"][word]] for word in words]
+                windows.append(TaggingWindow(place, ids, types, len(words), words, positions, chosen))
+        return windows
+
+    def targets(self, windows: Sequence[TaggingWindow], length: int) -> dict[str, list[Any]]:
+        """`labels` [batch, length]: each word's label at its first sub-word."""
+        rows = []
+        for window in windows:
+            row = [UNLABELLED] * length
+            for position, label in zip(window.positions, window.labels, strict=True):
+                row[position] = label
+            rows.append(row)
+        return {"labels": rows}
+
+    def decode(self, outputs: Any, windows: Sequence[TaggingWindow]) -> list[list[int]]:
+        """The most probable label of each word of each window, from `outputs.logits` [batch, length, labels]."""
+        best = outputs.logits.argmax(-1).tolist()
+        return [[row[position] for position in window.positions] for row, window in zip(best, windows, strict=True)]
+
+    def predictions(
+        self,
+        examples: Sequence[Example],
+        windows: Sequence[TaggingWindow],
+        decoded: Sequence[Sequence[int]],
+        labels: Sequence[str],
+    ) -> list[list[str]]:
+        """Predicted tags, as many as each example has words; `unplaced` for words without a position."""
+        tags = [[self.unplaced] * len(example["tokens"]) for example in examples]
+        for window, found in zip(windows, decoded, strict=True):
+            for word, label in zip(window.words, found, strict=True):
+                tags[window.example][word] = labels[label]
+        return tags
+
+
+def _pieces_by_word(ids: Sequence[int], word_ids: Sequence[int | None]) -> dict[int, list[int]]:
+    pieces: dict[int, list[int]] = {}
+    for id_, word in zip(ids, word_ids, strict=True):
+        if word is not None:
+            pieces.setdefault(word, []).append(id_)
+    return pieces
+
+
+def _filled(pieces: dict[int, list[int]], room: int) -> Iterator[list[int]]:
+    """Words, in order, in as few runs of at most `room` sub-words as filling each in turn gives."""
+    run: list[int] = []
+    taken = 0
+    for word, ids in pieces.items():
+        if run and taken + len(ids) > room:
+            yield run
+            run, taken = [], 0
+        run.append(word)
+        taken += len(ids)
+    if run:
+        yield run

@@ -1,0 +1,136 @@
+"""What every task can do: from examples to a model's input, and from its output to scores."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any, Protocol, TypeVar
+
+from trainers.examples import Example
+
+# Longest piece of an example that a message shows.
+SHOWN = 80
+
+
+@dataclass(frozen=True)
+class Window:
+    """A piece of one example that fits the encoder.
+
+    Attributes:
+        example: place of its example among those given to `Task.features`.
+        input_ids: sub-words, special tokens included.
+        token_types: their segments; empty where the tokenizer has none.
+        supervised: how many terms the loss averages over.
+    """
+
+    example: int
+    input_ids: list[int]
+    token_types: list[int]
+    supervised: int
+
+
+class ExampleError(ValueError):
+    """No window can hold an example.
+
+    Attributes:
+        place: its place among the examples given to `Task.features`.
+        message: why.
+    """
+
+    def __init__(self, place: int, message: str) -> None:
+        super().__init__(place, message)
+        self.place, self.message = place, message
+
+    def __str__(self) -> str:
+        return self.message
+
+
+W = TypeVar("W", bound=Window)
+
+
+class Task(Protocol[W]):
+    """A task without state.
+
+    Attributes:
+        name: as in requests and in folders of data.
+        metric: the score that selects checkpoints.
+        metrics_names: all scores, in order.
+        model_class: the class of `transformers` that has the encoder and a head.
+    """
+
+    name: str
+    metric: str
+    metrics_names: tuple[str, ...]
+    model_class: str
+
+    def problem(self, example: object) -> str | None:
+        """What is wrong with an example as read from a file; None if nothing. All else takes examples without one."""
+
+    def labels_of(self, example: Example) -> set[str]:
+        """Names of the labels that occur in an example; none where labels are not from a set."""
+
+    def label_set(self, labels: Sequence[str]) -> tuple[str, ...]:
+        """The labels that a head tells apart, in its order, given those that occur in its training data."""
+
+    def stratum(self, example: Example) -> str:
+        """K shots are drawn of each stratum: xnli's "N-way K-shot" (section 4.1) has one per class."""
+
+    def gold(self, example: Example) -> Any:
+        """What a prediction is compared with."""
+
+    def features(self, examples: Sequence[Example], labels: Sequence[str], tokenizer: Any, max_length: int) -> list[W]:
+        """The windows of all examples, in order.
+
+        Args:
+            examples: without a `problem`.
+            labels: the label set.
+            tokenizer: a fast tokenizer of `transformers`.
+            max_length: sub-words of a window, special tokens included.
+
+        Raises:
+            ExampleError: no window can hold an example.
+        """
+
+    def targets(self, windows: Sequence[W], length: int) -> dict[str, list[Any]]:
+        """What the model's loss takes beside the input: [batch] or [batch, length].
+
+        Args:
+            windows: those of a batch.
+            length: of the batch's longest window, to which all are padded.
+        """
+
+    def decode(self, outputs: Any, windows: Sequence[W]) -> list[Any]:
+        """The small part of a model's output that predictions need, one plain value per window.
+
+        It depends neither on padding nor on the batch's other windows.
+
+        Args:
+            outputs: the model's output for a batch, with `logits` or `start_logits` and `end_logits`.
+            windows: those of the batch.
+        """
+
+    def predictions(
+        self, examples: Sequence[Example], windows: Sequence[W], decoded: Sequence[Any], labels: Sequence[str]
+    ) -> list[Any]:
+        """One prediction per example.
+
+        Args:
+            examples: the examples.
+            windows: all of their windows.
+            decoded: per window what `decode` made of its output.
+            labels: the label set.
+        """
+
+    def metrics(self, gold: Sequence[Any], predictions: Sequence[Any]) -> dict[str, float]:
+        """Scores in percent by name, in the order of `metrics_names`."""
+
+
+def missing_text(example: object, *fields: str) -> str | None:
+    """What is wrong with an example that should have a string in each of these fields; None if nothing."""
+    if not isinstance(example, dict):
+        return "not a JSON object"
+    wrong = next((field for field in fields if not isinstance(example.get(field), str)), None)
+    return f"{wrong!r} is not a string" if wrong is not None else None
+
+
+def shown(text: str) -> str:
+    """A text in quotes, cut to what a message can hold."""
+    return repr(text) if len(text) <= SHOWN else f"{text[:SHOWN]!r}..."

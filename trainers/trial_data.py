@@ -1,0 +1,131 @@
+"""The examples that one trial may see, tokenised: training data, shots, the dev sets of its selections, tests."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Any
+
+from trainers import splits
+from trainers.config import Selection, Split, Trial
+from trainers.data import open_data
+from trainers.examples import DataError, Example, evaluation_data
+from trainers.protocols import PROTOCOLS
+from trainers.shots import Shots, draw
+from trainers.splits import Part
+from trainers.tasks import TASKS
+from trainers.tasks.task import ExampleError, Window
+
+
+@dataclass(frozen=True)
+class Tokenised:
+    """Examples of one language with their windows. `name` is what the part is to a reader: train, dev or test."""
+
+    language: str
+    name: Split
+    part: Part
+    is_cut: bool
+    examples: list[Example]
+    windows: list[Window]
+
+
+class TrialData:
+    """One trial's examples, read and tokenised when they are first asked for.
+
+    Args:
+        trial: whose.
+        tokenizer: the encoder's.
+    """
+
+    def __init__(self, trial: Trial, tokenizer: Any) -> None:
+        self.trial, self.config, self.tokenizer = trial, trial.config, tokenizer
+        self.task = TASKS[self.config.task]
+        self.protocol = PROTOCOLS[self.config.protocol]
+        self.data = open_data(trial.data, self.config.task, trial.home)
+        self.labels = self.task.label_set(self.data.facts(self.config.source_language, "train").labels)
+        self._tests: dict[str, Tokenised] = {}
+
+    def read_all(self) -> None:
+        """Read and tokenise all that the trial needs, so that what is wrong is said before anything is trained.
+
+        Raises:
+            DataError: a split is missing or malformed, or an example is longer than any window.
+        """
+        needed: list[object] = [self.shots, self.dev]
+        if self.trial.source is None:
+            needed.append(self.source)
+        needed += [self.test(language) for language in self.trial.evaluate]
+
+    @cached_property
+    def source(self) -> Tokenised:
+        """The source language's training examples."""
+        part = splits.source_training(self.data, self.config.source_language)
+        return self._tokenised(self.config.source_language, "train", part, self.config.training.max_source_examples)
+
+    @cached_property
+    def draws(self) -> dict[str, Shots]:
+        """Each target's draw; under a protocol whose oracle has the source, the source's too."""
+        languages = self.config.target_languages
+        if self.protocol.released_surgery and self.config.alpha is not None:
+            languages = (self.config.source_language, *languages)
+        return {language: self._draw(language) for language in languages}
+
+    @cached_property
+    def shots(self) -> dict[str, Tokenised]:
+        """The shots of each language that has a draw."""
+        split = self.protocol.shots_split[self.config.task]
+        return {
+            language: self._tokenised(language, split, Part(split, draw.indices, draw.digest))
+            for language, draw in self.draws.items()
+        }
+
+    @cached_property
+    def dev(self) -> dict[Selection, Tokenised]:
+        """The dev set of each selection that reads one: nothing else in a trial reads any."""
+        found: dict[Selection, Tokenised] = {}
+        if "source-dev" in self.trial.selections:
+            source = self.config.source_language
+            found["source-dev"] = self._tokenised(source, "dev", splits.source_dev(self.data, source))
+        if "target-dev" in self.trial.selections:
+            [target] = self.config.target_languages
+            part = splits.target_dev(self.data, target, self.draws[target])
+            found["target-dev"] = self._tokenised(target, "dev", part)
+        return found
+
+    def test(self, language: str) -> Tokenised:
+        """The test examples that are scored."""
+        if language not in self._tests:
+            facts, limit = self.data.facts(language, "test"), self.trial.max_test_examples
+            part = Part("test", range(facts.examples), evaluation_data(facts, limit))
+            self._tests[language] = self._tokenised(language, "test", part, limit)
+        return self._tests[language]
+
+    def shots_drawn(self) -> dict[str, dict[str, Any]]:
+        """Each draw as plain data; ids are places in the split where the data have none."""
+        return {
+            language: {
+                "split": shots.part.split,
+                "indices": list(shots.part.places),
+                "ids": [
+                    example.get("id", place) for example, place in zip(shots.examples, shots.part.places, strict=True)
+                ],
+                "digest": shots.part.digest,
+            }
+            for language, shots in self.shots.items()
+        }
+
+    def _draw(self, language: str) -> Shots:
+        split = self.protocol.shots_split[self.config.task]
+        strata = [self.task.stratum(example) for example in self.data.examples(language, split)]
+        facts = self.data.facts(language, split)
+        return draw(facts.digest, language, strata, self.config.k, self.config.seed)
+
+    def _tokenised(self, language: str, name: Split, part: Part, limit: int | None = None) -> Tokenised:
+        places: Sequence[int] = part.places[:limit]
+        split = self.data.examples(language, part.split)
+        examples = [split[place] for place in places]
+        try:
+            windows = self.task.features(examples, self.labels, self.tokenizer, self.config.training.max_length)
+        except ExampleError as error:
+            where = self.data.place(language, part.split, places[error.place])
+            raise DataError(f"{where}: {error.message}") from error
+        return Tokenised(language, name, part, len(places) < len(part.places), examples, windows)
