@@ -1,6 +1,7 @@
 """Fixtures that several rooms share: a tiny encoder in the layout of a real one, and the data beside the project."""
 
 import json
+import shutil
 from pathlib import Path
 
 import pytest
@@ -44,6 +45,20 @@ def tiny_encoder(tmp_path_factory: pytest.TempPathFactory) -> Path:
         torch.manual_seed(1)
         transformers.logging.disable_progress_bar()
         BertModel(config, add_pooling_layer=False).save_pretrained(folder)
+    return folder
+
+
+@pytest.fixture(scope="session")
+def tiny_encoder_for_all(tmp_path_factory: pytest.TempPathFactory, tiny_encoder: Path) -> Path:
+    """The tiny encoder with the 512 positions that tydiqa's windows need."""
+    from transformers import AutoConfig, BertModel
+
+    folder = tmp_path_factory.mktemp("encoders") / "long"
+    shutil.copytree(tiny_encoder, folder)
+    config = AutoConfig.from_pretrained(tiny_encoder, max_position_embeddings=512)
+    BertModel(config, add_pooling_layer=False).save_pretrained(folder)
+    settings = json.loads((folder / "tokenizer_config.json").read_text())
+    (folder / "tokenizer_config.json").write_text(json.dumps({**settings, "model_max_length": 512}))
     return folder
 
 

@@ -251,6 +251,43 @@ def test_adapting_trains_the_source_model_that_it_lacks_and_gives_the_same_as_wi
     assert essence(again) == essence(source)
 
 
+def test_two_processes_that_want_the_same_source_model_train_it_once(make_trial: Make, tmp_path: Path) -> None:
+    code = """
+import json, sys
+from pathlib import Path
+import trainers
+from trainers import loop
+from trainers.config import DataReference, Trial, TrialConfig
+config, source = (TrialConfig.from_dict(json.loads(one)) for one in sys.argv[1:3])
+trained = []
+class Watched(loop.Loop):
+    def __init__(self, *arguments):
+        trained.append(len(arguments[1].examples))
+        super().__init__(*arguments)
+loop.Loop = Watched
+trial = Trial(config, source, DataReference("sample"), ("last",), ("de",), 20, Path(sys.argv[3]))
+outcome = trainers.run(trial, lambda report: None)
+json.dump([trained, outcome.scores[0].value], sys.stdout)
+"""
+    alone = make_trial("ord-FS", evaluate=("de",), home=tmp_path / "alone")
+    assert alone.source is not None
+    expected = [
+        run(make_trial("ord-FS", evaluate=("de",), home=tmp_path / "alone", k=k, source=alone.source))
+        .outcome.scores[0]
+        .value
+        for k in (3, 2)
+    ]
+    processes = []
+    for k in (3, 2):  # two trials, and one source training
+        given = [json.dumps(asdict(one)) for one in (replace(alone.config, k=k), alone.source)]
+        command = [sys.executable, "-c", code, *given, str(tmp_path / "both")]
+        processes.append(subprocess.Popen(command, stdout=subprocess.PIPE, text=True))
+    answers = [json.loads(process.communicate()[0]) for process in processes]
+    source_trainings = [size for sizes, _ in answers for size in sizes if size > 3]
+    assert len(source_trainings) == 1
+    assert [value for _, value in answers] == expected
+
+
 def test_adapting_to_each_target_starts_from_the_same_source_model(make_trial: Make) -> None:
     run(make_trial("ord-FS"))
     before = {path: path.read_bytes() for path in (make_trial("ord-FS").home / "models").rglob("*.safetensors")}

@@ -1,0 +1,89 @@
+"""A plan and the trials that carry it out agree: every result that is planned is a score that a trial gives."""
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+import trainers
+from search_spaces.checks import World, accepted, data_reference
+from search_spaces.plan import plan
+from trainers.config import Report, Score, Trial
+from trainers.data import open_data, sample
+from trainers.methods import METHODS
+from trainers.tasks import TASKS
+
+
+def spec(encoder: Path, task: str, **changed: Any) -> dict[str, Any]:
+    training = {"epochs": 2, "batch_size": 16, "learning_rate": 1e-2, "max_source_examples": 24, "max_test_examples": 5}
+    whole = {
+        "task": task, "encoder": str(encoder), "data": "sample", "target_languages": ["de", "hi"],
+        "methods": list(METHODS), "k": [2], "seeds": [1], "training": training,
+    }  # fmt: skip
+    return {**whole, **changed}
+
+
+def check(body: dict[str, Any], home: Path, data_root: Path | None = None) -> int:
+    """Carry a spec's plan out; how many results it has."""
+    given = accepted(body, World(home, data_root, 1, 0))
+    reference = data_reference(given, data_root)
+    made = plan(given, open_data(reference, given.task, home), home)
+    scores: dict[str, list[Score]] = {}
+    selected: dict[str, dict[str, int]] = {}
+    for digest, trial in made.trials.items():
+        reports: list[Report] = []
+        cut = given.training.max_test_examples
+        evaluate = tuple(trial.evaluate)
+        outcome = trainers.run(
+            Trial(trial.config, trial.source, reference, trial.selections, evaluate, cut, home), reports.append
+        )
+        scores[digest] = [score for report in reports for score in report.scores] + list(outcome.scores)
+        selected[digest] = dict(outcome.selected)
+        assert set(outcome.selected) == set(trial.selections)
+    for result in made.results:
+        step = selected[result.trial][result.selection]
+        found = [
+            score.metric
+            for score in scores[result.trial]
+            if (score.language, score.split, score.data, score.step)
+            == (result.language, result.split, result.data, step)
+        ]
+        assert found == list(TASKS[given.task].metrics_names), result
+    return len(made.results)
+
+
+@pytest.mark.parametrize("task", TASKS)
+def test_every_method_of_every_task(tiny_encoder_for_all: Path, tmp_path: Path, task: str) -> None:
+    # zero-shot and three mixed: 3 tests and a dev; two adapted per target: 2 tests and the source's, one with dev
+    assert check(spec(tiny_encoder_for_all, task), tmp_path) == 4 * 4 + 3 + (3 + 2) + 3
+
+
+@pytest.mark.parametrize("task", TASKS)
+def test_the_released_code(tiny_encoder_for_all: Path, tmp_path: Path, task: str) -> None:
+    methods = ["zero-shot", "ord-FS", "gradient-mix-train"]
+    training = {"epochs": 1, "max_source_examples": 40, "max_test_examples": 4, "learning_rate": 1e-3}
+    check(spec(tiny_encoder_for_all, task, protocol="released-code", methods=methods, training=training), tmp_path)
+
+
+@pytest.mark.parametrize("grouping", ["single", "script", "family", [["de"], ["hi", "sw"]]])
+def test_groupings(tiny_encoder_for_all: Path, tmp_path: Path, grouping: Any) -> None:
+    methods = ["zero-shot", "mix-FT", "gradient-mix-train"]
+    targets = ["de", "hi", "sw"]
+    check(spec(tiny_encoder_for_all, "ner", methods=methods, grouping=grouping, target_languages=targets), tmp_path)
+
+
+def test_tydiqa_with_two_splits(tiny_encoder_for_all: Path, tmp_path: Path) -> None:
+    for language in ("en", "de", "hi"):
+        for split in ("train", "dev"):
+            path = tmp_path / "data" / "mine" / "tydiqa" / language / f"{split}.jsonl"
+            path.parent.mkdir(parents=True, exist_ok=True)
+            lines = [json.dumps(one) for one in sample.examples("tydiqa", language, split)]
+            path.write_text("\n".join(lines))
+    methods = ["zero-shot", "ord-FS", "ord-FS+dev", "gradient-mix-train"]
+    body = spec(tiny_encoder_for_all, "tydiqa", methods=methods, data={"folder": "mine"})
+    check(body, tmp_path / "home", tmp_path / "data")
+
+
+def test_another_source_language_than_english(tiny_encoder_for_all: Path, tmp_path: Path) -> None:
+    check(spec(tiny_encoder_for_all, "pos", source_language="de", target_languages=["en", "hi"]), tmp_path)
