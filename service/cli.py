@@ -14,6 +14,7 @@ from typing import Any
 
 from service.security import is_loopback
 from service.settings import Settings
+from trainers.tasks import TASKS
 
 DEMO_START_SECONDS = 60.0
 
@@ -58,6 +59,7 @@ def _parser() -> argparse.ArgumentParser:
     export.set_defaults(command=_export)
 
     demo = commands.add_parser("demo", help="the sample experiment from start to end, in a service of its own")
+    demo.add_argument("--task", default="ner", choices=TASKS, help="ner if not given")
     demo.set_defaults(command=_demo)
     return parser
 
@@ -150,7 +152,7 @@ def _export(arguments: argparse.Namespace) -> int:
     return 0
 
 
-def _demo(_: argparse.Namespace) -> int:
+def _demo(arguments: argparse.Namespace) -> int:
     """Start a service, submit the sample experiment, show it live, print its table, stop the service."""
     from service.client import Client
 
@@ -167,7 +169,8 @@ def _demo(_: argparse.Namespace) -> int:
     try:
         client = Client(f"http://127.0.0.1:{port}")
         _await_service(client, server, log)
-        spec = json.loads(files("search_spaces").joinpath("presets/sample-ner.json").read_text())
+        preset = json.loads(files("search_spaces").joinpath("presets/sample.json").read_text())
+        spec = {**preset, "task": arguments.task, "name": f"{arguments.task}, five shots"}
         id_ = client.submit(spec)
         print(f"submitted {id_}: {spec['name']}, on the SAMPLE corpus (artificial sentences, not XTREME-R)", flush=True)
         experiment = client.wait(id_)
@@ -200,8 +203,9 @@ def _print_table(client: Any, id_: str) -> None:
     data = spec["data"] if isinstance(spec["data"], str) else f"folder {spec['data']['folder']}"
     if data == "sample":
         data = "sample corpus (artificial; says nothing about XTREME-R)"
-    print(f"\n{spec['task']}, test scores in percent, mean over {seeds} seed{'s' if seeds > 1 else ''}; {data};"
-          f" {spec['encoder']}")  # fmt: skip
+    metric = TASKS[spec["task"]].metric
+    print(f"\n{spec['task']}, {metric} on the test sets in percent, mean over {seeds} seed{'s' if seeds > 1 else ''};"
+          f" {data}; {spec['encoder']}")  # fmt: skip
     print("mean: over the target languages\n")
     print(client.table(id_).to_string(float_format="{:.1f}".format))
     for digest in client.results(id_, method="gradient-mix-train")["trial"].unique():

@@ -10,6 +10,8 @@ import httpx2
 import pandas as pd
 from tqdm.auto import tqdm
 
+from trainers.tasks import TASKS
+
 DEFAULT_URL = "http://127.0.0.1:8000"
 FINAL = ("succeeded", "failed", "cancelled")
 
@@ -91,13 +93,14 @@ class Client:
         given = {**({"experiment": id_} if id_ else {}), **filters}
         return pd.DataFrame(self._pages("/v1/results", "results", given), columns=pd.Index(RESULT_COLUMNS))
 
-    def table(self, id_: str) -> pd.DataFrame:
+    def table(self, id_: str, metric: str | None = None) -> pd.DataFrame:
         """Test scores of an experiment: methods (and K) down, languages across, mean over seeds.
 
-        `mean` is over the target languages.
+        `mean` is over the target languages. Of tasks with several metrics the one that selects is shown, if none is
+        given.
         """
         experiment = self.experiment(id_)
-        test = self.results(id_, split="test")
+        test = self.results(id_, split="test", metric=metric or TASKS[experiment["spec"]["task"]].metric)
         table = test.pivot_table("value", ["method", "k"], "language", aggfunc="mean")
         source = experiment["spec"]["source_language"]
         targets = [language for language in table.columns if language != source]

@@ -110,6 +110,7 @@ class TrialBench:
             [len(window.input_ids) for window in self.windows],
             [window.supervised for window in self.windows],
             partial(self.batch, rows, self.windows, with_targets=True),
+            self.task.loss,
         )
         training = loop.Loop(self.model, data, self.config.training, batch_size, self.config.seed, oracle)
         self._resume(training)

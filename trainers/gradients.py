@@ -69,7 +69,8 @@ def gradient_cosines(trial: Trial, selection: Selection, at_once: int = 8) -> tu
         bench.model.zero_grad()
         for places in batches[language]:
             batch = bench.batch(rows, bench.windows, places, with_targets=True)
-            (bench.model(**batch).loss / len(batches[language])).backward()
+            loss = bench.task.loss(bench.model(**batch), batch)
+            (loss / len(batches[language])).backward()
         parameters = [parameter for parameter in bench.model.parameters() if parameter.requires_grad]
         gradients = [parameter.grad for parameter in parameters]
         bench.model.zero_grad()  # the tensors stay with whoever asked for them

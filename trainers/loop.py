@@ -34,12 +34,14 @@ class TrainingSet:
         lengths: sub-words of every window.
         supervised: terms that the loss averages over in every window.
         collate: places to a batch.
+        loss: the mean loss over the supervised terms, from a model's output and its batch.
     """
 
     examples: Sequence[int]
     lengths: Sequence[int]
     supervised: Sequence[int]
     collate: Callable[[Sequence[int]], Batch]
+    loss: Callable[[Any, Batch], Tensor]
 
 
 @dataclass(frozen=True)
@@ -75,7 +77,7 @@ class Loop:
     """One training of a model, in place, which can stop after any update and go on elsewhere to the bit.
 
     Args:
-        model: a transformers model whose output has a `loss`.
+        model: a transformers model with a head.
         data: the training windows.
         training: hyperparameters; `batch_size` and `seed` are given apart.
         batch_size: windows of an update.
@@ -198,7 +200,8 @@ class Loop:
         """Add the gradient of `share` times the mean loss of these windows; returns that product."""
         dtype = DTYPES[self.training.precision]
         with torch.autocast(self.device, dtype, enabled=dtype != torch.float32):
-            loss: Tensor = self.model(**self.data.collate(places)).loss
+            batch = self.data.collate(places)
+            loss = self.data.loss(self.model(**batch), batch)
         loss = loss * share
         self.scaler.scale(loss).backward()  # type: ignore[no-untyped-call]
         return loss.detach()

@@ -95,7 +95,13 @@ class Corpus:
 
     def training_set(self) -> TrainingSet:
         supervised = [int((labels != -100).sum()) for labels in self.labels]
-        return TrainingSet(range(len(self.ids)), [len(ids) for ids in self.ids], supervised, self._collate)
+        return TrainingSet(
+            range(len(self.ids)),
+            [len(ids) for ids in self.ids],
+            supervised,
+            self._collate,
+            lambda outputs, _: outputs.loss,
+        )
 
     def _collate(self, places: Sequence[int]) -> dict[str, Tensor]:
         pad = torch.nn.utils.rnn.pad_sequence

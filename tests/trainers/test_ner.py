@@ -1,18 +1,22 @@
-"""The task ner: entity F1 against seqeval, windows, and the way from predictions back to tags."""
+"""The task ner: entity F1 against seqeval, windows, and the way from labels to predicted tags."""
 
 import random
 from itertools import pairwise
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
+import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from seqeval.metrics import f1_score
 
 from trainers.data.sample import examples
 from trainers.tasks import TASKS
-from trainers.tasks.ner import NER, UNLABELLED, Window, entities, entity_f1
+from trainers.tasks.ner import NER, entities, entity_f1
+from trainers.tasks.tagging import UNLABELLED, TaggingWindow
+from trainers.tasks.task import ExampleError
 
 TYPES = ("PER", "LOC", "ORG")
 LABELS = NER.label_set([f"B-{type_}" for type_ in TYPES])
@@ -86,20 +90,21 @@ def test_entity_f1_without_any_entity_is_zero() -> None:
 
 
 def test_metrics_name_the_score_f1() -> None:
-    some = some_examples()
-    assert NER.metrics(some, [one["tags"] for one in some]) == {"f1": 100.0}
-    assert TASKS["ner"].metric == "f1"
+    gold = [NER.gold(one) for one in some_examples()]
+    assert gold == [one["tags"] for one in some_examples()]
+    assert NER.metrics(gold, gold) == {"f1": 100.0}
+    assert TASKS["ner"] is NER
 
 
 # Windows
 
 
-@pytest.mark.parametrize("max_length", [4, 5, 8, 13, 128])
+@pytest.mark.parametrize("max_length", [12, 13, 20, 128])
 def test_predictions_made_of_gold_labels_give_back_the_gold_tags(tokenizer: Any, max_length: int) -> None:
     some = some_examples()
     windows = NER.features(some, LABELS, tokenizer, max_length)
-    outputs = [[max(label, 0) for label in window.labels] for window in windows]
-    assert NER.predictions(some, windows, outputs, LABELS) == [one["tags"] for one in some]
+    decoded = [window.labels for window in windows]
+    assert NER.predictions(some, windows, decoded, LABELS) == [one["tags"] for one in some]
 
 
 @settings(deadline=None, max_examples=60)
@@ -111,54 +116,69 @@ def test_predictions_made_of_gold_labels_give_back_the_gold_tags(tokenizer: Any,
     ),
     st.integers(3, 16),
 )
-def test_whatever_the_words_each_has_one_label_or_no_position(
+def test_whatever_the_words_each_has_one_label_or_no_position_or_is_too_long(
     tokenizer: Any, sentences: list[list[tuple[str, str]]], max_length: int
 ) -> None:
     some = [{"tokens": [word for word, _ in one], "tags": [tag for _, tag in one]} for one in sentences]
+    too_long = [
+        place
+        for place, one in enumerate(some)
+        if any(len(pieces_of(tokenizer, word)) > max_length - 2 for word in one["tokens"])
+    ]
+    if too_long:
+        with pytest.raises(ExampleError) as error:
+            NER.features(some, LABELS, tokenizer, max_length)
+        assert error.value.place == too_long[0]
+        return
     windows = NER.features(some, LABELS, tokenizer, max_length)
     check_windows(windows, max_length)
     placed = {(window.example, word) for window in windows for word in window.words}
     assert len(placed) == sum(len(window.words) for window in windows)
-    outputs = [[max(label, 0) for label in window.labels] for window in windows]
+    decoded = [window.labels for window in windows]
     expected = [
         [tag if (place, word) in placed else "O" for word, tag in enumerate(one["tags"])]
         for place, one in enumerate(some)
     ]
-    assert NER.predictions(some, windows, outputs, LABELS) == expected
+    assert NER.predictions(some, windows, decoded, LABELS) == expected
 
 
-def check_windows(windows: list[Window], max_length: int) -> None:
+def pieces_of(tokenizer: Any, word: str) -> list[int]:
+    return tokenizer([word], is_split_into_words=True)["input_ids"][1:-1]
+
+
+def check_windows(windows: list[TaggingWindow], max_length: int) -> None:
     for window in windows:
-        assert len(window.input_ids) == len(window.labels) <= max_length
+        assert len(window.input_ids) <= max_length
         assert (window.input_ids[0], window.input_ids[-1]) == (0, 2)
-        assert (window.labels[0], window.labels[-1]) == (UNLABELLED, UNLABELLED)
-        assert len([label for label in window.labels if label != UNLABELLED]) == len(window.words) > 0
+        assert window.token_types == []
+        assert window.supervised == len(window.labels) == len(window.words) > 0
         assert window.words == sorted(set(window.words))
+        assert window.positions == sorted(set(window.positions))
+        assert window.positions[0] == 1
+        assert window.positions[-1] < len(window.input_ids) - 1
 
 
-@pytest.mark.parametrize("max_length", [3, 4, 7, 20])
+@pytest.mark.parametrize("max_length", [12, 13, 20])
 def test_long_sentences_are_split_between_words_and_nothing_is_lost(tokenizer: Any, max_length: int) -> None:
     some = some_examples()
     windows = NER.features(some, LABELS, tokenizer, max_length)
+    assert len(windows) > len(some)
     check_windows(windows, max_length)
     order = [(window.example, word) for window in windows for word in window.words]
     assert order == [(place, word) for place, one in enumerate(some) for word in range(len(one["tokens"]))]
     for place, one in enumerate(some):
         ids = [id_ for window in windows if window.example == place for id_ in window.input_ids[1:-1]]
-        room = max_length - 2
-        of_words = [tokenizer([word], is_split_into_words=True)["input_ids"][1:-1][:room] for word in one["tokens"]]
-        assert ids == [id_ for word in of_words for id_ in word]
+        assert ids == [id_ for word in one["tokens"] for id_ in pieces_of(tokenizer, word)]
 
 
 def test_windows_are_as_few_as_filling_each_in_turn_gives(tokenizer: Any) -> None:
     some = some_examples()
-    windows = NER.features(some, LABELS, tokenizer, 9)
+    windows = NER.features(some, LABELS, tokenizer, 12)
     assert any(first.example == second.example for first, second in pairwise(windows))
     for first, second in pairwise(windows):
         if first.example == second.example:
             word = some[second.example]["tokens"][second.words[0]]
-            pieces = tokenizer([word], is_split_into_words=True)["input_ids"][1:-1]
-            assert len(first.input_ids) + len(pieces) > 9
+            assert len(first.input_ids) + len(pieces_of(tokenizer, word)) > 12
 
 
 def test_a_sentence_that_fits_is_one_window_with_the_tokenizers_own_ids(tokenizer: Any) -> None:
@@ -170,28 +190,33 @@ def test_a_sentence_that_fits_is_one_window_with_the_tokenizers_own_ids(tokenize
 
 def test_the_label_stands_on_the_first_sub_word_only(tokenizer: Any) -> None:
     words = ["Stockholm", "zzyzx", "in"]
-    pieces = [tokenizer([word], is_split_into_words=True)["input_ids"][1:-1] for word in words]
+    pieces = [pieces_of(tokenizer, word) for word in words]
     assert len(pieces[1]) > 1
-    [window] = NER.features([sentence(*words)], LABELS, tokenizer, 64)
+    windows = NER.features([sentence(*words)], LABELS, tokenizer, 64)
     expected = [label for word in pieces for label in [LABELS.index("B-LOC"), *[UNLABELLED] * (len(word) - 1)]]
-    assert window.labels == [UNLABELLED, *expected, UNLABELLED]
+    length = len(expected) + 5
+    assert NER.targets(windows, length) == {"labels": [[UNLABELLED, *expected, *[UNLABELLED] * 4]]}
+    assert [window.supervised for window in windows] == [3]
 
 
-def test_a_word_longer_than_a_window_is_cut_and_keeps_its_label(tokenizer: Any) -> None:
-    long = "zq" * 40
-    windows = NER.features([sentence("in", long, "in")], LABELS, tokenizer, 8)
-    check_windows(windows, 8)
+def test_a_word_longer_than_a_window_is_an_error_that_names_it(tokenizer: Any) -> None:
+    long = "zq" * 20
+    count = len(pieces_of(tokenizer, long))
+    with pytest.raises(ExampleError) as error:
+        NER.features([sentence("in"), sentence("in", long, "in")], LABELS, tokenizer, count + 1)
+    assert error.value.place == 1
+    assert str(error.value) == (
+        f"the word '{long}' has {count} sub-words; a window of {count + 1} holds {count - 1} beside special tokens"
+    )
+    windows = NER.features([sentence("in", long, "in")], LABELS, tokenizer, count + 2)
     assert [window.words for window in windows] == [[0], [1], [2]]
-    whole = tokenizer([long], is_split_into_words=True)["input_ids"]
-    assert windows[1].input_ids == [*whole[:7], 2]
 
 
 def test_words_that_the_tokenizer_drops_are_predicted_o_and_disturb_no_other(tokenizer: Any) -> None:
     some = [sentence("in", "\u3000", "", "Berlin"), sentence(" "), sentence("in")]
     windows = NER.features(some, LABELS, tokenizer, 16)
     assert [(window.example, window.words) for window in windows] == [(0, [0, 3]), (2, [0])]
-    outputs = [[max(label, 0) for label in window.labels] for window in windows]
-    predicted = NER.predictions(some, windows, outputs, LABELS)
+    predicted = NER.predictions(some, windows, [window.labels for window in windows], LABELS)
     assert predicted == [["B-LOC", "O", "O", "B-LOC"], ["O"], ["B-LOC"]]
 
 
@@ -199,8 +224,13 @@ def test_what_is_predicted_for_later_sub_words_does_not_count(tokenizer: Any) ->
     some = some_examples()
     windows = NER.features(some, LABELS, tokenizer, 128)
     wrong = LABELS.index("I-ORG")
-    outputs = [[wrong if label == UNLABELLED else label for label in window.labels] for window in windows]
-    assert NER.predictions(some, windows, outputs, LABELS) == [one["tags"] for one in some]
+    length = max(len(window.input_ids) for window in windows)
+    rows = [
+        [wrong if label == UNLABELLED else label for label in row] for row in NER.targets(windows, length)["labels"]
+    ]
+    outputs = SimpleNamespace(logits=torch.nn.functional.one_hot(torch.tensor(rows), len(LABELS)).float())
+    decoded = NER.decode(outputs, windows)
+    assert NER.predictions(some, windows, decoded, LABELS) == [one["tags"] for one in some]
 
 
 # Examples and labels
@@ -237,3 +267,7 @@ def test_the_label_set_has_both_tags_of_every_type_that_occurs_and_o_first() -> 
     assert NER.label_set(["B-LOC", "B-PER"]) == NER.label_set(["I-PER", "B-LOC", "O", "B-LOC"])
     assert NER.label_set([]) == ("O",)
     assert NER.labels_of({"tokens": ["a", "b"], "tags": ["O", "B-X"]}) == {"O", "B-X"}
+
+
+def test_shots_of_ner_are_drawn_of_all_sentences() -> None:
+    assert {NER.stratum(one) for one in some_examples()} == {""}

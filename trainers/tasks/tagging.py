@@ -1,7 +1,7 @@
 """One label per word: what named entities and parts of speech have in common."""
 
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import accumulate
 from typing import Any
@@ -117,6 +117,10 @@ class Tagging:
                 row[position] = label
             rows.append(row)
         return {"labels": rows}
+
+    def loss(self, outputs: Any, batch: Mapping[str, Any]) -> Any:
+        """The model's own: the mean cross-entropy."""
+        return outputs.loss
 
     def decode(self, outputs: Any, windows: Sequence[TaggingWindow]) -> list[list[int]]:
         """The most probable label of each word of each window, from `outputs.logits` [batch, length, labels]."""

@@ -1,6 +1,6 @@
 """What every task can do: from examples to a model's input, and from its output to scores."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Protocol, TypeVar
 
@@ -95,6 +95,14 @@ class Task(Protocol[W]):
         Args:
             windows: those of a batch.
             length: of the batch's longest window, to which all are padded.
+        """
+
+    def loss(self, outputs: Any, batch: Mapping[str, Any]) -> Any:
+        """The mean loss over a batch's supervised terms, a tensor; padding has no part in it.
+
+        Args:
+            outputs: the model's output for the batch.
+            batch: its input and `targets`, as tensors.
         """
 
     def decode(self, outputs: Any, windows: Sequence[W]) -> list[Any]:

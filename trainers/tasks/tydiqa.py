@@ -5,7 +5,7 @@ Windows and the search for the best span are those of the SQuAD and XTREME scrip
 
 import unicodedata
 from bisect import bisect_left, bisect_right
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import pairwise
 from math import inf
@@ -84,7 +84,7 @@ class ExtractiveQuestionAnswering:
     ) -> list[PassageWindow]:
         """The question, cut to 64 sub-words, with as much of the context as fits, from every 128th sub-word on.
 
-        Where there is so little room that windows would not overlap, each begins in the middle of the last.
+        Where fewer than 256 fit, each window begins in the middle of the last: a short answer is whole in one of them.
 
         Raises:
             ExampleError: beside the question no room is left for the context, or the context has no sub-word.
@@ -132,6 +132,19 @@ class ExtractiveQuestionAnswering:
             "start_positions": [window.answer[0] for window in windows],
             "end_positions": [window.answer[1] for window in windows],
         }
+
+    def loss(self, outputs: Any, batch: Mapping[str, Any]) -> Any:
+        """The mean cross-entropy of start and end over each window's own positions.
+
+        The model's own loss takes the padding for possible answers, so that it depends on the longest window of the
+        batch.
+        """
+        padding = batch["attention_mask"] == 0  # [batch, length]
+        losses = [
+            logits.float().masked_fill(padding, -inf).log_softmax(-1).gather(1, batch[target][:, None]).mean().neg()
+            for logits, target in ((outputs.start_logits, "start_positions"), (outputs.end_logits, "end_positions"))
+        ]
+        return sum(losses) / len(losses)
 
     def decode(self, outputs: Any, windows: Sequence[PassageWindow]) -> list[Candidate | None]:
         """The best span of each window; None if none of the pairs that are tried is a span.

@@ -1,6 +1,6 @@
 """Natural language inference: whether a premise entails a hypothesis, contradicts it or does neither."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -84,6 +84,10 @@ class NaturalLanguageInference:
     def targets(self, windows: Sequence[PairWindow], length: int) -> dict[str, list[Any]]:
         """`labels` [batch]."""
         return {"labels": [window.label for window in windows]}
+
+    def loss(self, outputs: Any, batch: Mapping[str, Any]) -> Any:
+        """The model's own: the mean cross-entropy."""
+        return outputs.loss
 
     def decode(self, outputs: Any, windows: Sequence[PairWindow]) -> list[int]:
         """The most probable label of each window, from `outputs.logits` [batch, labels]."""
