@@ -17,7 +17,10 @@ import psutil
 import pytest
 
 from service.client import Client, ServiceError
-from trainers.data import sample
+from trainers.config import DataReference
+from trainers.data import open_data, sample
+from trainers.methods import METHODS
+from trainers.shots import draw
 
 Fields = dict[str, Any]
 StartService = Callable[..., Any]
@@ -90,7 +93,57 @@ def test_an_experiment_from_submission_to_scores(tmp_path: Path, start_service: 
     wider = client.submit({**spec, "methods": ["zero-shot"], "target_languages": ["sw"]})
     assert finished(client, wider)["trials"]["reused"] == 0
     assert scores_of(client, wider)["zero-shot", 0, 1, "en"] == scores["zero-shot", 0, 1, "en"]
-    assert len(list((service.home / "source-models").iterdir())) == 1
+    kept = {path.name for path in (service.home / "models").iterdir()}
+    assert kept == set(rows["trial"][~rows["method"].isin(["ord-FS"]) | (rows["language"] == "en")])
+
+
+def test_every_method_on_another_task_its_predictions_its_draws_and_its_model(
+    tmp_path: Path, start_service: StartService, spec: Fields
+) -> None:
+    service = start_service(tmp_path / "home")
+    client = service.client
+    id_ = client.submit({**spec, "task": "pos", "methods": list(METHODS), "k": [2], "keep": "all"})
+    experiment = finished(client, id_)
+    # zero-shot, mix-FT and three mixed; ord-FS of two targets, of which ord-FS+dev is another selection
+    assert experiment["trials"]["succeeded"] == 7
+    rows = client.results(id_)
+    assert set(rows["metric"]) == {"accuracy", "chunk_f1"}
+    adapted = rows[(rows["language"] == "de") & (rows["split"] == "test") & (rows["metric"] == "accuracy")]
+    by_method = adapted.set_index("method")
+    assert by_method.loc["ord-FS", "trial"] == by_method.loc["ord-FS+dev", "trial"]
+    assert by_method.loc["ord-FS", "selection"] == "last"
+    assert by_method.loc["ord-FS+dev", "selection"] == "target-dev"
+    on_dev = rows[(rows["method"] == "ord-FS+dev") & (rows["split"] == "dev") & (rows["metric"] == "accuracy")]
+    assert list(on_dev["language"].value_counts()) == [2, 2]  # two targets, two epochs
+    assert on_dev.groupby("language")["selected"].sum().tolist() == [1, 1]
+    table = client.table(id_)
+    assert table.loc[("ord-FS", 2), "de"] == by_method.loc["ord-FS", "value"]
+    assert client.table(id_, "chunk_f1").loc[("ord-FS", 2), "de"] != table.loc[("ord-FS", 2), "de"]
+
+    predicted = client.predictions(by_method.loc["ord-FS", "trial"], "de", selection="last")
+    words = sum(map(len, predicted["gold"]))
+    right = sum((row.gold == row.prediction).sum() for row in predicted.itertuples())
+    assert 100 * right / words == pytest.approx(by_method.loc["ord-FS", "value"])
+    assert list(predicted["example"]) == list(range(20))
+    with pytest.raises(ServiceError, match="no evaluation of hi/test"):
+        client.predictions(by_method.loc["ord-FS", "trial"], "hi")
+
+    draws = client.shots(id_).set_index("language")
+    assert sorted(draws.index) == ["de", "hi"]
+    facts = open_data(DataReference("sample"), "pos", tmp_path).facts("de", "train")
+    again = draw(facts.digest, "de", [""] * facts.examples, 2, 1)
+    assert (draws.loc["de", "digest"], draws.loc["de", "indices"]) == (again.digest, list(again.indices))
+
+    folder = tmp_path / "model"
+    command = [sys.executable, "-m", "service.cli", "export", by_method.loc["ord-FS", "trial"], str(folder)]
+    environment = {**os.environ, "ALLASPRAK_HOME": str(service.home)}
+    refused = subprocess.run(command, env=environment, capture_output=True, text=True)
+    assert refused.returncode == 1
+    assert refused.stderr.strip() == "allasprak: --selection: one of last, target-dev"
+    subprocess.run([*command, "--selection", "target-dev"], env=environment, check=True, capture_output=True)
+    card = (folder / "README.md").read_text()
+    assert f"{by_method.loc['ord-FS+dev', 'value']:.2f}" in card
+    assert {"config.json", "model.safetensors", "tokenizer.json"} <= {path.name for path in folder.iterdir()}
 
 
 def test_a_killed_trial_process_changes_nothing_in_the_scores(
@@ -98,7 +151,7 @@ def test_a_killed_trial_process_changes_nothing_in_the_scores(
 ) -> None:
     expected = start_service(tmp_path / "calm")
     calm = expected.client.submit(longer(spec))
-    service = start_service(tmp_path / "struck")
+    service = start_service(tmp_path / "struck", ALLASPRAK_CHECKPOINT_SECONDS="0")
     id_ = service.client.submit(longer(spec))
     worker = until(lambda: service.named(WORKER))[0]
     until(lambda: service.client.experiment(id_)["progress"] > 0)
