@@ -99,7 +99,10 @@ class Loop:
         torch.manual_seed(seed)
         self.order = torch.Generator().manual_seed(seed)
         self.optimizer: torch.optim.Optimizer = torch.optim.AdamW(
-            parameter_groups(model, training.weight_decay), lr=training.learning_rate, eps=training.adam_epsilon
+            parameter_groups(model, training.weight_decay),
+            lr=training.learning_rate,
+            eps=training.adam_epsilon,
+            fused=True,
         )
         self.oracle = oracle
         self.surgery: StochasticGradientSurgery[Sequence[int]] | None = None

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from trainers.config import DataReference
-from trainers.data import open_data
+from trainers.data import open_data, sample
 from trainers.data.folder import FolderData
 from trainers.examples import DataError
 from trainers.tasks import TASKS
@@ -25,15 +25,15 @@ def lines(examples: list[dict[str, Any]]) -> bytes:
 
 
 class Folder:
-    """A folder of data with one language, `xx`."""
+    """A folder of a task's data with one language, `xx`."""
 
-    def __init__(self, root: Path) -> None:
-        self.root = root
+    def __init__(self, root: Path, task: str = "ner") -> None:
+        self.root, self.task = root, task
         self.cache = root / "cache"
-        self.data = FolderData(root, "ner", self.cache)
+        self.data = FolderData(root, task, self.cache)
 
     def path(self, split: str = "train", language: str = "xx") -> Path:
-        return self.root / "ner" / language / f"{split}.jsonl"
+        return self.root / self.task / language / f"{split}.jsonl"
 
     def write(self, content: bytes, split: str = "train", language: str = "xx") -> Path:
         path = self.path(split, language)
@@ -127,7 +127,92 @@ def test_a_wrong_tag_is_told_what_would_be_right(folder: Folder) -> None:
         folder.data.facts("xx", "train")
 
 
+@pytest.mark.parametrize("line_end", ["\n", "\r\n"])
+def test_an_example_s_place_is_its_file_and_line_blank_lines_counted(folder: Folder, line_end: str) -> None:
+    written = ["", json.dumps(GOOD[0]), "", "  ", json.dumps(GOOD[1]), json.dumps(GOOD[2])]
+    path = folder.write(line_end.join(written).encode())
+    for example, line in enumerate((2, 5, 6)):
+        assert folder.data.place("xx", "train", example) == f"{path}, line {line}"
+        assert json.loads(path.read_text().splitlines()[line - 1]) == folder.data.examples("xx", "train")[example]
+
+
+# Two splits
+
+
+QUESTION = {
+    "id": "1", "context": "Anna lives in Malmö.", "question": "Where does Anna live?",
+    "answers": {"text": ["Malmö"], "answer_start": [14]},
+}  # fmt: skip
+
+
+def questions(split: str, number: int = 3) -> list[dict[str, Any]]:
+    return [{**QUESTION, "id": f"{split} {place}"} for place in range(number)]
+
+
+@pytest.fixture
+def two_splits(tmp_path: Path) -> Folder:
+    folder = Folder(tmp_path, "tydiqa")
+    folder.write(lines(questions("train", 5)))
+    folder.write(b"\n" + lines(questions("dev")), "dev")
+    return folder
+
+
+def test_without_a_third_split_the_dev_set_of_tydiqa_is_its_test_set(two_splits: Folder) -> None:
+    data = two_splits.data
+    assert data.languages() == ("xx",)
+    assert data.examples("xx", "train") == questions("train", 5)
+    assert data.examples("xx", "test") == questions("dev")
+    assert data.facts("xx", "test").examples == 3
+    assert data.place("xx", "test", 0) == f"{two_splits.path('dev')}, line 2"
+
+
+def test_without_a_third_split_the_dev_set_of_tydiqa_lies_within_its_training_split(two_splits: Folder) -> None:
+    facts = {split: two_splits.data.facts("xx", split) for split in ("train", "dev", "test")}  # type: ignore[arg-type]
+    assert {split: known.within_train for split, known in facts.items()} == {"train": False, "dev": True, "test": False}
+    assert facts["dev"].digest == facts["train"].digest
+    assert two_splits.data.examples("xx", "dev") == questions("train", 5)
+
+
+def test_a_third_split_of_tydiqa_counts_as_soon_as_it_is_there(two_splits: Folder) -> None:
+    two_splits.data.facts("xx", "dev")
+    two_splits.write(lines(questions("test", 2)), "test")
+    assert two_splits.data.examples("xx", "dev") == questions("dev")
+    assert two_splits.data.examples("xx", "test") == questions("test", 2)
+    assert not two_splits.data.facts("xx", "dev").within_train
+
+
+def test_each_language_of_tydiqa_has_two_splits_or_three(two_splits: Folder) -> None:
+    for split in ("train", "dev", "test"):
+        two_splits.write(lines(questions(split)), split, "yy")
+    assert two_splits.data.languages() == ("xx", "yy")
+    assert two_splits.data.examples("yy", "dev") == questions("dev")
+    assert not two_splits.data.facts("yy", "dev").within_train
+    assert two_splits.data.facts("xx", "dev").within_train
+
+
+@pytest.mark.parametrize("task", [task for task in TASKS if task != "tydiqa"])
+def test_no_other_task_can_do_without_a_test_split(tmp_path: Path, task: str) -> None:
+    folder = Folder(tmp_path, task)
+    for split in ("train", "dev"):
+        folder.write(lines(sample.examples(task, "de", split)[:3]), split)
+    assert folder.data.languages() == ()
+    with pytest.raises(DataError, match=r"test\.jsonl does not exist"):
+        folder.data.facts("xx", "test")
+    assert not folder.data.facts("xx", "dev").within_train
+
+
 # Facts
+
+
+def test_facts_count_the_examples_of_each_class_that_shots_are_drawn_of(tmp_path: Path) -> None:
+    pairs = Folder(tmp_path, "xnli")
+    labels = ["neutral", "entailment", "neutral"]
+    pairs.write(lines([{"premise": "a", "hypothesis": "b", "label": label} for label in labels]))
+    assert pairs.data.facts("xx", "train").strata == {"neutral": 2, "entailment": 1}
+    assert FolderData(tmp_path, "xnli", pairs.cache).facts("xx", "train") == pairs.data.facts("xx", "train")
+    sentences = Folder(tmp_path)
+    sentences.write(lines(GOOD))
+    assert sentences.data.facts("xx", "train").strata == {"": 3}
 
 
 def test_facts_of_an_unchanged_file_are_known_without_reading_it(folder: Folder) -> None:

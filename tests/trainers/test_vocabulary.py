@@ -59,15 +59,14 @@ def trained(model: Any, ids_of: IdsOf | None) -> tuple[list[float], dict[str, Te
     losses: list[float] = []
     embeddings = WordEmbeddings(model, PAD) if ids_of else None
     rows = embeddings.install(ids_of(embeddings, windows)) if embeddings and ids_of else None
-    loop.train(
-        model,
+    data = loop.TrainingSet(
+        range(len(windows)),
+        [len(window) for window in windows],
         [len(window) for window in windows],
         lambda places: batch(rows, windows, places),
-        training,
-        6,
-        5,
-        lambda epoch: losses.append(epoch.measures["loss"]),
+        lambda outputs, _: outputs.loss,
     )
+    loop.Loop(model, data, training, 6, 5).run(lambda progress: losses.append(progress.measures["loss"]))
     table = model.get_input_embeddings().weight.detach()
     if embeddings and rows:
         embeddings.merge(rows.ids, rows.module.weight)
