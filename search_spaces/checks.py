@@ -135,6 +135,8 @@ def _check_splits(
             )
         if split == PROTOCOLS[spec.protocol].shots_split[spec.task] and language != spec.source_language:
             yield from _check_shots(spec, language, facts)
+        if facts.within_train:
+            yield from _check_rest(spec, language, facts)
 
 
 def _check_shots(spec: ExperimentSpec, language: str, facts: Facts) -> Iterator[Problem]:
@@ -142,8 +144,18 @@ def _check_shots(spec: ExperimentSpec, language: str, facts: Facts) -> Iterator[
     for stratum in [""] if "" in facts.strata else TASKS[spec.task].label_set(()):
         there = facts.strata.get(stratum, 0)
         if max(spec.k) > there:
-            what = f"{stratum!r} examples" if stratum else "examples"
-            yield Problem("k", f"{max(spec.k)} is more than the {there} {what} of {language} that shots are drawn from")
+            what = "training" if PROTOCOLS[spec.protocol].shots_split[spec.task] == "train" else "dev"
+            labelled = f" labelled {stratum!r}" if stratum else ""
+            yield Problem("k", f"{max(spec.k)} is more than the {there} {what} examples of {language}{labelled}")
+
+
+def _check_rest(spec: ExperimentSpec, language: str, facts: Facts) -> Iterator[Problem]:
+    """Whether a training split that has to be the dev set as well leaves something for both."""
+    if language == spec.source_language:
+        if facts.examples == 1:
+            yield Problem("data", f"{language} has one training example and no third split; allowed: from 2 examples")
+    elif max(spec.k) == facts.examples:
+        yield Problem("k", f"{max(spec.k)} leaves no training example of {language} for the dev set of ord-FS+dev")
 
 
 def _languages(spec: ExperimentSpec, world: World) -> Iterator[Problem]:

@@ -378,9 +378,41 @@ def test_without_a_token_only_this_machine_s_names_are_answered(client: TestClie
     assert client.get("/v1/experiments", headers={"Host": "localhost:8000"}).status_code == 200
 
 
+@pytest.mark.parametrize(
+    ("query", "status", "named"),
+    [
+        ("language=de", 404, "there is no trial"),
+        ("", 422, "language"),
+        ("language=../../etc", 422, "language"),
+        ("language=de&split=train", 422, "split"),
+        ("language=de&selection=best", 422, "selection"),
+        ("language=de&format=csv", 422, "format"),
+    ],
+)
+def test_predictions_of_what_is_not_there_are_refused(client: TestClient, query: str, status: int, named: str) -> None:
+    answer = client.get(f"/v1/trials/{'0' * 20}/predictions?{query}")
+    assert answer.status_code == status
+    assert answer.headers["content-type"] == "application/problem+json"
+    assert named in json.dumps(answer.json())
+
+
+def test_the_shots_of_what_is_not_there_or_has_not_run_are_none(client: TestClient, spec: Fields) -> None:
+    assert client.get(f"/v1/experiments/{'0' * 12}/shots").status_code == 404
+    id_ = client.post("/v1/experiments", json=spec).json()["id"]
+    assert client.get(f"/v1/experiments/{id_}/shots").json() == {"shots": []}
+
+
 def test_the_interface_describes_itself(client: TestClient) -> None:
     description = client.get("/openapi.json").json()
     for name in re.findall(r'"#/components/schemas/(\w+)"', json.dumps(description)):
         assert name in description["components"]["schemas"]
     paths = description["paths"]
-    assert {"/v1/experiments", "/v1/experiments/{id_}", "/v1/results", "/v1/trials/{id_}", "/healthz"} == set(paths)
+    assert set(paths) == {
+        "/v1/experiments",
+        "/v1/experiments/{id_}",
+        "/v1/experiments/{id_}/shots",
+        "/v1/results",
+        "/v1/trials/{id_}",
+        "/v1/trials/{id_}/predictions",
+        "/healthz",
+    }
