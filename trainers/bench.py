@@ -203,6 +203,7 @@ class TrialBench:
 
     def _save(self, training: loop.Loop) -> None:
         state = {
+            "selections": self.trial.selections,
             "training": training.state_dict(),
             "reports": [report.to_dict() for report in self.reports],
             "best": self.best,
@@ -213,7 +214,7 @@ class TrialBench:
     def _resume(self, training: loop.Loop) -> None:
         """Go on where an attempt that was interrupted wrote its state down last."""
         state = checkpoints.load(checkpoint_folder(self.trial))
-        if state is None:
+        if state is None or tuple(state["selections"]) != self.trial.selections:  # other dev sets were looked at
             return
         training.load_state_dict(state["training"])
         self.reports = [Report.from_dict(report) for report in state["reports"]]

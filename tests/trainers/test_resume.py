@@ -120,6 +120,21 @@ def test_killed_while_a_checkpoint_is_written_it_goes_on_from_the_one_before(
     assert run(broken, lambda _: None).scores == undisturbed.scores
 
 
+def test_an_attempt_with_other_selections_is_not_gone_on_with(
+    make_trial: Make, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("trainers.bench.CHECKPOINT_SHARE", 0)
+    both = partial(make_trial, "ord-FS", epochs=6, selections=("last", "target-dev"))
+    undisturbed = run(both(home=tmp_path / "whole"), lambda _: None)
+    alone = make_trial("ord-FS", epochs=6, home=tmp_path / "broken", checkpoint_seconds=0.0)
+    run(make_trial("zero-shot", epochs=6, home=tmp_path / "broken"), lambda _: None)
+    killed_after(5, monkeypatch, alone)
+    reports: list[Report] = []
+    resumed = run(both(home=tmp_path / "broken"), reports.append)
+    assert (resumed.selected, resumed.scores) == (undisturbed.selected, undisturbed.scores)
+    assert [report.step for report in reports] == [1, 2, 3, 4, 5, 6]
+
+
 def test_a_checkpoint_waits_until_training_took_long_enough(make_trial: Make, monkeypatch: pytest.MonkeyPatch) -> None:
     saved: list[int] = []
     monkeypatch.setattr(TrialBench, "_save", lambda self, training: saved.append(training.step), raising=True)
