@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+import torch
 from safetensors.torch import load_file, save_file
 from torch import Tensor
 
@@ -53,13 +54,19 @@ def _versions(folder: Path) -> Iterator[Path]:
     return (path for path in folder.glob("*") if path.name.isdigit())
 
 
-def _without_tensors(value: Any, tensors: dict[str, Tensor], names: dict[int, str]) -> Any:
-    """The value as JSON knows it, its tensors added to `tensors` under numbers, each once (`names`: by identity)."""
+def _without_tensors(value: Any, tensors: dict[str, Tensor], names: dict[int, dict[Any, str]]) -> Any:
+    """The value as JSON knows it, its tensors added to `tensors` under numbers, each once.
+
+    `names` has, for each storage, the numbers of the tensors in it.
+    """
     if isinstance(value, Tensor):
-        if id(value) not in names:
-            names[id(value)] = str(len(tensors))
-            tensors[names[id(value)]] = _whole(value.detach())
-        return {"tensor": names[id(value)]}
+        in_storage = names.setdefault(value.untyped_storage().data_ptr(), {})
+        place = (value.storage_offset(), value.shape, value.stride(), value.dtype)
+        if place not in in_storage:
+            name = str(len(tensors))
+            tensors[name] = _whole(value.detach(), is_first=not in_storage)
+            in_storage[place] = name
+        return {"tensor": in_storage[place]}
     if isinstance(value, dict):
         pairs = [[key, _without_tensors(part, tensors, names)] for key, part in value.items()]
         return {"dict": pairs}  # JSON would make the keys strings
@@ -68,9 +75,9 @@ def _without_tensors(value: Any, tensors: dict[str, Tensor], names: dict[int, st
     return value
 
 
-def _whole(tensor: Tensor) -> Tensor:
-    """The tensor with a storage of its own: of a part of another's safetensors would write nothing."""
-    return tensor.contiguous() if tensor.untyped_storage().nbytes() == tensor.nbytes else tensor.clone().contiguous()
+def _whole(tensor: Tensor, is_first: bool) -> Tensor:
+    """The tensor as safetensors writes it: contiguous, and with a storage of its own (the first in one has it)."""
+    return tensor.contiguous() if is_first else tensor.clone(memory_format=torch.contiguous_format)
 
 
 def _with_tensors(value: Any, tensors: dict[str, Tensor]) -> Any:

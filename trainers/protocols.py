@@ -38,7 +38,7 @@ class Protocol:
     def surgery_alpha(self, task: str, languages: int, grouped: bool) -> float:
         """The probability of surgery for a model of so many targets."""
         if grouped and task in self.alpha_per_language:
-            return min(1.0, languages * self.alpha_per_language[task])
+            return min(1.0, round(languages * self.alpha_per_language[task], 9))  # 3 * 0.1 is not 0.3
         return self.alpha[task]
 
 

@@ -3,29 +3,50 @@
 import json
 import shutil
 from collections import Counter
+from itertools import product
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from search_spaces.plan import Plan, plan
+from search_spaces.plan import Plan, PlannedResult, PlannedTrial, plan
 from search_spaces.spec import ExperimentSpec
 from trainers.config import DataReference
 from trainers.data import open_data
+from trainers.data.folder import FolderData
+from trainers.examples import DataError
+from trainers.methods import METHODS
+from trainers.shots import draw
+from trainers.splits import source_dev, target_dev
+from trainers.tasks.xnli import LABELS
 
 LANGUAGES = ("en", "fi", "hu", "tr")
 
 
+def example_of(task: str, text: str, place: int) -> dict[str, Any]:
+    if task == "ner":
+        return {"tokens": [text], "tags": ["B-PER"]}
+    if task == "xnli":
+        return {"premise": text, "hypothesis": text, "label": LABELS[place % 3]}
+    return {"id": text, "context": text, "question": "?", "answers": {"text": [text], "answer_start": [0]}}
+
+
 @pytest.fixture
 def root(tmp_path: Path) -> Path:
-    """A folder of ner data in four languages."""
-    for language in LANGUAGES:
-        folder = tmp_path / "data" / "ner" / language
+    """A folder of data of three tasks in four languages."""
+    for task, language in product(("ner", "tydiqa", "xnli"), LANGUAGES):
+        folder = tmp_path / "data" / task / language
         folder.mkdir(parents=True)
         for split in ("train", "dev", "test"):
-            lines = [{"tokens": [f"{language}-{split}-{n}"], "tags": ["B-PER"]} for n in range(12)]
+            lines = [example_of(task, f"{language}-{split}-{n}", n) for n in range(15)]
             (folder / f"{split}.jsonl").write_text("\n".join(map(json.dumps, lines)))
     return tmp_path / "data"
+
+
+def change(root: Path, file: str) -> None:
+    """Other content in a file."""
+    path = root / file
+    path.write_text(path.read_text().replace("-3", "-three"))
 
 
 @pytest.fixture
@@ -51,7 +72,7 @@ def planned(root: Path, encoder: Path, tmp_path: Path) -> Any:
             "seeds": [1, 2],
         }
         spec = ExperimentSpec.model_validate({**base, **fields})
-        return plan(spec, open_data(DataReference("folder", data), "ner", tmp_path), tmp_path)
+        return plan(spec, open_data(DataReference("folder", data), spec.task, tmp_path), tmp_path)
 
     return make
 
@@ -180,3 +201,193 @@ def test_other_weights_of_the_encoder_are_other_trials(planned: Any, encoder: Pa
 def test_all_targets_are_those_that_the_data_have(planned: Any) -> None:
     made = planned(target_languages="all", methods=["naive-mix-train"])
     assert {trial.config.target_languages for trial in made.trials.values()} == {("fi", "hu", "tr")}
+
+
+def trials_of(made: Plan, method: str) -> list[PlannedTrial]:
+    return [trial for trial in made.trials.values() if trial.config.method == method]
+
+
+def results_of(made: Plan, method: str) -> list[PlannedResult]:
+    return [result for result in made.results if result.method == method]
+
+
+def test_the_order_of_targets_methods_and_seeds_changes_no_trial(planned: Any) -> None:
+    targets, methods = ["fi", "hu", "tr"], ["ord-FS", "naive-mix-train", "gradient-mix-train"]
+    one = planned(target_languages=targets, methods=methods, seeds=[1, 2])
+    other = planned(target_languages=targets[::-1], methods=methods[::-1], seeds=[2, 1], k=[5, 1])
+    assert set(one.trials) == set(other.trials)
+    assert sorted(map(str, one.results)) == sorted(map(str, other.results))
+
+
+# Selections
+
+
+BOTH = ["ord-FS", "ord-FS+dev"]
+
+
+def test_two_selections_of_a_trajectory_are_two_results_of_one_trial(planned: Any) -> None:
+    made = planned(methods=BOTH, k=[5], seeds=[1])
+    adapted = trials_of(made, "ord-FS")
+    assert [trial.config.target_languages for trial in adapted] == [("fi",), ("hu",)]
+    assert {trial.selections for trial in adapted} == {("last", "target-dev")}
+    assert not trials_of(made, "ord-FS+dev")
+    for method, selection in (("ord-FS", "last"), ("ord-FS+dev", "target-dev")):
+        of_targets = [one for one in results_of(made, method) if one.language != "en" and one.split == "test"]
+        assert {one.trial for one in of_targets} == {trial.config.digest for trial in adapted}
+        assert {one.selection for one in of_targets} == {selection}
+
+
+def test_the_unrealistic_selection_alone_is_of_the_same_trial(planned: Any) -> None:
+    alone, both = planned(methods=["ord-FS+dev"]), planned(methods=BOTH)
+    assert set(alone.trials) == set(both.trials)
+    assert results_of(alone, "ord-FS+dev") == results_of(both, "ord-FS+dev")
+
+
+def test_a_target_s_dev_set_is_needed_and_known_by_the_selection_that_reads_it_alone(planned: Any, root: Path) -> None:
+    ordinary, unrealistic = planned(methods=["ord-FS", "mix-FT"]), planned(methods=BOTH)
+    assert {trial.selections for trial in trials_of(ordinary, "ord-FS")} == {("last",)}
+    change(root, "ner/fi/dev.jsonl")
+    assert set(planned(methods=["ord-FS", "mix-FT"]).trials) == set(ordinary.trials)
+    kept = set(planned(methods=BOTH).trials) & set(unrealistic.trials)
+    assert {unrealistic.trials[digest].config.target_languages for digest in kept} == {(), ("hu",)}
+    for target in ("fi", "hu"):
+        (root / f"ner/{target}/dev.jsonl").unlink()
+    assert set(planned(methods=["ord-FS", "mix-FT"]).trials) == set(ordinary.trials)
+    with pytest.raises(DataError, match=r"dev\.jsonl does not exist"):
+        planned(methods=BOTH)
+
+
+def test_dev_results_are_those_of_the_dev_set_that_selects(planned: Any, root: Path, tmp_path: Path) -> None:
+    data = FolderData(root, "ner", tmp_path / "facts")
+    made = planned(methods=[*METHODS], k=[5], seeds=[1])
+    dev = {(one.method, one.language): one for one in made.results if one.split == "dev"}
+    of_source = ("zero-shot", "naive-mix-train", "gradient-mix-train", "pcgrad-mix-train")
+    assert set(dev) == {*((method, "en") for method in of_source), ("ord-FS+dev", "fi"), ("ord-FS+dev", "hu")}
+    for (_, language), result in dev.items():
+        assert result.data == data.facts(language, "dev").digest
+        assert result.selection == ("source-dev" if language == "en" else "target-dev")
+        assert result.selection in made.trials[result.trial].selections
+
+
+def test_with_two_splits_dev_results_are_those_of_what_training_leaves(
+    planned: Any, root: Path, tmp_path: Path
+) -> None:
+    for language in LANGUAGES:
+        (root / f"tydiqa/{language}/test.jsonl").unlink()
+    data = FolderData(root, "tydiqa", tmp_path / "facts")
+    made = planned(task="tydiqa", methods=["zero-shot", "ord-FS+dev"], k=[1, 5])
+    dev = {(one.language, one.k, one.seed): one.data for one in made.results if one.split == "dev"}
+    facts = data.facts("fi", "train")
+    for seed, k in product((1, 2), (1, 5)):
+        shots = draw(facts.digest, "fi", [""] * facts.examples, k, seed)
+        assert dev["fi", k, seed] == target_dev(data, "fi", shots).digest
+        assert dev["en", 0, seed] == source_dev(data, "en").digest
+    tests = {one.data for one in made.results if one.split == "test" and one.language == "fi"}
+    assert tests == {data.facts("fi", "test").digest}
+
+
+@pytest.mark.parametrize("method", ["ord-FS", "ord-FS+dev", "mix-FT"])
+@pytest.mark.parametrize("grouping", ["all", "single"])
+def test_an_adapted_method_has_one_result_in_the_source_language_at_each_k_and_seed(
+    planned: Any, method: str, grouping: str
+) -> None:
+    made = planned(methods=[method], grouping=grouping)
+    of_source = [one for one in results_of(made, method) if one.language == "en"]
+    assert sorted((one.k, one.seed) for one in of_source) == [(1, 1), (1, 2), (5, 1), (5, 2)]
+    for result in of_source:
+        source = made.trials[result.trial]
+        assert (source.config.method, source.config.seed) == ("zero-shot", result.seed)
+        assert (result.split, result.selection, result.alpha) == ("test", "source-dev", None)
+        assert result.data == source.evaluate["en"]
+
+
+# Groups
+
+
+def test_mix_ft_has_one_model_for_each_group(planned: Any) -> None:
+    fields = {"methods": ["mix-FT"], "target_languages": ["fi", "hu", "tr"], "k": [5], "seeds": [1]}
+    for grouping, models in {
+        "all": [("fi", "hu", "tr")],
+        "single": [("fi",), ("hu",), ("tr",)],
+        "script": [("fi", "hu", "tr")],
+        "family": [("fi", "hu"), ("tr",)],
+    }.items():
+        adapted = trials_of(planned(grouping=grouping, **fields), "mix-FT")
+        assert sorted(trial.config.target_languages for trial in adapted) == models
+        assert {trial.selections for trial in adapted} == {("last",)}
+    listed = planned(grouping=[["tr", "fi"], ["hu"]], **fields)
+    assert [trial.config.target_languages for trial in trials_of(listed, "mix-FT")] == [("fi", "tr"), ("hu",)]
+
+
+@pytest.mark.parametrize("grouping", ["all", "single", "script", "family", [["fi"], ["hu"]]])
+def test_zero_shot_and_the_models_of_single_targets_are_the_same_in_whatever_groups(
+    planned: Any, grouping: Any
+) -> None:
+    methods = ["zero-shot", *BOTH]
+    made = planned(methods=methods, grouping=grouping)
+    assert len(trials_of(made, "zero-shot")) == 2  # one per seed
+    assert (set(made.trials), made.results) == (set(planned(methods=methods).trials), planned(methods=methods).results)
+
+
+def test_each_model_of_a_group_is_scored_in_the_source_language_and_in_its_own_targets(planned: Any) -> None:
+    targets = ["fi", "hu", "tr"]
+    made = planned(methods=["naive-mix-train"], target_languages=targets, grouping="family", k=[5], seeds=[1])
+    scored = {trial.config.target_languages: set(trial.evaluate) for trial in made.trials.values()}
+    assert scored == {("fi", "hu"): {"en", "fi", "hu"}, ("tr",): {"en", "tr"}}
+    tests = Counter(one.language for one in made.results if one.split == "test")
+    assert tests == {"en": 2, "fi": 1, "hu": 1, "tr": 1}
+
+
+def alphas(made: Plan) -> dict[tuple[str, ...], float | None]:
+    return {trial.config.target_languages: trial.config.alpha for trial in trials_of(made, "gradient-mix-train")}
+
+
+def test_grouped_ner_operates_with_a_tenth_for_each_language_of_the_group(planned: Any) -> None:
+    fields = {"methods": ["gradient-mix-train"], "target_languages": ["fi", "hu", "tr"]}
+    assert alphas(planned(grouping="all", **fields)) == {("fi", "hu", "tr"): 1.0}
+    assert set(alphas(planned(grouping="single", **fields)).values()) == {0.1}
+    assert alphas(planned(grouping="family", **fields)) == {("fi", "hu"): 0.2, ("tr",): 0.1}
+
+
+@pytest.mark.parametrize("grouping", ["all", "single", "family"])
+def test_an_alpha_that_is_given_is_that_of_every_group(planned: Any, grouping: str) -> None:
+    made = planned(methods=["gradient-mix-train"], grouping=grouping, alpha=0.3)
+    assert set(alphas(made).values()) == {0.3}
+    assert {one.alpha for one in made.results} == {0.3}
+
+
+@pytest.mark.parametrize("grouping", ["all", "single"])
+def test_xnli_operates_at_a_tenth_of_the_steps_in_whatever_groups(planned: Any, grouping: str) -> None:
+    made = planned(task="xnli", methods=["gradient-mix-train"], grouping=grouping)
+    assert set(alphas(made).values()) == {0.1}
+
+
+# Protocols
+
+
+def test_under_the_released_code_the_last_checkpoint_of_tydiqa_is_selected(planned: Any) -> None:
+    for protocol, selection in (("paper", "source-dev"), ("released-code", "last")):
+        made = planned(task="tydiqa", protocol=protocol)
+        started = [trial for trial in made.trials.values() if trial.config.method != "ord-FS"]
+        assert {trial.selections for trial in started} == {(selection,)}
+        assert {one.selection for one in made.results if one.method == "zero-shot"} == {selection}
+        assert {one.selection for one in results_of(made, "ord-FS") if one.language == "en"} == {selection}
+        has_dev = any(one.split == "dev" for one in made.results)
+        assert has_dev == (selection == "source-dev")
+
+
+@pytest.mark.parametrize(("protocol", "split"), [("paper", "train"), ("released-code", "dev")])
+def test_under_the_released_code_the_shots_of_xnli_are_drawn_from_dev(
+    planned: Any, root: Path, protocol: str, split: str
+) -> None:
+    fields = {"task": "xnli", "protocol": protocol, "methods": ["naive-mix-train"]}
+    other = "train" if split == "dev" else "dev"
+    before = planned(**fields)
+    change(root, f"xnli/fi/{other}.jsonl")
+    assert set(planned(**fields).trials) == set(before.trials)
+    change(root, f"xnli/fi/{split}.jsonl")
+    assert set(planned(**fields).trials).isdisjoint(before.trials)
+
+
+def test_a_protocol_is_part_of_a_trial_s_name_even_where_its_values_are_the_same(planned: Any) -> None:
+    assert set(planned().trials).isdisjoint(planned(protocol="released-code").trials)

@@ -13,7 +13,9 @@ from starlette.testclient import TestClient
 from search_spaces.checks import World
 from service.api import create_app
 from service.store import Store
+from trainers.methods import METHODS
 from trainers.offline_encoder import NAME as OFFLINE_ENCODER
+from trainers.tasks import TASKS
 
 Fields = dict[str, Any]
 
@@ -132,6 +134,12 @@ def test_every_wrong_field_is_named_at_once_with_what_is_allowed(client: TestCli
         ({"data": {"folder": "nothing"}}, "data", "no such folder"),
         ({"data": "xtreme-r", "target_languages": ["wo"]}, "target_languages", "af, ar"),
         ({"training": {"learning_rate": 0}}, "training.learning_rate", "(0, 1]"),
+        ({"training": {"precision": "fp8"}}, "training.precision", "fp32, bf16, fp16"),
+        ({"training": {"accumulation": 33}}, "training.accumulation", "up to the batch size"),
+        ({"grouping": [["de"]]}, "grouping", "one list: hi"),
+        ({"grouping": "randomly"}, "grouping", "script"),
+        ({"keep": "best"}, "keep", "selected"),
+        ({"task": "xnli", "k": [21]}, "k", "20 training examples of hi labelled"),
         ({"resources": {"max_concurrent_trials": 0}}, "resources.max_concurrent_trials", "from 1"),
         ({"resources": []}, "resources", "object"),
         ({"seeds": list(range(1000)), "k": list(range(1, 61))}, "seeds", "10000"),
@@ -311,6 +319,9 @@ def test_what_a_reader_would_write_is_accepted(client: TestClient, spec: Fields)
         {"training": {"max_source_examples": None}},
         {"resources": {"cpus_per_trial": 2, "gpus_per_trial": 0, "max_concurrent_trials": None}},
         {"encoder": OFFLINE_ENCODER},
+        {"grouping": [["hi"], ["de"]]},
+        {"grouping": "script", "keep": "all", "protocol": "released-code", "training": {"precision": "bf16"}},
+        *({"task": task, "methods": list(METHODS)} for task in TASKS),
     ):
         assert client.post("/v1/experiments", json={**spec, **change}).status_code == 201, change
 
@@ -360,7 +371,9 @@ def test_results_are_json_or_csv(client: TestClient) -> None:
     assert client.get("/v1/results").json() == {"results": [], "next": None}
     table = client.get("/v1/results?format=csv")
     assert table.headers["content-type"].startswith("text/csv")
-    assert table.text.startswith("experiment,trial,method,k,seed,alpha,language,split,metric,epoch,value")
+    assert table.text.split() == [
+        "experiment,trial,method,k,seed,alpha,language,split,metric,epoch,value,examples,cut,selected,selection"
+    ]
 
 
 def test_a_token_is_asked_for_where_one_is_set(store: Store, tmp_path: Path) -> None:

@@ -3,16 +3,17 @@
 from collections.abc import Iterator
 from pathlib import Path
 from threading import Thread
+from typing import Any
 
 import pytest
 from sqlalchemy import create_engine
 
-from search_spaces.plan import Plan, PlannedResult
+from search_spaces.plan import Plan, PlannedResult, PlannedTrial
 from search_spaces.spec import ExperimentSpec
 from service.store import BadCursorError, Store
 from service.store.schema import VERSION, metadata, version
-from trainers import Report, Score, TrialConfig
-from trainers.config import Training
+from trainers import Outcome, Report, Score, TrialConfig
+from trainers.config import Selection, Split, Training
 
 TRAINING = Training(3, 32, 2e-5, 0.0, 1e-8, 1.0, 0, 128)
 
@@ -58,32 +59,61 @@ SOURCE = config_of()
 ADAPTED = config_of("ord-FS", ("de",))
 
 
-def plan_of() -> Plan:
-    """A source training scored on en, de and hi, and a model adapted to de."""
+def result_of(
+    method: str, k: int, language: str, config: TrialConfig, selection: Selection, split: Split = "test"
+) -> PlannedResult:
+    data = f"{language}-{'data' if split == 'test' else split}"
+    return PlannedResult(method, k, 1, None, language, split, config.digest, selection, data)
+
+
+def source_of(*languages: str) -> PlannedTrial:
+    return PlannedTrial(SOURCE, None, ("source-dev",), {language: f"{language}-data" for language in languages})
+
+
+def plan_of(*selections: Selection) -> Plan:
+    """A source training scored on en, de and hi, and a model adapted to de, its last step and others selected."""
     plan = Plan()
-    plan.add(SOURCE, None, {"en": "en-data", "de": "de-data", "hi": "hi-data"})
-    plan.add(ADAPTED, SOURCE, {"de": "de-data"})
+    plan.add(source_of("en", "de", "hi"))
+    plan.add(PlannedTrial(ADAPTED, SOURCE, ("last", *selections), {"de": "de-data"}))
     for language in ("en", "de", "hi"):
-        plan.results.append(PlannedResult("zero-shot", 0, 1, None, language, "test", SOURCE.digest, f"{language}-data"))
-    plan.results.append(PlannedResult("zero-shot", 0, 1, None, "en", "dev", SOURCE.digest, "en-dev"))
-    plan.results.append(PlannedResult("ord-FS", 5, 1, None, "de", "test", ADAPTED.digest, "de-data"))
-    plan.results.append(PlannedResult("ord-FS", 5, 1, None, "en", "test", SOURCE.digest, "en-data"))
+        plan.results.append(result_of("zero-shot", 0, language, SOURCE, "source-dev"))
+    plan.results.append(result_of("zero-shot", 0, "en", SOURCE, "source-dev", "dev"))
+    plan.results.append(result_of("ord-FS", 5, "de", ADAPTED, "last"))
+    plan.results.append(result_of("ord-FS", 5, "en", SOURCE, "source-dev"))
+    if "target-dev" in selections:
+        plan.results.append(result_of("ord-FS+dev", 5, "de", ADAPTED, "target-dev"))
+        plan.results.append(result_of("ord-FS+dev", 5, "de", ADAPTED, "target-dev", "dev"))
     return plan
 
 
-def score(language: str, value: float, split: str = "test", data: str | None = None) -> Score:
-    selected = split == "test"
-    data = data or f"{language}-{'data' if selected else split}"
-    return Score(language, split, "f1", value, 10, data, False, selected)  # type: ignore[arg-type]
+def score(
+    language: str, value: float, split: Split = "test", data: str | None = None, step: int = 10, epoch: int = 1
+) -> Score:
+    data = data or f"{language}-{'data' if split == 'test' else split}"
+    return Score(step, epoch, language, split, "f1", value, 10, data, False)
 
 
 def report_of(*scores: Score, epoch: int = 1, step: int = 10) -> Report:
     return Report(epoch, step, scores, {"loss": 1.0})
 
 
+def outcome_of(*scores: Score, **selected: int) -> Outcome:
+    """`selected` has underscores for hyphens."""
+    names: dict[Any, int] = {name.replace("_", "-"): step for name, step in selected.items()}
+    return Outcome(names, scores, {"shots": {}})
+
+
 def finish(store: Store, experiment: str, config: TrialConfig, *scores: Score) -> None:
+    """One attempt at a trial whose only selection chose step 10."""
     attempt = store.trial_started(experiment, config.digest)
-    store.trial_succeeded(config.digest, attempt, report_of(*scores))
+    selected = {"source_dev": 10} if config is SOURCE else {"last": 10}
+    store.trial_succeeded(config.digest, attempt, outcome_of(*scores, **selected))
+
+
+def values(store: Store, experiment: str, **filters: str) -> list[float]:
+    """What the experiment's results of some kind are."""
+    rows, _ = store.results({"experiment": [experiment], **{name: [value] for name, value in filters.items()}}, 1000)
+    return [row["value"] for row in rows]
 
 
 def test_an_experiment_comes_back_as_it_was_stored_also_by_another_store(store: Store, url: str) -> None:
@@ -106,9 +136,11 @@ def test_results_are_test_scores_at_the_selected_step_and_dev_scores_of_every_ep
     id_ = store.add_experiment(spec_of(), plan_of())
     attempt = store.trial_started(id_, SOURCE.digest)
     for epoch in (1, 2):
-        store.record(SOURCE.digest, attempt, report_of(score("en", 50.0 + epoch, "dev"), epoch=epoch, step=10 * epoch))
-    last = report_of(score("en", 60.0), score("de", 40.0), score("hi", 30.0), epoch=2, step=20)
-    store.trial_succeeded(SOURCE.digest, attempt, last)
+        dev = score("en", 50.0 + epoch, "dev", step=10 * epoch, epoch=epoch)
+        store.record(SOURCE.digest, attempt, report_of(dev, epoch=epoch, step=10 * epoch))
+    tests = {"en": 60.0, "de": 40.0, "hi": 30.0}
+    chosen = [score(language, value, step=20, epoch=2) for language, value in tests.items()]
+    store.trial_succeeded(SOURCE.digest, attempt, outcome_of(*chosen, source_dev=20))
     finish(store, id_, ADAPTED, score("de", 45.0))
     rows, following = store.results({"experiment": [id_]}, 100)
     assert following is None
@@ -123,29 +155,32 @@ def test_results_are_test_scores_at_the_selected_step_and_dev_scores_of_every_ep
         ("ord-FS", 5, "en", "test", 2): 60.0,
     }
     assert len(rows) == len(seen)
+    selected = {row["epoch"]: row["selected"] for row in rows if row["split"] == "dev"}
+    assert selected == {1: False, 2: True}
+    assert all(row["selected"] for row in rows if row["split"] == "test")
 
 
 def test_a_replayed_step_replaces_itself(store: Store) -> None:
     id_ = store.add_experiment(spec_of(), plan_of())
     finish(store, id_, SOURCE, score("de", 1.0))
     finish(store, id_, SOURCE, score("de", 2.0))
-    rows, _ = store.results({"experiment": [id_], "language": ["de"]}, 100)
-    assert [row["value"] for row in rows] == [2.0]
+    assert values(store, id_, language="de") == [2.0]
 
 
 def test_a_late_report_of_an_older_attempt_is_refused(store: Store) -> None:
     id_ = store.add_experiment(spec_of(), plan_of())
     old = store.trial_started(id_, SOURCE.digest)
     new = store.trial_started(id_, SOURCE.digest)
-    store.record(SOURCE.digest, old, report_of(score("de", 1.0)))
+    store.record(SOURCE.digest, old, report_of(score("en", 1.0, "dev")))
     assert store.results({"experiment": [id_]}, 10) == ([], None)
-    store.record(SOURCE.digest, new, report_of(score("de", 2.0)))
-    assert [row["value"] for row in store.results({"experiment": [id_]}, 10)[0]] == [2.0]
-    store.trial_succeeded(SOURCE.digest, old, report_of(score("de", 3.0)))
+    store.record(SOURCE.digest, new, report_of(score("en", 2.0, "dev")))
+    assert values(store, id_) == [2.0]
+    store.trial_succeeded(SOURCE.digest, old, outcome_of(score("de", 3.0), source_dev=10))
     trial = store.trial(SOURCE.digest)
     assert trial is not None
     assert trial["facts"] is None
     assert [one["state"] for one in trial["experiments"]] == ["running"]
+    assert values(store, id_) == [2.0]
 
 
 def test_a_trial_that_is_done_is_reused_by_the_next_experiment(store: Store) -> None:
@@ -171,8 +206,7 @@ def test_scores_over_other_test_data_are_kept_apart(store: Store) -> None:
     id_ = store.add_experiment(spec_of(), plan_of())
     finish(store, id_, SOURCE, score("de", 1.0))
     finish(store, id_, SOURCE, score("de", 9.0, data="first 10 examples"))
-    rows, _ = store.results({"experiment": [id_], "language": ["de"]}, 10)
-    assert [row["value"] for row in rows] == [1.0]
+    assert values(store, id_, language="de") == [1.0]
 
 
 def test_a_trial_that_another_experiment_has_done_meanwhile_is_reused(store: Store) -> None:
@@ -188,8 +222,8 @@ def test_a_trial_s_failure_is_that_of_the_experiment_that_ran_it(store: Store) -
     done = store.add_experiment(spec_of(), plan_of())
     finish(store, done, SOURCE, score("en", 1.0), score("de", 2.0), score("hi", 3.0))
     wider = Plan()
-    wider.add(SOURCE, None, {"fr": "fr-data"})
-    wider.results.append(PlannedResult("zero-shot", 0, 1, None, "fr", "test", SOURCE.digest, "fr-data"))
+    wider.add(source_of("fr"))
+    wider.results.append(result_of("zero-shot", 0, "fr", SOURCE, "source-dev"))
     failing = store.add_experiment(spec_of(), wider)
     store.trial_started(failing, SOURCE.digest)
     store.trial_failed(failing, SOURCE.digest, "no room")
@@ -213,8 +247,9 @@ def test_nothing_runs_in_an_experiment_that_was_stopped(store: Store) -> None:
 def test_measures_of_a_training_that_diverged_can_be_stored_and_read(store: Store) -> None:
     id_ = store.add_experiment(spec_of(), plan_of())
     attempt = store.trial_started(id_, SOURCE.digest)
-    report = Report(1, 10, (score("en", 0.0),), {"loss": float("nan"), "by": [float("inf")]})
-    store.trial_succeeded(SOURCE.digest, attempt, report)
+    measures = {"loss": float("nan"), "by": [float("inf")]}
+    store.record(SOURCE.digest, attempt, Report(1, 10, (score("en", 0.0, "dev"),), measures))
+    store.trial_succeeded(SOURCE.digest, attempt, Outcome({"source-dev": 10}, (score("en", 0.0),), measures))
     trial = store.trial(SOURCE.digest)
     assert trial is not None
     assert trial["facts"] == {"loss": None, "by": [None]}
@@ -303,7 +338,8 @@ def test_eight_writers_lose_nothing(store: Store, url: str) -> None:
         own = Store(url)
         for epoch in range(10):
             step = 100 * writer + epoch
-            own.record(SOURCE.digest, attempt, report_of(score("en", float(step), "dev"), epoch=epoch, step=step))
+            dev = score("en", float(step), "dev", step=step, epoch=epoch)
+            own.record(SOURCE.digest, attempt, report_of(dev, epoch=epoch, step=step))
         own.close()
 
     threads = [Thread(target=write, args=(writer,)) for writer in range(8)]
@@ -311,6 +347,129 @@ def test_eight_writers_lose_nothing(store: Store, url: str) -> None:
         thread.start()
     for thread in threads:
         thread.join()
-    rows, _ = store.results({"experiment": [id_]}, 1000)
     written = [100.0 * writer + epoch for writer in range(8) for epoch in range(10)]
-    assert sorted(row["value"] for row in rows) == written
+    assert sorted(values(store, id_)) == written
+
+
+# Several selections of one trial
+
+
+def finish_both(store: Store, experiment: str, last: int, target_dev: int) -> None:
+    """The adapted model's trial: reports at steps 10 and 20, tests of the steps that its two selections choose."""
+    attempt = store.trial_started(experiment, ADAPTED.digest)
+    for step in (10, 20):
+        dev = score("de", float(step), "dev", step=step, epoch=step // 10)
+        store.record(ADAPTED.digest, attempt, report_of(dev, epoch=step // 10, step=step))
+    tests = [score("de", 100.0 - step, step=step, epoch=step // 10) for step in sorted({last, target_dev})]
+    store.trial_succeeded(ADAPTED.digest, attempt, outcome_of(*tests, last=last, target_dev=target_dev))
+
+
+def test_two_selections_of_a_trial_give_two_results_of_two_steps(store: Store) -> None:
+    id_ = store.add_experiment(spec_of(), plan_of("target-dev"))
+    finish_both(store, id_, last=20, target_dev=10)
+    rows, _ = store.results({"experiment": [id_]}, 100)
+    tests = {row["method"]: (row["selection"], row["epoch"], row["value"]) for row in rows if row["split"] == "test"}
+    assert tests == {"ord-FS": ("last", 2, 80.0), "ord-FS+dev": ("target-dev", 1, 90.0)}
+    dev = [(row["method"], row["epoch"], row["selected"]) for row in rows if row["split"] == "dev"]
+    assert dev == [("ord-FS+dev", 1, True), ("ord-FS+dev", 2, False)]
+    assert len({row["trial"] for row in rows}) == 1
+
+
+def test_two_selections_of_the_same_step_give_two_results_of_one_score(store: Store) -> None:
+    id_ = store.add_experiment(spec_of(), plan_of("target-dev"))
+    finish_both(store, id_, last=20, target_dev=20)
+    rows, _ = store.results({"experiment": [id_], "split": ["test"]}, 100)
+    assert [(row["method"], row["selection"], row["epoch"], row["value"]) for row in rows] == [
+        ("ord-FS", "last", 2, 80.0),
+        ("ord-FS+dev", "target-dev", 2, 80.0),
+    ]
+    found = store.scores_by_selection(ADAPTED.digest)
+    assert found["last"] == found["target-dev"]
+
+
+def test_the_scores_of_each_selection_are_those_at_its_step(store: Store) -> None:
+    assert store.scores_by_selection(ADAPTED.digest) == {}
+    id_ = store.add_experiment(spec_of(), plan_of("target-dev"))
+    finish_both(store, id_, last=20, target_dev=10)
+    assert store.scores_by_selection(ADAPTED.digest) == {
+        "last": [score("de", 20.0, "dev", step=20, epoch=2), score("de", 80.0, step=20, epoch=2)],
+        "target-dev": [score("de", 10.0, "dev"), score("de", 90.0)],
+    }
+
+
+def test_an_evaluation_is_that_of_the_selection_or_of_the_only_one(store: Store) -> None:
+    id_ = store.add_experiment(spec_of(), plan_of("target-dev"))
+    assert store.evaluation(ADAPTED.digest, "last", "de", "test") is None
+    finish(store, id_, SOURCE, score("de", 1.0))
+    finish_both(store, id_, last=20, target_dev=10)
+    assert store.evaluation(ADAPTED.digest, "last", "de", "test") == (20, "de-data")
+    assert store.evaluation(ADAPTED.digest, "target-dev", "de", "test") == (10, "de-data")
+    assert store.evaluation(ADAPTED.digest, "target-dev", "de", "dev") == (10, "de-dev")
+    assert store.evaluation(SOURCE.digest, None, "de", "test") == (10, "de-data")
+    assert store.evaluation(SOURCE.digest, "last", "de", "test") is None
+    assert store.evaluation(SOURCE.digest, None, "hi", "test") is None
+
+
+def test_a_trial_is_reused_only_if_every_selection_that_is_asked_for_has_its_scores(store: Store) -> None:
+    one, both = plan_of(), plan_of("target-dev")
+    first = store.add_experiment(spec_of(), one)
+    finish(store, first, ADAPTED, score("de", 1.0))
+    second = store.add_experiment(spec_of(), both)
+    outstanding = store.outstanding(second)[ADAPTED.digest]
+    assert (outstanding.selections, outstanding.evaluate) == (("last", "target-dev"), ("de",))
+    finish_both(store, second, last=20, target_dev=10)
+    for plan in (one, both):
+        again = store.experiment(store.add_experiment(spec_of(), plan))
+        assert again is not None
+        assert again.trials["reused"] == 1
+
+
+def test_a_selection_without_a_test_score_at_its_step_is_not_done(store: Store) -> None:
+    id_ = store.add_experiment(spec_of(), plan_of("target-dev"))
+    attempt = store.trial_started(id_, ADAPTED.digest)
+    store.trial_succeeded(ADAPTED.digest, attempt, outcome_of(score("de", 1.0), last=10, target_dev=20))
+    assert store.outstanding(id_)[ADAPTED.digest].evaluate == ("de",)
+    found = store.experiment(id_)
+    assert found is not None
+    assert found.trials["succeeded"] == 0
+
+
+def test_a_later_attempt_moves_the_selections_and_the_results_with_them(store: Store) -> None:
+    id_ = store.add_experiment(spec_of(), plan_of("target-dev"))
+    finish_both(store, id_, last=20, target_dev=20)
+    finish_both(store, id_, last=20, target_dev=10)
+    assert values(store, id_, method="ord-FS", split="test") == [80.0]
+    assert values(store, id_, method="ord-FS+dev", split="test") == [90.0]
+
+
+def test_a_late_attempt_changes_no_selection(store: Store) -> None:
+    id_ = store.add_experiment(spec_of(), plan_of("target-dev"))
+    old = store.trial_started(id_, ADAPTED.digest)
+    finish_both(store, id_, last=20, target_dev=10)
+    before = store.scores_by_selection(ADAPTED.digest), store.results({"experiment": [id_]}, 100)
+    late = outcome_of(score("de", 3.0, step=20), score("de", 4.0, step=30), last=30, target_dev=20)
+    store.trial_succeeded(ADAPTED.digest, old, late)
+    assert (store.scores_by_selection(ADAPTED.digest), store.results({"experiment": [id_]}, 100)) == before
+
+
+# Draws
+
+
+def test_the_draws_of_an_experiment_are_those_of_its_trials_that_are_done_each_once(store: Store) -> None:
+    mixed = config_of("naive-mix-train", ("de", "hi"))
+    plan = plan_of()
+    plan.add(PlannedTrial(mixed, None, ("source-dev",), {"de": "de-data"}))
+    id_ = store.add_experiment(spec_of(), plan)
+    assert store.shots(id_) == []
+    draws = {
+        language: {"split": "train", "indices": [3, 1], "ids": ["c", "a"], "digest": f"{language} draw"}
+        for language in ("hi", "de")
+    }
+    finish(store, id_, SOURCE, score("en", 1.0), score("de", 2.0), score("hi", 3.0))
+    for config, languages, selection in ((ADAPTED, ["de"], "last"), (mixed, ["hi", "de"], "source-dev")):
+        attempt = store.trial_started(id_, config.digest)
+        facts = {"shots": {language: draws[language] for language in languages}}
+        store.trial_succeeded(config.digest, attempt, Outcome({selection: 10}, (score("de", 1.0),), facts))  # type: ignore[dict-item]
+    assert store.shots(id_) == [
+        {"language": language, "k": 5, "seed": 1, **draws[language]} for language in ("de", "hi")
+    ]

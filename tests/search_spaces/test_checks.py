@@ -1,0 +1,208 @@
+"""How a spec goes together with its data: every problem, by the field that it is of."""
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from search_spaces.checks import World, accepted
+from search_spaces.spec import ExperimentSpec, SpecError
+
+LABELS = ("entailment", "neutral", "contradiction")
+EXAMPLES: dict[str, Any] = {
+    "ner": lambda place: {"tokens": [str(place)], "tags": ["B-PER"]},
+    "xnli": lambda place: {"premise": str(place), "hypothesis": "x", "label": LABELS[place % 3]},
+    "tydiqa": lambda place: {
+        "id": str(place), "context": "a b", "question": "?", "answers": {"text": ["b"], "answer_start": [2]},
+    },
+}  # fmt: skip
+
+
+class Place:
+    """A data root with a folder `mine`, and an encoder."""
+
+    def __init__(self, root: Path) -> None:
+        self.root = root
+        (root / "encoder").mkdir()
+        (root / "encoder" / "config.json").write_text("{}")
+        (root / "encoder" / "model.safetensors").write_bytes(b"weights")
+
+    def write(self, task: str, language: str, **splits: int) -> None:
+        folder = self.root / "data" / "mine" / task / language
+        folder.mkdir(parents=True, exist_ok=True)
+        for split, number in splits.items():
+            lines = [json.dumps(EXAMPLES[task](place)) for place in range(number)]
+            (folder / f"{split}.jsonl").write_text("\n".join(lines))
+
+    def spec(self, task: str, **fields: Any) -> ExperimentSpec:
+        base = {
+            "task": task,
+            "encoder": str(self.root / "encoder"),
+            "data": {"folder": "mine"},
+            "target_languages": "all",
+            "methods": ["zero-shot", "mix-FT"],
+            "k": [2],
+            "seeds": [1],
+        }
+        return accepted({**base, **fields}, World(self.root / "home", self.root / "data", 1, 0))
+
+    def problems(self, task: str, **fields: Any) -> list[tuple[str, str]]:
+        with pytest.raises(SpecError) as caught:
+            self.spec(task, **fields)
+        return [(problem.field, problem.message) for problem in caught.value.problems]
+
+
+@pytest.fixture
+def place(tmp_path: Path) -> Place:
+    place = Place(tmp_path)
+    for task in EXAMPLES:
+        for language in ("en", "fi", "ru"):
+            place.write(task, language, train=12, dev=6, test=6)
+    return place
+
+
+@pytest.mark.parametrize("grouping", ["all", "single", "script", "family", [["fi"], ["ru"]], [["ru", "fi"]]])
+def test_groups_of_known_targets_are_accepted(place: Place, grouping: Any) -> None:
+    assert place.spec("ner", grouping=grouping).grouping == grouping
+
+
+@pytest.mark.parametrize(
+    ("grouping", "named"), [([["fi"]], "ru"), ([["fi", "ru"], ["ru"]], "ru"), ([["fi", "ru", "en"]], "en")]
+)
+def test_lists_that_do_not_name_each_target_once_are_refused(place: Place, grouping: Any, named: str) -> None:
+    for targets in ("all", ["fi", "ru"]):
+        problems = place.problems("ner", grouping=grouping, target_languages=targets)
+        assert problems == [("grouping", f"each target must be in one list: {named}")]
+
+
+@pytest.mark.parametrize("grouping", [[], [[]], [["fi"], []], [["fi", 3]], ["fi"], "random", 7])
+def test_what_is_no_grouping_is_refused_with_what_is_one(place: Place, grouping: Any) -> None:
+    [(field, message)] = place.problems("ner", grouping=grouping)
+    assert field == "grouping"
+    assert 'allowed: which targets share a model: "all", "single", "script", "family"' in message
+
+
+def test_languages_without_a_known_script_are_grouped_by_lists_alone(place: Place) -> None:
+    place.write("ner", "qqx", train=12, dev=6, test=6)
+    for grouping in ("script", "family"):
+        [(field, message)] = place.problems("ner", grouping=grouping)
+        assert (field, message) == ("grouping", f"the {grouping} of qqx is not known: give lists of targets")
+    assert place.spec("ner", grouping=[["fi", "qqx"], ["ru"]]).grouping == [["fi", "qqx"], ["ru"]]
+
+
+# Shots
+
+
+@pytest.mark.parametrize(("protocol", "most", "split"), [("paper", 4, "training"), ("released-code", 2, "dev")])
+def test_xnli_needs_k_examples_of_each_class_where_its_shots_are_drawn(
+    place: Place, protocol: str, most: int, split: str
+) -> None:
+    assert place.spec("xnli", k=[1, most], protocol=protocol).k == [1, most]
+    problems = place.problems("xnli", k=[1, most + 1], protocol=protocol)
+    assert {field for field, _ in problems} == {"k"}
+    assert {message for _, message in problems} == {
+        f"{most + 1} is more than the {most} {split} examples of {language} labelled {label!r}"
+        for label in LABELS
+        for language in ("fi", "ru")
+    }
+
+
+def test_a_class_that_does_not_occur_has_no_shots(place: Place) -> None:
+    place.write("xnli", "fi", train=2)
+    problems = place.problems("xnli", k=[1], target_languages=["fi"])
+    assert problems == [("k", "1 is more than the 0 training examples of fi labelled 'contradiction'")]
+    assert place.spec("xnli", k=[1], target_languages=["fi"], methods=["zero-shot"]).k == [1]
+
+
+def test_other_tasks_need_k_examples_of_whatever_kind(place: Place) -> None:
+    assert place.spec("ner", k=[12]).k == [12]
+    messages = [message for _, message in place.problems("ner", k=[13])]
+    assert messages == [f"13 is more than the 12 training examples of {one}" for one in ("fi", "ru")]
+
+
+# Splits
+
+
+def test_a_target_s_dev_set_is_needed_by_the_method_that_selects_on_it_alone(place: Place) -> None:
+    dev = place.root / "data/mine/ner/fi/dev.jsonl"
+    dev.unlink()
+    assert place.spec("ner", methods=["zero-shot", "ord-FS", "mix-FT"])
+    assert place.problems("ner", methods=["ord-FS+dev"]) == [("data", f"{dev} does not exist")]
+
+
+@pytest.fixture
+def two_splits(place: Place) -> Place:
+    for path in (place.root / "data/mine/tydiqa").glob("*/test.jsonl"):
+        path.unlink()
+    return place
+
+
+def test_shots_that_leave_no_training_example_for_a_dev_set_within_them_are_refused(two_splits: Place) -> None:
+    both = ["ord-FS", "ord-FS+dev"]
+    assert two_splits.spec("tydiqa", methods=both, k=[1, 11])
+    assert two_splits.spec("tydiqa", methods=["ord-FS", "mix-FT"], k=[12])
+    problems = two_splits.problems("tydiqa", methods=both, k=[12, 1])
+    assert problems == [
+        ("k", f"12 leaves no training example of {one} for the dev set of ord-FS+dev") for one in ("fi", "ru")
+    ]
+    assert {field for field, _ in two_splits.problems("tydiqa", methods=both, k=[13])} == {"k"}
+
+
+def test_with_a_third_split_all_training_examples_may_be_shots(place: Place) -> None:
+    assert place.spec("tydiqa", methods=["ord-FS+dev"], k=[12])
+
+
+def test_a_single_example_of_the_source_cannot_both_train_and_select(two_splits: Place) -> None:
+    two_splits.write("tydiqa", "en", train=2)
+    assert two_splits.spec("tydiqa")
+    two_splits.write("tydiqa", "en", train=1)
+    assert two_splits.problems("tydiqa") == [
+        ("data", "en has one training example and no third split; allowed: from 2 examples")
+    ]
+
+
+# Training
+
+
+def test_an_update_is_divided_into_no_more_parts_than_it_has_windows(place: Place) -> None:
+    assert place.spec("ner", training={"accumulation": 32}).hyperparameters().accumulation == 32
+    wrong = ("training.accumulation", "33 parts of 32 windows; allowed: up to the batch size")
+    assert place.problems("ner", training={"accumulation": 33}) == [wrong]
+    wrong = ("training.accumulation", "3 parts of 2 windows; allowed: up to the batch size")
+    assert place.problems("ner", training={"accumulation": 3, "batch_size": 2}) == [wrong]
+
+
+def test_the_parts_that_a_protocol_says_count_too(place: Place) -> None:
+    assert place.spec("ner", protocol="released-code", training={"batch_size": 16})
+    wrong = ("training.accumulation", "16 parts of 8 windows; allowed: up to the batch size")
+    assert place.problems("ner", protocol="released-code", training={"batch_size": 8}) == [wrong]
+    assert place.spec("ner", protocol="released-code", training={"batch_size": 8, "accumulation": 1})
+
+
+@pytest.mark.parametrize("precision", ["fp32", "bf16", "fp16"])
+def test_the_precisions_that_there_are(place: Place, precision: str) -> None:
+    assert place.spec("ner", training={"precision": precision}).hyperparameters().precision == precision
+
+
+@pytest.mark.parametrize("precision", ["fp64", "int8", "", 16, True])
+def test_a_precision_that_there_is_not_is_refused_with_those_that_there_are(place: Place, precision: Any) -> None:
+    [(field, message)] = place.problems("ner", training={"precision": precision})
+    assert field == "training.precision"
+    assert message.endswith("allowed: one of fp32, bf16, fp16")
+
+
+def test_all_problems_come_together_each_with_its_field(place: Place) -> None:
+    problems = place.problems(
+        "ner",
+        grouping=[["fi"]],
+        k=[99],
+        keep="some",
+        training={"accumulation": 64, "precision": "fp8", "epochs": 0},
+        target_languages=["fi", "ru"],
+        resources={"gpus_per_trial": 1},
+    )
+    assert {field for field, _ in problems} == {
+        "grouping", "k", "keep", "training.accumulation", "training.precision", "training.epochs",
+        "resources.gpus_per_trial",
+    }  # fmt: skip
