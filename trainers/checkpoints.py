@@ -1,7 +1,6 @@
 """State on disk: tensors as safetensors, everything else as JSON, complete or absent. Nothing is ever unpickled."""
 
 import json
-import os
 import shutil
 from collections.abc import Iterator
 from pathlib import Path
@@ -17,7 +16,8 @@ from trainers.disk import need_room
 def save(folder: Path, state: Any) -> None:
     """Write a state (tensors in dicts, lists and tuples, with plain values) to a folder, replacing what it holds.
 
-    A folder `<folder>/<number>` appears when it is complete; only then the one before goes.
+    A folder `<folder>/<number>` appears when it is complete; only then the one before goes. One process at a time may
+    write to a folder: what another left unfinished is removed.
 
     Raises:
         OSError: no room on the disk for it and for the reserve; what was there stays.
@@ -28,8 +28,9 @@ def save(folder: Path, state: Any) -> None:
     need_room(folder, sum(tensor.nbytes for tensor in tensors.values()))
     before = list(_versions(folder))
     version = folder / str(max((int(path.name) for path in before), default=0) + 1)
-    unfinished = folder / f".{version.name}.{os.getpid()}"
-    shutil.rmtree(unfinished, ignore_errors=True)
+    unfinished = folder / f".{version.name}"
+    for left in folder.glob(".*"):
+        shutil.rmtree(left, ignore_errors=True)
     unfinished.mkdir()
     try:
         save_file(tensors, unfinished / "tensors.safetensors")

@@ -95,11 +95,15 @@ def predictions(request: Request, id_: str, wanted: Annotated[Evaluation, Query(
     Its columns are `example` (its place in the split), `gold` and `prediction`.
     """
     _found_trial(request, id_)
-    found = request.app.state.store.evaluation(id_, wanted.selection, wanted.language, wanted.split)
-    if found is None:
+    chosen = request.app.state.store.scores_by_selection(id_)
+    if wanted.selection is None and len(chosen) > 1:
+        raise SpecError([Problem("selection", f"the trial has several: one of {', '.join(chosen)}")])
+    scores = chosen.get(wanted.selection or next(iter(chosen), None), [])
+    found = [score for score in scores if (score.language, score.split) == (wanted.language, wanted.split)]
+    if not found:
         raise HTTPException(404, f"the trial has no evaluation of {wanted.language}/{wanted.split}")
-    step, data = found
-    path = path_of(request.app.state.world().home, id_, step, wanted.language, wanted.split, data)
+    latest = found[-1]
+    path = path_of(request.app.state.world().home, id_, latest.step, latest.language, latest.split, latest.data)
     if not path.is_file():
         raise HTTPException(404, "the predictions of this evaluation were not kept on this machine")
     return FileResponse(path, media_type="application/vnd.apache.arrow.file", filename=path.name)

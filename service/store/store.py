@@ -421,21 +421,6 @@ class Store:
                 found.setdefault(row["selection"], []).append(Score(**values))
         return found
 
-    def evaluation(self, trial: str, selection: str | None, language: str, split: str) -> tuple[int, str] | None:
-        """Step and data digest of the latest evaluation of what a selection (or the only one) chose; None if none."""
-        query = (
-            select(scores.c.step, scores.c.data)
-            .join(selections, and_(selections.c.trial == scores.c.trial, selections.c.step == scores.c.step))
-            .where(scores.c.trial == trial, scores.c.language == language, scores.c.split == split)
-            .order_by(scores.c.id.desc())
-            .limit(1)
-        )
-        if selection is not None:
-            query = query.where(selections.c.selection == selection)
-        with self._database.read() as connection:
-            row = connection.execute(query).one_or_none()
-        return (row.step, row.data) if row is not None else None
-
     # Results
 
     def results(

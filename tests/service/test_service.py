@@ -126,7 +126,9 @@ def test_every_method_on_another_task_its_predictions_its_draws_and_its_model(
     assert 100 * right / words == pytest.approx(by_method.loc["ord-FS", "value"])
     assert list(predicted["example"]) == list(range(20))
     with pytest.raises(ServiceError, match="no evaluation of hi/test"):
-        client.predictions(by_method.loc["ord-FS", "trial"], "hi")
+        client.predictions(by_method.loc["ord-FS", "trial"], "hi", selection="last")
+    with pytest.raises(ServiceError, match="selection: the trial has several: one of last, target-dev"):
+        client.predictions(by_method.loc["ord-FS", "trial"], "de")
 
     draws = client.shots(id_).set_index("language")
     assert sorted(draws.index) == ["de", "hi"]

@@ -397,19 +397,6 @@ def test_the_scores_of_each_selection_are_those_at_its_step(store: Store) -> Non
     }
 
 
-def test_an_evaluation_is_that_of_the_selection_or_of_the_only_one(store: Store) -> None:
-    id_ = store.add_experiment(spec_of(), plan_of("target-dev"))
-    assert store.evaluation(ADAPTED.digest, "last", "de", "test") is None
-    finish(store, id_, SOURCE, score("de", 1.0))
-    finish_both(store, id_, last=20, target_dev=10)
-    assert store.evaluation(ADAPTED.digest, "last", "de", "test") == (20, "de-data")
-    assert store.evaluation(ADAPTED.digest, "target-dev", "de", "test") == (10, "de-data")
-    assert store.evaluation(ADAPTED.digest, "target-dev", "de", "dev") == (10, "de-dev")
-    assert store.evaluation(SOURCE.digest, None, "de", "test") == (10, "de-data")
-    assert store.evaluation(SOURCE.digest, "last", "de", "test") is None
-    assert store.evaluation(SOURCE.digest, None, "hi", "test") is None
-
-
 def test_a_trial_is_reused_only_if_every_selection_that_is_asked_for_has_its_scores(store: Store) -> None:
     one, both = plan_of(), plan_of("target-dev")
     first = store.add_experiment(spec_of(), one)
