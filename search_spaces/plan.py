@@ -111,7 +111,8 @@ class _Planner:
                 plan.results.append(result(language=self.source, split="dev", data=dev.digest))
             if selection == "target-dev":
                 [target] = group
-                dev = target_dev(self.data, target, self._shots(target, k, seed))
+                split = self.protocol.shots_split[self.spec.task]
+                dev = target_dev(self.data, target, self._shots(target, k, seed), split)
                 plan.results.append(result(language=target, split="dev", data=dev.digest))
         if source is not None:
             data = source.evaluate[self.source]

@@ -40,12 +40,12 @@ def source_dev(data: Data, language: str) -> Part:
     return _without(facts, set(range(facts.examples)) - _held_out(facts, language))
 
 
-def target_dev(data: Data, language: str, shots: Shots) -> Part:
-    """A target's examples that select where the method may see them (`ord-FS+dev`)."""
+def target_dev(data: Data, language: str, shots: Shots, drawn_from: Split = "train") -> Part:
+    """A target's examples that select where the method may see them (`ord-FS+dev`): never its shots."""
     facts = data.facts(language, "dev")
-    if not facts.within_train:
-        return Part("dev", range(facts.examples), facts.digest)
-    return _without(facts, set(shots.indices))
+    if facts.within_train or drawn_from == "dev":
+        return _without(facts, set(shots.indices), drawn_from)
+    return Part("dev", range(facts.examples), facts.digest)
 
 
 def _held_out(facts: Facts, language: str) -> set[int]:
@@ -53,6 +53,6 @@ def _held_out(facts: Facts, language: str) -> set[int]:
     return set(hashed_order(facts.digest, language, 0, facts.examples)[:count])
 
 
-def _without(facts: Facts, taken: set[int]) -> Part:
+def _without(facts: Facts, taken: set[int], split: Split = "train") -> Part:
     places = [place for place in range(facts.examples) if place not in taken]
-    return Part("train", places, digest([facts.digest, "but for", sorted(taken)]))
+    return Part(split, places, digest([facts.digest, "but for", sorted(taken)]))

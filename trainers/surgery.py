@@ -316,15 +316,20 @@ def inner_products(pairs: Sequence[tuple[Tensor, Tensor]]) -> tuple[float, float
 
 def _sums(pairs: Sequence[tuple[Tensor, Tensor]], dtype: torch.dtype) -> tuple[float, float, float]:
     """The three products, each block's in `dtype` or the tensors' own where that is finer."""
-    sums: dict[torch.device, list[Tensor]] = {}
+    on_cpu = [0.0, 0.0, 0.0]
+    elsewhere: dict[torch.device, list[Tensor]] = {}
     for gradient, oracle_gradient in pairs:
-        device = gradient.device
-        block = BLOCK if device.type == "cpu" else ACCELERATOR_BLOCK
+        is_cpu = gradient.device.type == "cpu"
+        block = BLOCK if is_cpu else ACCELERATOR_BLOCK
         flat, oracle_flat = gradient.detach().reshape(-1), oracle_gradient.detach().reshape(-1)
         finer = torch.promote_types(gradient.dtype, dtype)
         for g, o in zip(torch.split(flat, block), torch.split(oracle_flat, block), strict=True):
             g, o = g.to(finer), o.to(finer)
-            sums.setdefault(device, []).extend((g.dot(o), g.dot(g), o.dot(o)))
-    totals = [torch.stack(parts).double().view(-1, 3).sum(0).cpu() for parts in sums.values()]
-    dot, square, oracle_square = torch.stack(totals).sum(0).tolist()
+            products = (g.dot(o), g.dot(g), o.dot(o))
+            if is_cpu:
+                on_cpu = [total + product.item() for total, product in zip(on_cpu, products, strict=True)]
+            else:  # one at a time would wait for the device each time
+                elsewhere.setdefault(gradient.device, []).extend(products)
+    totals = [torch.stack(parts).double().view(-1, 3).sum(0).tolist() for parts in elsewhere.values()]
+    dot, square, oracle_square = (sum(parts) for parts in zip(on_cpu, *totals, strict=True))
     return dot, square, oracle_square

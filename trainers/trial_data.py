@@ -87,7 +87,7 @@ class TrialData:
             found["source-dev"] = self._tokenised(source, "dev", splits.source_dev(self.data, source))
         if "target-dev" in self.trial.selections:
             [target] = self.config.target_languages
-            part = splits.target_dev(self.data, target, self.draws[target])
+            part = splits.target_dev(self.data, target, self.draws[target], self.protocol.shots_split[self.config.task])
             found["target-dev"] = self._tokenised(target, "dev", part)
         return found
 

@@ -61,7 +61,7 @@ def test_every_method_of_every_task(tiny_encoder_for_all: Path, tmp_path: Path, 
 
 @pytest.mark.parametrize("task", TASKS)
 def test_the_released_code(tiny_encoder_for_all: Path, tmp_path: Path, task: str) -> None:
-    methods = ["zero-shot", "ord-FS", "gradient-mix-train"]
+    methods = ["zero-shot", "ord-FS", "ord-FS+dev", "gradient-mix-train"]
     training = {"epochs": 1, "max_source_examples": 40, "max_test_examples": 4, "learning_rate": 1e-3}
     check(spec(tiny_encoder_for_all, task, protocol="released-code", methods=methods, training=training), tmp_path)
 

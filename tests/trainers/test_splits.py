@@ -61,6 +61,20 @@ def test_of_a_target_what_the_shots_leave_selects(train: int, seed: int, data: s
     assert sorted([*dev.places, *shots.indices]) == list(range(train))
 
 
+def test_shots_that_come_from_the_dev_set_do_not_select() -> None:
+    class ThreeSplits(WithinTrain):
+        def facts(self, language: str, split: Split) -> Facts:
+            return Facts(self.train, self.digest, (), {"": self.train})
+
+    data = ThreeSplits(30)
+    shots = shots_of(data, 4)
+    assert target_dev(data, "xx", shots) == Part("dev", range(30), data.digest)
+    left = target_dev(data, "xx", shots, drawn_from="dev")
+    assert left.split == "dev"
+    assert sorted([*left.places, *shots.indices]) == list(range(30))
+    assert left.digest != data.digest
+
+
 def test_every_shot_seed_leaves_the_source_s_dev_set_as_it_is() -> None:
     assert source_dev(WithinTrain(50), "en") == source_dev(WithinTrain(50), "en")
     assert source_dev(WithinTrain(50), "en").places != source_dev(WithinTrain(50, "other content"), "en").places
