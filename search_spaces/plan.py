@@ -12,7 +12,7 @@ from trainers.encoders import encoder_digest
 from trainers.examples import Data, evaluation_data
 from trainers.methods import METHODS, SOURCE_TRAINING
 from trainers.protocols import PROTOCOLS
-from trainers.shots import Shots, draw
+from trainers.shots import draw_from
 from trainers.splits import source_dev, target_dev
 from trainers.tasks import TASKS
 
@@ -112,7 +112,8 @@ class _Planner:
             if selection == "target-dev":
                 [target] = group
                 split = self.protocol.shots_split[self.spec.task]
-                dev = target_dev(self.data, target, self._shots(target, k, seed), split)
+                shots = draw_from(self.data, TASKS[self.spec.task], target, split, k, seed)
+                dev = target_dev(self.data, target, shots, split)
                 plan.results.append(result(language=target, split="dev", data=dev.digest))
         if source is not None:
             data = source.evaluate[self.source]
@@ -137,11 +138,6 @@ class _Planner:
             if other == trajectory or (METHODS[other].trajectory == trajectory and other in self.spec.methods)
         ]
         return tuple(dict.fromkeys(asked))
-
-    def _shots(self, language: str, k: int, seed: int) -> Shots:
-        split = self.protocol.shots_split[self.spec.task]
-        strata = [TASKS[self.spec.task].stratum(example) for example in self.data.examples(language, split)]
-        return draw(self.data.facts(language, split).digest, language, strata, k, seed)
 
     def _tests(self, languages: tuple[str, ...]) -> dict[str, str]:
         """{language: digest of the test examples that are scored}."""

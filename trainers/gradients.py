@@ -11,7 +11,7 @@ from trainers.bench import TrialBench
 from trainers.config import Selection, Trial
 from trainers.surgery import inner_products
 
-# Random batches whose mean is the source language's gradient (section 5.1).
+# Random batches whose mean is the source language's gradient (section 5.2).
 SOURCE_BATCHES = 100
 
 
@@ -33,9 +33,10 @@ def cosines(gradient_of: Callable[[str], Sequence[Tensor]], languages: Sequence[
             gradient = gradient_of(languages[column])
             if len(held) < at_once:
                 held.append(gradient)
-            for row, other in enumerate(held, start=first):
-                product, _, _ = inner_products(list(zip(gradient, other, strict=True)))
-                products[row, column] = products[column, row] = product
+            found = [inner_products(list(zip(gradient, other, strict=True)))[0] for other in held]
+            rows = slice(first, first + len(held))
+            products[rows, column] = products[column, rows] = torch.tensor(found, dtype=torch.float64)
+            del gradient  # before the next one is computed
     norms = products.diagonal().sqrt()
     return products / torch.outer(norms, norms)
 

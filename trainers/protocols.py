@@ -62,7 +62,7 @@ PAPER = Protocol(
         "xnli": _TAGGING,
     },
     alpha={"ner": 1.0, "pos": 1.0, "tydiqa": 0.1, "xnli": 0.1},  # section 4.3
-    alpha_per_language={"ner": 0.1},  # section 5.3, footnotes 9 and 10: 0.1 for one language, 0.4 for four
+    alpha_per_language={"ner": 0.1},  # sections 5.3 and 5.4, footnotes 9 and 10: 0.1 for one language, 0.4 for four
     selection=dict.fromkeys(("ner", "pos", "tydiqa", "xnli"), "source-dev"),  # section 3
     shots_split=dict.fromkeys(("ner", "pos", "tydiqa", "xnli"), "train"),  # appendix A
 )

@@ -2,8 +2,11 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Any
 
-from trainers.config import digest
+from trainers.config import Split, digest
+from trainers.examples import Data
+from trainers.tasks.task import Task
 
 
 @dataclass(frozen=True)
@@ -47,3 +50,13 @@ def draw(data_digest: str, language: str, strata: Sequence[str], k: int, seed: i
         stratum, there = lacking[0] if lacking else ("", 0)
         raise ValueError(f"{language}: {k} shots asked of {there} examples" + (f" of {stratum!r}" if stratum else ""))
     return Shots(language, tuple(indices), digest([data_digest, language, indices]))
+
+
+def draw_from(data: Data, task: Task[Any], language: str, split: Split, k: int, seed: int) -> Shots:
+    """`draw` from a split as it lies in the data, which is read only where there are several strata."""
+    facts = data.facts(language, split)
+    if len(facts.strata) == 1:
+        strata = list(facts.strata) * facts.examples
+    else:
+        strata = [task.stratum(example) for example in data.examples(language, split)]
+    return draw(facts.digest, language, strata, k, seed)

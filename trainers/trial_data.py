@@ -10,7 +10,7 @@ from trainers.config import Selection, Split, Trial
 from trainers.data import open_data
 from trainers.examples import DataError, Example, evaluation_data
 from trainers.protocols import PROTOCOLS
-from trainers.shots import Shots, draw
+from trainers.shots import Shots, draw_from
 from trainers.splits import Part
 from trainers.tasks import TASKS
 from trainers.tasks.task import ExampleError, Window
@@ -115,9 +115,7 @@ class TrialData:
 
     def _draw(self, language: str) -> Shots:
         split = self.protocol.shots_split[self.config.task]
-        strata = [self.task.stratum(example) for example in self.data.examples(language, split)]
-        facts = self.data.facts(language, split)
-        return draw(facts.digest, language, strata, self.config.k, self.config.seed)
+        return draw_from(self.data, self.task, language, split, self.config.k, self.config.seed)
 
     def _tokenised(self, language: str, name: Split, part: Part, limit: int | None = None) -> Tokenised:
         places: Sequence[int] = part.places[:limit]

@@ -3,7 +3,6 @@
 import gc
 import weakref
 from collections.abc import Callable
-from itertools import pairwise
 
 import pytest
 import torch
@@ -49,7 +48,7 @@ def test_no_more_gradients_are_held_than_asked(at_once: int) -> None:
         return gradient
 
     cosines(gradient_of, [f"l{place}" for place in range(10)], at_once)
-    assert most <= at_once + 2  # the one that is being computed, and the one before that is still named
+    assert most == min(at_once, 9) + 1  # those that are kept, and the one that is compared with them
     assert computed == {1: 55, 3: 22, 10: 10}[at_once]
 
 
@@ -66,7 +65,6 @@ def test_a_kept_models_figure(make_trial: Make) -> None:
     assert len(set(off_diagonal.tolist())) == 6
     for at_once in (1, 8):
         assert torch.allclose(gradient_cosines(trial, selection, at_once)[1], matrix, atol=1e-9)
-    assert all(first != second for first, second in pairwise(languages))
 
 
 def test_a_model_that_was_not_kept_is_named(make_trial: Make) -> None:

@@ -1,7 +1,5 @@
 """Conflict rules: what they make of two gradients, as vectors."""
 
-import math
-
 import pytest
 import torch
 from hypothesis import assume, given, settings
@@ -65,4 +63,3 @@ def test_a_rule_that_draws_leaves_the_global_random_stream_alone() -> None:
     torch.manual_seed(5)
     combined(pcgrad, torch.ones(4, dtype=torch.float64), -torch.ones(4, dtype=torch.float64))
     assert torch.equal(torch.rand(3), expected)
-    assert math.isfinite(float(expected.sum()))

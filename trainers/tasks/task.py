@@ -71,7 +71,7 @@ class Task(Protocol[W]):
         """The labels that a head tells apart, in its order, given those that occur in its training data."""
 
     def stratum(self, example: Example) -> str:
-        """K shots are drawn of each stratum: xnli's "N-way K-shot" (section 4.1) has one per class."""
+        """K shots are drawn of each stratum: xnli's "N-way K-shot" (section 4.3) has one per class."""
 
     def gold(self, example: Example) -> Any:
         """What a prediction is compared with."""
