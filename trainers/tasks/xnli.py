@@ -45,7 +45,7 @@ class NaturalLanguageInference:
         return LABELS
 
     def stratum(self, example: Example) -> str:
-        """The label: K shots are drawn of each class (section 4.1, "N-way K-shot")."""
+        """The label: K shots are drawn of each class (section 4.3, "N-way K-shot")."""
         return self.gold(example)
 
     def gold(self, example: Example) -> str:
