@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 # Raised whenever a change to our code changes a trained model or a score: results of other numbers are never reused.
-NUMERICS = 2
+NUMERICS = 3
 
 Split = Literal["train", "dev", "test"]
 

@@ -15,7 +15,7 @@ Batch = TypeVar("Batch")
 
 # Elements whose products are summed in float32 before they go on in float64: enough to keep the interpreter out of the
 # way, little enough to be exact to 1e-7.
-BLOCK = 1 << 15
+BLOCK = 1 << 16
 
 # The same where every block costs kernel launches instead.
 ACCELERATOR_BLOCK = 1 << 24
