@@ -2,11 +2,15 @@
 
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
+from math import log
 from pathlib import Path
 from typing import Any
 
+from search_spaces.candidates import SEARCHABLE, Candidate, count, searched
 from search_spaces.groups import ungroupable
-from search_spaces.spec import MAX_TRIALS, ExperimentSpec, FolderSpec, Problem, SpecError, parse
+from search_spaces.search import AshaScheduler, GridSearcher, TpeSearcher
+from search_spaces.spaces import Range, Scheduled, highest, is_search, lowest
+from search_spaces.spec import MAX_LARGE_TRIALS, MAX_TRIALS, ExperimentSpec, FolderSpec, Problem, SpecError, parse
 from trainers.config import DataReference, Split
 from trainers.data import XTREME_R, open_data
 from trainers.encoders import EncoderError, encoder_digest
@@ -17,6 +21,9 @@ from trainers.offline_encoder import NAME as OFFLINE_ENCODER
 from trainers.offline_encoder import OfflineEncoderError, package_file
 from trainers.protocols import PROTOCOLS
 from trainers.tasks import TASKS
+
+# A population in which one can take over from another.
+SMALLEST_POPULATION = 2
 
 
 @dataclass(frozen=True)
@@ -86,7 +93,8 @@ def needed_splits(spec: ExperimentSpec, targets: Iterable[str]) -> list[tuple[st
     of_target: list[Split] = ["test"]
     if any(method.few_shot for method in methods):
         of_target.append(PROTOCOLS[spec.protocol].shots_split[spec.task])
-    if any(method.selection == "target-dev" for method in methods):
+    judged_on_targets = spec.search.objective == "target-dev" and any(searched(spec, name) for name in spec.methods)
+    if judged_on_targets or any(method.selection == "target-dev" for method in methods):
         of_target.append("dev")
     of_source: list[Split] = ["train", "dev", "test"]
     splits = [(spec.source_language, split) for split in of_source]
@@ -209,33 +217,122 @@ def _resources(spec: ExperimentSpec, world: World) -> Iterator[Problem]:
         yield Problem("resources.gpus_per_trial", f"{gpus:g} is neither a fraction of one GPU nor a whole number")
 
 
-def _training(spec: ExperimentSpec, world: World) -> Iterator[Problem]:
-    training = spec.hyperparameters()
-    if training.accumulation > training.batch_size:
+def _accumulation(spec: ExperimentSpec, world: World) -> Iterator[Problem]:
+    protocol = Candidate().training(spec)
+    smallest = lowest(spec.training.batch_size or protocol.batch_size)
+    if protocol.accumulation > smallest:
         yield Problem(
             "training.accumulation",
-            f"{training.accumulation} parts of {training.batch_size} windows; allowed: up to the batch size",
+            f"{protocol.accumulation} parts of {smallest:g} windows; allowed: up to the batch size",
         )
+
+
+def _epochs(spec: ExperimentSpec, world: World) -> Iterator[Problem]:
+    """Whether what is to happen in an epoch happens in any."""
+    epochs = spec.training.epochs or PROTOCOLS[spec.protocol].training[spec.task].epochs
+    fewest, most = int(lowest(epochs)), int(highest(epochs))
+    for field, space in (("alpha", spec.alpha), ("training.learning_rate", spec.training.learning_rate)):
+        if isinstance(space, Scheduled) and space.steps()[-1][0] >= fewest:
+            last = space.steps()[-1][0]
+            yield Problem(field, f"epoch {last} is not reached; allowed: from 0 to {fewest - 1}, the last epoch")
+    yield from _scheduler(spec, fewest, most)
+
+
+def _scheduler(spec: ExperimentSpec, fewest: int, most: int) -> Iterator[Problem]:
+    """Whether a scheduler has something to do in trainings of `fewest` to `most` epochs."""
+    scheduler = spec.search.scheduler
+    if scheduler is None:
+        return
+    if isinstance(scheduler, AshaScheduler):
+        yield from _asha(scheduler, most)
+        return
+    if scheduler.perturbation_interval >= fewest:
+        yield Problem(
+            "search.scheduler.perturbation_interval",
+            f"in {fewest} epochs nothing is perturbed every {scheduler.perturbation_interval}; allowed: fewer epochs"
+            " between perturbations than a training has",
+        )
+    for field in ("batch_size", "epochs"):
+        if not isinstance(getattr(spec.training, field), int | None):
+            yield Problem(f"training.{field}", "PBT changes alpha and learning_rate alone; allowed: a whole number")
+    if isinstance(spec.search.searcher, TpeSearcher):
+        yield Problem("search.searcher", "PBT starts from a population; allowed: grid, random")
+    for method in spec.methods:
+        if searched(spec, method) and count(spec, method) < SMALLEST_POPULATION:
+            yield Problem("search.scheduler", f"{method} has a population of {count(spec, method)} candidates; allowed:"
+                                              f" from {SMALLEST_POPULATION}")  # fmt: skip
+
+
+def _asha(scheduler: AshaScheduler, most: int) -> Iterator[Problem]:
+    if most == 1:
+        yield Problem("search.scheduler", "a training of one epoch can't be stopped early; allowed: null")
+        return
+    if scheduler.grace_period >= most:
+        allowed = f"allowed: from 1 to {most - 1}"
+        yield Problem("search.scheduler.grace_period", f"a training has {most} epochs; {allowed}")
+        return
+    rungs = 1 + int(log(most / scheduler.grace_period, scheduler.reduction_factor) + 1e-9)
+    if scheduler.brackets > rungs:
+        yield Problem("search.scheduler.brackets", f"there are {rungs} rungs; allowed: from 1 to {rungs}")
+
+
+def _search(spec: ExperimentSpec, world: World) -> Iterator[Problem]:
+    """Whether what is searched, and how, go together."""
+    is_grid = isinstance(spec.search.searcher, GridSearcher)
+    fields = {"alpha": "alpha", **{name: f"training.{name}" for name in SEARCHABLE if name != "alpha"}}
+    for name, field in fields.items():
+        space = spec.alpha if name == "alpha" else getattr(spec.training, name)
+        if isinstance(space, Range) and is_grid and space.samples is None:
+            yield Problem(field, 'a range needs "samples", how many values are drawn of it; allowed: from 1')
+        if isinstance(space, Range) and not is_grid and space.samples is not None:
+            yield Problem(field, 'the searcher says how many samples are drawn; allowed: no "samples" here')
+    is_searched = any(searched(spec, method) for method in spec.methods)
+    if is_searched and spec.test_at == "every":
+        yield Problem("test_at", "a search must not see test scores; allowed: selected, or nothing that is searched")
+    if not is_searched:
+        if spec.alpha is not None and is_search(spec.alpha):
+            surgery = ", ".join(name for name, method in METHODS.items() if method.surgery)
+            yield Problem("alpha", f"no method of the experiment has surgery; allowed: with {surgery}")
+        for field, is_there in (("searcher", not is_grid), ("scheduler", spec.search.scheduler is not None)):
+            if is_there:
+                yield Problem(
+                    f"search.{field}",
+                    "nothing is searched; allowed: with a grid or range of alpha, training.learning_rate,"
+                    " training.batch_size or training.epochs",
+                )
 
 
 def _size(spec: ExperimentSpec, world: World) -> Iterator[Problem]:
     targets = 50 if spec.target_languages == "all" else len(spec.target_languages)
     models = targets if spec.grouping != "all" else 1  # at most
     per_seed = sum(
-        (targets if METHODS[method].model_per_target else models) * (len(spec.k) if METHODS[method].few_shot else 1)
+        (targets if METHODS[method].model_per_target else models)
+        * (len(spec.k) if METHODS[method].few_shot else 1)
+        * count(spec, method)
         for method in spec.methods
     )
     trials = per_seed * len(spec.seeds)
-    if trials > MAX_TRIALS:
-        yield Problem("seeds", f"methods x K x seeds x targets is about {trials} trials; allowed: up to {MAX_TRIALS}")
+    allowed = MAX_LARGE_TRIALS if spec.allow_large else MAX_TRIALS
+    if trials > allowed:
+        more = "" if spec.allow_large else f', or {MAX_LARGE_TRIALS} with "allow_large": true'
+        yield Problem(
+            "allow_large", f"candidates x K x seeds x targets is about {trials} trials; allowed: up to {allowed}{more}"
+        )
 
+
+_SEARCHED_FIELDS = (
+    "alpha", "training", "training.learning_rate", "training.batch_size", "training.epochs", "search",
+    "search.searcher", "search.scheduler",
+)  # fmt: skip
 
 # Which fields a check can't do without.
 CHECKS: tuple[tuple[tuple[str, ...], Callable[[ExperimentSpec, World], Iterable[Problem]]], ...] = (
     ((), _languages),
     (("encoder",), _encoder),
     (("task", "data", "data.folder"), _data),
-    (("task", "protocol", "training", "training.batch_size"), _training),
+    (("task", "protocol", "training", "training.batch_size"), _accumulation),
+    (("task", "protocol", *_SEARCHED_FIELDS), _epochs),
+    (("methods", *_SEARCHED_FIELDS), _search),
     ((), _resources),
-    ((), _size),
+    (_SEARCHED_FIELDS, _size),
 )

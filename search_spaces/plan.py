@@ -4,10 +4,11 @@ from dataclasses import dataclass, field, replace
 from functools import cache, partial
 from pathlib import Path
 
+from search_spaces.candidates import Candidate, candidates, label, searched
 from search_spaces.checks import target_languages
 from search_spaces.groups import groups
 from search_spaces.spec import ExperimentSpec
-from trainers.config import Selection, Split, TrialConfig, digest
+from trainers.config import Schedule, Selection, Split, TrialConfig, digest
 from trainers.encoders import encoder_digest
 from trainers.examples import Data, evaluation_data
 from trainers.methods import METHODS, SOURCE_TRAINING
@@ -22,19 +23,25 @@ class PlannedTrial:
     """A trial, the source training it starts from, and what is scored.
 
     `selections` are the checkpoints that are scored, `evaluate` the test data: {language: digest of the examples}.
+    `judge` are the dev data on which it is compared with the other trials of its `sweep`, in the same form; a trial
+    that is compared with none has no sweep. `test_every_report`: test scores after each epoch.
     """
 
     config: TrialConfig
     source: TrialConfig | None
     selections: tuple[Selection, ...]
     evaluate: dict[str, str]
+    judge: dict[str, str] = field(default_factory=dict)
+    sweep: str | None = None
+    test_every_report: bool = False
 
 
 @dataclass(frozen=True)
 class PlannedResult:
     """A result of the experiment: the score of what a trial's selection chose on a language's split.
 
-    `data` is the digest of the examples.
+    `candidate` says in words what was searched ("" where nothing was). `judged_on` is what candidates of the experiment
+    are chosen by, "" where nothing is searched. `data` is the digest of the examples.
 
     An adapted model has no score of its own on the source language: it takes the source training's, as the paper's
     tables do.
@@ -44,6 +51,8 @@ class PlannedResult:
     k: int
     seed: int
     alpha: float | None
+    candidate: str
+    judged_on: str
     language: str
     split: Split
     trial: str
@@ -61,7 +70,13 @@ class Plan:
     def add(self, trial: PlannedTrial) -> None:
         """Plan a trial; one that is planned already gets the further evaluations."""
         planned = self.trials.get(trial.config.digest, trial)
-        self.trials[trial.config.digest] = replace(planned, evaluate={**planned.evaluate, **trial.evaluate})
+        self.trials[trial.config.digest] = replace(
+            planned,
+            evaluate={**planned.evaluate, **trial.evaluate},
+            judge={**planned.judge, **trial.judge},
+            sweep=planned.sweep or trial.sweep,
+            test_every_report=planned.test_every_report or trial.test_every_report,
+        )
 
 
 def plan(spec: ExperimentSpec, data: Data, home: Path) -> Plan:
@@ -70,13 +85,12 @@ def plan(spec: ExperimentSpec, data: Data, home: Path) -> Plan:
     Raises:
         DataError, EncoderError: what was there when the spec was accepted is gone.
     """
-    planner = _Planner(spec, data, encoder_digest(spec.encoder, home))
-    made = Plan()
+    planner = Planner(spec, data, encoder_digest(spec.encoder, home))
     for method in spec.methods:
-        for seed in spec.seeds:
-            for k in spec.k if METHODS[method].few_shot else [0]:
-                planner.add(made, method, k, seed)
-    return Plan(dict(sorted(made.trials.items(), key=lambda item: _order(item[1]))), made.results)
+        for candidate in candidates(spec, method):
+            for k in planner.shots_of(method):
+                planner.add(method, k, candidate)
+    return planner.plan()
 
 
 def _order(planned: PlannedTrial) -> tuple[bool, bool]:
@@ -84,49 +98,102 @@ def _order(planned: PlannedTrial) -> tuple[bool, bool]:
     return method.few_shot, method.adapts
 
 
-class _Planner:
+class Planner:
+    """Plans the candidates of a spec, one after the other.
+
+    Args:
+        spec: an accepted one.
+        data: what it names.
+        encoder: the digest of its encoder.
+    """
+
     def __init__(self, spec: ExperimentSpec, data: Data, encoder: str) -> None:
         self.spec, self.encoder = spec, encoder
+        self.planned = Plan()
         self.protocol = PROTOCOLS[spec.protocol]
         self.data = _Remembered(data)
         self.source = spec.source_language
         self.targets = target_languages(spec, data)
+        self.judged_on = spec.search.objective if any(searched(spec, method) for method in spec.methods) else ""
 
-    def add(self, plan: Plan, name: str, k: int, seed: int) -> None:
-        """One method at one K and seed: its trials and results."""
-        method = METHODS[name]
-        source = self._source_training(plan, seed) if method.adapts else None
+    def plan(self) -> Plan:
+        """All that was added: source trainings first, then mixed training, then adapting."""
+        needed = {trial.source.digest for trial in self.planned.trials.values() if trial.source is not None}
+        ordered = sorted(self.planned.trials.items(), key=lambda item: _order(item[1]))
+        # what others start from is trained to its end, however it compares
+        trials = {digest: replace(trial, sweep=None) if digest in needed else trial for digest, trial in ordered}
+        return Plan(trials, self.planned.results)
+
+    def proposed(self, trajectory: str, k: int, candidate: Candidate) -> Plan:
+        """The plan of one more candidate, on its own, for all of the spec's methods that share this trajectory."""
+        self.planned = Plan()
+        for name in self.spec.methods:
+            if trajectory in (name, METHODS[name].trajectory):
+                self.add(name, k, candidate)
+        return self.plan()
+
+    def shots_of(self, method: str) -> list[int]:
+        """The K at which a method is tried."""
+        return self.spec.k if METHODS[method].few_shot else [0]
+
+    def add(self, name: str, k: int, candidate: Candidate) -> None:
+        """One candidate of a method at one K: at each seed its trials and results."""
+        for seed in self.spec.seeds:
+            self._add(name, k, seed, candidate)
+
+    def _add(self, name: str, k: int, seed: int, candidate: Candidate) -> None:
+        method, plan = METHODS[name], self.planned
+        words, judged_on = label(self.spec, name, candidate), self.judged_on
+        source = self._source_training(seed, candidate) if method.adapts else None
         for group in groups(self.spec, name, self.targets):
-            alpha = self.spec.surgery_alpha(len(group)) if method.surgery else None
-            config = self._config(method.trajectory or name, group if k else (), k, seed, alpha)
+            alpha = candidate.surgery_alpha(self.spec, len(group)) if method.surgery else None
+            config = self._config(method.trajectory or name, group if k else (), k, seed, alpha, candidate)
             selections = self._selections(name)
             evaluate = self._tests(group if method.adapts else (self.source, *group))
-            plan.add(PlannedTrial(config, source.config if source else None, selections, evaluate))
+            judge = self._judge(group, config) if words else {}
+            sweep = digest([config.method, k, group]) if words else None
+            start, curves = source.config if source else None, self.spec.test_at == "every"
+            plan.add(PlannedTrial(config, start, selections, evaluate, judge, sweep, curves))
             selection = method.selection or selections[0]
-            result = partial(PlannedResult, name, k, seed, alpha, trial=config.digest, selection=selection)
+            number = None if isinstance(alpha, tuple) else alpha
+            known = partial(PlannedResult, name, k, seed, number, words, judged_on)
+            result = partial(known, trial=config.digest, selection=selection)
             for language, data in evaluate.items():
                 plan.results.append(result(language=language, split="test", data=data))
-            if selection == "source-dev":
-                dev = source_dev(self.data, self.source)
-                plan.results.append(result(language=self.source, split="dev", data=dev.digest))
-            if selection == "target-dev":
-                [target] = group
-                split = self.protocol.shots_split[self.spec.task]
-                shots = draw_from(self.data, TASKS[self.spec.task], target, split, k, seed)
-                dev = target_dev(self.data, target, shots, split)
-                plan.results.append(result(language=target, split="dev", data=dev.digest))
+            for language, data in {**self._dev(selection, group, config), **judge}.items():
+                plan.results.append(result(language=language, split="dev", data=data))
         if source is not None:
             data = source.evaluate[self.source]
             [selection] = source.selections
             trial = source.config.digest
-            plan.results.append(PlannedResult(name, k, seed, None, self.source, "test", trial, selection, data))
+            known = partial(PlannedResult, name, k, seed, None, words, judged_on)
+            plan.results.append(known(self.source, "test", trial, selection, data))
 
-    def _source_training(self, plan: Plan, seed: int) -> PlannedTrial:
+    def _source_training(self, seed: int, candidate: Candidate) -> PlannedTrial:
         """What two-stage methods start from, and whose score they have in the source language."""
-        config = self._config(SOURCE_TRAINING, (), 0, seed, None)
+        config = self._config(SOURCE_TRAINING, (), 0, seed, None, candidate)
         trial = PlannedTrial(config, None, self._selections(SOURCE_TRAINING), self._tests((self.source,)))
-        plan.add(trial)
+        self.planned.add(trial)
         return trial
+
+    def _judge(self, group: tuple[str, ...], config: TrialConfig) -> dict[str, str]:
+        """The dev data that the objective is the mean over: {language: digest of the examples}."""
+        languages = (self.source,) if self.spec.search.objective == "source-dev" else group
+        return {language: self._dev_digest(language, config) for language in languages}
+
+    def _dev(self, selection: Selection, group: tuple[str, ...], config: TrialConfig) -> dict[str, str]:
+        """The dev data of a selection."""
+        languages = {"source-dev": (self.source,), "target-dev": group, "last": ()}[selection]
+        return {language: self._dev_digest(language, config) for language in languages}
+
+    def _dev_digest(self, language: str, config: TrialConfig) -> str:
+        if language == self.source:
+            return source_dev(self.data, language).digest
+        split = self.protocol.shots_split[self.spec.task]
+        shots = None
+        if language in config.target_languages:
+            shots = draw_from(self.data, TASKS[self.spec.task], language, split, config.k, config.seed)
+        return target_dev(self.data, language, shots, split).digest
 
     def _selections(self, name: str) -> tuple[Selection, ...]:
         """Which checkpoints a method's training is asked for: all that this experiment needs of the same trajectory."""
@@ -144,7 +211,15 @@ class _Planner:
         cut = self.spec.training.max_test_examples
         return {language: evaluation_data(self.data.facts(language, "test"), cut) for language in languages}
 
-    def _config(self, method: str, targets: tuple[str, ...], k: int, seed: int, alpha: float | None) -> TrialConfig:
+    def _config(
+        self,
+        method: str,
+        targets: tuple[str, ...],
+        k: int,
+        seed: int,
+        alpha: float | Schedule | None,
+        candidate: Candidate,
+    ) -> TrialConfig:
         splits: list[tuple[str, Split]] = [(self.source, "train"), (self.source, "dev")]
         splits += [(target, self.protocol.shots_split[self.spec.task]) for target in targets]
         if "target-dev" in self._selections(method):
@@ -159,7 +234,7 @@ class _Planner:
             seed=seed,
             alpha=alpha,
             protocol=self.spec.protocol,
-            training=self.spec.hyperparameters(),
+            training=candidate.training(self.spec),
             encoder=self.spec.encoder,
             encoder_digest=self.encoder,
             data_digest=digest(data),

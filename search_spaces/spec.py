@@ -5,15 +5,25 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Annotated, Any, Literal
 
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError
+from pydantic import AfterValidator, Field, ValidationError
 
-from trainers.config import Training
+from search_spaces.search import (
+    AshaScheduler,
+    GridSearcher,
+    PbtScheduler,
+    RandomSearcher,
+    SearchSpec,
+    TpeSearcher,
+)
+from search_spaces.spaces import Alpha, BatchSize, Epochs, LearningRate, Part
 from trainers.examples import LANGUAGE_CODE
 from trainers.methods import METHODS
 from trainers.protocols import PROTOCOLS
 from trainers.tasks import TASKS
 
+# Unless the spec allows more, and then.
 MAX_TRIALS = 10_000
+MAX_LARGE_TRIALS = 200_000
 
 MAX_PROBLEMS = 100
 
@@ -66,22 +76,23 @@ Groups = Annotated[
 ]
 
 
-class _Part(BaseModel):
-    model_config = ConfigDict(strict=True, extra="forbid", allow_inf_nan=False, frozen=True)
+# What every hyperparameter that may be searched takes besides a number.
+SPREADS = '{"grid": [...]}, {"uniform": [low, high], "samples": n} or {"loguniform": [low, high], "samples": n}'
+SCHEDULE = ', or {"schedule": [[epoch, value], ...]} from epoch 0 on'
 
 
-class FolderSpec(_Part):
+class FolderSpec(Part):
     """The reader's own data."""
 
     folder: Name = Field(description="a path under the service's data root")
 
 
-class TrainingSpec(_Part):
+class TrainingSpec(Part):
     """What differs from the protocol's hyperparameters; null or absent means the protocol's value."""
 
-    epochs: Annotated[int, Field(ge=1, le=1000)] | None = Field(None, description="a whole number from 1 to 1000")
-    batch_size: Annotated[int, Field(ge=1, le=4096)] | None = Field(None, description="a whole number from 1 to 4096")
-    learning_rate: Annotated[float, Field(gt=0, le=1)] | None = Field(None, description="a number in (0, 1]")
+    epochs: Epochs | None = Field(None, description=f"a whole number from 1 to 1000, {SPREADS} of them")
+    batch_size: BatchSize | None = Field(None, description=f"a whole number from 1 to 4096, {SPREADS} of them")
+    learning_rate: LearningRate | None = Field(None, description=f"a number in (0, 1], {SPREADS} of them{SCHEDULE}")
     accumulation: Annotated[int, Field(ge=1, le=4096)] | None = Field(
         None, description="passes that an update is divided into: a whole number from 1 to the batch size"
     )
@@ -94,7 +105,7 @@ class TrainingSpec(_Part):
     )
 
 
-class ResourcesSpec(_Part):
+class ResourcesSpec(Part):
     """What a trial takes of the pool, and how many may run at once."""
 
     cpus_per_trial: Annotated[int, Field(ge=1, le=1024)] = Field(1, description="a whole number from 1")
@@ -106,7 +117,7 @@ class ResourcesSpec(_Part):
     )
 
 
-class ExperimentSpec(_Part):
+class ExperimentSpec(Part):
     """An experiment: methods compared at the same task, encoder, data and shots."""
 
     name: Text = Field("", description="free text of up to 200 characters")
@@ -137,9 +148,10 @@ class ExperimentSpec(_Part):
                      AfterValidator(_distinct)] = Field(
         description="a list of distinct whole numbers from 0 to 2147483647"
     )  # fmt: skip
-    alpha: Annotated[float, Field(ge=0, le=1)] | None = Field(
-        None, description="a number in [0, 1], or null for the protocol's value for the task"
+    alpha: Alpha | None = Field(
+        None, description=f"null for the protocol's value for the task, a number in [0, 1], {SPREADS} of them{SCHEDULE}"
     )
+    search: SearchSpec = Field(default_factory=SearchSpec, description="an object, see its fields")
     protocol: Annotated[str, _among(PROTOCOLS, "protocols")] = Field(
         "paper", description=f"one of {', '.join(PROTOCOLS)}"
     )
@@ -150,19 +162,12 @@ class ExperimentSpec(_Part):
         ' targets), "all"',
     )
     resources: ResourcesSpec = Field(default_factory=ResourcesSpec, description="an object, see its fields")
+    test_at: Literal["selected", "every"] = Field(
+        "selected", description="selected, or every: test scores after each epoch, for curves; nothing is searched then"
+    )
+    allow_large: bool = Field(False, description=f"true for more than {MAX_TRIALS:,} trials, or false")
     tags: Text | Annotated[list[Text], Field(max_length=100)] = Field([], description="free text, or a list of it")
     owner: Text = Field("", description="free text of up to 200 characters")
-
-    def hyperparameters(self) -> Training:
-        """The protocol's hyperparameters for the task, with what the spec sets."""
-        given = self.training.model_dump(exclude_none=True, exclude={"max_test_examples"})
-        return Training(**{**vars(PROTOCOLS[self.protocol].training[self.task]), **given})
-
-    def surgery_alpha(self, languages: int) -> float:
-        """The probability of surgery for a model of so many targets: the spec's, or the protocol's."""
-        if self.alpha is not None:
-            return abs(self.alpha)  # -0.0 is 0.0
-        return PROTOCOLS[self.protocol].surgery_alpha(self.task, languages, self.grouping != "all")
 
     def tag_list(self) -> list[str]:
         """The tags, also when a single one was given as text."""
@@ -221,12 +226,23 @@ def _problems(error: ValidationError) -> list[Problem]:
     return list(problems.values())
 
 
+# Models that a field holds one of, by the name that tells them apart.
+_VARIANTS: dict[str, dict[str, Any]] = {
+    "searcher": {"grid": GridSearcher, "random": RandomSearcher, "tpe": TpeSearcher},
+    "scheduler": {"asha": AshaScheduler, "pbt": PbtScheduler},
+}
+
+
 def _place(location: Sequence[str | int]) -> tuple[str, str]:
     """The dotted path of the innermost field of an error's location, and what is allowed there."""
     path: list[str] = []
     allowed = "an object with the fields of an experiment"
     model: Any = ExperimentSpec
+    variants: dict[str, Any] = {}
     for part in location:
+        if variants and part in variants:
+            model, variants = variants[str(part)], {}
+            continue
         if model is None or not isinstance(part, str):
             break
         path.append(part)
@@ -234,8 +250,9 @@ def _place(location: Sequence[str | int]) -> tuple[str, str]:
         if field is None:
             allowed = ", ".join(model.model_fields)
             break
-        allowed = field.description
-        model = field.annotation if isinstance(field.annotation, type) and issubclass(field.annotation, _Part) else None
+        allowed = field.description or allowed
+        model = field.annotation if isinstance(field.annotation, type) and issubclass(field.annotation, Part) else None
+        variants = _VARIANTS.get(part, {})
     return ".".join(path).encode(errors="replace").decode() or "body", allowed
 
 

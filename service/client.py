@@ -76,7 +76,7 @@ class Client:
             while True:
                 experiment = self.experiment(id_)
                 trials = experiment["trials"]
-                done = trials["succeeded"] + trials["failed"]
+                done = trials["succeeded"] + trials["stopped"] + trials["failed"]
                 reason = f" ({experiment['reason']})" if experiment["reason"] else ""
                 bar.n = round(100 * experiment["progress"], 1)
                 bar.set_description_str(f"{experiment['state']}{reason}")
@@ -94,14 +94,15 @@ class Client:
         return pd.DataFrame(self._pages("/v1/results", "results", given), columns=pd.Index(RESULT_COLUMNS))
 
     def table(self, id_: str, metric: str | None = None) -> pd.DataFrame:
-        """Test scores of an experiment: methods (and K) down, languages across, mean over seeds.
+        """Test scores of an experiment: methods (with K and candidate) down, languages across, mean over seeds.
 
         `mean` is over the target languages. Of tasks with several metrics the one that selects is shown, if none is
         given.
         """
         experiment = self.experiment(id_)
         test = self.results(id_, split="test", metric=metric or TASKS[experiment["spec"]["task"]].metric)
-        table = test.pivot_table("value", ["method", "k"], "language", aggfunc="mean")
+        rows = ["method", "k", *(["candidate"] if test["candidate"].any() else [])]
+        table = test.pivot_table("value", rows, "language", aggfunc="mean")
         source = experiment["spec"]["source_language"]
         targets = [language for language in table.columns if language != source]
         table = table[[language for language in (source, *targets) if language in table.columns]]
@@ -138,6 +139,6 @@ class Client:
 
 
 RESULT_COLUMNS = (
-    "experiment", "trial", "method", "k", "seed", "alpha", "language", "split", "metric", "epoch", "value",
-    "examples", "cut", "selected", "selection",
+    "experiment", "trial", "method", "k", "seed", "alpha", "candidate", "language", "split", "metric", "epoch",
+    "value", "examples", "cut", "selected", "selection", "judged_on",
 )  # fmt: skip

@@ -135,7 +135,7 @@ class TrialBench:
         for model in {model.step: model for model in self.chosen.values()}.values():
             self.take(model)
             tests = [self.data.test(language) for language in self.trial.evaluate]
-            for evaluation in self._evaluations(tests, model.step, model.epoch):
+            for evaluation in self._evaluations([*tests, *self._unjudged(model.step)], model.step, model.epoch):
                 self._keep_predictions(evaluation, model.step)
                 scores += evaluation.scores
         selected = {selection: self.chosen[selection].step for selection in self.trial.selections}
@@ -156,12 +156,18 @@ class TrialBench:
     def _evaluate(self, rows: Rows, progress: loop.Progress) -> None:
         """Report, and choose by the dev sets that the selections read."""
         found: dict[Selection, Evaluation] = {}
-        if self.data.dev:
+        others = [part for part in self.data.judge if part not in self.data.dev.values()]
+        if self.trial.test_every_report:
+            others += [self.data.test(language) for language in self.trial.evaluate]
+        scores: list[Score] = []
+        if self.data.dev or others:
             self.embeddings.merge(rows.ids, rows.module.weight)
-            for selection, dev in self.data.dev.items():
+            for selection, dev in self.data.dev.items():  # apart from others: whatever those are, it chooses the same
                 [found[selection]] = self._evaluations([dev], progress.step, progress.epoch)
+            further = self._evaluations(others, progress.step, progress.epoch) if others else []
+            for evaluation in [*found.values(), *further]:
+                scores += evaluation.scores
             self.embeddings.reinstall(rows)
-        scores = [score for evaluation in found.values() for score in evaluation.scores]
         self.reports.append(Report(progress.epoch, progress.step, tuple(scores), progress.measures))
         self.report(self.reports[-1])
         for selection, evaluation in found.items():
@@ -172,6 +178,12 @@ class TrialBench:
                     self._predictions(evaluation, self.chosen[selection].step).unlink(missing_ok=True)
                 self._keep_predictions(evaluation, progress.step)
                 self._choose(selection, rows)
+
+    def _unjudged(self, step: int) -> list[Tokenised]:
+        """The judging dev sets that these weights have no score on: those of a kept model may lack them."""
+        judged = {(score.language, score.data) for report in self.reports for score in report.scores
+                  if (score.step, score.split) == (step, "dev")}  # fmt: skip
+        return [part for part in self.data.judge if (part.language, part.part.digest) not in judged]
 
     def _choose(self, selection: Selection, rows: Rows) -> None:
         """The weights of the last report are what a selection chooses."""
@@ -204,6 +216,7 @@ class TrialBench:
     def _save(self, training: loop.Loop) -> None:
         state = {
             "selections": self.trial.selections,
+            "judge": self.trial.judge,
             "training": training.state_dict(),
             "reports": [report.to_dict() for report in self.reports],
             "best": self.best,
@@ -214,7 +227,10 @@ class TrialBench:
     def _resume(self, training: loop.Loop) -> None:
         """Go on where an attempt that was interrupted wrote its state down last."""
         state = checkpoints.load(checkpoint_folder(self.trial))
-        if state is None or tuple(state["selections"]) != self.trial.selections:  # other dev sets were looked at
+        if state is None:
+            return
+        looked_at = tuple(state["selections"]), tuple(state["judge"])
+        if looked_at != (self.trial.selections, self.trial.judge):
             return
         training.load_state_dict(state["training"])
         self.reports = [Report.from_dict(report) for report in state["reports"]]

@@ -16,6 +16,10 @@ Selection = Literal["source-dev", "last", "target-dev"]
 
 Precision = Literal["fp32", "bf16", "fp16"]
 
+# A hyperparameter that changes while a model is trained: (epoch, value) in the order of their epochs, counted from 0,
+# the first at 0. Each value counts from its epoch on.
+Schedule = tuple[tuple[int, float], ...]
+
 # Digests are cut to 80 bits: enough for as many trials as anyone will ever train, and short enough to read.
 DIGEST_LENGTH = 20
 
@@ -24,6 +28,18 @@ def digest(value: Any) -> str:
     """Name of a plain (JSON) value by its content: equal values have equal digests."""
     text = json.dumps(value, sort_keys=True, ensure_ascii=False, separators=(",", ":"), allow_nan=False)
     return hashlib.sha256(text.encode()).hexdigest()[:DIGEST_LENGTH]
+
+
+def at_epoch(value: float | Schedule, epoch: int) -> float:
+    """The value of a hyperparameter in an epoch, counted from 0."""
+    if isinstance(value, int | float):
+        return value
+    return [later for first, later in value if first <= epoch][-1]
+
+
+def _schedule_or_number(value: Any) -> Any:
+    """A hyperparameter after a way through JSON, which has no tuples."""
+    return tuple((int(epoch), later) for epoch, later in value) if isinstance(value, list | tuple) else value
 
 
 @dataclass(frozen=True)
@@ -40,6 +56,7 @@ class Training:
 
     Attributes:
         batch_size: windows of an update, in source and mixed training.
+        learning_rate: before warm-up and decay.
         accumulation: forward and backward passes that an update is divided into.
         precision: of the forward pass: "bf16" and "fp16" are autocast, "fp16" with loss scaling.
         schedule_first: the learning rate of an update is that of the schedule's next step.
@@ -49,7 +66,7 @@ class Training:
 
     epochs: int
     batch_size: int
-    learning_rate: float
+    learning_rate: float | Schedule
     weight_decay: float
     adam_epsilon: float
     clip_norm: float
@@ -76,7 +93,7 @@ class TrialConfig:
     target_languages: tuple[str, ...]
     k: int
     seed: int
-    alpha: float | None
+    alpha: float | Schedule | None
     protocol: str
     training: Training
     encoder: str
@@ -92,9 +109,10 @@ class TrialConfig:
     @classmethod
     def from_dict(cls, value: dict[str, Any]) -> "TrialConfig":
         """The inverse of `dataclasses.asdict`, also after a way through JSON."""
-        training = Training(**value["training"])
-        targets = tuple(value["target_languages"])
-        return cls(**{**value, "training": training, "target_languages": targets})
+        rate = _schedule_or_number(value["training"]["learning_rate"])
+        training = Training(**{**value["training"], "learning_rate": rate})
+        alpha, targets = _schedule_or_number(value["alpha"]), tuple(value["target_languages"])
+        return cls(**{**value, "alpha": alpha, "training": training, "target_languages": targets})
 
 
 @dataclass(frozen=True)
@@ -105,8 +123,11 @@ class Trial:
         config: what the weights depend on.
         source: the source training that the model starts from; None when it starts from the pretrained encoder.
         data: where the examples come from.
-        selections: which of its checkpoints are scored. A dev set is read for one of these alone.
+        selections: which of its checkpoints are scored. A dev set is read for one of these or to judge.
         evaluate: languages whose test split is scored.
+        judge: languages on whose dev sets every report is scored, for others to compare trials. It changes nothing in
+            this one.
+        test_every_report: score the test splits at every report, not only where a selection chooses.
         max_test_examples: test examples scored per language, from the first on; None for all.
         home: folder for what is kept (`encoders/`, `models/`, `predictions/`) and for work in progress.
         keep: whether the selected models stay in `home`. A source training's does in any case.
@@ -122,6 +143,8 @@ class Trial:
     evaluate: tuple[str, ...]
     max_test_examples: int | None
     home: Path
+    judge: tuple[str, ...] = ()
+    test_every_report: bool = False
     keep: bool = False
     checkpoint_seconds: float = 300.0
     threads: int = 1

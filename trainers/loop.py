@@ -11,7 +11,7 @@ from torch.nn.utils import clip_grad_norm_
 from torch.optim.lr_scheduler import LambdaLR
 
 from trainers import released_code
-from trainers.config import Training
+from trainers.config import Schedule, Training, at_epoch
 from trainers.protocols import UNDECAYED
 from trainers.released_code import ReleasedCodeSurgery
 from trainers.rules import Rule
@@ -50,7 +50,7 @@ class Oracle:
 
     Attributes:
         shots: per language the places of its shots.
-        alpha: the probability of surgery at a step.
+        alpha: the probability of surgery at a step, or how it changes over the epochs.
         rule: what becomes of the two gradients.
         released_code: operate as the authors' code does: after each part of an update, on the running sum, written
             back misaligned.
@@ -58,7 +58,7 @@ class Oracle:
     """
 
     shots: Mapping[str, Sequence[int]]
-    alpha: float
+    alpha: float | Schedule
     rule: Rule
     released_code: bool = False
     sample: int | None = None
@@ -100,7 +100,7 @@ class Loop:
         self.order = torch.Generator().manual_seed(seed)
         self.optimizer: torch.optim.Optimizer = torch.optim.AdamW(
             parameter_groups(model, training.weight_decay),
-            lr=training.learning_rate,
+            lr=at_epoch(training.learning_rate, 0),
             eps=training.adam_epsilon,
             fused=True,
         )
@@ -109,7 +109,7 @@ class Loop:
         if oracle is not None:
             self.optimizer = self.surgery = self._with_surgery(oracle, seed)
         self.steps_per_epoch = -(-len(data.examples) // batch_size)
-        self.schedule = LambdaLR(self.optimizer, linear_decay(training, self.steps_per_epoch * training.epochs))
+        self.schedule = LambdaLR(self.optimizer, learning_rate_factor(training, self.steps_per_epoch))
         self.scaler = torch.amp.GradScaler(self.device, enabled=training.precision == "fp16")
         self.epoch, self.position, self.step = 1, 0, 0
         self.losses: list[Tensor] = []
@@ -127,6 +127,8 @@ class Loop:
         self.since = time.monotonic()
         while self.epoch <= self.training.epochs:
             self.order_at_epoch = self.order.get_state()
+            if self.surgery is not None and self.oracle is not None:
+                self.surgery.alpha = at_epoch(self.oracle.alpha, self.epoch - 1)
             batches = self._batches()
             while self.position < len(batches):
                 self._update(batches[self.position])
@@ -228,9 +230,10 @@ class Loop:
             self._backward(part, self._share(part, places))
 
     def _with_surgery(self, oracle: Oracle, seed: int) -> StochasticGradientSurgery[Sequence[int]]:
+        alpha = at_epoch(oracle.alpha, 0)
         if not oracle.released_code:
-            return StochasticGradientSurgery(self.optimizer, oracle.shots, oracle.alpha, seed, oracle.rule)
-        surgery = ReleasedCodeSurgery(self.optimizer, oracle.shots, oracle.alpha, seed, oracle.rule)
+            return StochasticGradientSurgery(self.optimizer, oracle.shots, alpha, seed, oracle.rule)
+        surgery = ReleasedCodeSurgery(self.optimizer, oracle.shots, alpha, seed, oracle.rule)
         surgery.layout = released_code.layout(self.model)
         return surgery
 
@@ -265,6 +268,17 @@ def parameter_groups(model: Any, weight_decay: float) -> list[dict[str, Any]]:
         }
         for undecayed in (False, True)
     ]
+
+
+def learning_rate_factor(training: Training, steps_per_epoch: int) -> Callable[[int], float]:
+    """The learning rate at a step, from 0, as a factor of its value in the first epoch."""
+    decay = linear_decay(training, steps_per_epoch * training.epochs)
+    first = at_epoch(training.learning_rate, 0)
+
+    def factor(step: int) -> float:
+        return decay(step) * (at_epoch(training.learning_rate, step // steps_per_epoch) / first)
+
+    return factor
 
 
 def linear_decay(training: Training, steps: int) -> Callable[[int], float]:

@@ -46,7 +46,7 @@ def run(trial: Trial, report: Callable[[Report], None]) -> Outcome:
         bench = TrialBench(trial, report, lambda source: _source_model(trial, source))
         kept = {selection: models.load(trial.home, trial.config, selection) for selection in trial.selections}
         found = {selection: model for selection, model in kept.items() if model is not None}
-        if len(found) == len(kept):
+        if len(found) == len(kept) and not trial.test_every_report:
             bench.take_up(found)
         else:
             METHODS[trial.config.method].train(bench)

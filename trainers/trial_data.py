@@ -42,6 +42,7 @@ class TrialData:
         self.protocol = PROTOCOLS[self.config.protocol]
         self.data = open_data(trial.data, self.config.task, trial.home)
         self.labels = self.task.label_set(self.data.facts(self.config.source_language, "train").labels)
+        self._devs: dict[str, Tokenised] = {}
         self._tests: dict[str, Tokenised] = {}
 
     def read_all(self) -> None:
@@ -50,7 +51,7 @@ class TrialData:
         Raises:
             DataError: a split is missing or malformed, or an example is longer than any window.
         """
-        needed: list[object] = [self.shots, self.dev]
+        needed: list[object] = [self.shots, self.dev, self.judge]
         if self.trial.source is None:
             needed.append(self.source)
         needed += [self.test(language) for language in self.trial.evaluate]
@@ -80,16 +81,19 @@ class TrialData:
 
     @cached_property
     def dev(self) -> dict[Selection, Tokenised]:
-        """The dev set of each selection that reads one: nothing else in a trial reads any."""
+        """The dev set of each selection that reads one: nothing else that trains or selects reads any."""
         found: dict[Selection, Tokenised] = {}
         if "source-dev" in self.trial.selections:
-            source = self.config.source_language
-            found["source-dev"] = self._tokenised(source, "dev", splits.source_dev(self.data, source))
+            found["source-dev"] = self._dev_of(self.config.source_language)
         if "target-dev" in self.trial.selections:
             [target] = self.config.target_languages
-            part = splits.target_dev(self.data, target, self.draws[target], self.protocol.shots_split[self.config.task])
-            found["target-dev"] = self._tokenised(target, "dev", part)
+            found["target-dev"] = self._dev_of(target)
         return found
+
+    @cached_property
+    def judge(self) -> list[Tokenised]:
+        """The dev sets that trials are compared on; they select nothing within this one."""
+        return [self._dev_of(language) for language in self.trial.judge]
 
     def test(self, language: str) -> Tokenised:
         """The test examples that are scored."""
@@ -112,6 +116,16 @@ class TrialData:
             }
             for language, shots in self.shots.items()
         }
+
+    def _dev_of(self, language: str) -> Tokenised:
+        if language not in self._devs:
+            if language == self.config.source_language:
+                part = splits.source_dev(self.data, language)
+            else:
+                shots_split = self.protocol.shots_split[self.config.task]
+                part = splits.target_dev(self.data, language, self.draws.get(language), shots_split)
+            self._devs[language] = self._tokenised(language, "dev", part)
+        return self._devs[language]
 
     def _draw(self, language: str) -> Shots:
         split = self.protocol.shots_split[self.config.task]

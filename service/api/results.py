@@ -29,12 +29,14 @@ class ResultQuery(BaseModel):
     k: Wholes = []
     seed: Wholes = []
     alpha: Annotated[list[Annotated[float, Field(ge=0, le=1, allow_inf_nan=False)]], Field(max_length=1000)] = []
+    candidate: Texts = []
     language: Texts = []
     split: Texts = []
     metric: Texts = []
     epoch: Wholes = []
     owner: Texts = []
     tags: Texts = []
+    at: Literal["selected", "every"] = "selected"
     format: Literal["json", "csv"] = "json"
     limit: Annotated[int, Field(ge=1, le=10_000)] = 10_000
     cursor: Text | None = None
@@ -45,13 +47,17 @@ def results(request: Request, wanted: Annotated[ResultQuery, Query()]) -> Respon
     """Score rows in the order in which they came: `{"results": [...], "next": cursor or null}`, or CSV.
 
     `value` is in percent. Test scores are those of the weights that the method selects; dev scores are there for
-    every epoch. `cut` says that only the first `examples` examples of the split were scored. With CSV the next
+    every epoch. With `at=every` test scores are those of every epoch, where the spec's `test_at` asked for them. `cut`
+    says that only the first `examples` examples of the split were scored. With CSV the next
     page's cursor is in the header `Next-Cursor`.
     """
     filters = {
-        name: values for name, values in wanted.model_dump(exclude={"format", "limit", "cursor"}).items() if values
+        name: values
+        for name, values in wanted.model_dump(exclude={"at", "format", "limit", "cursor"}).items()
+        if values
     }
-    rows, following = request.app.state.store.results(filters, wanted.limit, wanted.cursor)
+    every = wanted.at == "every"
+    rows, following = request.app.state.store.results(filters, wanted.limit, wanted.cursor, every)
     if wanted.format == "json":
         return JSONResponse({"results": rows, "next": following})
     table = io.StringIO()

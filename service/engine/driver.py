@@ -2,23 +2,35 @@
 
 import logging
 import os
+import shutil
 import signal
 import sys
+from collections.abc import Mapping
 from dataclasses import dataclass, field
+from functools import partial
+from pathlib import Path
 from types import FrameType
 
 from search_spaces.checks import check_data, data_reference
-from search_spaces.plan import plan
+from search_spaces.plan import Planner, plan
+from search_spaces.search import AshaScheduler
+from search_spaces.spaces import highest
 from search_spaces.spec import ExperimentSpec
+from service.engine.schedulers import PerSweep
+from service.engine.work import CHANGED, ExperimentWork
 from service.settings import Settings
 from service.store import OutstandingTrial, Store, StoreFullError, reserve
 from trainers import Outcome, Report, Trial, TrialConfig, memory
 from trainers.config import DataReference
 from trainers.data import XTREME_R, hub, open_data, xtreme_r_folder
-from trainers.encoders import prepare_encoder
+from trainers.encoders import encoder_digest, prepare_encoder
 from trainers.examples import DataError
 from trainers.languages import languages_of
 from trainers.methods import METHODS
+from trainers.protocols import PROTOCOLS
+
+# Trials that are proposed ahead where neither the pool nor the spec says how many may run at once.
+MOST_AT_ONCE = 16
 
 log = logging.getLogger(__name__)
 
@@ -55,18 +67,22 @@ def _run(experiment: str, address: str, slots: int | None, settings: Settings, s
     if planned is None:
         store.set_state(experiment, "queued", "preparing data")
         _fetch(spec, settings)
-    current = plan(spec, open_data(reference, spec.task, settings.home), settings.home)
+    data = open_data(reference, spec.task, settings.home)
+    current = plan(spec, data, settings.home)
     if planned is None:
         store.add_plan(experiment, current)
-    elif planned != {digest: trial.evaluate for digest, trial in current.trials.items()}:
-        raise DataError("the data, the encoder or our numerics have changed since it was accepted: submit it again")
-    outstanding = store.outstanding(experiment)
-    if outstanding:
+    elif any(planned.get(digest) != trial.evaluate for digest, trial in current.trials.items()):
+        raise DataError(CHANGED)
+    planner = Planner(spec, data, encoder_digest(spec.encoder, settings.home))
+    made = partial(_trials, spec, reference, settings)
+    at_once = min(spec.resources.max_concurrent_trials or MOST_AT_ONCE, slots or MOST_AT_ONCE)
+    work = ExperimentWork(experiment, spec, planner, store, made, at_once)
+    if work.ready or not work.is_complete():
         store.set_state(experiment, "queued", "preparing the encoder")
         prepare_encoder(spec.encoder, settings.home)
         memory.release()
         store.set_state(experiment, "running")
-        _run_trials(experiment, _trials(spec, reference, outstanding, settings), spec, address, slots, settings, store)
+        _run_trials(experiment, work, spec, address, slots, settings, store)
     _conclude(experiment, store)
 
 
@@ -82,7 +98,7 @@ def _fetch(spec: ExperimentSpec, settings: Settings) -> None:
 
 
 def _trials(
-    spec: ExperimentSpec, reference: DataReference, outstanding: dict[str, OutstandingTrial], settings: Settings
+    spec: ExperimentSpec, reference: DataReference, settings: Settings, outstanding: Mapping[str, OutstandingTrial]
 ) -> dict[str, Trial]:
     return {
         digest: Trial(
@@ -91,6 +107,8 @@ def _trials(
             data=reference,
             selections=trial.selections,
             evaluate=trial.evaluate,
+            judge=trial.judge,
+            test_every_report=trial.test_every_report,
             max_test_examples=spec.training.max_test_examples,
             home=settings.home,
             keep=is_kept(spec, trial.config),
@@ -109,7 +127,7 @@ def is_kept(spec: ExperimentSpec, config: TrialConfig) -> bool:
 
 def _run_trials(
     experiment: str,
-    trials: dict[str, Trial],
+    work: ExperimentWork,
     spec: ExperimentSpec,
     address: str,
     slots: int | None,
@@ -118,13 +136,22 @@ def _run_trials(
 ) -> None:
     from service.engine.tune import run_trials
 
-    needs = {
-        digest: trial.source.digest
-        for digest, trial in trials.items()
-        if trial.source is not None and trial.source.digest in trials
-    }
     storage = settings.home / "tune" / experiment
-    run_trials(trials, needs, spec.resources, address, slots, storage, Recorder(store, experiment))
+    recorder = Recorder(store, experiment, settings.home, work)
+    run_trials(work, spec.resources, address, slots, storage, recorder, _scheduler(experiment, work, spec, store))
+
+
+def _scheduler(experiment: str, work: ExperimentWork, spec: ExperimentSpec, store: Store) -> PerSweep | None:
+    """What stops trials early, with what it knew before."""
+    if not isinstance(spec.search.scheduler, AshaScheduler):
+        return None
+    epochs = spec.training.epochs or PROTOCOLS[spec.protocol].training[spec.task].epochs
+    judged = store.objectives(experiment, work.metric)
+    past = {
+        digest: ((one.sweep, one.config.seed), [(epoch, value) for epoch, _, value in one.history])
+        for digest, one in judged.items()
+    }
+    return PerSweep(spec.search.scheduler, work.rivals, int(highest(epochs)), past)
 
 
 def _conclude(experiment: str, store: Store) -> None:
@@ -148,6 +175,8 @@ class Recorder:
 
     store: Store
     experiment: str
+    home: Path
+    work: ExperimentWork
     attempts: dict[str, int] = field(default_factory=dict)
 
     def started(self, digest: str) -> None:
@@ -161,14 +190,18 @@ class Recorder:
     def succeeded(self, digest: str, outcome: Outcome) -> None:
         """A trial is done."""
         self.store.trial_succeeded(digest, self.attempts[digest], outcome)
+        self.work.ended(digest)
+
+    def stopped(self, digest: str, reason: str) -> None:
+        """A trial is not worth going on with. Its scores stay, its checkpoints do not."""
+        self.store.trial_stopped(self.experiment, digest, reason)
+        shutil.rmtree(self.home / "checkpoints" / digest, ignore_errors=True)
+        self.work.ended(digest)
 
     def failed(self, digest: str, reason: str) -> None:
         """A trial will not be done."""
         self.store.trial_failed(self.experiment, digest, reason)
-
-    def __reduce__(self) -> tuple[type, tuple[()]]:
-        # Tune pickles its callbacks with its own state, which nothing ever reads: a store stays where it is.
-        return dict, ()
+        self.work.ended(digest)
 
 
 def _exit(_signal: int, _frame: FrameType | None) -> None:

@@ -10,11 +10,14 @@ from typing import Any, Protocol
 
 import ray
 from ray import tune
-from ray.tune.search import BasicVariantGenerator, SearchAlgorithm
+from ray.tune.experiment.config_parser import _create_trial_from_spec, _make_parser
+from ray.tune.schedulers import TrialScheduler
+from ray.tune.search import SearchAlgorithm
 
 import trainers
+from search_spaces.judging import objective
 from search_spaces.spec import ResourcesSpec
-from trainers import Outcome, Report, Trial
+from trainers import Outcome, Report, Trial, memory
 
 log = logging.getLogger(__name__)
 
@@ -37,43 +40,55 @@ class Listener(Protocol):
     def succeeded(self, digest: str, outcome: Outcome) -> None:
         """A trial is done."""
 
+    def stopped(self, digest: str, reason: str) -> None:
+        """A trial will not go on, or not start, because it is not worth it."""
+
     def failed(self, digest: str, reason: str) -> None:
         """A trial will not be done."""
 
 
+class Work(Protocol):
+    """The trials that are to run: known from the start, or proposed while others run."""
+
+    def more(self) -> Mapping[str, Trial]:
+        """Further trials, by digest, in the order in which they should start; none at the moment, or no more ever."""
+
+    def is_complete(self) -> bool:
+        """Whether there will never be more."""
+
+    def refusal(self) -> str | None:
+        """Why no further trial may start (a budget that is used up), if so."""
+
+
 def run_trials(
-    trials: Mapping[str, Trial],
-    needs: Mapping[str, str],
+    work: Work,
     resources: ResourcesSpec,
     address: str,
     slots: int | None,
     storage: Path,
     listener: Listener,
+    scheduler: TrialScheduler | None = None,
 ) -> None:
-    """Run trials over the pool until all are done or have failed.
+    """Run trials over the pool until all are done, are stopped or have failed.
 
     Args:
-        trials: by digest, in the order in which they should start.
-        needs: per trial the trial that must have succeeded before, where there is one among `trials`.
+        work: the trials. One waits until its source training has succeeded, where that is among them.
         resources: what each takes, and how many may run at once.
         address: of the Ray cluster.
         slots: how many trials the pool holds at once, if that is known.
         storage: a folder for Tune's own files; removed in the end, since the store is what counts.
         listener: is told what happens. What it raises ends the run and comes back from here.
+        scheduler: stops trials early; each report has `epoch` and, where the trial is judged, `objective`.
     """
     # With a search algorithm of one's own Tune lets one actor at a time start; by then the one before is reused.
     os.environ["TUNE_MAX_PENDING_TRIALS_PG"] = str(min(slots or 16, 16))
     ray.init(address=address, log_to_driver=False, configure_logging=False)
-    gate = Gate(dict(needs), resources.max_concurrent_trials, listener)
+    gate = Gate(work, resources.max_concurrent_trials, listener)
     relay = _Relay(listener)
     tuner = tune.Tuner(
-        tune.with_resources(
-            tune.with_parameters(_train, trials=dict(trials)),
-            {"cpu": resources.cpus_per_trial, "gpu": resources.gpus_per_trial},
-        ),
-        param_space={"trial": tune.grid_search(list(trials))},
+        tune.with_resources(_train, {"cpu": resources.cpus_per_trial, "gpu": resources.gpus_per_trial}),
         tune_config=tune.TuneConfig(
-            search_alg=gate, reuse_actors=True, trial_dirname_creator=lambda trial: trial.config["trial"]
+            search_alg=gate, scheduler=scheduler, reuse_actors=True, trial_dirname_creator=lambda trial: trial.trial_id
         ),
         run_config=tune.RunConfig(
             name=storage.name,
@@ -93,20 +108,23 @@ def run_trials(
         shutil.rmtree(storage, ignore_errors=True)
 
 
-def _train(config: dict[str, Any], trials: Mapping[str, Trial]) -> None:
+def _train(config: dict[str, Any]) -> None:
     """What runs in a worker: one trial. An exception is a result; to Tune only the process's death is a failure."""
-    digest = config["trial"]
+    trial: Trial = config["trial"]
+    memory.release()  # what a trial that was stopped has left
 
-    def report(kind: str, value: object) -> None:
-        tune.report({"trial": digest, "kind": kind, "value": value})
+    def report(one: Report) -> None:
+        tune.report(
+            {"kind": "report", "value": one.to_dict(), "epoch": one.epoch, "objective": objective(trial, one.scores)}
+        )
 
     try:
-        outcome = trainers.run(trials[digest], lambda one: report("report", one.to_dict()))
+        outcome = trainers.run(trial, report)
     except Exception as error:
-        logging.exception("trial %s", digest)
-        report("failed", _reason(error))
+        logging.exception("trial %s", trial.config.digest)
+        tune.report({"kind": "failed", "value": _reason(error)})
     else:
-        report("succeeded", outcome.to_dict())
+        tune.report({"kind": "succeeded", "value": outcome.to_dict()})
 
 
 def _reason(error: Exception) -> str:
@@ -115,63 +133,70 @@ def _reason(error: Exception) -> str:
 
 
 class Gate(SearchAlgorithm):  # type: ignore[misc]
-    """Lets a trial go when the one that it needs is done and fewer than `at_once` run.
+    """Lets a trial go when its source training is done and fewer than `at_once` run. Tune's id of it is its digest."""
 
-    Around Tune's own generator, which any other could replace; PBT refuses a `Searcher` in this place.
-    """
-
-    def __init__(self, needs: dict[str, str], at_once: int | None, listener: Listener) -> None:
-        self.inner = BasicVariantGenerator()
-        self.needs, self.at_once, self.listener = needs, at_once, listener
-        self.held: list[Any] = []
-        self.running: dict[str, str] = {}
-        self.done: set[str] = set()
+    def __init__(self, work: Work, at_once: int | None, listener: Listener) -> None:
+        self.work, self.at_once, self.listener = work, at_once, listener
+        self.spec: dict[str, Any] = {}
+        self.parser = _make_parser()
+        self.waiting: dict[str, Trial] = {}
+        self.running: set[str] = set()
         self.failed: set[str] = set()
+        self.taken = 0
 
     def add_configurations(self, experiments: Any) -> None:
         """Tune's interface."""
-        self.inner.add_configurations(experiments)
+        [experiment] = experiments if isinstance(experiments, list) else [experiments]
+        self.spec = experiment.spec
+
+    def next_trial(self) -> Any:
+        """A trial that may start now; None if there is none at the moment."""
+        if self.at_once is not None and len(self.running) >= self.at_once:
+            return None
+        self._take(self.work.more())
+        if self.waiting and (reason := self.work.refusal()):
+            for digest in self.waiting:
+                self.listener.stopped(digest, reason)
+            self.waiting.clear()
+        for digest, trial in list(self.waiting.items()):
+            needed = trial.source.digest if trial.source is not None else None
+            if needed in self.failed:
+                del self.waiting[digest]
+                self.failed.add(digest)
+                self.listener.failed(digest, f"the source training {needed}, which it starts from, failed")
+            elif needed not in self.waiting and needed not in self.running:
+                del self.waiting[digest]
+                self.running.add(digest)
+                return self._made(digest, trial)
+        return None
+
+    def _take(self, more: Mapping[str, Trial]) -> None:
+        self.waiting.update(more)
+        self.taken += len(more)
 
     @property
     def total_samples(self) -> int:
         """Tune's interface."""
-        return int(self.inner.total_samples)
+        return self.taken
 
-    def next_trial(self) -> Any:
-        """A trial that may start now; None if there is none at the moment."""
-        while (trial := self.inner.next_trial()) is not None:
-            self.held.append(trial)
-        if self.at_once is not None and len(self.running) >= self.at_once:
-            return None
-        for trial in list(self.held):
-            digest = trial.config["trial"]
-            needed = self.needs.get(digest)
-            if needed in self.failed:
-                self.held.remove(trial)
-                self.failed.add(digest)
-                self.listener.failed(digest, f"the source training {needed}, which it starts from, failed")
-            elif needed is None or needed in self.done:
-                self.held.remove(trial)
-                self.running[trial.trial_id] = digest
-                return trial
-        return None
+    def _made(self, digest: str, trial: Trial) -> Any:
+        spec = {**self.spec, "config": {"trial": trial}}
+        return _create_trial_from_spec(spec, self.parser, trial_id=digest, experiment_tag=digest)
 
     def is_finished(self) -> bool:
         """Whether no further trial will come."""
-        return bool(self.inner.is_finished()) and not self.held
+        return not self.waiting and self.work.is_complete()
 
     def on_trial_complete(self, trial_id: str, result: dict[str, Any] | None = None, error: bool = False) -> None:
         """A trial has ended: what needs it may start, or never will."""
-        self.inner.on_trial_complete(trial_id, result, error)
-        digest = self.running.pop(trial_id, None)
-        if digest is not None:
-            succeeded = not error and result is not None and result.get("kind") == "succeeded"
-            (self.done if succeeded else self.failed).add(digest)
+        if trial_id in self.running:
+            self.running.remove(trial_id)
+            if error or result is None or result.get("kind") == "failed":
+                self.failed.add(trial_id)
 
     def set_finished(self) -> None:
-        """Tune's interface: give up what is held."""
-        self.held.clear()
-        self.inner.set_finished()
+        """Tune's interface: give up what waits."""
+        self.waiting.clear()
 
     def save_to_dir(self, *_: Any, **__: Any) -> None:
         """Nothing is saved for Tune: a driver that starts again asks the store what is outstanding."""
@@ -179,6 +204,10 @@ class Gate(SearchAlgorithm):  # type: ignore[misc]
     def has_checkpoint(self, _: str) -> bool:
         """There never is one."""
         return False
+
+    def __reduce__(self) -> tuple[type, tuple[()]]:
+        # Tune pickles its parts with its own state, which nothing ever reads: a store stays where it is.
+        return dict, ()
 
 
 @dataclass
@@ -189,10 +218,10 @@ class _Relay(tune.Callback):  # type: ignore[misc]
     error: Exception | None = field(default=None, init=False)
 
     def on_trial_start(self, iteration: int, trials: list[Any], trial: Any, **_: Any) -> None:
-        self._tell("started", trial.config["trial"])
+        self._tell("started", trial.trial_id)
 
     def on_trial_result(self, iteration: int, trials: list[Any], trial: Any, result: dict[str, Any], **_: Any) -> None:
-        digest, kind, value = result["trial"], result["kind"], result["value"]
+        digest, kind, value = trial.trial_id, result["kind"], result["value"]
         if kind == "failed":
             self._tell("failed", digest, value)
         elif kind == "succeeded":
@@ -200,8 +229,16 @@ class _Relay(tune.Callback):  # type: ignore[misc]
         else:
             self._tell("reported", digest, Report.from_dict(value))
 
+    def on_trial_complete(self, iteration: int, trials: list[Any], trial: Any, **_: Any) -> None:
+        if trial.last_result.get("kind") == "report":
+            epoch = trial.last_result["epoch"]
+            self._tell("stopped", trial.trial_id, f"the scheduler stopped it after epoch {epoch}")
+
     def on_trial_error(self, iteration: int, trials: list[Any], trial: Any, **_: Any) -> None:
-        self._tell("failed", trial.config["trial"], f"its process died {trial.num_failures} times")
+        self._tell("failed", trial.trial_id, f"its process died {trial.num_failures} times")
+
+    def __reduce__(self) -> tuple[type, tuple[()]]:
+        return dict, ()  # as `Gate`
 
     def _tell(self, event: str, *values: Any) -> None:
         try:

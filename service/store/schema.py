@@ -18,7 +18,7 @@ from sqlalchemy import (
 metadata = MetaData()
 
 # Raised whenever a table changes; a database of another version is refused, not guessed at.
-VERSION = 2
+VERSION = 3
 
 version = Table("schema_version", metadata, Column("version", Integer, primary_key=True))
 
@@ -69,8 +69,10 @@ trials = Table(
 )
 
 # What an experiment needs of a trial, and whether it has it: `selections` are the checkpoints that are scored,
-# `evaluate` is {language: digest of the test examples}, `reused` says that all those scores were there before the
-# experiment came to run the trial.
+# `evaluate` is {language: digest of the test examples}, `judge` the same of the dev examples on which it is compared
+# with the other trials of its `sweep`, `test_every_report` asks for test scores of every epoch. `reused` says that all
+# those scores were there before the experiment came to run the trial; the state "stopped" that a scheduler found it not
+# worth going on.
 planned_trials = Table(
     "planned_trials",
     metadata,
@@ -79,13 +81,17 @@ planned_trials = Table(
     Column("position", Integer, nullable=False),
     Column("selections", JSON, nullable=False),
     Column("evaluate", JSON, nullable=False),
+    Column("judge", JSON, nullable=False),
+    Column("sweep", String(20)),
+    Column("test_every_report", Boolean, nullable=False),
     Column("state", String(16), nullable=False),
     Column("reason", Text, nullable=False),
     Column("reused", Boolean, nullable=False),
 )
 
 # What an experiment wants to know: a (method, K, seed, alpha, language, split), and the trial, the selection among its
-# checkpoints and the data that answer it.
+# checkpoints and the data that answer it. `candidate` says in words what was searched, `judged_on`
+# what candidates are chosen by.
 planned_results = Table(
     "planned_results",
     metadata,
@@ -95,6 +101,8 @@ planned_results = Table(
     Column("k", Integer, nullable=False),
     Column("seed", Integer, nullable=False),
     Column("alpha", Float),
+    Column("candidate", Text, nullable=False),
+    Column("judged_on", String(16), nullable=False),
     Column("language", String(32), nullable=False),
     Column("split", String(8), nullable=False),
     Column("trial", ForeignKey("trials.digest"), nullable=False, index=True),

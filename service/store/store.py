@@ -3,8 +3,9 @@
 import json
 import secrets
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import asdict, dataclass, fields
+from statistics import fmean
 from typing import Any
 
 from sqlalchemy import (
@@ -16,10 +17,12 @@ from sqlalchemy import (
     false,
     func,
     insert,
+    literal,
     select,
     update,
 )
 
+from search_spaces.judging import Judged
 from search_spaces.plan import Plan
 from search_spaces.spec import ExperimentSpec
 from service.store.database import Database, decode, encode
@@ -30,8 +33,8 @@ ACTIVE = ("queued", "running")
 FINAL = ("succeeded", "failed", "cancelled")
 
 RESULT_COLUMNS = (
-    "experiment", "trial", "method", "k", "seed", "alpha", "language", "split", "metric", "epoch", "value",
-    "examples", "cut", "selected", "selection",
+    "experiment", "trial", "method", "k", "seed", "alpha", "candidate", "language", "split", "metric", "epoch",
+    "value", "examples", "cut", "selected", "selection", "judged_on",
 )  # fmt: skip
 
 
@@ -56,12 +59,18 @@ class Experiment:
 
 @dataclass(frozen=True)
 class OutstandingTrial:
-    """A trial that an experiment still needs, and the languages whose test scores it lacks."""
+    """A trial that an experiment still needs, and the languages whose test scores it lacks.
+
+    `judge`, `sweep` and `test_every_report` are those of the plan.
+    """
 
     config: TrialConfig
     source: TrialConfig | None
     selections: tuple[Selection, ...]
     evaluate: tuple[str, ...]
+    judge: tuple[str, ...]
+    sweep: str | None
+    test_every_report: bool
 
 
 class Store:
@@ -108,6 +117,11 @@ class Store:
         with self._database.write() as connection:
             self._add_plan(connection, experiment, plan)
 
+    def add_candidate(self, experiment: str, plan: Plan) -> None:
+        """Store the plan of a further candidate. Trials that are planned already stay as they are."""
+        with self._database.write() as connection:
+            self._add_plan(connection, experiment, plan)
+
     def _add_plan(self, connection: Connection, experiment: str, plan: Plan) -> None:
         rows = [
             {
@@ -123,21 +137,15 @@ class Store:
         if rows:
             connection.execute(self._database.insert(trials).on_conflict_do_nothing(), rows)
             links = []
-            for position, (digest, planned) in enumerate(plan.trials.items()):
-                done = not _missing(connection, digest, planned.selections, planned.evaluate)
-                links.append(
-                    {
-                        "experiment": experiment,
-                        "trial": digest,
-                        "position": position,
-                        "selections": planned.selections,
-                        "evaluate": planned.evaluate,
-                        "state": "succeeded" if done else "queued",
-                        "reason": "",
-                        "reused": done,
-                    }
-                )
-            connection.execute(insert(planned_trials), links)
+            mine = planned_trials.c.experiment == experiment
+            there = connection.execute(select(func.count()).select_from(planned_trials).where(mine)).scalar_one()
+            for position, (digest, planned) in enumerate(plan.trials.items(), start=there):
+                needed = {name: getattr(planned, name) for name in
+                          ("selections", "evaluate", "judge", "sweep", "test_every_report")}  # fmt: skip
+                row = {"experiment": experiment, "trial": digest, "position": position, **needed}
+                done = _missing(connection, row) is None
+                links.append({**row, "state": "succeeded" if done else "queued", "reason": "", "reused": done})
+            connection.execute(self._database.insert(planned_trials).on_conflict_do_nothing(), links)
             connection.execute(
                 insert(planned_results), [{"experiment": experiment, **asdict(result)} for result in plan.results]
             )
@@ -191,7 +199,7 @@ class Store:
             .where(mine)
             .group_by(planned_trials.c.state, planned_trials.c.reused)
         )
-        counts = dict.fromkeys(("total", "queued", "running", "succeeded", "failed", "reused"), 0)
+        counts = dict.fromkeys(("total", "queued", "running", "succeeded", "stopped", "failed", "reused"), 0)
         done = 0.0
         for state, reused, number, begun in connection.execute(by_state):
             counts["total"] += number
@@ -287,8 +295,13 @@ class Store:
 
     # Trials
 
-    def outstanding(self, experiment: str) -> dict[str, OutstandingTrial]:
-        """The trials that an experiment still needs, by digest, in their order; all are queued again."""
+    def outstanding(self, experiment: str, among: Collection[str] | None = None) -> dict[str, OutstandingTrial]:
+        """The trials that an experiment still needs, by digest, in their order; all are queued again.
+
+        Args:
+            experiment: its id.
+            among: only these are looked at, if not None.
+        """
         query = (
             select(planned_trials, trials.c.config, trials.c.source)
             .join(trials, trials.c.digest == planned_trials.c.trial)
@@ -300,13 +313,15 @@ class Store:
             configs = {row["trial"]: TrialConfig.from_dict(row["config"]) for row in rows}
             found = {}
             for row in rows:
-                if row["state"] == "succeeded":
+                if row["state"] in ("succeeded", "stopped") or (among is not None and row["trial"] not in among):
                     continue
                 mine = update(planned_trials).filter_by(experiment=experiment, trial=row["trial"])
-                if missing := _missing(connection, row["trial"], row["selections"], row["evaluate"]):
+                if (missing := _missing(connection, row)) is not None:
                     source = configs[row["source"]] if row["source"] else None
-                    chosen = tuple(row["selections"])
-                    found[row["trial"]] = OutstandingTrial(configs[row["trial"]], source, chosen, missing)
+                    chosen, judge = tuple(row["selections"]), tuple(row["judge"])
+                    config, sweep = configs[row["trial"]], row["sweep"]
+                    curves = row["test_every_report"]
+                    found[row["trial"]] = OutstandingTrial(config, source, chosen, missing, judge, sweep, curves)
                     connection.execute(mine.values(state="queued", reason=""))
                 else:  # another experiment has done it since this one was planned
                     connection.execute(mine.values(state="succeeded", reason="", reused=True))
@@ -351,7 +366,7 @@ class Store:
             connection.execute(change.values(finished=time.time(), facts=facts))
             waiting = select(planned_trials).filter_by(trial=digest, state="running")
             for row in connection.execute(waiting).mappings().all():
-                if not _missing(connection, digest, row["selections"], row["evaluate"]):
+                if _missing(connection, row) is None:
                     mine = update(planned_trials).filter_by(experiment=row["experiment"], trial=digest)
                     connection.execute(mine.values(state="succeeded"))
                     working = update(experiments).where(experiments.c.id == row["experiment"])
@@ -373,6 +388,13 @@ class Store:
             ),
             [{"trial": digest, "attempt": attempt, **asdict(score)} for score in found],
         )
+
+    def trial_stopped(self, experiment: str, digest: str, reason: str) -> None:
+        """Store that a scheduler stopped a trial early for an experiment. Its scores stay."""
+        with self._database.write() as connection:
+            mine = update(planned_trials).filter_by(experiment=experiment, trial=digest)
+            connection.execute(mine.values(state="stopped", reason=reason))
+            connection.execute(update(trials).where(trials.c.digest == digest).values(finished=time.time()))
 
     def trial_failed(self, experiment: str, digest: str, reason: str) -> None:
         """Store that a trial failed for an experiment, and why. Its scores stay."""
@@ -405,6 +427,49 @@ class Store:
                     drawn[language, config["k"], config["seed"]] = {**key, **shots}
         return [drawn[key] for key in sorted(drawn)]
 
+    def objectives(self, experiment: str, metric: str) -> dict[str, Judged]:
+        """What is known of an experiment's trials that are compared with others, by digest."""
+        of_trial = planned_trials.c.trial
+        compared = and_(planned_trials.c.experiment == experiment, planned_trials.c.sweep.is_not(None))
+        asking = select(planned_trials, trials.c.config).join(trials, trials.c.digest == of_trial).where(compared)
+        measured = (
+            select(of_trial, scores.c.epoch, scores.c.step, scores.c.language, scores.c.data, scores.c.value)
+            .join(scores, scores.c.trial == of_trial)
+            .where(compared, scores.c.split == "dev", scores.c.metric == metric)
+            .order_by(of_trial, scores.c.step)
+        )
+        chosen = select(selections).join(planned_trials, of_trial == selections.c.trial).where(compared)
+        with self._database.read() as connection:
+            rows = connection.execute(asking.order_by(planned_trials.c.position)).mappings().all()
+            found = {
+                row["trial"]: Judged(TrialConfig.from_dict(row["config"]), row["sweep"], row["state"], {}, [])
+                for row in rows
+            }
+            judges = {row["trial"]: row["judge"] for row in rows}
+            for trial, selection, step in connection.execute(chosen):
+                found[trial].selected[selection] = step
+            values: dict[tuple[str, int, int], list[float]] = {}
+            for trial, epoch, step, language, data, value in connection.execute(measured):
+                if judges[trial].get(language) == data:
+                    values.setdefault((trial, epoch, step), []).append(value)
+        for (trial, epoch, step), of_languages in values.items():
+            if len(of_languages) == len(judges[trial]):
+                found[trial].history.append((epoch, step, fmean(of_languages)))
+        return found
+
+    def spent(self, experiment: str) -> tuple[int, float]:
+        """How many trials were begun for an experiment, and the hours that they took so far."""
+        until = func.coalesce(trials.c.finished, time.time())
+        query = (
+            select(func.count(), func.coalesce(func.sum(until - trials.c.started), 0.0))
+            .select_from(planned_trials.join(trials, trials.c.digest == planned_trials.c.trial))
+            .where(planned_trials.c.experiment == experiment, trials.c.started.is_not(None))
+            .where(planned_trials.c.reused.is_(False), planned_trials.c.state != "queued")
+        )
+        with self._database.read() as connection:
+            begun, seconds = connection.execute(query).one()
+        return int(begun), float(seconds) / 3600
+
     def scores_by_selection(self, trial: str) -> dict[Selection, list[Score]]:
         """The scores of what each of a trial's selections chose."""
         columns = [scores.c[field.name] for field in fields(Score)]
@@ -424,7 +489,7 @@ class Store:
     # Results
 
     def results(
-        self, filters: Mapping[str, Sequence[Any]], limit: int, cursor: str | None = None
+        self, filters: Mapping[str, Sequence[Any]], limit: int, cursor: str | None = None, every_step: bool = False
     ) -> tuple[list[dict[str, Any]], str | None]:
         """Rows of RESULT_COLUMNS, in the order in which their scores came, and the cursor of the next page.
 
@@ -434,6 +499,7 @@ class Store:
             filters: per column (of RESULT_COLUMNS, or `owner` and `tags`) the values to keep.
             limit: how many rows at most.
             cursor: where the page before ended.
+            every_step: test scores of all steps that have one, for curves.
 
         Raises:
             BadCursorError: no page ended so.
@@ -458,7 +524,7 @@ class Store:
         query = (
             select(scores.c.id.label("score_id"), planned_results.c.id.label("result_id"), *columns.values())
             .select_from(joined)
-            .where(is_selected | (scores.c.split != "test"))
+            .where(is_selected | (scores.c.split != "test") | literal(every_step))
             .order_by(scores.c.id, planned_results.c.id)
             .limit(limit + 1)
         )
@@ -477,18 +543,29 @@ class Store:
         return [{name: row[name] for name in RESULT_COLUMNS} for row in page], following
 
 
-def _missing(
-    connection: Connection, digest: str, chosen: Sequence[str], evaluate: Mapping[str, str]
-) -> tuple[str, ...]:
-    """The languages of `evaluate` ({language: digest of the examples}) that lack a test score of what was `chosen`."""
-    query = (
-        select(selections.c.selection, scores.c.language, scores.c.data)
-        .join(scores, and_(scores.c.trial == selections.c.trial, scores.c.step == selections.c.step))
-        .where(selections.c.trial == digest, scores.c.split == "test")
-    )
-    there = {tuple(row) for row in connection.execute(query)}
-    return tuple(
-        language
-        for language, data in evaluate.items()
-        if any((selection, language, data) not in there for selection in chosen)
-    )
+def _missing(connection: Connection, planned: Mapping[Any, Any]) -> tuple[str, ...] | None:
+    """What a planned trial still lacks: the languages without a test score of what was selected; None if nothing.
+
+    Where no more than scores on its judging dev sets are lacking, no language is. Where test scores of every epoch are
+    asked for, there must be as many as epochs.
+    """
+    trial = planned["trial"]
+    which = select(selections.c.selection, selections.c.step).where(selections.c.trial == trial)
+    chosen: dict[str, int] = dict(connection.execute(which).tuples().all())
+    if not chosen.keys() >= set(planned["selections"]):
+        return tuple(planned["evaluate"])
+    steps = [chosen[selection] for selection in planned["selections"]]
+    epochs = connection.execute(select(trials.c.epochs).filter_by(digest=trial)).scalar_one()
+    there: dict[tuple[str, str, str], set[int]] = {}
+    for row in connection.execute(select(scores).where(scores.c.trial == trial)):
+        there.setdefault((row.split, row.language, row.data), set()).add(row.step)
+
+    def lacking(split: str, needed: Mapping[str, str], at_least: int) -> tuple[str, ...]:
+        return tuple(
+            language
+            for language, data in needed.items()
+            if not (scored := there.get((split, language, data), set())).issuperset(steps) or len(scored) < at_least
+        )
+
+    tests = lacking("test", planned["evaluate"], epochs if planned["test_every_report"] else 1)
+    return tests if tests or lacking("dev", planned["judge"], 1) else None

@@ -6,6 +6,7 @@ from typing import Any
 
 import pytest
 
+from search_spaces.candidates import Candidate
 from search_spaces.checks import World, accepted
 from search_spaces.spec import ExperimentSpec, SpecError
 
@@ -166,7 +167,7 @@ def test_a_single_example_of_the_source_cannot_both_train_and_select(two_splits:
 
 
 def test_an_update_is_divided_into_no_more_parts_than_it_has_windows(place: Place) -> None:
-    assert place.spec("ner", training={"accumulation": 32}).hyperparameters().accumulation == 32
+    assert Candidate().training(place.spec("ner", training={"accumulation": 32})).accumulation == 32
     wrong = ("training.accumulation", "33 parts of 32 windows; allowed: up to the batch size")
     assert place.problems("ner", training={"accumulation": 33}) == [wrong]
     wrong = ("training.accumulation", "3 parts of 2 windows; allowed: up to the batch size")
@@ -182,7 +183,7 @@ def test_the_parts_that_a_protocol_says_count_too(place: Place) -> None:
 
 @pytest.mark.parametrize("precision", ["fp32", "bf16", "fp16"])
 def test_the_precisions_that_there_are(place: Place, precision: str) -> None:
-    assert place.spec("ner", training={"precision": precision}).hyperparameters().precision == precision
+    assert Candidate().training(place.spec("ner", training={"precision": precision})).precision == precision
 
 
 @pytest.mark.parametrize("precision", ["fp64", "int8", "", 16, True])
@@ -206,3 +207,85 @@ def test_all_problems_come_together_each_with_its_field(place: Place) -> None:
         "grouping", "k", "keep", "training.accumulation", "training.precision", "training.epochs",
         "resources.gpus_per_trial",
     }  # fmt: skip
+
+
+SEARCHES: dict[str, tuple[dict[str, Any], str, str]] = {
+    "a range without samples": ({"alpha": {"uniform": [0, 1]}}, "alpha", "samples"),
+    "samples beside a searcher that counts": (
+        {"alpha": {"uniform": [0, 1], "samples": 3}, "search": {"searcher": {"name": "random", "samples": 4}}},
+        "alpha", "searcher",
+    ),
+    "nothing for ASHA to stop": ({"search": {"scheduler": {"name": "asha"}}}, "search.scheduler", "nothing is"),
+    "nothing for TPE to propose": (
+        {"search": {"searcher": {"name": "tpe", "samples": 4}}}, "search.searcher", "nothing is searched",
+    ),
+    "alpha without surgery": ({"alpha": {"grid": [0, 1]}, "methods": ["mix-FT"]}, "alpha", "surgery"),
+    "no epoch before the last": (
+        {"search": {"scheduler": {"name": "asha", "grace_period": 3}}}, "search.scheduler.grace_period", "from 1 to 2",
+    ),
+    "no epoch at all to stop in": (
+        {"search": {"scheduler": {"name": "asha"}}, "training": {"epochs": 1}}, "search.scheduler", "one epoch",
+    ),
+    "more brackets than rungs": (
+        {"search": {"scheduler": {"name": "asha", "brackets": 2}}}, "search.scheduler.brackets", "from 1 to 1",
+    ),
+    "a grace period of no epoch": (
+        {"search": {"scheduler": {"name": "asha", "grace_period": 0}}}, "search.scheduler.grace_period", "1",
+    ),
+    "a reduction that reduces nothing": (
+        {"search": {"scheduler": {"name": "asha", "reduction_factor": 1}}}, "search.scheduler.reduction_factor", "1",
+    ),
+    "an unknown scheduler": ({"search": {"scheduler": {"name": "bohb"}}}, "search.scheduler", "asha"),
+    "an unknown parameter": (
+        {"search": {"scheduler": {"name": "asha", "max_t": 9}}}, "search.scheduler.max_t", "no such field",
+    ),
+    "PBT where nothing is perturbed": (
+        {"search": {"scheduler": {"name": "pbt", "perturbation_interval": 3}}},
+        "search.scheduler.perturbation_interval", "perturb",
+    ),
+    "PBT that would have to change the batch size": (
+        {"search": {"scheduler": {"name": "pbt"}}, "training": {"epochs": 3, "batch_size": {"grid": [8, 16]}}},
+        "training.batch_size", "PBT",
+    ),
+    "PBT without a population": (
+        {"search": {"searcher": {"name": "tpe", "samples": 3}, "scheduler": {"name": "pbt"}}},
+        "search.searcher", "grid, random",
+    ),
+    "a judge that must not judge": ({"search": {"objective": "test"}}, "search.objective", "source-dev, or target-dev"),
+    "no trial at all": ({"search": {"budget": {"trials": 0}}}, "search.budget", "from 1"),
+    "no time at all": ({"search": {"budget": {"device_hours": 0}}}, "search.budget", "above 0"),
+    "curves of a search": ({"test_at": "every"}, "test_at", "test scores"),
+    "a schedule beyond the last epoch": ({"alpha": {"schedule": [[0, 1], [3, 0]]}}, "alpha", "from 0 to 2"),
+    "too many trials": ({"alpha": {"grid": [place / 9999 for place in range(9999)]}, "seeds": [1, 2]},
+                        "allow_large", "up to 10000"),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("what", SEARCHES)
+def test_a_search_that_makes_no_sense_is_refused_by_its_field(place: Place, what: str) -> None:
+    fields, field, words = SEARCHES[what]
+    base: dict[str, Any] = {"methods": ["gradient-mix-train"], "training": {"epochs": 3}}
+    if not what.startswith("nothing"):
+        base["alpha"] = {"grid": [0, 0.5, 1]}
+    problems = dict(place.problems("ner", **{**base, **fields}))
+    assert list(problems) == [field]
+    assert words in problems[field]
+    assert "allowed: " in problems[field]
+
+
+def test_more_trials_are_allowed_to_whoever_says_so(place: Place) -> None:
+    many = {"grid": [number / 9999 for number in range(9999)]}
+    spec = {"methods": ["gradient-mix-train"], "alpha": many, "seeds": [1, 2], "training": {"epochs": 3}}
+    assert place.spec("ner", **spec, allow_large=True).allow_large
+    assert [field for field, _ in place.problems("ner", **{**spec, "seeds": list(range(99))}, allow_large=True)] == [
+        "allow_large"
+    ]
+
+
+def test_the_dev_sets_of_targets_are_needed_where_they_judge(place: Place) -> None:
+    (place.root / "data" / "mine" / "ner" / "fi" / "dev.jsonl").unlink()
+    fields: dict[str, Any] = {"methods": ["gradient-mix-train"], "alpha": {"grid": [0, 1]}, "target_languages": ["fi"]}
+    assert place.spec("ner", **fields)
+    [(field, message)] = place.problems("ner", **fields, search={"objective": "target-dev"})
+    assert field == "data"
+    assert "fi/dev" in message

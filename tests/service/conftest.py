@@ -100,6 +100,16 @@ def processes_of() -> Callable[[Path], list[psutil.Process]]:
 @pytest.fixture
 def start_service() -> Iterator[StartService]:
     """Starts services, and sees at the end that each is stopped and has left no process behind."""
+    yield from _services()
+
+
+@pytest.fixture(scope="module")
+def start_services() -> Iterator[StartService]:
+    """The same for tests that share one."""
+    yield from _services()
+
+
+def _services() -> Iterator[StartService]:
     services: list[Service] = []
 
     def start(home: Path, **settings: str) -> Service:
@@ -128,7 +138,11 @@ def start_service() -> Iterator[StartService]:
     yield start
     for service in services:
         service.stop()
-    left = [process for service in services for process in service.processes()]
+    deadline = time.monotonic() + 5  # what has been told to end may take a moment
+    while (
+        left := [process for service in services for process in service.processes()]
+    ) and time.monotonic() < deadline:
+        time.sleep(0.1)
     for process in left:
         process.kill()
     assert not left, f"left running: {left}"

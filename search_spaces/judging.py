@@ -1,0 +1,50 @@
+"""What candidates are judged by: never a test score."""
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from statistics import fmean
+
+from trainers.config import Score, Selection, Trial, TrialConfig
+from trainers.methods import METHODS
+from trainers.tasks import TASKS
+
+
+def objective(trial: Trial, scores: Iterable[Score]) -> float | None:
+    """The mean over the trial's judging languages of its task's first metric on their dev sets, in percent.
+
+    None if the trial is not judged, or a language has no score among these.
+    """
+    metric = TASKS[trial.config.task].metric
+    found = {score.language: score.value for score in scores if (score.split, score.metric) == ("dev", metric)}
+    if not trial.judge or not found.keys() >= set(trial.judge):
+        return None
+    return fmean(found[language] for language in trial.judge)
+
+
+@dataclass(frozen=True)
+class Judged:
+    """A trial that is compared with others: its state, and its objective at every evaluation that has one.
+
+    `selected` are the steps that its selections chose, `history` is (epoch, step, objective) in order.
+    """
+
+    config: TrialConfig
+    sweep: str
+    state: str
+    selected: dict[Selection, int]
+    history: list[tuple[int, int, float]]
+
+
+def came_to(trial: Judged) -> float | None:
+    """What a trial is worth: its objective at the step that its selection chose.
+
+    Of one that was stopped before anything was chosen it is that of the step that would have been: the best so far, or
+    the last for a method that takes the last. None if it never came to a score.
+    """
+    if not trial.history:
+        return None
+    if trial.selected:
+        step = next(iter(trial.selected.values()))
+        return {step: value for _, step, value in trial.history}.get(step)
+    is_last = METHODS[trial.config.method].selection == "last"
+    return trial.history[-1][2] if is_last else max(value for _, _, value in trial.history)

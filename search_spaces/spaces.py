@@ -1,0 +1,203 @@
+"""What may be tried of a hyperparameter: one value, a grid, a range to draw from, or a schedule over the epochs."""
+
+import math
+import random
+from collections.abc import Callable
+from typing import Annotated, Any
+
+from pydantic import AfterValidator, BaseModel, ConfigDict, Discriminator, Field, Tag
+
+from trainers.config import Schedule
+
+# Draws keep so many digits: enough for any hyperparameter, few enough to read.
+DIGITS = 4
+
+MAX_VALUES = 10_000
+
+Number = int | float
+
+
+class Part(BaseModel):
+    """A part of a spec: strict types, no unknown fields, no NaN, never changed."""
+
+    model_config = ConfigDict(strict=True, extra="forbid", allow_inf_nan=False, frozen=True)
+
+
+class Grid(Part):
+    """Each of these values."""
+
+    grid: Annotated[list[float], Field(min_length=1, max_length=MAX_VALUES)]
+
+
+class Uniform(Part):
+    """Values drawn uniformly between two bounds; how many says the searcher where it is not a grid."""
+
+    uniform: Annotated[list[float], Field(min_length=2, max_length=2)]
+    samples: Annotated[int, Field(ge=1, le=MAX_VALUES)] | None = None
+
+
+class LogUniform(Part):
+    """Values whose logarithm is drawn uniformly between those of two bounds."""
+
+    loguniform: Annotated[list[float], Field(min_length=2, max_length=2)]
+    samples: Annotated[int, Field(ge=1, le=MAX_VALUES)] | None = None
+
+
+class Scheduled(Part):
+    """One value from each of these epochs on, counted from 0."""
+
+    schedule: Annotated[
+        list[
+            Annotated[list[Annotated[int, Field(ge=0, le=1000)] | float], Field(min_length=2, max_length=2)]
+        ],
+        Field(min_length=1, max_length=1000),
+    ]  # fmt: skip
+
+    def steps(self) -> Schedule:
+        """As the trainer takes it."""
+        return tuple((int(epoch), float(value)) for epoch, value in self.schedule)
+
+
+Range = Uniform | LogUniform
+FORMS = {"grid": Grid, "uniform": Uniform, "loguniform": LogUniform, "schedule": Scheduled}
+
+
+def form(value: object) -> str:
+    """Which form a value has: its tag in the unions below."""
+    if isinstance(value, dict):
+        return next((name for name in FORMS if name in value), "number")
+    return next((name for name, model in FORMS.items() if isinstance(value, model)), "number")
+
+
+def _within(lowest: float, highest: float, *, above: bool = False, whole: bool = False) -> Callable[[Any], Any]:
+    """A check of every value of a space: from `lowest` (`above` it) to `highest`, whole numbers or any."""
+
+    def check_value(value: Number) -> None:
+        if not (lowest <= value <= highest) or (above and value == lowest):
+            raise ValueError(f"{value:g} is outside {'(' if above else '['}{lowest:g}, {highest:g}]")
+        if whole and value != int(value):
+            raise ValueError(f"{value:g} is not a whole number")
+
+    def check(space: Any) -> Any:
+        for value in _values_named(space):
+            check_value(value)
+        if isinstance(space, Grid) and len(set(space.grid)) < len(space.grid):
+            raise ValueError("a value is given twice")
+        if isinstance(space, Range):
+            low, high = bounds(space)
+            if low >= high:
+                raise ValueError(f"the lower bound {low:g} is not below the upper bound {high:g}")
+            if isinstance(space, LogUniform) and low <= 0:
+                raise ValueError("the lower bound of a loguniform space must be above 0")
+        if isinstance(space, Scheduled):
+            epochs = [epoch for epoch, _ in space.steps()]
+            if any(isinstance(epoch, float) for epoch, _ in space.schedule):
+                raise ValueError("an epoch is not a whole number")
+            if epochs[0] != 0 or sorted(set(epochs)) != epochs:
+                raise ValueError("the epochs of a schedule start at 0 and grow")
+        return space
+
+    return check
+
+
+def _values_named(space: Any) -> list[Number]:
+    """The values, or bounds, that a space names."""
+    if isinstance(space, Grid):
+        return list(space.grid)
+    if isinstance(space, Range):
+        return list(bounds(space))
+    if isinstance(space, Scheduled):
+        return [value for _, value in space.steps()]
+    return [space]
+
+
+_Spread = Annotated[Grid, Tag("grid")] | Annotated[Uniform, Tag("uniform")] | Annotated[LogUniform, Tag("loguniform")]
+_Float = Annotated[float, Tag("number")]
+_Int = Annotated[int, Tag("number")]
+_Scheduled = Annotated[Scheduled, Tag("schedule")]
+_by_form = Discriminator(form, custom_error_type="form", custom_error_message="not a form that this field takes")
+
+Alpha = Annotated[_Float | _Spread | _Scheduled, _by_form, AfterValidator(_within(0, 1))]
+LearningRate = Annotated[_Float | _Spread | _Scheduled, _by_form, AfterValidator(_within(0, 1, above=True))]
+BatchSize = Annotated[_Int | _Spread, _by_form, AfterValidator(_within(1, 4096, whole=True))]
+Epochs = Annotated[_Int | _Spread, _by_form, AfterValidator(_within(1, 1000, whole=True))]
+
+Space = Number | Grid | Uniform | LogUniform | Scheduled
+
+
+def bounds(space: Range) -> tuple[float, float]:
+    """The ends of a range."""
+    low, high = space.uniform if isinstance(space, Uniform) else space.loguniform
+    return low, high
+
+
+def lowest(space: Space) -> float:
+    """The least of the values, or bounds, that a space names."""
+    return min(_values_named(space))
+
+
+def highest(space: Space) -> float:
+    """The greatest of them."""
+    return max(_values_named(space))
+
+
+def is_search(space: Space | None) -> bool:
+    """Whether a space has more than one value to try."""
+    return isinstance(space, Range) or (isinstance(space, Grid) and len(space.grid) > 1)
+
+
+def size(space: Space) -> int:
+    """How many values a grid search tries of a space, repeated draws included."""
+    if isinstance(space, Grid):
+        return len(space.grid)
+    return (space.samples or 1) if isinstance(space, Range) else 1
+
+
+def values(space: Space, whole: bool, name: str, seed: int) -> list[Number | Schedule]:
+    """All that a grid search tries of a space: a range gives its `samples` draws.
+
+    Args:
+        space: what may be tried.
+        whole: whole numbers.
+        name: of the hyperparameter: each has draws of its own.
+        seed: of the draws.
+    """
+    if isinstance(space, Scheduled):
+        return [space.steps()]
+    if isinstance(space, Grid):
+        return [_number(value, whole) for value in space.grid]
+    if isinstance(space, Range):
+        drawn = [draw(space, whole, name, seed, place) for place in range(space.samples or 1)]
+        return list(dict.fromkeys(drawn))
+    return [_number(space, whole)]
+
+
+def draw(space: Space, whole: bool, name: str, seed: int, place: int) -> Number | Schedule:
+    """The draw of this place from a space: a function of name, seed and place, the same on every machine."""
+    if not isinstance(space, Range):
+        choices = values(space, whole, name, seed)
+        return choices[int(random.Random(f"{name} {seed} {place}").random() * len(choices))]
+    return from_unit(space, random.Random(f"{name} {seed} {place}").random(), whole)
+
+
+def from_unit(space: Range, unit: float, whole: bool) -> Number:
+    """The value of a range at `unit`, in [0, 1) of the way from its lower to its upper bound."""
+    low, high = bounds(space)
+    if whole:
+        high = math.nextafter(high + 1, low)
+    if isinstance(space, LogUniform):
+        value = math.exp(math.log(low) + unit * (math.log(high) - math.log(low)))
+    else:
+        value = low + unit * (high - low)
+    if whole:
+        return int(value)
+    return min(max(rounded(value), low), high)
+
+
+def rounded(value: float) -> float:
+    """A draw with as many digits as count."""
+    return float(f"{value:.{DIGITS}g}")
+
+
+def _number(value: Number, whole: bool) -> Number:
+    return int(value) if whole else abs(float(value))  # -0.0 is 0.0

@@ -1,0 +1,165 @@
+"""Searches through the whole service: spaces, schedulers, searchers, and what they are judged by."""
+
+import os
+import signal
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+import pytest
+
+from service.client import Client
+
+Fields = dict[str, Any]
+StartService = Callable[..., Any]
+
+ALPHAS = [0.0, 0.1, 0.5, 1.0]
+
+
+@pytest.fixture(scope="module")
+def client(tmp_path_factory: pytest.TempPathFactory, start_services: StartService) -> Client:
+    """A service that the searches that leave it whole share."""
+    return start_services(tmp_path_factory.mktemp("service") / "home").client
+
+
+@pytest.fixture
+def sweep(spec: Fields) -> Fields:
+    """Four alphas at two seeds, and a method that alpha means nothing to."""
+    training = {**spec["training"], "epochs": 4, "learning_rate": 1e-2, "max_source_examples": 96}
+    methods = ["naive-mix-train", "gradient-mix-train"]
+    return {**spec, "methods": methods, "alpha": {"grid": ALPHAS}, "seeds": [1, 2], "training": training}
+
+
+@pytest.fixture
+def rates(sweep: Fields) -> Fields:
+    """Four learning rates, the good ones first, so that the others can be stopped: alpha changes nothing here."""
+    rate = {"grid": [3e-2, 1e-2, 1e-4, 1e-5]}
+    training = {**sweep["training"], "learning_rate": rate, "max_source_examples": 200}
+    return {**sweep, "methods": ["naive-mix-train"], "alpha": None, "training": training}
+
+
+def finished(client: Client, id_: str) -> Fields:
+    experiment = client.wait(id_, progress=False, poll_seconds=0.2)
+    assert experiment["state"] == "succeeded", experiment["reason"]
+    return experiment
+
+
+def epochs_of(rows: pd.DataFrame) -> pd.Series:
+    """Per (candidate, seed) how many epochs were judged."""
+    dev = rows[(rows["split"] == "dev") & (rows["metric"] == "f1")]
+    return dev.groupby(["candidate", "seed"])["epoch"].max()
+
+
+def test_a_grid_trains_every_candidate_at_every_seed_and_tests_none_of_them_before_it_is_selected(
+    client: Client, sweep: Fields
+) -> None:
+    id_ = client.submit(sweep)
+    assert finished(client, id_)["trials"] == {
+        "total": 10, "queued": 0, "running": 0, "succeeded": 10, "stopped": 0, "failed": 0, "reused": 0,
+    }  # fmt: skip
+    rows = client.results(id_)
+    surgery = rows[rows["method"] == "gradient-mix-train"]
+    assert set(surgery["candidate"]) == {f"alpha {alpha:g}" for alpha in ALPHAS}
+    assert set(rows[rows["method"] == "naive-mix-train"]["candidate"]) == {""}
+    assert set(epochs_of(surgery)) == {4}
+    tests = rows[rows["split"] == "test"]
+    assert tests.groupby(["method", "candidate", "seed", "language"]).size().eq(1).all()
+    assert list(client.table(id_).index.names) == ["method", "k", "candidate"]
+    assert client.results(id_, candidate="alpha 0.5")["alpha"].eq(0.5).all()
+
+
+def test_asha_stops_trials_early_and_keeps_their_scores(client: Client, rates: Fields) -> None:
+    asha = {"name": "asha", "grace_period": 2, "reduction_factor": 2}
+    id_ = client.submit({**rates, "search": {"scheduler": asha}})
+    experiment = finished(client, id_)
+    trials = experiment["trials"]
+    assert trials["stopped"] > 0
+    assert trials["stopped"] + trials["succeeded"] == trials["total"] == 8
+    assert experiment["progress"] == 1.0
+    rows = client.results(id_)
+    epochs = epochs_of(rows)
+    assert len(epochs) == 8
+    assert (epochs < 4).sum() == trials["stopped"]
+    tested = rows[rows["split"] == "test"].groupby(["candidate", "seed"]).size()
+    assert set(tested.index) == set(epochs[epochs == 4].index)
+    # what was stopped is trained to its end where all of it is asked for
+    whole = client.submit(rates)
+    finished(client, whole)
+    assert client.experiment(whole)["trials"]["reused"] == trials["succeeded"]
+
+
+def test_tpe_proposes_in_the_light_of_what_it_was_told(client: Client, sweep: Fields) -> None:
+    searcher = {"name": "tpe", "samples": 5, "startup": 2}
+    id_ = client.submit({**sweep, "alpha": {"uniform": [0, 1]}, "search": {"searcher": searcher}})
+    experiment = finished(client, id_)
+    assert experiment["trials"]["succeeded"] == 2 + 5 * 2
+    surgery = client.results(id_, method="gradient-mix-train", split="test")
+    assert surgery.groupby("candidate")["seed"].nunique().eq(2).all()
+    assert surgery["candidate"].nunique() == 5
+
+
+@pytest.mark.parametrize("searcher", [{"name": "random", "samples": 4}, {"name": "tpe", "samples": 4, "startup": 2}])
+def test_a_killed_driver_loses_no_candidate_and_runs_none_twice(
+    tmp_path: Path, start_service: StartService, sweep: Fields, searcher: Fields
+) -> None:
+    service = start_service(tmp_path / "home")
+    client = service.client
+    search = {"searcher": searcher, "scheduler": {"name": "asha", "reduction_factor": 2}}
+    id_ = client.submit({**sweep, "alpha": {"uniform": [0, 1]}, "search": search})
+    deadline = time.monotonic() + 60
+    while client.experiment(id_)["trials"]["succeeded"] + client.experiment(id_)["trials"]["stopped"] < 2:
+        assert time.monotonic() < deadline
+        time.sleep(0.05)
+    before = set(client.results(id_)["trial"])
+    for driver in service.named("service.engine.driver"):
+        os.kill(driver.pid, signal.SIGKILL)
+    trials = finished(client, id_)["trials"]
+    assert trials["total"] == 2 + 4 * 2
+    assert trials["succeeded"] + trials["stopped"] == trials["total"]
+    rows = client.results(id_)
+    assert before <= set(rows["trial"])
+    assert rows[rows["method"] == "gradient-mix-train"].groupby("seed")["candidate"].nunique().eq(4).all()
+
+
+def test_a_search_that_target_dev_sets_judge_says_so_in_every_result(client: Client, sweep: Fields) -> None:
+    id_ = client.submit({**sweep, "seeds": [3], "search": {"objective": "target-dev"}})
+    finished(client, id_)
+    rows = client.results(id_)
+    dev = rows[(rows["split"] == "dev") & (rows["method"] == "gradient-mix-train")]
+    assert set(dev["language"]) == {"en", "de", "hi"}
+    assert dev.groupby(["candidate", "language"])["epoch"].nunique().eq(4).all()
+    assert set(rows["judged_on"]) == {"target-dev"}
+
+
+def test_a_budget_ends_a_search(client: Client, sweep: Fields) -> None:
+    id_ = client.submit({**sweep, "seeds": [4, 5], "search": {"budget": {"trials": 3}}})
+    trials = finished(client, id_)["trials"]
+    assert 3 <= trials["succeeded"] <= 4  # two start at once
+    assert trials["stopped"] == trials["total"] - trials["succeeded"]
+
+
+def test_test_scores_of_every_epoch_are_there_for_whoever_asks(client: Client, spec: Fields) -> None:
+    first = client.submit({**spec, "methods": ["zero-shot"]})
+    finished(client, first)
+    id_ = client.submit({**spec, "methods": ["zero-shot"], "test_at": "every"})
+    finished(client, id_)
+    assert client.experiment(id_)["trials"]["reused"] == 0
+    selected, every = (client.results(id_, split="test", at=at) for at in ("selected", "every"))
+    assert len(selected) == 3
+    assert set(every.groupby("language")["epoch"].nunique()) == {2}
+    pd.testing.assert_frame_equal(selected, client.results(first, split="test").assign(experiment=id_), check_like=True)
+
+
+def test_a_schedule_of_alpha_and_of_the_learning_rate_is_trained(client: Client, spec: Fields) -> None:
+    training = {**spec["training"], "epochs": 3, "learning_rate": {"schedule": [[0, 1e-2], [1, 1e-3]]}}
+    fields = {**spec, "methods": ["gradient-mix-train"], "training": training}
+    id_ = client.submit({**fields, "alpha": {"schedule": [[0, 1.0], [2, 0.0]]}})
+    finished(client, id_)
+    [trial] = client.results(id_)["trial"].unique()
+    found = client.trial(trial)
+    met = found["facts"]["training"]["surgery"]
+    steps = met["operations"] + met["skipped"]
+    assert met["skipped"] == steps / 3
+    assert found["config"]["alpha"] == [[0, 1.0], [2, 0.0]]
