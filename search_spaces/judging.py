@@ -25,12 +25,15 @@ def objective(trial: Trial, scores: Iterable[Score]) -> float | None:
 class Judged:
     """A trial that is compared with others: its state, and its objective at every evaluation that has one.
 
-    `selected` are the steps that its selections chose, `history` is (epoch, step, objective) in order.
+    `epochs` is how many it was trained for, in `seconds`; `selected` are the steps that its selections chose, `history`
+    is (epoch, step, objective) in order.
     """
 
     config: TrialConfig
     sweep: str
     state: str
+    epochs: int
+    seconds: float
     selected: dict[Selection, int]
     history: list[tuple[int, int, float]]
 

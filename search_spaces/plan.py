@@ -7,6 +7,7 @@ from pathlib import Path
 from search_spaces.candidates import Candidate, candidates, label, searched
 from search_spaces.checks import target_languages
 from search_spaces.groups import groups
+from search_spaces.search import PbtScheduler
 from search_spaces.spec import ExperimentSpec
 from trainers.config import Schedule, Selection, Split, TrialConfig, digest
 from trainers.encoders import encoder_digest
@@ -114,15 +115,13 @@ class Planner:
         self.data = _Remembered(data)
         self.source = spec.source_language
         self.targets = target_languages(spec, data)
+        scheduler = spec.search.scheduler
+        self.population = scheduler.population if isinstance(scheduler, PbtScheduler) else None
         self.judged_on = spec.search.objective if any(searched(spec, method) for method in spec.methods) else ""
 
     def plan(self) -> Plan:
         """All that was added: source trainings first, then mixed training, then adapting."""
-        needed = {trial.source.digest for trial in self.planned.trials.values() if trial.source is not None}
-        ordered = sorted(self.planned.trials.items(), key=lambda item: _order(item[1]))
-        # what others start from is trained to its end, however it compares
-        trials = {digest: replace(trial, sweep=None) if digest in needed else trial for digest, trial in ordered}
-        return Plan(trials, self.planned.results)
+        return Plan(dict(sorted(self.planned.trials.items(), key=lambda item: _order(item[1]))), self.planned.results)
 
     def proposed(self, trajectory: str, k: int, candidate: Candidate) -> Plan:
         """The plan of one more candidate, on its own, for all of the spec's methods that share this trajectory."""
@@ -148,6 +147,7 @@ class Planner:
         for group in groups(self.spec, name, self.targets):
             alpha = candidate.surgery_alpha(self.spec, len(group)) if method.surgery else None
             config = self._config(method.trajectory or name, group if k else (), k, seed, alpha, candidate)
+            config = replace(config, population=self.population if words else None)
             selections = self._selections(name)
             evaluate = self._tests(group if method.adapts else (self.source, *group))
             judge = self._judge(group, config) if words else {}

@@ -54,10 +54,12 @@ class PbtScheduler(Part):
     """Population-based training: the worst take over the best's weights and change alpha and learning rate.
 
     Tune's parameters and defaults (`ray.tune.schedulers.PopulationBasedTraining`), but for `perturbation_interval`,
-    in epochs: Tune's default of 60 is longer than most trainings here.
+    in epochs: Tune's default of 60 is longer than most trainings here. `population` names the population: what came of
+    one is never taken for another's, and a name is found for each that is submitted without.
     """
 
     name: Literal["pbt"]
+    population: Annotated[str, Field(pattern="^[A-Za-z0-9_-]{1,40}$")] | None = None
     perturbation_interval: Whole = 1
     burn_in_period: Annotated[int, Field(ge=0, le=1000)] = 0
     quantile_fraction: Annotated[float, Field(gt=0, le=0.5)] = 0.25

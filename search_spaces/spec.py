@@ -169,6 +169,14 @@ class ExperimentSpec(Part):
     tags: Text | Annotated[list[Text], Field(max_length=100)] = Field([], description="free text, or a list of it")
     owner: Text = Field("", description="free text of up to 200 characters")
 
+    def with_population(self, name: str) -> "ExperimentSpec":
+        """The same, with a name for its population if it has one without."""
+        scheduler = self.search.scheduler
+        if not isinstance(scheduler, PbtScheduler) or scheduler.population is not None:
+            return self
+        named = self.search.model_copy(update={"scheduler": scheduler.model_copy(update={"population": name})})
+        return self.model_copy(update={"search": named})
+
     def tag_list(self) -> list[str]:
         """The tags, also when a single one was given as text."""
         return [self.tags] if isinstance(self.tags, str) else self.tags

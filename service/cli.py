@@ -7,11 +7,11 @@ import socket
 import subprocess
 import sys
 import time
-from importlib.resources import files
 from pathlib import Path
 from types import FrameType
 from typing import Any
 
+from search_spaces.presets import names, preset
 from service.security import is_loopback
 from service.settings import Settings
 from trainers.tasks import TASKS
@@ -42,7 +42,10 @@ def _parser() -> argparse.ArgumentParser:
     serve.set_defaults(command=_serve)
 
     submit = commands.add_parser("submit", help="submit the experiment in a JSON file and print its id")
-    submit.add_argument("file", type=Path)
+    submit.add_argument("file", type=Path, nargs="?", help="if not given, the preset as it is")
+    submit.add_argument(
+        "--preset", choices=names(), metavar="NAME", help=f"what the file changes: {', '.join(names())}"
+    )
     _add_url(submit)
     submit.set_defaults(command=_submit)
 
@@ -110,11 +113,13 @@ def _exit(_signal: int, _frame: FrameType | None) -> None:
 def _submit(arguments: argparse.Namespace) -> int:
     from service.client import Client
 
+    if arguments.file is None and arguments.preset is None:
+        raise ValueError("submit needs a file, --preset or both")
     try:
-        spec = json.loads(arguments.file.read_text())
+        spec = json.loads(arguments.file.read_text()) if arguments.file else {}
     except ValueError as error:
         raise ValueError(f"{arguments.file} is not JSON: {error}") from error
-    print(Client(arguments.url).submit(spec))
+    print(Client(arguments.url).submit(spec, arguments.preset))
     return 0
 
 
@@ -169,8 +174,7 @@ def _demo(arguments: argparse.Namespace) -> int:
     try:
         client = Client(f"http://127.0.0.1:{port}")
         _await_service(client, server, log)
-        preset = json.loads(files("search_spaces").joinpath("presets/sample.json").read_text())
-        spec = {**preset, "task": arguments.task, "name": f"{arguments.task}, five shots"}
+        spec = {**preset("sample"), "task": arguments.task, "name": f"{arguments.task}, five shots"}
         id_ = client.submit(spec)
         print(f"submitted {id_}: {spec['name']}, on the SAMPLE corpus (artificial sentences, not XTREME-R)", flush=True)
         experiment = client.wait(id_)

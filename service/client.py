@@ -37,9 +37,17 @@ class Client:
         headers = {"Authorization": f"Bearer {token}"} if token else {}
         self._http = httpx2.Client(base_url=base_url, headers=headers, timeout=60.0)
 
-    def submit(self, spec: Mapping[str, Any]) -> str:
-        """Submit an experiment; returns its id. ServiceError names every wrong field of the spec."""
-        return str(self._json("POST", "/v1/experiments", json=dict(spec))["id"])
+    def submit(self, spec: Mapping[str, Any], preset: str | None = None) -> str:
+        """Submit an experiment; returns its id. ServiceError names every wrong field of the spec.
+
+        With a preset's name the fields of `spec`, if any, take the place of that preset's.
+        """
+        wanted = {"preset": preset} if preset else {}
+        return str(self._json("POST", "/v1/experiments", json=dict(spec), params=wanted)["id"])
+
+    def presets(self) -> dict[str, dict[str, Any]]:
+        """The paper's tables and figures as specs, by name."""
+        return {one["preset"]: one["spec"] for one in self._json("GET", "/v1/presets")["presets"]}
 
     def experiment(self, id_: str) -> dict[str, Any]:
         """An experiment as it stands: `state`, `reason`, `progress` (0 to 1), `trials` by state, `failures`, `spec`."""
@@ -58,6 +66,30 @@ class Client:
         wanted = {"language": language, "split": split, **({"selection": selection} if selection else {})}
         answer = self._answer("GET", f"/v1/trials/{trial}/predictions", params=wanted)
         return pd.read_feather(io.BytesIO(answer.content))
+
+    def sweep(self, id_: str) -> pd.DataFrame:
+        """What an experiment's search found: a row per candidate with its objective, test score, and if it is chosen.
+
+        `attrs` of the frame has `objective`, `chosen` (with `regret`) and `cost`. In percent; sd over the seeds.
+        """
+        found = self._json("GET", f"/v1/experiments/{id_}/sweep")
+        table = pd.DataFrame(found.pop("candidates"))
+        if len(table):
+            named = ["method", "k", "target_languages", "candidate"]
+            chosen = {str([one[name] for name in named]) for one in found["chosen"]}
+            table["chosen"] = [str(list(row)) in chosen for row in table[named].itertuples(index=False)]
+        table.attrs = found
+        return table
+
+    def plot_sweep(self, id_: str, over: str = "alpha") -> Any:
+        """Objective and test score against a searched hyperparameter, with their sd over the seeds, as a figure.
+
+        One panel for each method, K and group of targets; the chosen candidate has a vertical line. Needs matplotlib
+        (extra `notebooks`).
+        """
+        from service.reports.figures import sweep_figure
+
+        return sweep_figure(self.sweep(id_), over)
 
     def is_up(self) -> bool:
         """Whether the service answers."""

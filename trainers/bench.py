@@ -12,7 +12,7 @@ from torch import Tensor
 from torch.nn.utils.rnn import pad_sequence
 
 from trainers import checkpoints, loop, models, predictions
-from trainers.config import Outcome, Report, Score, Selection, Trial, TrialConfig
+from trainers.config import Outcome, Report, Schedule, Score, Selection, Trial, TrialConfig
 from trainers.encoders import prepare_encoder
 from trainers.evaluation import predict
 from trainers.methods import SOURCE_TRAINING
@@ -58,6 +58,7 @@ class TrialBench:
         self.best: dict[Selection, float] = {}
         self.chosen: dict[Selection, Model] = {}
         self.changed = torch.zeros(0, dtype=torch.long)
+        self.history: list[list[Any]] = []
         self.saved_at, self.saving_took = time.monotonic(), 0.0
 
     # What methods use
@@ -112,9 +113,15 @@ class TrialBench:
             partial(self.batch, rows, self.windows, with_targets=True),
             self.task.loss,
         )
-        training = loop.Loop(self.model, data, self.config.training, batch_size, self.config.seed, oracle)
-        self._resume(training)
-        training.run(partial(self._evaluate, rows), partial(self._checkpoint, training))
+        state = self._state()
+        alpha, rate = self._hyperparameters(state)
+        if oracle is not None and alpha is not None:
+            oracle = replace(oracle, alpha=alpha)
+        hyperparameters = replace(self.config.training, learning_rate=rate)
+        training = loop.Loop(self.model, data, hyperparameters, batch_size, self.config.seed, oracle)
+        if state is not None:
+            self._resume(training, state)
+        training.run(partial(self._evaluate, rows, training), partial(self._checkpoint, training))
         if "last" in self.trial.selections:
             self._choose("last", rows)
         if self.trial.keep or self.config.method == SOURCE_TRAINING:
@@ -139,7 +146,13 @@ class TrialBench:
                 self._keep_predictions(evaluation, model.step)
                 scores += evaluation.scores
         selected = {selection: self.chosen[selection].step for selection in self.trial.selections}
-        facts = {"training": self.reports[-1].measures, "shots": self.data.shots_drawn()}
+        facts: dict[str, Any] = {"training": self.reports[-1].measures, "shots": self.data.shots_drawn()}
+        if self.config.population is not None:
+            facts["history"] = [
+                dict(zip(("epoch", "alpha", "learning_rate"), line, strict=True)) for line in self.history
+            ]
+            # another member may have made what was chosen
+            scores += [score for report in self.reports for score in report.scores if score.step in selected.values()]
         return Outcome(selected, tuple(scores), facts)
 
     # What Figure 1 uses as well
@@ -153,7 +166,7 @@ class TrialBench:
 
     # Selection
 
-    def _evaluate(self, rows: Rows, progress: loop.Progress) -> None:
+    def _evaluate(self, rows: Rows, training: loop.Loop, progress: loop.Progress) -> None:
         """Report, and choose by the dev sets that the selections read."""
         found: dict[Selection, Evaluation] = {}
         others = [part for part in self.data.judge if part not in self.data.dev.values()]
@@ -169,7 +182,6 @@ class TrialBench:
                 scores += evaluation.scores
             self.embeddings.reinstall(rows)
         self.reports.append(Report(progress.epoch, progress.step, tuple(scores), progress.measures))
-        self.report(self.reports[-1])
         for selection, evaluation in found.items():
             value = evaluation.scores[0].value
             if value > self.best.get(selection, -1.0):
@@ -178,6 +190,9 @@ class TrialBench:
                     self._predictions(evaluation, self.chosen[selection].step).unlink(missing_ok=True)
                 self._keep_predictions(evaluation, progress.step)
                 self._choose(selection, rows)
+        if self.trial.checkpoint_every_report:
+            self._save(training)
+        self.report(self.reports[-1])
 
     def _unjudged(self, step: int) -> list[Tokenised]:
         """The judging dev sets that these weights have no score on: those of a kept model may lack them."""
@@ -217,6 +232,7 @@ class TrialBench:
         state = {
             "selections": self.trial.selections,
             "judge": self.trial.judge,
+            "history": self.history,
             "training": training.state_dict(),
             "reports": [report.to_dict() for report in self.reports],
             "best": self.best,
@@ -224,18 +240,32 @@ class TrialBench:
         }
         checkpoints.save(checkpoint_folder(self.trial), state)
 
-    def _resume(self, training: loop.Loop) -> None:
-        """Go on where an attempt that was interrupted wrote its state down last."""
+    def _state(self) -> dict[str, Any] | None:
+        """What an attempt that was interrupted wrote down last, if it looked at the same dev sets."""
         state = checkpoints.load(checkpoint_folder(self.trial))
         if state is None:
-            return
+            return None
         looked_at = tuple(state["selections"]), tuple(state["judge"])
-        if looked_at != (self.trial.selections, self.trial.judge):
-            return
+        return state if looked_at == (self.trial.selections, self.trial.judge) else None
+
+    def _resume(self, training: loop.Loop, state: Mapping[str, Any]) -> None:
+        """Go on where the state was written down."""
         training.load_state_dict(state["training"])
         self.reports = [Report.from_dict(report) for report in state["reports"]]
         self.best = state["best"]
         self.chosen = {selection: Model(**model) for selection, model in state["chosen"].items()}
+
+    def _hyperparameters(self, state: Mapping[str, Any] | None) -> tuple[float | Schedule | None, float | Schedule]:
+        """Alpha and learning rate; of a member of a population with all that became of them from epoch to epoch."""
+        alpha, rate = self.config.alpha, self.config.training.learning_rate
+        if self.config.population is None:
+            return alpha, rate
+        self.history = [list(line) for line in state["history"]] if state is not None else [[0, alpha, rate]]
+        change = self.trial.change
+        if state is not None and change is not None and [change.alpha, change.learning_rate] != self.history[-1][1:]:
+            self.history.append([state["training"]["epoch"], change.alpha, change.learning_rate])
+        alphas = None if alpha is None else tuple((epoch, value) for epoch, value, _ in self.history)
+        return alphas, tuple((epoch, value) for epoch, _, value in self.history)
 
     # Data
 

@@ -85,6 +85,8 @@ class TrialConfig:
 
     `target_languages` are those it trains on (none for zero-shot), `k` their shots; `alpha` is None but for surgery.
     `data_digest` is that of the training and selection data, `encoder_digest` that of the pretrained weights.
+    `population` names what the trial is a member of, if it is of any: it may take over another member's weights and
+    change alpha and learning rate, which start as the configuration says.
     """
 
     task: str
@@ -99,6 +101,7 @@ class TrialConfig:
     encoder: str
     encoder_digest: str
     data_digest: str
+    population: str | None = None
 
     @property
     def digest(self) -> str:
@@ -116,6 +119,14 @@ class TrialConfig:
 
 
 @dataclass(frozen=True)
+class Change:
+    """What a member of a population goes on with from its next epoch on; `alpha` is None where there is no surgery."""
+
+    alpha: float | None
+    learning_rate: float
+
+
+@dataclass(frozen=True)
 class Trial:
     """One training to run: what defines it, what to score, and where it may work.
 
@@ -130,6 +141,8 @@ class Trial:
         test_every_report: score the test splits at every report, not only where a selection chooses.
         max_test_examples: test examples scored per language, from the first on; None for all.
         home: folder for what is kept (`encoders/`, `models/`, `predictions/`) and for work in progress.
+        checkpoint_every_report: write a checkpoint before every report, in `home`'s `checkpoints/<digest>`.
+        change: what a member of a population goes on with.
         keep: whether the selected models stay in `home`. A source training's does in any case.
         checkpoint_seconds: training between two checkpoints.
         threads: CPU threads; results are bit-exact at an equal number.
@@ -145,6 +158,8 @@ class Trial:
     home: Path
     judge: tuple[str, ...] = ()
     test_every_report: bool = False
+    checkpoint_every_report: bool = False
+    change: Change | None = None
     keep: bool = False
     checkpoint_seconds: float = 300.0
     threads: int = 1

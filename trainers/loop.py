@@ -147,7 +147,7 @@ class Loop:
         return {
             "model": self.model.state_dict(),
             "optimizer": self.optimizer.state_dict(),
-            "schedule": {"last_epoch": self.schedule.last_epoch, "rates": self.schedule.get_last_lr()},
+            "schedule": self.schedule.last_epoch,
             "scaler": self.scaler.state_dict(),
             "order": self.order_at_epoch,
             "random": torch.get_rng_state(),
@@ -163,8 +163,11 @@ class Loop:
         """Go on from `state_dict()`."""
         self.model.load_state_dict(state["model"])
         self.optimizer.load_state_dict(state["optimizer"])
-        self.schedule.last_epoch = state["schedule"]["last_epoch"]
-        self.schedule._last_lr = list(state["schedule"]["rates"])
+        self.schedule.last_epoch = state["schedule"]
+        factor = self.schedule.lr_lambdas[0](self.schedule.last_epoch)
+        self.schedule._last_lr = [base * factor for base in self.schedule.base_lrs]
+        for group, rate in zip(self.optimizer.param_groups, self.schedule._last_lr, strict=True):
+            group["lr"] = rate
         self.scaler.load_state_dict(state["scaler"])
         self.order.set_state(state["order"])
         torch.set_rng_state(state["random"])

@@ -1,6 +1,7 @@
 """Experiments and their trials: accept, list, show."""
 
 import json
+import secrets
 from datetime import UTC, datetime
 from typing import Annotated, Any, Literal
 
@@ -12,12 +13,15 @@ from starlette.exceptions import HTTPException
 
 from search_spaces.checks import accepted, data_reference
 from search_spaces.plan import plan
+from search_spaces.presets import names, preset
 from search_spaces.spec import ExperimentSpec, Problem, SpecError, Text
 from service.api.problems import PROBLEMS
+from service.reports.sweep import sweep
 from service.store import Experiment
 from trainers.data import XTREME_R, open_data
 from trainers.examples import LANGUAGE_CODE
 from trainers.predictions import path_of
+from trainers.tasks import TASKS
 
 router = APIRouter(tags=["experiments"])
 
@@ -40,15 +44,34 @@ class Listing(BaseModel):
     cursor: Text | None = None
 
 
+class From(BaseModel):
+    """What a submitted spec starts from."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    preset: Text | None = Field(None, description="the name of a preset, see GET /v1/presets")
+
+
 @router.post("/experiments", status_code=201, responses=PROBLEMS, openapi_extra={"requestBody": _SPEC_BODY})
-async def create(request: Request) -> JSONResponse:
-    """Accept an experiment: 201 with its id, or 422 with everything that is wrong."""
+async def create(request: Request, wanted: Annotated[From, Query()]) -> JSONResponse:
+    """Accept an experiment: 201 with its id, or 422 with everything that is wrong.
+
+    With `preset` the body's fields take the place of that preset's.
+    """
     if not request.headers.get("content-type", "").partition(";")[0].strip().lower().endswith("json"):
         raise HTTPException(415, "the body must be JSON, with the header Content-Type: application/json")
     body = _parsed(await request.body())
+    if wanted.preset is not None:
+        body = _over_preset(wanted.preset, body)
     id_ = await run_in_threadpool(_store, request, body)
     answer = await run_in_threadpool(_show, request, id_)
     return JSONResponse(answer, 201, {"Location": f"/v1/experiments/{id_}"})
+
+
+@router.get("/presets")
+def presets() -> JSONResponse:
+    """The paper's tables and figures as specs, to submit or to change: `{"presets": [{"preset", "spec"}]}`."""
+    return JSONResponse({"presets": [{"preset": name, "spec": preset(name)} for name in names()]})
 
 
 @router.get("/experiments")
@@ -69,6 +92,14 @@ def shots(request: Request, id_: str) -> JSONResponse:
     """The draws that its trials were trained on, so that anyone can repeat them: `{"shots": [...]}`."""
     _show(request, id_)
     return JSONResponse({"shots": request.app.state.store.shots(id_)})
+
+
+@router.get("/experiments/{id_}/sweep")
+def swept(request: Request, id_: str) -> JSONResponse:
+    """What its search found: `{"objective", "candidates": [...], "chosen": [...], "cost": {...}}`."""
+    spec = ExperimentSpec.model_validate(_show(request, id_)["spec"])
+    store, metric = request.app.state.store, TASKS[spec.task].metric
+    return JSONResponse(sweep(spec, store.objectives(id_, metric), store.test_scores(id_, metric)))
 
 
 @router.get("/trials/{id_}")
@@ -116,6 +147,12 @@ def _found_trial(request: Request, id_: str) -> dict[str, Any]:
     return found
 
 
+def _over_preset(name: str, body: object) -> object:
+    if name not in names():
+        raise SpecError([Problem("preset", f"{name!r} is not one of them; allowed: {', '.join(names())}")])
+    return {**preset(name), **body} if isinstance(body, dict) else body
+
+
 def _parsed(body: bytes) -> object:
     try:
         return json.loads(body)
@@ -125,7 +162,7 @@ def _parsed(body: bytes) -> object:
 
 def _store(request: Request, body: object) -> str:
     world = request.app.state.world()
-    spec = accepted(body, world)
+    spec = accepted(body, world).with_population(secrets.token_hex(6))
     if spec.data == XTREME_R:
         return str(request.app.state.store.add_experiment(spec, None))
     data = open_data(data_reference(spec, world.data_root), spec.task, world.home)

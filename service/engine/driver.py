@@ -11,12 +11,13 @@ from functools import partial
 from pathlib import Path
 from types import FrameType
 
+from search_spaces.candidates import searched
 from search_spaces.checks import check_data, data_reference
 from search_spaces.plan import Planner, plan
-from search_spaces.search import AshaScheduler
+from search_spaces.search import PbtScheduler
 from search_spaces.spaces import highest
 from search_spaces.spec import ExperimentSpec
-from service.engine.schedulers import PerSweep
+from service.engine.schedulers import Halving, PerRivals, Populations
 from service.engine.work import CHANGED, ExperimentWork
 from service.settings import Settings
 from service.store import OutstandingTrial, Store, StoreFullError, reserve
@@ -109,6 +110,7 @@ def _trials(
             evaluate=trial.evaluate,
             judge=trial.judge,
             test_every_report=trial.test_every_report,
+            checkpoint_every_report=trial.config.population is not None,
             max_test_examples=spec.training.max_test_examples,
             home=settings.home,
             keep=is_kept(spec, trial.config),
@@ -138,12 +140,17 @@ def _run_trials(
 
     storage = settings.home / "tune" / experiment
     recorder = Recorder(store, experiment, settings.home, work)
-    run_trials(work, spec.resources, address, slots, storage, recorder, _scheduler(experiment, work, spec, store))
+    scheduler = _scheduler(experiment, work, spec, store)
+    run_trials(work, spec.resources, address, slots, storage, recorder, scheduler)
 
 
-def _scheduler(experiment: str, work: ExperimentWork, spec: ExperimentSpec, store: Store) -> PerSweep | None:
-    """What stops trials early, with what it knew before."""
-    if not isinstance(spec.search.scheduler, AshaScheduler):
+def _scheduler(experiment: str, work: ExperimentWork, spec: ExperimentSpec, store: Store) -> PerRivals | None:
+    """What stops or changes trials, with what was known before."""
+    scheduler = spec.search.scheduler
+    if isinstance(scheduler, PbtScheduler):
+        spaces = {name: space for method in spec.methods for name, space in searched(spec, method).items()}
+        return Populations(scheduler, work.rivals, spaces, spec.resources.max_concurrent_trials)
+    if scheduler is None:
         return None
     epochs = spec.training.epochs or PROTOCOLS[spec.protocol].training[spec.task].epochs
     judged = store.objectives(experiment, work.metric)
@@ -151,7 +158,7 @@ def _scheduler(experiment: str, work: ExperimentWork, spec: ExperimentSpec, stor
         digest: ((one.sweep, one.config.seed), [(epoch, value) for epoch, _, value in one.history])
         for digest, one in judged.items()
     }
-    return PerSweep(spec.search.scheduler, work.rivals, int(highest(epochs)), past)
+    return Halving(scheduler, work.rivals, int(highest(epochs)), past)
 
 
 def _conclude(experiment: str, store: Store) -> None:

@@ -1,72 +1,84 @@
 """Tune's schedulers, one for each set of trials that may be compared: those of one sweep at one seed."""
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from ray import tune
 from ray.tune.experiment import Trial as TuneTrial
-from ray.tune.schedulers import AsyncHyperBandScheduler, FIFOScheduler, TrialScheduler
+from ray.tune.schedulers import AsyncHyperBandScheduler, FIFOScheduler, PopulationBasedTraining, TrialScheduler
 
-from search_spaces.search import AshaScheduler
+from search_spaces.search import AshaScheduler, PbtScheduler
+from search_spaces.spaces import Grid, LogUniform, Space, bounds, highest, lowest
 
-# A set of trials that may be compared.
+# A set of trials that may be compared: the sweep, and the seed.
 Rivals = tuple[str, int]
 
-
-@dataclass(frozen=True)
-class Past:
-    """What an earlier driver saw of a trial; Tune's schedulers know a trial by its id alone."""
-
-    trial_id: str
+# By digest the rivals, and what came of a trial so far: (epoch, objective) in order.
+Past = Mapping[str, tuple[Rivals, Sequence[tuple[int, float]]]]
 
 
-class PerSweep(FIFOScheduler):  # type: ignore[misc]
-    """Stops trials early by halving each set of rivals on its own; others run to their end.
+class PerRivals(FIFOScheduler):  # type: ignore[misc]
+    """A scheduler for each set of rivals; trials that are compared with none run to their end.
 
     Args:
-        asha: its parameters.
         rivals: of each trial that is compared, by digest; there may come more.
-        epochs: the most that any of them has.
-        past: what is known of some already: by digest the rivals, and (epoch, objective) in order. A driver that starts
-            again goes on with it.
     """
 
-    def __init__(
-        self,
-        asha: AshaScheduler,
-        rivals: Mapping[str, Rivals],
-        epochs: int,
-        past: Mapping[str, tuple[Rivals, Sequence[tuple[int, float]]]],
-    ) -> None:
+    def __init__(self, rivals: Mapping[str, Rivals]) -> None:
         super().__init__()
-        self.asha, self.rivals, self.epochs, self.past = asha, rivals, epochs, past
-        self.halving: dict[Rivals, AsyncHyperBandScheduler] = {}
+        self.rivals = rivals
+        self.schedulers: dict[Rivals, TrialScheduler] = {}
+
+    def made(self, rivals: Rivals) -> TrialScheduler:
+        """A scheduler of Tune's for rivals that have none yet."""
+        raise NotImplementedError
 
     def on_trial_add(self, tune_controller: Any, trial: TuneTrial) -> None:
         """A trial may run."""
-        self._tell(trial, lambda halving: halving.on_trial_add(tune_controller, trial))
+        if trial.trial_id in self.rivals:
+            self._of(trial).on_trial_add(tune_controller, trial)
 
     def on_trial_result(self, tune_controller: Any, trial: TuneTrial, result: dict[str, Any]) -> str:
-        """Whether it goes on: the last epoch is not stopped, what it learnt is to be scored."""
-        digest, epochs = str(trial.trial_id), trial.config["trial"].config.training.epochs
-        if digest not in self.rivals or result.get("objective") is None or result["epoch"] >= epochs:
+        """Whether it goes on. After its last epoch it does: what it learnt is to be scored."""
+        epochs = trial.config["trial"].config.training.epochs
+        if trial.trial_id not in self.rivals or result.get("objective") is None or result["epoch"] >= epochs:
             return str(TrialScheduler.CONTINUE)
-        return str(self._of(digest).on_trial_result(tune_controller, trial, result))
+        return str(self._of(trial).on_trial_result(tune_controller, trial, result))
 
     def on_trial_complete(self, tune_controller: Any, trial: TuneTrial, result: dict[str, Any]) -> None:
         """A trial has ended. Its rung is known already, and a result without an objective says nothing."""
 
-    def _tell(self, trial: TuneTrial, what: Callable[[AsyncHyperBandScheduler], None]) -> None:
-        if str(trial.trial_id) in self.rivals:
-            what(self._of(str(trial.trial_id)))
+    def _of(self, trial: TuneTrial) -> TrialScheduler:
+        rivals = self.rivals[str(trial.trial_id)]
+        if rivals not in self.schedulers:
+            self.schedulers[rivals] = self.made(rivals)
+        return self.schedulers[rivals]
 
-    def _of(self, digest: str) -> AsyncHyperBandScheduler:
-        rivals = self.rivals[digest]
-        if rivals not in self.halving:
-            self.halving[rivals] = self._made(rivals)
-        return self.halving[rivals]
 
-    def _made(self, rivals: Rivals) -> AsyncHyperBandScheduler:
+@dataclass(frozen=True)
+class Seen:
+    """A trial as an earlier driver saw it; Tune's halving knows it by its id alone."""
+
+    trial_id: str
+
+
+class Halving(PerRivals):
+    """Stops trials early.
+
+    Args:
+        asha: its parameters.
+        rivals: as `PerRivals`.
+        epochs: the most that any trial has.
+        past: what is known already. A driver that starts again goes on with it.
+    """
+
+    def __init__(self, asha: AshaScheduler, rivals: Mapping[str, Rivals], epochs: int, past: Past) -> None:
+        super().__init__(rivals)
+        self.asha, self.epochs, self.past = asha, epochs, past
+
+    def made(self, rivals: Rivals) -> TrialScheduler:
+        """Tune's ASHA, told what is known already."""
         halving = AsyncHyperBandScheduler(
             time_attr="epoch",
             metric="objective",
@@ -78,7 +90,71 @@ class PerSweep(FIFOScheduler):  # type: ignore[misc]
         )
         for digest, (of, history) in self.past.items():
             if of == rivals:
-                halving.on_trial_add(None, Past(digest))
+                halving.on_trial_add(None, Seen(digest))
                 for epoch, objective in history:
-                    halving.on_trial_result(None, Past(digest), {"epoch": epoch, "objective": objective})
+                    halving.on_trial_result(None, Seen(digest), {"epoch": epoch, "objective": objective})
         return halving
+
+
+class Populations(PerRivals):
+    """Lets the worst of a population take over the best's weights and changed hyperparameters.
+
+    Members take turns where the pool is smaller than the population, so that they can be compared.
+
+    Args:
+        pbt: its parameters.
+        rivals: as `PerRivals`.
+        spaces: of the hyperparameters that may change.
+        at_once: how many trials run at once, if fewer than the pool holds.
+    """
+
+    def __init__(
+        self, pbt: PbtScheduler, rivals: Mapping[str, Rivals], spaces: Mapping[str, Space], at_once: int | None
+    ) -> None:
+        super().__init__(rivals)
+        self.pbt, self.spaces, self.at_once = pbt, spaces, at_once
+
+    def made(self, rivals: Rivals) -> TrialScheduler:
+        """Tune's population-based training."""
+        return _Population(
+            time_attr="epoch",
+            metric="objective",
+            mode="max",
+            perturbation_interval=self.pbt.perturbation_interval,
+            burn_in_period=self.pbt.burn_in_period,
+            quantile_fraction=self.pbt.quantile_fraction,
+            resample_probability=self.pbt.resample_probability,
+            hyperparam_mutations={name: _mutations(space) for name, space in self.spaces.items()},
+            custom_explore_fn=self._within_bounds,
+            log_config=False,
+        )
+
+    def choose_trial_to_run(self, tune_controller: Any) -> TuneTrial | None:
+        """A new trial, else the paused one that is least far."""
+        trials = tune_controller.get_live_trials()
+        if self.at_once is not None and sum(trial.status == TuneTrial.RUNNING for trial in trials) >= self.at_once:
+            return None
+        new = super().choose_trial_to_run(tune_controller)
+        if new is not None and new.status == TuneTrial.PENDING:
+            return new
+        paused = [trial for trial in trials if trial.status == TuneTrial.PAUSED]
+        return min(paused, key=lambda trial: trial.last_result.get("epoch", 0), default=None)
+
+    def _within_bounds(self, config: dict[str, Any]) -> dict[str, Any]:
+        """Tune multiplies by 1.2 or 0.8, wherever that leads."""
+        return {**config, **{name: min(max(config[name], lowest(space)), highest(space))
+                             for name, space in self.spaces.items()}}  # fmt: skip
+
+
+class _Population(PopulationBasedTraining):  # type: ignore[misc]
+    def _get_new_config(self, trial: TuneTrial, trial_to_clone: TuneTrial) -> tuple[dict[str, Any], dict[str, Any]]:
+        """Tune hands over the whole configuration; which trial it is stays."""
+        config, operations = super()._get_new_config(trial, trial_to_clone)
+        return {**config, "trial": trial.config["trial"]}, operations
+
+
+def _mutations(space: Space) -> Any:
+    if isinstance(space, Grid):
+        return sorted(space.grid)
+    low, high = bounds(space)  # type: ignore[arg-type]
+    return tune.loguniform(low, high) if isinstance(space, LogUniform) else tune.uniform(low, high)

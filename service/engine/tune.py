@@ -4,12 +4,13 @@ import logging
 import os
 import shutil
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, Protocol
 
 import ray
 from ray import tune
+from ray.tune import Checkpoint
 from ray.tune.experiment.config_parser import _create_trial_from_spec, _make_parser
 from ray.tune.schedulers import TrialScheduler
 from ray.tune.search import SearchAlgorithm
@@ -17,7 +18,9 @@ from ray.tune.search import SearchAlgorithm
 import trainers
 from search_spaces.judging import objective
 from search_spaces.spec import ResourcesSpec
+from service.engine.schedulers import Populations
 from trainers import Outcome, Report, Trial, memory
+from trainers.config import Change
 
 log = logging.getLogger(__name__)
 
@@ -83,7 +86,8 @@ def run_trials(
     # With a search algorithm of one's own Tune lets one actor at a time start; by then the one before is reused.
     os.environ["TUNE_MAX_PENDING_TRIALS_PG"] = str(min(slots or 16, 16))
     ray.init(address=address, log_to_driver=False, configure_logging=False)
-    gate = Gate(work, resources.max_concurrent_trials, listener)
+    takes_turns = isinstance(scheduler, Populations)  # all of a population are let go, and it says who runs
+    gate = Gate(work, None if takes_turns else resources.max_concurrent_trials, listener)
     relay = _Relay(listener)
     tuner = tune.Tuner(
         tune.with_resources(_train, {"cpu": resources.cpus_per_trial, "gpu": resources.gpus_per_trial}),
@@ -112,19 +116,32 @@ def _train(config: dict[str, Any]) -> None:
     """What runs in a worker: one trial. An exception is a result; to Tune only the process's death is a failure."""
     trial: Trial = config["trial"]
     memory.release()  # what a trial that was stopped has left
+    checkpoints = trial.home / "checkpoints" / trial.config.digest
 
     def report(one: Report) -> None:
         tune.report(
-            {"kind": "report", "value": one.to_dict(), "epoch": one.epoch, "objective": objective(trial, one.scores)}
+            {"kind": "report", "value": one.to_dict(), "epoch": one.epoch, "objective": objective(trial, one.scores)},
+            checkpoint=Checkpoint.from_directory(checkpoints) if trial.checkpoint_every_report else None,
         )
 
     try:
-        outcome = trainers.run(trial, report)
+        outcome = trainers.run(_taken_over(trial, config, checkpoints), report)
     except Exception as error:
         logging.exception("trial %s", trial.config.digest)
         tune.report({"kind": "failed", "value": _reason(error)})
     else:
         tune.report({"kind": "succeeded", "value": outcome.to_dict()})
+
+
+def _taken_over(trial: Trial, config: Mapping[str, Any], checkpoints: Path) -> Trial:
+    """A member of a population that goes on with weights, its own or another's, and hyperparameters that it is given."""
+    checkpoint = tune.get_checkpoint() if trial.config.population is not None else None
+    if checkpoint is None:
+        return trial
+    with checkpoint.as_directory() as folder:
+        shutil.rmtree(checkpoints, ignore_errors=True)
+        shutil.copytree(folder, checkpoints)
+    return replace(trial, change=Change(config["alpha"], config["learning_rate"]))
 
 
 def _reason(error: Exception) -> str:
@@ -180,7 +197,8 @@ class Gate(SearchAlgorithm):  # type: ignore[misc]
         return self.taken
 
     def _made(self, digest: str, trial: Trial) -> Any:
-        spec = {**self.spec, "config": {"trial": trial}}
+        config = {"trial": trial, "alpha": trial.config.alpha, "learning_rate": trial.config.training.learning_rate}
+        spec = {**self.spec, "config": config}
         return _create_trial_from_spec(spec, self.parser, trial_id=digest, experiment_tag=digest)
 
     def is_finished(self) -> bool:

@@ -100,8 +100,9 @@ class ExperimentWork:
     def _add(self, outstanding: Mapping[str, OutstandingTrial]) -> None:
         self.ready |= self.made(outstanding)
         self.unended |= set(outstanding)
+        needed = {one.source.digest for one in outstanding.values() if one.source is not None}
         for digest, one in outstanding.items():
-            if one.sweep is not None:
+            if one.sweep is not None and digest not in needed:  # what others start from is trained to its end
                 self.rivals[digest] = (one.sweep, one.config.seed)
 
     # What TPE proposes

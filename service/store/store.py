@@ -431,7 +431,12 @@ class Store:
         """What is known of an experiment's trials that are compared with others, by digest."""
         of_trial = planned_trials.c.trial
         compared = and_(planned_trials.c.experiment == experiment, planned_trials.c.sweep.is_not(None))
-        asking = select(planned_trials, trials.c.config).join(trials, trials.c.digest == of_trial).where(compared)
+        took = func.coalesce(func.coalesce(trials.c.finished, time.time()) - trials.c.started, 0.0).label("seconds")
+        asking = (
+            select(planned_trials, trials.c.config, trials.c.epoch, took)
+            .join(trials, trials.c.digest == of_trial)
+            .where(compared)
+        )
         measured = (
             select(of_trial, scores.c.epoch, scores.c.step, scores.c.language, scores.c.data, scores.c.value)
             .join(scores, scores.c.trial == of_trial)
@@ -442,7 +447,15 @@ class Store:
         with self._database.read() as connection:
             rows = connection.execute(asking.order_by(planned_trials.c.position)).mappings().all()
             found = {
-                row["trial"]: Judged(TrialConfig.from_dict(row["config"]), row["sweep"], row["state"], {}, [])
+                row["trial"]: Judged(
+                    TrialConfig.from_dict(row["config"]),
+                    row["sweep"],
+                    row["state"],
+                    row["epoch"],
+                    row["seconds"],
+                    {},
+                    [],
+                )
                 for row in rows
             }
             judges = {row["trial"]: row["judge"] for row in rows}
@@ -541,6 +554,17 @@ class Store:
         page = rows[:limit]
         following = encode(page[-1]["score_id"], page[-1]["result_id"]) if len(rows) > limit else None
         return [{name: row[name] for name in RESULT_COLUMNS} for row in page], following
+
+    def test_scores(self, experiment: str, metric: str) -> list[dict[str, Any]]:
+        """`trial`, `language` and `value` of the selected test scores of the trials that are compared."""
+        filters = {"experiment": [experiment], "split": ["test"], "metric": [metric]}
+        found: dict[tuple[str, str], dict[str, Any]] = {}
+        cursor = None
+        while True:
+            rows, cursor = self.results(filters, 10_000, cursor)
+            found |= {(row["trial"], row["language"]): row for row in rows}
+            if cursor is None:
+                return list(found.values())
 
 
 def _missing(connection: Connection, planned: Mapping[Any, Any]) -> tuple[str, ...] | None:

@@ -10,7 +10,7 @@ from typing import Any
 import pandas as pd
 import pytest
 
-from service.client import Client
+from service.client import Client, ServiceError
 
 Fields = dict[str, Any]
 StartService = Callable[..., Any]
@@ -163,3 +163,64 @@ def test_a_schedule_of_alpha_and_of_the_learning_rate_is_trained(client: Client,
     steps = met["operations"] + met["skipped"]
     assert met["skipped"] == steps / 3
     assert found["config"]["alpha"] == [[0, 1.0], [2, 0.0]]
+
+
+def test_what_a_sweep_found(client: Client, rates: Fields) -> None:
+    asha = {"name": "asha", "grace_period": 2, "reduction_factor": 2}
+    id_ = client.submit({**rates, "seeds": [6, 7], "search": {"scheduler": asha}})
+    stopped = finished(client, id_)["trials"]["stopped"]
+    found = client.sweep(id_)
+    assert len(found) == 4
+    assert found["learning_rate"].tolist() == rates["training"]["learning_rate"]["grid"]
+    rows = client.results(id_, metric="f1")
+    for row in found[found["complete"]].itertuples():
+        mine = rows[rows["candidate"] == row.candidate]
+        chosen = mine[(mine["split"] == "dev") & mine["selected"]].groupby("seed")["value"].first()
+        assert row.objective_mean == pytest.approx(chosen.mean())
+        assert row.objective_sd == pytest.approx(chosen.std())
+        tests = mine[(mine["split"] == "test") & (mine["language"] != "en")].groupby("seed")["value"].mean()
+        assert row.test_mean == pytest.approx(tests.mean())
+    complete = found[found["complete"]]
+    [best] = found[found["chosen"]].itertuples()
+    assert best.objective_mean == complete["objective_mean"].max()
+    assert found.attrs["chosen"][0]["regret"] == pytest.approx(complete["test_mean"].max() - best.test_mean)
+    cost = found.attrs["cost"]
+    assert (cost["trials"], cost["stopped"]) == (8, stopped)
+    assert cost["epochs"] == epochs_of(rows).sum() < cost["epochs_of_all"] == 8 * 4
+    assert cost["device_hours_saved"] > 0
+    figure = client.plot_sweep(id_, over="learning_rate")
+    assert [axes.get_xlabel() for axes in figure.axes] == ["learning_rate"]
+    with pytest.raises(ValueError, match="alpha"):
+        client.plot_sweep(id_)
+
+
+def test_a_preset_is_submitted_as_it_is_or_changed(client: Client, spec: Fields) -> None:
+    assert client.presets()["sample"]["data"] == "sample"
+    fields = ("encoder", "methods", "target_languages", "training")
+    id_ = client.submit({name: spec[name] for name in fields} | {"methods": ["zero-shot"]}, preset="sample")
+    experiment = finished(client, id_)
+    assert experiment["name"] == client.presets()["sample"]["name"]
+    assert experiment["spec"]["methods"] == ["zero-shot"]
+    with pytest.raises(ServiceError, match=r"preset: 'table-9'.*allowed: .*table-1-ner"):
+        client.submit({}, preset="table-9")
+
+
+def test_a_population_hands_on_weights_and_changes_what_is_searched(client: Client, rates: Fields) -> None:
+    pbt = {"name": "pbt", "perturbation_interval": 1, "quantile_fraction": 0.5}
+    rate = {"grid": [3e-2, 1e-2, 1e-4, 1e-5]}
+    training = {**rates["training"], "learning_rate": rate, "epochs": 6}
+    id_ = client.submit({**rates, "seeds": [1], "training": training, "search": {"scheduler": pbt}})
+    assert finished(client, id_)["trials"]["succeeded"] == 4
+    rows = client.results(id_)
+    assert epochs_of(rows).eq(6).all()
+    histories = {trial: client.trial(trial)["facts"]["history"] for trial in rows["trial"].unique()}
+    changed = [history for history in histories.values() if len(history) > 1]
+    assert changed
+    for history in histories.values():
+        assert [line["epoch"] for line in history] == sorted({line["epoch"] for line in history})
+        assert all(line["learning_rate"] in rate["grid"] for line in history)
+    tests = rows[rows["split"] == "test"]
+    assert tests.groupby("candidate")["language"].nunique().eq(3).all()
+    assert rows[rows["selected"] & (rows["split"] == "dev")].groupby("candidate").size().eq(1).all()
+    again = client.submit({**rates, "seeds": [1], "training": training, "search": {"scheduler": pbt}})
+    assert finished(client, again)["trials"]["reused"] == 0  # nobody else's population

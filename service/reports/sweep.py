@@ -1,0 +1,105 @@
+"""What a search found: candidates' objectives and test scores, which is chosen, and what stopping early saved."""
+
+from collections.abc import Iterable, Mapping
+from statistics import fmean, stdev
+from typing import Any
+
+from search_spaces.candidates import SEARCHABLE, candidate_of, label
+from search_spaces.judging import Judged, came_to
+from search_spaces.spec import ExperimentSpec
+
+
+def sweep(spec: ExperimentSpec, judged: Mapping[str, Judged], tests: Iterable[Mapping[str, Any]]) -> dict[str, Any]:
+    """The candidates of an experiment that are compared with each other.
+
+    A candidate's value is the mean over its seeds of the objective at the steps that were selected, in percent; so is
+    its test score, of the mean over the target languages of its model. Where some of its seeds were stopped or are not
+    done it is not `complete`: it has no test score and is not chosen. Chosen is the complete candidate of the greatest
+    objective; `regret` is what its test score lacks to the best complete one's, which nothing but this report looks at.
+
+    Args:
+        spec: of the experiment.
+        judged: by digest, the trials that are compared.
+        tests: test scores of the task's first metric: `trial`, `language` and `value`.
+
+    Returns:
+        `candidates` (rows), `chosen` (one for each method, K and group of targets, with its `regret`), and `cost`:
+        `trials`, `stopped`, `epochs`, `epochs_of_all` (had none been stopped), `device_hours`, `device_hours_saved`
+        (an estimate: what stopped trials still had to do, at their own speed).
+    """
+    scored: dict[str, list[float]] = {}
+    for row in tests:
+        if row["language"] != spec.source_language:
+            scored.setdefault(row["trial"], []).append(row["value"])
+    groups: dict[tuple[str, str], list[str]] = {}
+    for digest, one in judged.items():
+        words = label(spec, one.config.method, candidate_of(spec, one.config))
+        groups.setdefault((one.sweep, words), []).append(digest)
+    rows = [_candidate(spec, words, [judged[digest] for digest in trials], [scored.get(digest) for digest in trials])
+            for (_, words), trials in groups.items()]  # fmt: skip
+    return {
+        "objective": spec.search.objective,
+        "candidates": rows,
+        "chosen": [_chosen(rows, name) for name in dict.fromkeys(map(_comparison, rows))],
+        "cost": _cost(judged.values(), spec.resources.gpus_per_trial or spec.resources.cpus_per_trial),
+    }
+
+
+def _candidate(
+    spec: ExperimentSpec, words: str, trials: list[Judged], scored: list[list[float] | None]
+) -> dict[str, Any]:
+    config = trials[0].config
+    values = [value for value in map(came_to, trials) if value is not None]
+    tests = [fmean(scores) for scores in scored if scores]
+    complete = len(trials) == len(spec.seeds) and all(trial.state == "succeeded" for trial in trials)
+    searchable = {name: config.alpha if name == "alpha" else getattr(config.training, name) for name in SEARCHABLE}
+    return {
+        "method": config.method,
+        "k": config.k,
+        "target_languages": list(config.target_languages),
+        "candidate": words,
+        **searchable,
+        "seeds": len(values),
+        "stopped": sum(trial.state == "stopped" for trial in trials),
+        "complete": complete,
+        "objective_mean": fmean(values) if values else None,
+        "objective_sd": _sd(values),
+        "test_mean": fmean(tests) if complete and tests else None,
+        "test_sd": _sd(tests) if complete else None,
+    }
+
+
+def _sd(values: list[float]) -> float | None:
+    return stdev(values) if len(values) > 1 else None
+
+
+def _comparison(row: Mapping[str, Any]) -> tuple[Any, ...]:
+    """What candidates have in common that are compared."""
+    return row["method"], row["k"], tuple(row["target_languages"])
+
+
+def _chosen(rows: list[dict[str, Any]], comparison: tuple[Any, ...]) -> dict[str, Any]:
+    method, k, targets = comparison
+    named = {"method": method, "k": k, "target_languages": list(targets)}
+    complete = [row for row in rows if _comparison(row) == comparison and row["complete"]]
+    if not complete:
+        return {**named, "candidate": None, "regret": None}
+    best = max(complete, key=lambda row: row["objective_mean"])
+    tested = [row["test_mean"] for row in complete if row["test_mean"] is not None]
+    regret = max(tested) - best["test_mean"] if best["test_mean"] is not None else None
+    return {**named, **{name: best[name] for name in ("candidate", *SEARCHABLE)}, "regret": regret}
+
+
+def _cost(judged: Iterable[Judged], devices: float) -> dict[str, Any]:
+    cost = {"trials": 0, "stopped": 0, "epochs": 0, "epochs_of_all": 0, "device_hours": 0.0, "device_hours_saved": 0.0}
+    for trial in judged:
+        epochs = trial.config.training.epochs
+        cost["trials"] += 1
+        cost["epochs"] += trial.epochs
+        cost["epochs_of_all"] += epochs
+        cost["device_hours"] += devices * trial.seconds / 3600
+        if trial.state == "stopped":
+            cost["stopped"] += 1
+            if trial.epochs:
+                cost["device_hours_saved"] += devices * trial.seconds / 3600 * (epochs - trial.epochs) / trial.epochs
+    return cost

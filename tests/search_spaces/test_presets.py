@@ -1,0 +1,97 @@
+"""Every preset is a spec that plans, and asks for what its table or figure needs."""
+
+import json
+from collections import Counter
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from search_spaces.checks import World, accepted
+from search_spaces.plan import Plan, plan
+from search_spaces.presets import names, preset
+from trainers.config import DataReference
+from trainers.data import open_data
+from trainers.languages import languages_of
+
+LABELS = ("entailment", "neutral", "contradiction")
+
+
+@cache
+def example(task: str, place: int) -> str:
+    made: dict[str, Any] = {
+        "ner": {"tokens": [str(place)], "tags": ["B-PER"]},
+        "pos": {"tokens": [str(place)], "tags": ["NOUN"]},
+        "xnli": {"premise": str(place), "hypothesis": "x", "label": LABELS[place % 3]},
+        "tydiqa": {
+            "id": str(place), "context": "a b", "question": "?", "answers": {"text": ["b"], "answer_start": [2]},
+        },
+    }[task]  # fmt: skip
+    return json.dumps(made)
+
+
+@pytest.fixture(scope="module")
+def root(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """All languages of all four tasks, with as many examples as presets need, and what looks like an encoder."""
+    root = tmp_path_factory.mktemp("data")
+    for task in ("ner", "pos", "tydiqa", "xnli"):
+        for language in languages_of(task):
+            folder = root / "all" / task / language
+            folder.mkdir(parents=True)
+            for split in ("train", "dev", "test"):
+                (folder / f"{split}.jsonl").write_text("\n".join(example(task, place) for place in range(36)))
+    (root / "encoder").mkdir()
+    (root / "encoder" / "config.json").write_text("{}")
+    (root / "encoder" / "model.safetensors").write_bytes(b"weights")
+    return root
+
+
+def planned(root: Path, name: str) -> Plan:
+    """The plan of a preset, with data and encoder that are at hand and a pool that is large enough."""
+    here = {"data": {"folder": "all"}, "encoder": str(root / "encoder")}
+    spec = accepted({**preset(name), **here}, World(root / "home", root, 8, 8))
+    return plan(spec, open_data(DataReference("folder", root / "all"), spec.task, root / "home"), root / "home")
+
+
+@pytest.mark.parametrize("name", names())
+def test_every_preset_plans(root: Path, name: str) -> None:
+    made = planned(root, name)
+    assert made.trials
+    assert made.results
+    assert preset(name)["name"]
+
+
+@pytest.mark.parametrize("task", ["ner", "pos", "tydiqa", "xnli"])
+def test_table_1_shares_what_it_can(root: Path, task: str) -> None:
+    found = Counter(trial.config.method for trial in planned(root, f"table-1-{task}").trials.values())
+    targets = len(languages_of(task)) - 1
+    assert found == {
+        "zero-shot": 5,  # a source training per seed
+        "ord-FS": 5 * 3 * targets,  # one trajectory for ord-FS and ord-FS+dev per seed, K and language
+        "mix-FT": 15,
+        "naive-mix-train": 15,
+        "gradient-mix-train": 15,
+    }
+
+
+@pytest.mark.parametrize(
+    ("name", "alphas"), [("figure-2a-single", {0.1}), ("figure-2a-subset", {0.4}), ("figure-2a-all", {1.0}),
+                         ("figure-2b-single", {0.1}), ("figure-2b-subset", {0.1}), ("figure-2b-all", {0.1})],
+)  # fmt: skip
+def test_figure_2_has_the_alpha_of_each_grouping(root: Path, name: str, alphas: set[float]) -> None:
+    trials = planned(root, name).trials.values()
+    assert {trial.config.alpha for trial in trials if trial.config.method == "gradient-mix-train"} == alphas
+
+
+def test_figure_5_has_test_scores_of_every_epoch(root: Path) -> None:
+    trials = planned(root, "figure-5").trials.values()
+    assert {trial.test_every_report for trial in trials if trial.source or trial.config.k} == {True}
+
+
+def test_the_alpha_sweep_compares_alphas_of_one_seed_on_the_source_dev_set(root: Path) -> None:
+    made = planned(root, "alpha-sweep")
+    compared = [trial for trial in made.trials.values() if trial.sweep]
+    assert len(compared) == 8 * 5
+    assert len({trial.sweep for trial in compared}) == 1
+    assert {tuple(trial.judge) for trial in compared} == {("en",)}
