@@ -1,10 +1,12 @@
 """Trials on Ray Tune: the only file that knows Tune's API."""
 
+import gc
 import logging
 import os
 import shutil
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
+from functools import cache
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -112,10 +114,19 @@ def run_trials(
         shutil.rmtree(storage, ignore_errors=True)
 
 
+@cache
+def _load() -> None:
+    """Load what trials need, once in a worker; then leave it out when memory is collected: 0.03 instead of 0.1 s."""
+    import trainers.trial  # noqa: F401
+
+    gc.freeze()
+
+
 def _train(config: dict[str, Any]) -> None:
     """What runs in a worker: one trial. An exception is a result; to Tune only the process's death is a failure."""
     trial: Trial = config["trial"]
-    memory.release()  # what a trial that was stopped has left
+    _load()
+    memory.release()  # what a trial that was stopped has left: it must not clean up itself
     checkpoints = trial.home / "checkpoints" / trial.config.digest
 
     def report(one: Report) -> None:
@@ -134,7 +145,7 @@ def _train(config: dict[str, Any]) -> None:
 
 
 def _taken_over(trial: Trial, config: Mapping[str, Any], checkpoints: Path) -> Trial:
-    """A member of a population that goes on with weights, its own or another's, and hyperparameters that it is given."""
+    """A member of a population that goes on with weights, its own or another's, and given hyperparameters."""
     checkpoint = tune.get_checkpoint() if trial.config.population is not None else None
     if checkpoint is None:
         return trial

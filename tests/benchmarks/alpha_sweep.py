@@ -1,0 +1,111 @@
+"""A sweep of alpha on the sample corpus: what ASHA saves of the full grid, and what it costs in the choice."""
+
+import argparse
+import os
+import signal
+import socket
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+from side_by_side import add_home, at_most, offline_encoder, parser, print_table, setting
+
+from search_spaces.presets import preset
+from service.client import Client
+
+EPOCHS_AT_MOST = 0.6  # of the full grid's
+F1_AT_MOST = 1.0  # below the grid's best
+
+# With few targets no gradients conflict on the sample, and alpha would change nothing.
+TARGETS = ["ar", "de", "fi", "hi", "ja", "ru", "sw", "tr", "zh"]
+
+
+def main() -> None:
+    """Run both and print."""
+    arguments = _arguments()
+    spec = _spec(arguments)
+    found = {}
+    for name, scheduler in (("full grid", None), ("ASHA", {"name": "asha"})):
+        with _service(arguments) as client:  # one each: what one has trained the other would not have to
+            found[name] = _sweep(client, {**spec, "search": {"scheduler": scheduler}})
+    grid, asha = found["full grid"], found["ASHA"]
+    share = asha.attrs["cost"]["epochs"] / grid.attrs["cost"]["epochs"]
+    scores = grid.set_index("candidate")["test_mean"]
+    [chosen] = [one["candidate"] for one in asha.attrs["chosen"]]
+    lost = scores.max() - scores[chosen]
+    print(f"gradient-mix-train on the sample corpus, {len(grid)} values of alpha x {len(spec['seeds'])} seeds,")
+    print(f"{spec['training']['epochs']} epochs, {spec['encoder']}, K = {spec['k'][0]} in {len(TARGETS)} languages.")
+    print(setting(1, "cpu", "fp32", arguments.quick) + "\n")
+    print_table(
+        ["alpha", "source dev F1, grid", "test F1, grid", "seeds that ASHA stopped"],
+        [[row.alpha, f"{row.objective_mean:.2f}", f"{row.test_mean:.2f}",
+          int(asha.set_index("alpha").loc[row.alpha, "stopped"])] for row in grid.itertuples()],
+    )  # fmt: skip
+    quick = arguments.quick
+    print_table(
+        ["", "found", "target"],
+        [["epochs of ASHA / of the grid", f"{share:.2f}", at_most(EPOCHS_AT_MOST, share, quick)],
+         [f"test F1 of ASHA's choice ({chosen}) below the grid's best", f"{lost:.2f}",
+          at_most(F1_AT_MOST, lost, quick)]],
+    )  # fmt: skip
+
+
+def _sweep(client: Client, spec: dict[str, Any]) -> pd.DataFrame:
+    id_ = client.submit(spec)
+    experiment = client.wait(id_, progress=False)
+    if experiment["state"] != "succeeded":
+        raise RuntimeError(experiment["reason"])
+    return client.sweep(id_)
+
+
+def _spec(arguments: argparse.Namespace) -> dict[str, Any]:
+    spec = preset("sample-alpha-sweep")
+    training = {**spec["training"], "epochs": 2 if arguments.quick else 6}
+    spec |= {"methods": ["gradient-mix-train"], "target_languages": TARGETS, "training": training}
+    if arguments.quick:
+        training |= {"max_source_examples": 32, "max_test_examples": 4}
+        spec |= {"alpha": {"grid": [0, 1]}, "seeds": [1]}
+    return spec
+
+
+@contextmanager
+def _service(arguments: argparse.Namespace) -> Iterator[Client]:
+    """A service of its own; the offline encoder is taken from the benchmarks' home."""
+    encoder = offline_encoder(arguments.home)
+    with tempfile.TemporaryDirectory(prefix="sweep-", dir="/tmp") as folder, socket.socket() as probe:
+        home = Path(folder) / "home"
+        (home / "encoders").mkdir(parents=True)
+        (home / "encoders" / encoder.name).symlink_to(encoder, target_is_directory=True)
+        probe.bind(("127.0.0.1", 0))
+        port = probe.getsockname()[1]
+        probe.close()
+        server = subprocess.Popen(
+            [sys.executable, "-m", "service.cli", "serve", "--port", str(port)],
+            env={**os.environ, "ALLASPRAK_HOME": str(home)}, stdout=subprocess.DEVNULL, stderr=subprocess.STDOUT,
+        )  # fmt: skip
+        try:
+            client = Client(f"http://127.0.0.1:{port}")
+            while not client.is_up():
+                if server.poll() is not None:
+                    raise RuntimeError("the service did not start")
+                time.sleep(0.2)
+            yield client
+        finally:
+            server.send_signal(signal.SIGTERM)
+            server.wait()
+
+
+def _arguments() -> argparse.Namespace:
+    made = parser(__doc__)
+    add_home(made)
+    return made.parse_args()
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,104 @@
+"""What Tune itself costs a trial: many trials that end before they have done anything."""
+
+import argparse
+import os
+import tempfile
+import time
+from collections.abc import Mapping
+from pathlib import Path
+
+from side_by_side import Spread, at_most, parser, print_table, setting
+
+from search_spaces.spec import ResourcesSpec
+from service.engine import pool as pools
+from trainers import Outcome, Report, Trial, TrialConfig
+from trainers.config import DataReference
+from trainers.protocols import PAPER
+
+SECONDS_AT_MOST = 0.1
+
+
+class Nothing:
+    """Trials whose encoder is not there: each fails at once, in its worker."""
+
+    def __init__(self, home: Path, trials: int) -> None:
+        made = [_trial(home, seed) for seed in range(trials)]
+        self.waiting = {trial.config.digest: trial for trial in made}
+        self.ended: list[float] = []
+
+    def more(self) -> Mapping[str, Trial]:
+        ready, self.waiting = self.waiting, {}
+        return ready
+
+    def is_complete(self) -> bool:
+        return not self.waiting
+
+    def refusal(self) -> str | None:
+        return None
+
+    def started(self, digest: str) -> None:
+        """Not what is measured."""
+
+    def reported(self, digest: str, report: Report) -> None:
+        raise AssertionError(report)
+
+    def succeeded(self, digest: str, outcome: Outcome) -> None:
+        raise AssertionError(outcome)
+
+    def stopped(self, digest: str, reason: str) -> None:
+        raise AssertionError(reason)
+
+    def failed(self, digest: str, reason: str) -> None:
+        """One more trial has ended."""
+        self.ended.append(time.monotonic())
+
+
+def main() -> None:
+    """Measure and print."""
+    arguments = _arguments()
+    trials = 12 if arguments.quick else arguments.trials
+    with tempfile.TemporaryDirectory(prefix="tune-", dir="/tmp") as folder:
+        home = Path(folder)
+        pool = pools.ensure(home)
+        nothing = Nothing(home, trials)
+        try:
+            os.environ.update(pools.environment(home, embedded=True))  # which Ray reads when it is imported
+            import ray
+
+            from service.engine.tune import run_trials
+
+            run_trials(nothing, ResourcesSpec(), pool.address, 1, home / "tune" / "nothing", nothing)
+        finally:
+            ray.shutdown()
+            pools.close(pool, home)
+    between = [later - earlier for earlier, later in zip(nothing.ended, nothing.ended[1:], strict=False)]
+    spread, mean = Spread.of(between), (nothing.ended[-1] - nothing.ended[0]) / len(between)
+    print(f"{trials} trials that do nothing, one at a time in one worker.")
+    print(setting(1, "cpu", "fp32", arguments.quick) + "\n")
+    print_table(
+        ["further trials", "seconds each, median", "mean", "target for the mean"],
+        [[len(between), f"{spread.median:.3f} ({spread.low:.3f} to {spread.high:.3f})", f"{mean:.3f}",
+          at_most(SECONDS_AT_MOST, mean, arguments.quick)]],
+    )  # fmt: skip
+
+
+def _trial(home: Path, seed: int) -> Trial:
+    config = TrialConfig(
+        task="ner", method="zero-shot", source_language="en", target_languages=(), k=0, seed=seed, alpha=None,
+        protocol=PAPER.name, training=PAPER.training["ner"], encoder=str(home / "missing"), encoder_digest="none",
+        data_digest="none",
+    )  # fmt: skip
+    return Trial(
+        config, source=None, data=DataReference("sample"), selections=("source-dev",), evaluate=(),
+        max_test_examples=None, home=home,
+    )  # fmt: skip
+
+
+def _arguments() -> argparse.Namespace:
+    made = parser(__doc__)
+    made.add_argument("--trials", type=int, default=200)
+    return made.parse_args()
+
+
+if __name__ == "__main__":
+    main()
