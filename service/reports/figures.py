@@ -18,14 +18,15 @@ def sweep_figure(table: pd.DataFrame, over: str) -> Any:
     Raises:
         ValueError: no candidate differs in it.
     """
-    from matplotlib.figure import Figure
+    import matplotlib.pyplot as plt
 
     numbers = table[pd.to_numeric(table[over], errors="coerce").notna()] if len(table) else table
     panels = list(numbers.groupby(["method", "k", numbers["target_languages"].map(", ".join)])) if len(numbers) else []
     panels = [(name, rows) for name, rows in panels if rows[over].nunique() > 1]
     if not panels:
         raise ValueError(f"no two candidates of the experiment differ in {over}")
-    figure = Figure(figsize=(5.0 * len(panels), 3.6), layout="constrained")
+    figure = plt.figure(figsize=(5.0 * len(panels), 3.6), layout="constrained")
+    plt.close(figure)  # a notebook shows it as the value of its cell, and not a second time
     for axes, ((method, k, targets), rows) in zip(
         figure.subplots(1, len(panels), squeeze=False)[0], panels, strict=True
     ):
