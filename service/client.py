@@ -118,7 +118,7 @@ class Client:
                 time.sleep(poll_seconds)
 
     def results(self, id_: str | None = None, **filters: Any) -> pd.DataFrame:
-        """Score rows, of one experiment or of all, filtered by their first ten columns, `owner` or `tags`.
+        """Score rows, of one experiment or of all, filtered by their first eleven columns, `owner` or `tags`.
 
         Test scores are those of the selected weights, dev scores are there for every epoch; `value` is in percent.
         """

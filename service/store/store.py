@@ -575,7 +575,7 @@ def _missing(connection: Connection, planned: Mapping[Any, Any]) -> tuple[str, .
     """
     trial = planned["trial"]
     which = select(selections.c.selection, selections.c.step).where(selections.c.trial == trial)
-    chosen: dict[str, int] = dict(connection.execute(which).tuples().all())
+    chosen = {row.selection: row.step for row in connection.execute(which)}
     if not chosen.keys() >= set(planned["selections"]):
         return tuple(planned["evaluate"])
     steps = [chosen[selection] for selection in planned["selections"]]

@@ -124,7 +124,12 @@ def test_every_wrong_field_is_named_at_once_with_what_is_allowed(client: TestCli
         ({"seeds": [2**63]}, "seeds", "2147483647"),
         ({"seeds": [-1]}, "seeds", "from 0"),
         ({"alpha": True}, "alpha", "[0, 1]"),
-        ({"alpha": {"grid": [0.1]}}, "alpha", "[0, 1]"),
+        ({"alpha": {"grid": [0.1, 1.1]}}, "alpha", "1.1 is outside [0, 1]"),
+        ({"training": {"learning_rate": {"uniform": [0, 1]}}}, "training.learning_rate", "(0, 1]"),
+        ({"search": {"scheduler": {"name": "asha"}}}, "search.scheduler", "nothing is searched"),
+        ({"search": {"objective": "test"}}, "search.objective", "source-dev"),
+        ({"test_at": "never"}, "test_at", "every"),
+        ({"allow_large": 1}, "allow_large", "true"),
         ({"name": "a\0b"}, "name", "NUL"),
         ({"name": "x" * 201}, "name", "200"),
         ({"encoder": "no such encoder!"}, "encoder", "hub"),
@@ -142,7 +147,7 @@ def test_every_wrong_field_is_named_at_once_with_what_is_allowed(client: TestCli
         ({"task": "xnli", "k": [21]}, "k", "20 training examples of hi labelled"),
         ({"resources": {"max_concurrent_trials": 0}}, "resources.max_concurrent_trials", "from 1"),
         ({"resources": []}, "resources", "object"),
-        ({"seeds": list(range(1000)), "k": list(range(1, 61))}, "seeds", "10000"),
+        ({"seeds": list(range(1000)), "k": list(range(1, 61))}, "allow_large", "10000"),
     ],
 )
 def test_a_wrong_field_is_refused_by_name(
@@ -372,7 +377,8 @@ def test_results_are_json_or_csv(client: TestClient) -> None:
     table = client.get("/v1/results?format=csv")
     assert table.headers["content-type"].startswith("text/csv")
     assert table.text.split() == [
-        "experiment,trial,method,k,seed,alpha,language,split,metric,epoch,value,examples,cut,selected,selection"
+        "experiment,trial,method,k,seed,alpha,candidate,language,split,metric,epoch,value,examples,cut,selected,"
+        "selection,judged_on"
     ]
 
 
@@ -424,6 +430,8 @@ def test_the_interface_describes_itself(client: TestClient) -> None:
         "/v1/experiments",
         "/v1/experiments/{id_}",
         "/v1/experiments/{id_}/shots",
+        "/v1/experiments/{id_}/sweep",
+        "/v1/presets",
         "/v1/results",
         "/v1/trials/{id_}",
         "/v1/trials/{id_}/predictions",

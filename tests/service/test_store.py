@@ -63,7 +63,7 @@ def result_of(
     method: str, k: int, language: str, config: TrialConfig, selection: Selection, split: Split = "test"
 ) -> PlannedResult:
     data = f"{language}-{'data' if split == 'test' else split}"
-    return PlannedResult(method, k, 1, None, language, split, config.digest, selection, data)
+    return PlannedResult(method, k, 1, None, "", "", language, split, config.digest, selection, data)
 
 
 def source_of(*languages: str) -> PlannedTrial:
@@ -123,7 +123,15 @@ def test_an_experiment_comes_back_as_it_was_stored_also_by_another_store(store: 
     other.close()
     assert found is not None
     assert (found.name, found.owner, found.tags, found.state) == ("ñ 中文", "Ana", ["a", "b"], "queued")
-    assert found.trials == {"total": 2, "queued": 2, "running": 0, "succeeded": 0, "failed": 0, "reused": 0}
+    assert found.trials == {
+        "total": 2,
+        "queued": 2,
+        "running": 0,
+        "succeeded": 0,
+        "stopped": 0,
+        "failed": 0,
+        "reused": 0,
+    }
     assert ExperimentSpec.model_validate(found.spec) == spec_of(name="ñ 中文", owner="Ana", tags=["b", "a", "b"])
 
 
