@@ -13,7 +13,7 @@ from trainers.examples import Data, evaluation_data
 from trainers.methods import METHODS, SOURCE_TRAINING
 from trainers.protocols import PROTOCOLS
 from trainers.shots import draw_from
-from trainers.splits import source_dev, target_dev
+from trainers.splits import shots_could_select, source_dev, target_dev
 from trainers.tasks import TASKS
 
 
@@ -111,15 +111,21 @@ class _Planner:
                 plan.results.append(result(language=self.source, split="dev", data=dev.digest))
             if selection == "target-dev":
                 [target] = group
-                split = self.protocol.shots_split[self.spec.task]
-                shots = draw_from(self.data, TASKS[self.spec.task], target, split, k, seed)
-                dev = target_dev(self.data, target, shots, split)
-                plan.results.append(result(language=target, split="dev", data=dev.digest))
+                plan.results.append(result(language=target, split="dev", data=self._target_dev(target, k, seed)))
         if source is not None:
             data = source.evaluate[self.source]
             [selection] = source.selections
             trial = source.config.digest
             plan.results.append(PlannedResult(name, k, seed, None, self.source, "test", trial, selection, data))
+
+    def _target_dev(self, target: str, k: int, seed: int) -> str:
+        """Digest of a target's examples that select; drawing takes long, so only where shots have to be left out."""
+        split = self.protocol.shots_split[self.spec.task]
+        facts = self.data.facts(target, "dev")
+        if not shots_could_select(facts, split):
+            return facts.digest
+        shots = draw_from(self.data, TASKS[self.spec.task], target, split, k, seed)
+        return target_dev(self.data, target, shots, split).digest
 
     def _source_training(self, plan: Plan, seed: int) -> PlannedTrial:
         """What two-stage methods start from, and whose score they have in the source language."""

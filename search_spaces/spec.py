@@ -9,7 +9,7 @@ from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationErr
 
 from trainers.config import Training
 from trainers.examples import LANGUAGE_CODE
-from trainers.methods import METHODS
+from trainers.methods import METHODS, SOURCE_TRAINING
 from trainers.protocols import PROTOCOLS
 from trainers.tasks import TASKS
 
@@ -163,6 +163,12 @@ class ExperimentSpec(_Part):
         if self.alpha is not None:
             return abs(self.alpha)  # -0.0 is 0.0
         return PROTOCOLS[self.protocol].surgery_alpha(self.task, languages, self.grouping != "all")
+
+    def keeps(self, method: str) -> bool:
+        """Whether the models of a method's trainings stay on disk."""
+        if method == SOURCE_TRAINING or self.keep == "all":
+            return True
+        return self.keep == "selected" and not METHODS[method].model_per_target
 
     def tag_list(self) -> list[str]:
         """The tags, also when a single one was given as text."""

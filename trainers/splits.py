@@ -40,10 +40,15 @@ def source_dev(data: Data, language: str) -> Part:
     return _without(facts, set(range(facts.examples)) - _held_out(facts, language))
 
 
+def shots_could_select(facts: Facts, drawn_from: Split) -> bool:
+    """Whether a dev set of these facts is the split that shots are drawn from, so that they have to be left out."""
+    return facts.within_train or drawn_from == "dev"
+
+
 def target_dev(data: Data, language: str, shots: Shots, drawn_from: Split = "train") -> Part:
     """A target's examples that select where the method may see them (`ord-FS+dev`): never its shots."""
     facts = data.facts(language, "dev")
-    if facts.within_train or drawn_from == "dev":
+    if shots_could_select(facts, drawn_from):
         return _without(facts, set(shots.indices), drawn_from)
     return Part("dev", range(facts.examples), facts.digest)
 

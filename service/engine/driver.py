@@ -8,17 +8,17 @@ from dataclasses import dataclass, field
 from types import FrameType
 
 from search_spaces.checks import check_data, data_reference
+from search_spaces.estimate import estimate
 from search_spaces.plan import plan
 from search_spaces.spec import ExperimentSpec
 from service.settings import Settings
 from service.store import OutstandingTrial, Store, StoreFullError, reserve
-from trainers import Outcome, Report, Trial, TrialConfig, memory
+from trainers import Outcome, Report, Trial, memory
 from trainers.config import DataReference
 from trainers.data import XTREME_R, hub, open_data, xtreme_r_folder
-from trainers.encoders import prepare_encoder
+from trainers.encoders import encoder_size, prepare_encoder
 from trainers.examples import DataError
 from trainers.languages import languages_of
-from trainers.methods import METHODS
 
 log = logging.getLogger(__name__)
 
@@ -55,9 +55,11 @@ def _run(experiment: str, address: str, slots: int | None, settings: Settings, s
     if planned is None:
         store.set_state(experiment, "queued", "preparing data")
         _fetch(spec, settings)
-    current = plan(spec, open_data(reference, spec.task, settings.home), settings.home)
+    data = open_data(reference, spec.task, settings.home)
+    current = plan(spec, data, settings.home)
     if planned is None:
-        store.add_plan(experiment, current)
+        size = encoder_size(spec.encoder, settings.home)
+        store.add_plan(experiment, current, estimate(spec, current, data, size, store.known(spec, current)).seconds)
     elif planned != {digest: trial.evaluate for digest, trial in current.trials.items()}:
         raise DataError("the data, the encoder or our numerics have changed since it was accepted: submit it again")
     outstanding = store.outstanding(experiment)
@@ -93,18 +95,13 @@ def _trials(
             evaluate=trial.evaluate,
             max_test_examples=spec.training.max_test_examples,
             home=settings.home,
-            keep=is_kept(spec, trial.config),
+            keep=spec.keeps(trial.config.method),
             checkpoint_seconds=settings.checkpoint_seconds,
             threads=spec.resources.cpus_per_trial,
             device="cuda" if spec.resources.gpus_per_trial else "cpu",
         )
         for digest, trial in outstanding.items()
     }
-
-
-def is_kept(spec: ExperimentSpec, config: TrialConfig) -> bool:
-    """Whether a trial's model stays on disk."""
-    return spec.keep == "all" or (spec.keep == "selected" and not METHODS[config.method].model_per_target)
 
 
 def _run_trials(

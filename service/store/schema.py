@@ -18,7 +18,7 @@ from sqlalchemy import (
 metadata = MetaData()
 
 # Raised whenever a table changes; a database of another version is refused, not guessed at.
-VERSION = 2
+VERSION = 3
 
 version = Table("schema_version", metadata, Column("version", Integer, primary_key=True))
 
@@ -70,7 +70,8 @@ trials = Table(
 
 # What an experiment needs of a trial, and whether it has it: `selections` are the checkpoints that are scored,
 # `evaluate` is {language: digest of the test examples}, `reused` says that all those scores were there before the
-# experiment came to run the trial.
+# experiment came to run the trial. `estimated` are the seconds that it was planned to take (null where that was not
+# known), `taken` those of the attempt that ended it for the experiment.
 planned_trials = Table(
     "planned_trials",
     metadata,
@@ -82,6 +83,8 @@ planned_trials = Table(
     Column("state", String(16), nullable=False),
     Column("reason", Text, nullable=False),
     Column("reused", Boolean, nullable=False),
+    Column("estimated", Float),
+    Column("taken", Float),
 )
 
 # What an experiment wants to know: a (method, K, seed, alpha, language, split), and the trial, the selection among its
@@ -109,6 +112,18 @@ selections = Table(
     Column("trial", ForeignKey("trials.digest"), primary_key=True),
     Column("selection", String(16), primary_key=True),
     Column("step", Integer, nullable=False),
+)
+
+# What an encoder's tokenizer makes of a split: of the most of its `examples` that a trial has tokenised. `data` is the
+# digest of the whole split.
+sizes = Table(
+    "sizes",
+    metadata,
+    Column("encoder", String(20), primary_key=True),
+    Column("data", String(20), primary_key=True),
+    Column("examples", Integer, nullable=False),
+    Column("windows", Integer, nullable=False),
+    Column("sub_words", BigInteger, nullable=False),
 )
 
 # A metric's value in percent. A replayed step replaces itself.

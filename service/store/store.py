@@ -3,8 +3,9 @@
 import json
 import secrets
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import asdict, dataclass, fields
+from types import MappingProxyType
 from typing import Any
 
 from sqlalchemy import (
@@ -12,6 +13,7 @@ from sqlalchemy import (
     Connection,
     Float,
     and_,
+    case,
     cast,
     false,
     func,
@@ -20,14 +22,23 @@ from sqlalchemy import (
     update,
 )
 
+from search_spaces.clock import Measured
+from search_spaces.estimate import Known, devices
 from search_spaces.plan import Plan
-from search_spaces.spec import ExperimentSpec
+from search_spaces.spec import ExperimentSpec, ResourcesSpec
 from service.store.database import Database, decode, encode
-from service.store.schema import experiments, planned_results, planned_trials, scores, selections, tags, trials
-from trainers.config import Outcome, Report, Score, Selection, TrialConfig
+from service.store.schema import experiments, planned_results, planned_trials, scores, selections, sizes, tags, trials
+from trainers.config import Outcome, Report, Score, Selection, TrialConfig, Work
+from trainers.methods import METHODS
+from trainers.sub_words import Size
 
 ACTIVE = ("queued", "running")
 FINAL = ("succeeded", "failed", "cancelled")
+
+# Of the trials that tell how fast others will be, the latest.
+MAX_MEASURED = 100
+
+NOTHING_ESTIMATED: Mapping[str, float | None] = MappingProxyType({})
 
 RESULT_COLUMNS = (
     "experiment", "trial", "method", "k", "seed", "alpha", "language", "split", "metric", "epoch", "value",
@@ -37,7 +48,12 @@ RESULT_COLUMNS = (
 
 @dataclass(frozen=True)
 class Experiment:
-    """An experiment as it stands. `trials` counts by state, `failures` name trials and reasons."""
+    """An experiment as it stands.
+
+    `trials` counts by state, `failures` name trials and reasons. `cost` is in seconds of a GPU, or of a CPU thread
+    where none is asked for: `planned`, `spent` (also by what failed), and `left` if all takes as much longer than
+    planned as the trials that are done did: `error`, planned over taken. None is not known.
+    """
 
     id: str
     name: str
@@ -50,6 +66,7 @@ class Experiment:
     finished: float | None
     progress: float
     trials: dict[str, int]
+    cost: dict[str, float | None]
     failures: list[dict[str, Any]]
     spec: dict[str, Any]
 
@@ -80,8 +97,16 @@ class Store:
 
     # Experiments
 
-    def add_experiment(self, spec: ExperimentSpec, plan: Plan | None) -> str:
-        """Store an experiment, with its plan if its data are at hand; returns its id."""
+    def add_experiment(
+        self, spec: ExperimentSpec, plan: Plan | None, seconds: Mapping[str, float | None] = NOTHING_ESTIMATED
+    ) -> str:
+        """Store an experiment, with its plan if its data are at hand; returns its id.
+
+        Args:
+            spec: what was asked for.
+            plan: None if it is made later, by `add_plan`.
+            seconds: estimated, of each trial.
+        """
         id_ = secrets.token_hex(6)
         with self._database.write() as connection:
             connection.execute(
@@ -100,15 +125,17 @@ class Store:
             if distinct := sorted(set(spec.tag_list())):
                 connection.execute(insert(tags), [{"experiment": id_, "tag": tag} for tag in distinct])
             if plan is not None:
-                self._add_plan(connection, id_, plan)
+                self._add_plan(connection, id_, plan, seconds)
         return id_
 
-    def add_plan(self, experiment: str, plan: Plan) -> None:
+    def add_plan(self, experiment: str, plan: Plan, seconds: Mapping[str, float | None] = NOTHING_ESTIMATED) -> None:
         """Store the plan of an experiment whose data had to be fetched first."""
         with self._database.write() as connection:
-            self._add_plan(connection, experiment, plan)
+            self._add_plan(connection, experiment, plan, seconds)
 
-    def _add_plan(self, connection: Connection, experiment: str, plan: Plan) -> None:
+    def _add_plan(
+        self, connection: Connection, experiment: str, plan: Plan, seconds: Mapping[str, float | None]
+    ) -> None:
         rows = [
             {
                 "digest": digest,
@@ -123,8 +150,9 @@ class Store:
         if rows:
             connection.execute(self._database.insert(trials).on_conflict_do_nothing(), rows)
             links = []
+            scored = _scored(connection, plan.trials)
             for position, (digest, planned) in enumerate(plan.trials.items()):
-                done = not _missing(connection, digest, planned.selections, planned.evaluate)
+                done = not _missing(scored, digest, planned.selections, planned.evaluate)
                 links.append(
                     {
                         "experiment": experiment,
@@ -135,6 +163,7 @@ class Store:
                         "state": "succeeded" if done else "queued",
                         "reason": "",
                         "reused": done,
+                        "estimated": seconds.get(digest),
                     }
                 )
             connection.execute(insert(planned_trials), links)
@@ -142,6 +171,44 @@ class Store:
                 insert(planned_results), [{"experiment": experiment, **asdict(result)} for result in plan.results]
             )
         connection.execute(update(experiments).where(experiments.c.id == experiment).values(planned=True))
+
+    def known(self, spec: ExperimentSpec, plan: Plan) -> Known:
+        """What the trials so far tell about a plan and its cost."""
+        if not plan.trials:
+            return Known({}, frozenset(), {}, [])
+        encoder = next(iter(plan.trials.values())).config.encoder_digest
+        chosen = select(selections.c.trial).where(selections.c.trial.in_(plan.trials))
+        counted = select(sizes.c.data, sizes.c.examples, sizes.c.windows, sizes.c.sub_words).filter_by(encoder=encoder)
+        with self._database.read() as connection:
+            scored = _scored(connection, plan.trials)
+            return Known(
+                {digest: _missing(scored, digest, planned.selections, planned.evaluate)
+                 for digest, planned in plan.trials.items()},
+                frozenset(connection.execute(chosen).scalars()),
+                {data: Size(*counts) for data, *counts in connection.execute(counted)},
+                self._measured(connection, spec, encoder),
+            )  # fmt: skip
+
+    def _measured(self, connection: Connection, spec: ExperimentSpec, encoder: str) -> list[Measured]:
+        """What the last trials like a spec's took: same encoder, task, precision, threads and kind of device."""
+        config, facts, on_cpu = trials.c.config, trials.c.facts, trials.c.facts["device"].as_string().startswith("cpu")
+        query = (
+            select(config["method"].as_string(), trials.c.finished - trials.c.started, facts["work"])
+            .where(
+                trials.c.finished.is_not(None),
+                config["encoder_digest"].as_string() == encoder,
+                config["task"].as_string() == spec.task,
+                config[("training", "precision")].as_string() == spec.hyperparameters().precision,
+                facts["threads"].as_integer() == spec.resources.cpus_per_trial,
+                ~on_cpu if spec.resources.gpus_per_trial else on_cpu,
+            )
+            .order_by(trials.c.finished.desc())
+            .limit(MAX_MEASURED)
+        )
+        return [
+            Measured(METHODS[method].adapts, seconds, Work(**work["training"]), Work(**work["evaluation"]))
+            for method, seconds, work in connection.execute(query)
+        ]
 
     def experiment(self, id_: str) -> Experiment | None:
         """One experiment; None if there is none of this id."""
@@ -216,8 +283,40 @@ class Store:
             tags=list(connection.execute(own_tags).scalars()),
             progress=done / counts["total"] if counts["total"] else float(row["state"] == "succeeded"),
             trials=counts,
+            cost=self._cost(connection, row["id"], row["spec"]),
             failures=failures,
         )  # fmt: skip
+
+    def _cost(self, connection: Connection, experiment: str, spec: Mapping[str, Any]) -> dict[str, float | None]:
+        mine, now = planned_trials.c, time.time()
+        running = case((mine.state == "running", now - trials.c.started), else_=0.0)
+        has_ended, is_open = mine.taken.is_not(None), mine.state.in_(("queued", "running"))
+        unknown = and_(mine.estimated.is_(None), ~mine.reused)
+        sums = {
+            "unknown": case((unknown, 1), else_=0),
+            "planned": mine.estimated,
+            "spent": func.coalesce(mine.taken, 0.0) + running,
+            "open": case((is_open, mine.estimated), else_=0.0),
+            "running": running,
+            "expected": case((and_(has_ended, mine.state == "succeeded"), mine.estimated), else_=0.0),
+            "taken": case((mine.state == "succeeded", mine.taken), else_=0.0),
+        }
+        query = (
+            select(*(func.coalesce(func.sum(value), 0).label(name) for name, value in sums.items()))
+            .select_from(planned_trials.join(trials, trials.c.digest == mine.trial))
+            .where(mine.experiment == experiment)
+        )
+        found = connection.execute(query).mappings().one()
+        of_trial = devices(ResourcesSpec.model_validate(spec["resources"]))
+        is_known = not found["unknown"]
+        error = found["expected"] / found["taken"] if is_known and found["taken"] else None
+        left = max(0.0, found["open"] / (error or 1.0) - found["running"])
+        return {
+            "planned": of_trial * found["planned"] if is_known else None,
+            "spent": of_trial * found["spent"],
+            "left": of_trial * left if is_known else None,
+            "error": error,
+        }
 
     def plan_of(self, experiment: str) -> dict[str, dict[str, str]] | None:
         """Its trials, and per trial {language: digest of the test examples}; None as long as no plan is stored."""
@@ -298,12 +397,13 @@ class Store:
         with self._database.write() as connection:
             rows = connection.execute(query).mappings().all()
             configs = {row["trial"]: TrialConfig.from_dict(row["config"]) for row in rows}
+            scored = _scored(connection, configs)
             found = {}
             for row in rows:
                 if row["state"] == "succeeded":
                     continue
                 mine = update(planned_trials).filter_by(experiment=experiment, trial=row["trial"])
-                if missing := _missing(connection, row["trial"], row["selections"], row["evaluate"]):
+                if missing := _missing(scored, row["trial"], row["selections"], row["evaluate"]):
                     source = configs[row["source"]] if row["source"] else None
                     chosen = tuple(row["selections"])
                     found[row["trial"]] = OutstandingTrial(configs[row["trial"]], source, chosen, missing)
@@ -321,7 +421,7 @@ class Store:
                 .values(attempt=trials.c.attempt + 1, started=time.time(), finished=None, epoch=0)
             )
             mine = update(planned_trials).filter_by(experiment=experiment, trial=digest)
-            connection.execute(mine.values(state="running", reason=""))
+            connection.execute(mine.values(state="running", reason="", taken=None))
             return int(connection.execute(select(trials.c.attempt).filter_by(digest=digest)).scalar_one())
 
     def record(self, digest: str, attempt: int, report: Report) -> None:
@@ -349,13 +449,30 @@ class Store:
             facts = json.loads(json.dumps(outcome.facts), parse_constant=lambda _: None)
             change = update(trials).where(trials.c.digest == digest)
             connection.execute(change.values(finished=time.time(), facts=facts))
+            self._add_sizes(connection, digest, outcome.facts.get("sizes", {}))
             waiting = select(planned_trials).filter_by(trial=digest, state="running")
+            scored = _scored(connection, [digest])
             for row in connection.execute(waiting).mappings().all():
-                if not _missing(connection, digest, row["selections"], row["evaluate"]):
+                if not _missing(scored, digest, row["selections"], row["evaluate"]):
                     mine = update(planned_trials).filter_by(experiment=row["experiment"], trial=digest)
-                    connection.execute(mine.values(state="succeeded"))
+                    connection.execute(mine.values(state="succeeded", taken=_seconds_of(digest)))
                     working = update(experiments).where(experiments.c.id == row["experiment"])
                     connection.execute(working.values(driver_starts=1))  # a driver that gets things done
+
+    def _add_sizes(self, connection: Connection, digest: str, found: Mapping[str, Mapping[str, int]]) -> None:
+        if not found:
+            return
+        encoder = TrialConfig.from_dict(
+            connection.execute(select(trials.c.config).filter_by(digest=digest)).scalar_one()
+        )
+        statement = self._database.insert(sizes)
+        counts = {name: statement.excluded[name] for name in ("examples", "windows", "sub_words")}
+        connection.execute(
+            statement.on_conflict_do_update(
+                index_elements=["encoder", "data"], set_=counts, where=sizes.c.examples < statement.excluded.examples
+            ),
+            [{"encoder": encoder.encoder_digest, "data": data, **size} for data, size in found.items()],
+        )
 
     def _is_current(self, connection: Connection, digest: str, attempt: int) -> bool:
         """Whether an attempt is the latest at its trial."""
@@ -377,9 +494,9 @@ class Store:
     def trial_failed(self, experiment: str, digest: str, reason: str) -> None:
         """Store that a trial failed for an experiment, and why. Its scores stay."""
         with self._database.write() as connection:
-            mine = update(planned_trials).filter_by(experiment=experiment, trial=digest)
-            connection.execute(mine.values(state="failed", reason=reason))
             connection.execute(update(trials).where(trials.c.digest == digest).values(finished=time.time()))
+            mine = update(planned_trials).filter_by(experiment=experiment, trial=digest)
+            connection.execute(mine.values(state="failed", reason=reason, taken=_seconds_of(digest)))
 
     def trial(self, digest: str) -> dict[str, Any] | None:
         """A trial's configuration and facts, and its state for each experiment; None if there is no such trial."""
@@ -477,18 +594,27 @@ class Store:
         return [{name: row[name] for name in RESULT_COLUMNS} for row in page], following
 
 
+def _scored(connection: Connection, digests: Collection[str]) -> set[tuple[Any, ...]]:
+    """The test scores of what trials' selections chose: (trial, selection, language, digest of the examples)."""
+    query = (
+        select(selections.c.trial, selections.c.selection, scores.c.language, scores.c.data)
+        .join(scores, and_(scores.c.trial == selections.c.trial, scores.c.step == selections.c.step))
+        .where(selections.c.trial.in_(digests), scores.c.split == "test")
+    )
+    return {tuple(row) for row in connection.execute(query)}
+
+
 def _missing(
-    connection: Connection, digest: str, chosen: Sequence[str], evaluate: Mapping[str, str]
+    scored: Collection[tuple[Any, ...]], digest: str, chosen: Sequence[str], evaluate: Mapping[str, str]
 ) -> tuple[str, ...]:
     """The languages of `evaluate` ({language: digest of the examples}) that lack a test score of what was `chosen`."""
-    query = (
-        select(selections.c.selection, scores.c.language, scores.c.data)
-        .join(scores, and_(scores.c.trial == selections.c.trial, scores.c.step == selections.c.step))
-        .where(selections.c.trial == digest, scores.c.split == "test")
-    )
-    there = {tuple(row) for row in connection.execute(query)}
     return tuple(
         language
         for language, data in evaluate.items()
-        if any((selection, language, data) not in there for selection in chosen)
+        if any((digest, selection, language, data) not in scored for selection in chosen)
     )
+
+
+def _seconds_of(digest: str) -> Any:
+    """From the start to the end of a trial's last attempt."""
+    return select(trials.c.finished - trials.c.started).filter_by(digest=digest).scalar_subquery()

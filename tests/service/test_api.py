@@ -424,6 +424,7 @@ def test_the_interface_describes_itself(client: TestClient) -> None:
         "/v1/experiments",
         "/v1/experiments/{id_}",
         "/v1/experiments/{id_}/shots",
+        "/v1/plans",
         "/v1/results",
         "/v1/trials/{id_}",
         "/v1/trials/{id_}/predictions",
