@@ -230,17 +230,18 @@ def _load(trial: PlannedTrial, sizes: Sizes, tests: int) -> Load:
 def _cost(trial: PlannedTrial, load: Load, models: int, sizes: Sizes, encoder: EncoderSize, clock: Clock) -> Cost:
     config, training = trial.config, trial.config.training
     adapts = METHODS[config.method].adapts
+    body = encoder.body + encoder.head
     rows = encoder.vocabulary if training.weight_decay else min(encoder.vocabulary, load.epoch.sub_words)
     occurring = min(rows, round(HEAPS_FACTOR * load.epoch.sub_words**HEAPS_EXPONENT))
-    parameters = encoder.body + (rows if training.weight_decay else occurring) * encoder.hidden
+    parameters = body + (rows if training.weight_decay else occurring) * encoder.hidden
     changed = min(encoder.vocabulary, rows + sizes.source.sub_words) if adapts else rows
     batch_size = min(load.epoch.windows, config.k if adapts else training.batch_size)
     return Cost(
         load,
         clock.seconds(config, load.training + load.oracle, load.steps, load.evaluation, parameters),
         models,
-        models * FLOAT * (encoder.body + changed * encoder.hidden),
-        _memory(trial, encoder, encoder.body + rows * encoder.hidden, -(-batch_size // training.accumulation)),
+        models * FLOAT * (body + changed * encoder.hidden),
+        _memory(trial, encoder, body + rows * encoder.hidden, -(-batch_size // training.accumulation)),
     )
 
 

@@ -39,12 +39,17 @@ class EncoderSize:
 
     @property
     def body(self) -> int:
-        """All parameters but the word embeddings; heads and poolers are left out."""
+        """All parameters but the word embeddings."""
         return self.layers_parameters + (self.positions + self.types + 2) * self.hidden
 
     @property
+    def head(self) -> int:
+        """Parameters of a task's head, at most: a dense layer and a few dozen labels."""
+        return self.hidden * (self.hidden + 64)
+
+    @property
     def parameters(self) -> int:
-        """All parameters."""
+        """All parameters, without a pooler."""
         return self.body + self.vocabulary * self.hidden
 
 

@@ -47,7 +47,7 @@ class TableData:
         name = "train" if within_train else split
         number = SOURCE_TRAIN[self.task] if (language, name) == ("en", "train") else SIZES[self.task][split]
         labels = TASKS[self.task].label_set(())
-        strata = {label: number // 3 for label in labels} if self.task == "xnli" else {"": number}
+        strata = dict.fromkeys(labels, number // 3) if self.task == "xnli" else {"": number}
         return Facts(number, digest([self.task, language, name]), labels, strata, (20,) * 100, within_train)
 
     def examples(self, language: str, split: Split) -> list[Example]:
