@@ -88,6 +88,15 @@ def count(spec: ExperimentSpec, method: str) -> int:
     return searcher.samples
 
 
+def as_if_drawn(spec: ExperimentSpec) -> ExperimentSpec:
+    """A spec whose candidates are all known before: TPE's proposals cost what as many random draws do."""
+    searcher = spec.search.searcher
+    if not isinstance(searcher, TpeSearcher):
+        return spec
+    drawn = RandomSearcher(name="random", samples=searcher.samples, seed=searcher.seed)
+    return spec.model_copy(update={"search": spec.search.model_copy(update={"searcher": drawn})})
+
+
 def label(spec: ExperimentSpec, method: str, candidate: Candidate) -> str:
     """A candidate in words, by what is searched; empty where nothing is."""
     return ", ".join(f"{name} {_shown(getattr(candidate, name))}" for name in searched(spec, method))

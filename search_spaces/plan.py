@@ -15,7 +15,7 @@ from trainers.examples import Data, evaluation_data
 from trainers.methods import METHODS, SOURCE_TRAINING
 from trainers.protocols import PROTOCOLS
 from trainers.shots import draw_from
-from trainers.splits import source_dev, target_dev
+from trainers.splits import shots_could_select, source_dev, target_dev
 from trainers.tasks import TASKS
 
 
@@ -191,7 +191,8 @@ class Planner:
             return source_dev(self.data, language).digest
         split = self.protocol.shots_split[self.spec.task]
         shots = None
-        if language in config.target_languages:
+        # drawing takes long: only where shots have to be left out
+        if language in config.target_languages and shots_could_select(self.data.facts(language, "dev"), split):
             shots = draw_from(self.data, TASKS[self.spec.task], language, split, config.k, config.seed)
         return target_dev(self.data, language, shots, split).digest
 

@@ -17,7 +17,7 @@ from search_spaces.search import (
 )
 from search_spaces.spaces import Alpha, BatchSize, Epochs, LearningRate, Part
 from trainers.examples import LANGUAGE_CODE
-from trainers.methods import METHODS
+from trainers.methods import METHODS, SOURCE_TRAINING
 from trainers.protocols import PROTOCOLS
 from trainers.tasks import TASKS
 
@@ -176,6 +176,12 @@ class ExperimentSpec(Part):
             return self
         named = self.search.model_copy(update={"scheduler": scheduler.model_copy(update={"population": name})})
         return self.model_copy(update={"search": named})
+
+    def keeps(self, method: str) -> bool:
+        """Whether the models of a method's trainings stay on disk."""
+        if method == SOURCE_TRAINING or self.keep == "all":
+            return True
+        return self.keep == "selected" and not METHODS[method].model_per_target
 
     def tag_list(self) -> list[str]:
         """The tags, also when a single one was given as text."""

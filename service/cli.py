@@ -1,4 +1,4 @@
-"""The command line: serve, submit, results, export, demo."""
+"""The command line: serve, plan, submit, results, export, demo."""
 
 import argparse
 import json
@@ -41,6 +41,11 @@ def _parser() -> argparse.ArgumentParser:
     serve.add_argument("--port", type=int, default=8000)
     serve.set_defaults(command=_serve)
 
+    plan = commands.add_parser("plan", help="print what the experiment in a JSON file would take, submitting nothing")
+    plan.add_argument("file", type=Path)
+    _add_url(plan)
+    plan.set_defaults(command=_plan)
+
     submit = commands.add_parser("submit", help="submit the experiment in a JSON file and print its id")
     submit.add_argument("file", type=Path, nargs="?", help="if not given, the preset as it is")
     submit.add_argument(
@@ -76,6 +81,7 @@ def _add_url(parser: argparse.ArgumentParser) -> None:
 def _serve(arguments: argparse.Namespace) -> int:
     import logging
 
+    import psutil
     import uvicorn
 
     from search_spaces.checks import World
@@ -93,7 +99,8 @@ def _serve(arguments: argparse.Namespace) -> int:
     supervisor = Supervisor(settings, store)
 
     def world() -> World:
-        return World(settings.home, settings.data_root, supervisor.pool.cpus, supervisor.pool.gpus)
+        memory = psutil.virtual_memory().total if supervisor.pool.process is not None else None
+        return World(settings.home, settings.data_root, supervisor.pool.cpus, supervisor.pool.gpus, memory)
 
     try:
         supervisor.start()
@@ -110,17 +117,29 @@ def _exit(_signal: int, _frame: FrameType | None) -> None:
     raise SystemExit(0)
 
 
+def _plan(arguments: argparse.Namespace) -> int:
+    from service.client import Client
+
+    print(json.dumps(Client(arguments.url).plan(_read(arguments.file)), indent=2))
+    return 0
+
+
 def _submit(arguments: argparse.Namespace) -> int:
     from service.client import Client
 
     if arguments.file is None and arguments.preset is None:
         raise ValueError("submit needs a file, --preset or both")
-    try:
-        spec = json.loads(arguments.file.read_text()) if arguments.file else {}
-    except ValueError as error:
-        raise ValueError(f"{arguments.file} is not JSON: {error}") from error
+    spec = _read(arguments.file) if arguments.file else {}
     print(Client(arguments.url).submit(spec, arguments.preset))
     return 0
+
+
+def _read(file: Path) -> Any:
+    """The spec in a file."""
+    try:
+        return json.loads(file.read_text())
+    except ValueError as error:
+        raise ValueError(f"{file} is not JSON: {error}") from error
 
 
 def _results(arguments: argparse.Namespace) -> int:

@@ -49,8 +49,15 @@ class Client:
         """The paper's tables and figures as specs, by name."""
         return {one["preset"]: one["spec"] for one in self._json("GET", "/v1/presets")["presets"]}
 
+    def plan(self, spec: Mapping[str, Any]) -> dict[str, Any]:
+        """What an experiment would take, without submitting it: trials, steps, tokens, device-hours, disk, memory."""
+        return self._json("POST", "/v1/plans", json=dict(spec))
+
     def experiment(self, id_: str) -> dict[str, Any]:
-        """An experiment as it stands: `state`, `reason`, `progress` (0 to 1), `trials` by state, `failures`, `spec`."""
+        """An experiment as it stands.
+
+        `state`, `reason`, `progress` (0 to 1), `trials` by state, `cost` in device-seconds, `failures`, `spec`.
+        """
         return self._json("GET", f"/v1/experiments/{id_}")
 
     def trial(self, id_: str) -> dict[str, Any]:

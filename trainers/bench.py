@@ -2,7 +2,7 @@
 
 import time
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import asdict, dataclass, replace
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -12,7 +12,7 @@ from torch import Tensor
 from torch.nn.utils.rnn import pad_sequence
 
 from trainers import checkpoints, loop, models, predictions
-from trainers.config import Outcome, Report, Schedule, Score, Selection, Trial, TrialConfig
+from trainers.config import Outcome, Report, Schedule, Score, Selection, Trial, TrialConfig, Work
 from trainers.encoders import prepare_encoder
 from trainers.evaluation import predict
 from trainers.methods import SOURCE_TRAINING
@@ -60,6 +60,7 @@ class TrialBench:
         self.changed = torch.zeros(0, dtype=torch.long)
         self.history: list[list[Any]] = []
         self.saved_at, self.saving_took = time.monotonic(), 0.0
+        self.work = {"training": Work(), "evaluation": Work()}
 
     # What methods use
 
@@ -121,11 +122,20 @@ class TrialBench:
         training = loop.Loop(self.model, data, hyperparameters, batch_size, self.config.seed, oracle)
         if state is not None:
             self._resume(training, state)
-        training.run(partial(self._evaluate, rows, training), partial(self._checkpoint, training))
+        self._run(training, rows)
         if "last" in self.trial.selections:
             self._choose("last", rows)
         if self.trial.keep or self.config.method == SOURCE_TRAINING:
             self._keep_models()
+
+    def _run(self, training: loop.Loop, rows: Rows) -> None:
+        """Train to the end, keeping account of what it took without the evaluations in between."""
+        work, evaluation = self.work["training"], self.work["evaluation"]
+        first, begin, evaluated = training.step, time.monotonic(), evaluation.seconds
+        training.run(partial(self._evaluate, rows, training), partial(self._checkpoint, training))
+        work.seconds = time.monotonic() - begin - (evaluation.seconds - evaluated)
+        work.steps, work.sub_words = training.step - first, training.sub_words
+        work.parameters = sum(parameter.numel() for parameter in self.model.parameters())
 
     # The end of a trial
 
@@ -146,11 +156,15 @@ class TrialBench:
                 self._keep_predictions(evaluation, model.step)
                 scores += evaluation.scores
         selected = {selection: self.chosen[selection].step for selection in self.trial.selections}
-        facts: dict[str, Any] = {"training": self.reports[-1].measures, "shots": self.data.shots_drawn()}
+        facts: dict[str, Any] = {
+            "training": self.reports[-1].measures,
+            "shots": self.data.shots_drawn(),
+            "work": {name: asdict(work) for name, work in self.work.items()},
+            "sizes": {digest: asdict(size) for digest, size in self.data.sizes.items()},
+        }
         if self.config.population is not None:
-            facts["history"] = [
-                dict(zip(("epoch", "alpha", "learning_rate"), line, strict=True)) for line in self.history
-            ]
+            names = ("epoch", "alpha", "learning_rate")
+            facts["history"] = [dict(zip(names, line, strict=True)) for line in self.history]
             # another member may have made what was chosen
             scores += [score for report in self.reports for score in report.scores if score.step in selected.values()]
         return Outcome(selected, tuple(scores), facts)
@@ -330,6 +344,7 @@ class TrialBench:
 
     def _evaluations(self, parts: Sequence[Tokenised], step: int, epoch: int) -> list["Evaluation"]:
         """The model's predictions and scores, all parts in common batches. The full table must be up to date."""
+        begin = time.monotonic()
         pooled = [window for part in parts for window in part.windows]
         rows = self.embeddings.install(self.embeddings.occurring(window.input_ids for window in pooled))
         collate = partial(self.batch, rows, pooled)
@@ -345,6 +360,8 @@ class TrialBench:
                 for metric, value in metrics.items()
             )  # fmt: skip
             found.append(Evaluation(part, scores, predicted))
+        self.work["evaluation"].sub_words += sum(len(window.input_ids) for window in pooled)
+        self.work["evaluation"].seconds += time.monotonic() - begin
         return found
 
     def _keep_predictions(self, made: "Evaluation", step: int) -> None:

@@ -3,6 +3,7 @@
 import hashlib
 import json
 from dataclasses import asdict, dataclass
+from functools import cached_property
 from pathlib import Path
 from typing import Any, Literal
 
@@ -24,10 +25,14 @@ Schedule = tuple[tuple[int, float], ...]
 DIGEST_LENGTH = 20
 
 
+def canonical(value: Any) -> bytes:
+    """A plain (JSON) value as the text that is hashed: equal values have equal texts."""
+    return json.dumps(value, sort_keys=True, ensure_ascii=False, separators=(",", ":"), allow_nan=False).encode()
+
+
 def digest(value: Any) -> str:
     """Name of a plain (JSON) value by its content: equal values have equal digests."""
-    text = json.dumps(value, sort_keys=True, ensure_ascii=False, separators=(",", ":"), allow_nan=False)
-    return hashlib.sha256(text.encode()).hexdigest()[:DIGEST_LENGTH]
+    return hashlib.sha256(canonical(value)).hexdigest()[:DIGEST_LENGTH]
 
 
 def at_epoch(value: float | Schedule, epoch: int) -> float:
@@ -103,7 +108,7 @@ class TrialConfig:
     data_digest: str
     population: str | None = None
 
-    @property
+    @cached_property
     def digest(self) -> str:
         """The trial's name: its configuration by content, and NUMERICS. Not the encoder's name: its digest counts."""
         named = {name: value for name, value in asdict(self).items() if name != "encoder"}
@@ -208,6 +213,19 @@ class Report:
         return cls(**{**value, "scores": tuple(Score(**score) for score in value["scores"])})
 
 
+@dataclass
+class Work:
+    """What an attempt at a trial computed: sub-words that went through the model, in how many seconds.
+
+    In training, `steps` are those of the optimizer and `parameters` those that it changes.
+    """
+
+    sub_words: int = 0
+    seconds: float = 0.0
+    steps: int = 0
+    parameters: int = 0
+
+
 @dataclass(frozen=True)
 class Outcome:
     """What a trial came to.
@@ -216,7 +234,8 @@ class Outcome:
         selected: per selection the step whose weights it chose.
         scores: of those weights on the test splits.
         facts: what is to be known of the run (`training`: the last report's measures, `shots`, `seconds`, `device`,
-            `threads`, `packages`).
+            `threads`, `packages`; `work`: that of training and of evaluation, `sizes`: of each split that
+            was tokenised, by digest).
     """
 
     selected: dict[Selection, int]

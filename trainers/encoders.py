@@ -3,7 +3,9 @@
 import hashlib
 import json
 import re
+from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from trainers import offline_encoder
 from trainers.config import DIGEST_LENGTH, digest
@@ -14,6 +16,41 @@ HUB_NAME = re.compile(r"[A-Za-z0-9][\w.-]*(/[A-Za-z0-9][\w.-]*)?")
 # What is fetched and what a digest covers: weights as safetensors only, never pickles, never code.
 FILES = ("config.json", "*.safetensors", "model.safetensors.index.json", "tokenizer.json", "tokenizer_config.json",
          "special_tokens_map.json", "sentencepiece.bpe.model", "vocab.txt")  # fmt: skip
+
+
+@dataclass(frozen=True)
+class EncoderSize:
+    """The size of an encoder of BERT's build (BERT, RoBERTa, XLM-R): what its config.json says."""
+
+    layers: int
+    hidden: int
+    intermediate: int
+    heads: int
+    vocabulary: int
+    positions: int
+    types: int
+
+    @property
+    def layers_parameters(self) -> int:
+        """Parameters of its layers: those that every sub-word goes through."""
+        attention = 4 * (self.hidden * self.hidden + self.hidden)
+        feed_forward = 2 * self.hidden * self.intermediate + self.intermediate + self.hidden
+        return self.layers * (attention + feed_forward + 4 * self.hidden)
+
+    @property
+    def body(self) -> int:
+        """All parameters but the word embeddings."""
+        return self.layers_parameters + (self.positions + self.types + 2) * self.hidden
+
+    @property
+    def head(self) -> int:
+        """Parameters of a task's head, at most: a dense layer and a few dozen labels."""
+        return self.hidden * (self.hidden + 64)
+
+    @property
+    def parameters(self) -> int:
+        """All parameters, without a pooler."""
+        return self.body + self.vocabulary * self.hidden
 
 
 class EncoderError(ValueError):
@@ -34,6 +71,32 @@ def encoder_digest(name: str, home: Path) -> str:
     if _is_path(name):
         return _folder_digest(_checked_folder(name), home / "cache" / "encoders")
     return digest([name, _hub_commit(name)])
+
+
+def encoder_size(name: str, home: Path) -> EncoderSize | None:
+    """An encoder's size; None if its config.json does not say it, or can't be had before the encoder is fetched.
+
+    Raises:
+        EncoderError, OfflineEncoderError: there is no such encoder.
+    """
+    if name == offline_encoder.NAME:
+        config = offline_encoder.shape()
+    elif _is_path(name):
+        config = json.loads((_checked_folder(name) / "config.json").read_text())
+    else:
+        config = _hub_config(name)
+    try:
+        return EncoderSize(
+            layers=config["num_hidden_layers"],
+            hidden=config["hidden_size"],
+            intermediate=config["intermediate_size"],
+            heads=config["num_attention_heads"],
+            vocabulary=config["vocab_size"],
+            positions=config["max_position_embeddings"],
+            types=config.get("type_vocab_size", 0),
+        )
+    except KeyError:
+        return None
 
 
 def prepare_encoder(name: str, home: Path) -> Path:
@@ -81,6 +144,17 @@ def _folder_digest(folder: Path, cache: Path) -> str:
             contents.append([path.name, hashlib.file_digest(file, "sha256").hexdigest()])
     write_text(remembered, json.dumps(digest(contents)))
     return digest(contents)
+
+
+def _hub_config(name: str) -> dict[str, Any]:
+    """The config.json of a hub name; empty if it can't be had."""
+    from huggingface_hub import hf_hub_download
+
+    try:
+        config: dict[str, Any] = json.loads(Path(hf_hub_download(name, "config.json")).read_text())
+    except Exception:  # whatever its HTTP library raises when the hub can't be reached
+        return {}
+    return config
 
 
 def _hub_commit(name: str) -> str:

@@ -26,6 +26,7 @@ class Facts:
         digest: of their content.
         labels: those that occur.
         strata: how many examples there are of each stratum that shots are drawn of (`Task.stratum`).
+        sub_words: a guess at those of a sample of its examples (`trainers.sub_words`).
         within_train: it is a dev set that the data do not have: what training leaves of the training split.
     """
 
@@ -33,12 +34,14 @@ class Facts:
     digest: str
     labels: tuple[str, ...]
     strata: dict[str, int]
+    sub_words: tuple[int, ...]
     within_train: bool = False
 
 
-def facts_of(examples: Sequence[Example], labels: set[str], strata: Iterable[str]) -> Facts:
+def facts_of(examples: Sequence[Example], labels: set[str], strata: Iterable[str], sub_words: Iterable[int]) -> Facts:
     """The facts of a split that has been read."""
-    return Facts(len(examples), digest(list(examples)), tuple(sorted(labels)), dict(Counter(strata)))
+    content = digest(list(examples))
+    return Facts(len(examples), content, tuple(sorted(labels)), dict(Counter(strata)), tuple(sub_words))
 
 
 def evaluation_data(facts: Facts, max_examples: int | None) -> str:

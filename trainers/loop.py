@@ -76,6 +76,8 @@ class Progress:
 class Loop:
     """One training of a model, in place, which can stop after any update and go on elsewhere to the bit.
 
+    `sub_words` counts those that went through the model since this object was made, the oracle's included.
+
     Args:
         model: a transformers model with a head.
         data: the training windows.
@@ -114,6 +116,7 @@ class Loop:
         self.epoch, self.position, self.step = 1, 0, 0
         self.losses: list[Tensor] = []
         self.windows = 0
+        self.sub_words = 0
         self.since = time.monotonic()
 
     def run(self, report: Callable[[Progress], None], after_update: Callable[[], None] = lambda: None) -> None:
@@ -210,6 +213,7 @@ class Loop:
         with torch.autocast(self.device, dtype, enabled=dtype != torch.float32):
             batch = self.data.collate(places)
             loss = self.data.loss(self.model(**batch), batch)
+        self.sub_words += sum(self.data.lengths[place] for place in places)
         loss = loss * share
         self.scaler.scale(loss).backward()  # type: ignore[no-untyped-call]
         return loss.detach()

@@ -29,6 +29,8 @@ DIGEST = hashlib.sha256(f"{SHA256} {CONVERSION}".encode()).hexdigest()[:20]
 
 FOLDER_BYTES = 500_000_000  # what a converted folder takes on disk
 
+HEADER_BYTES = 36  # mark, version and seven sizes
+
 F32 = 0  # the file's code for float32; everything else is Q4_0
 Q4_BLOCK = np.dtype([("scale", "<f2"), ("nibbles", "u1", 16)])
 
@@ -55,6 +57,16 @@ def package_file() -> Path:
     if not path.is_file():
         raise OfflineEncoderError(f"{PACKAGE} {installed.version} has no file {FILE}: install {PACKAGE}=={VERSION}")
     return path
+
+
+def shape() -> dict[str, int]:
+    """The sizes in the encoder's config.json, from the package's file, which is not read any further.
+
+    Raises:
+        OfflineEncoderError: as `package_file`, or the file is not the one that was checked.
+    """
+    with package_file().open("rb") as file:
+        return _shape(_Reader(file.read(HEADER_BYTES)))
 
 
 def prepare(encoders: Path) -> Path:
@@ -127,9 +139,7 @@ def _write_folder(reader: _Reader, folder: Path) -> None:
     """config.json, model.safetensors, tokenizer.json and tokenizer_config.json."""
     from safetensors.numpy import save_file
 
-    if reader.bytes(4) != b"E5S1":
-        raise OfflineEncoderError(f"{FILE} does not begin with E5S1")
-    _version, hidden, layers, heads, feed_forward, vocabulary, positions, types = reader.values("I7i")
+    shape = _shape(reader)
     epsilon, _quantisation = reader.values("fi")
     count, *special = reader.values("5i")
     pieces, scores = _pieces(reader, count)
@@ -137,16 +147,27 @@ def _write_folder(reader: _Reader, folder: Path) -> None:
     tensors = {name: reader.tensor(*place) for name, place in _tensor_places(reader).items()}
 
     config = {
-        "architectures": ["BertModel"], "model_type": "bert", "hidden_act": "gelu", "hidden_size": hidden,
-        "num_hidden_layers": layers, "num_attention_heads": heads, "intermediate_size": feed_forward,
-        "vocab_size": vocabulary, "max_position_embeddings": positions, "type_vocab_size": types,
+        "architectures": ["BertModel"], "model_type": "bert", "hidden_act": "gelu", **shape,
         "layer_norm_eps": float(np.float32(epsilon).astype(str)), "attention_probs_dropout_prob": 0.1,
         "hidden_dropout_prob": 0.1, "initializer_range": 0.02,
         "bos_token_id": special[0], "eos_token_id": special[1], "pad_token_id": special[2],
     }  # fmt: skip
     (folder / "config.json").write_text(json.dumps(config, indent=2))
-    save_file(_bert_weights(tensors, hidden, layers), folder / "model.safetensors", metadata={"format": "pt"})
-    _write_tokenizer(folder, pieces, scores, special, positions)
+    weights = _bert_weights(tensors, shape["hidden_size"], shape["num_hidden_layers"])
+    save_file(weights, folder / "model.safetensors", metadata={"format": "pt"})
+    _write_tokenizer(folder, pieces, scores, special, shape["max_position_embeddings"])
+
+
+def _shape(reader: _Reader) -> dict[str, int]:
+    """The sizes at the file's beginning, under their names in config.json."""
+    if reader.bytes(4) != b"E5S1":
+        raise OfflineEncoderError(f"{FILE} does not begin with E5S1")
+    _version, hidden, layers, heads, feed_forward, vocabulary, positions, types = reader.values("I7i")
+    return {
+        "hidden_size": hidden, "num_hidden_layers": layers, "num_attention_heads": heads,
+        "intermediate_size": feed_forward, "vocab_size": vocabulary, "max_position_embeddings": positions,
+        "type_vocab_size": types,
+    }  # fmt: skip
 
 
 def _pieces(reader: _Reader, count: int) -> tuple[list[str], list[float]]:

@@ -40,13 +40,18 @@ def source_dev(data: Data, language: str) -> Part:
     return _without(facts, set(range(facts.examples)) - _held_out(facts, language))
 
 
+def shots_could_select(facts: Facts, drawn_from: Split) -> bool:
+    """Whether a dev set of these facts is the split that shots are drawn from, so that they have to be left out."""
+    return facts.within_train or drawn_from == "dev"
+
+
 def target_dev(data: Data, language: str, shots: Shots | None, drawn_from: Split = "train") -> Part:
     """A target's examples that select where the method may see them (`ord-FS+dev`), or judge: never its shots.
 
     `shots` is None for a trial that trains on none of this language's.
     """
     facts = data.facts(language, "dev")
-    if facts.within_train or drawn_from == "dev":
+    if shots_could_select(facts, drawn_from):
         return _without(facts, set(shots.indices) if shots is not None else set(), drawn_from)
     return Part("dev", range(facts.examples), facts.digest)
 

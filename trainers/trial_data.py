@@ -12,6 +12,7 @@ from trainers.examples import DataError, Example, evaluation_data
 from trainers.protocols import PROTOCOLS
 from trainers.shots import Shots, draw_from
 from trainers.splits import Part
+from trainers.sub_words import Size
 from trainers.tasks import TASKS
 from trainers.tasks.task import ExampleError, Window
 
@@ -31,6 +32,8 @@ class Tokenised:
 class TrialData:
     """One trial's examples, read and tokenised when they are first asked for.
 
+    `sizes` tells of each split, by the digest of its examples, the size of the most of them that were tokenised.
+
     Args:
         trial: whose.
         tokenizer: the encoder's.
@@ -44,6 +47,7 @@ class TrialData:
         self.labels = self.task.label_set(self.data.facts(self.config.source_language, "train").labels)
         self._devs: dict[str, Tokenised] = {}
         self._tests: dict[str, Tokenised] = {}
+        self.sizes: dict[str, Size] = {}
 
     def read_all(self) -> None:
         """Read and tokenise all that the trial needs, so that what is wrong is said before anything is trained.
@@ -140,4 +144,9 @@ class TrialData:
         except ExampleError as error:
             where = self.data.place(language, part.split, places[error.place])
             raise DataError(f"{where}: {error.message}") from error
+        self._remember_size(self.data.facts(language, part.split).digest, len(examples), windows)
         return Tokenised(language, name, part, len(places) < len(part.places), examples, windows)
+
+    def _remember_size(self, digest: str, examples: int, windows: Sequence[Window]) -> None:
+        if digest not in self.sizes or self.sizes[digest].examples < examples:
+            self.sizes[digest] = Size(examples, len(windows), sum(len(window.input_ids) for window in windows))

@@ -1,7 +1,8 @@
-"""Experiments and their trials: accept, list, show."""
+"""Experiments and their trials: plan, accept, list, show."""
 
 import json
 import secrets
+import time
 from datetime import UTC, datetime
 from typing import Annotated, Any, Literal
 
@@ -11,14 +12,17 @@ from fastapi.responses import FileResponse, JSONResponse
 from pydantic import BaseModel, ConfigDict, Field
 from starlette.exceptions import HTTPException
 
-from search_spaces.checks import accepted, data_reference
+from search_spaces.candidates import as_if_drawn
+from search_spaces.checks import World, accepted, check_data, data_reference
+from search_spaces.estimate import Estimate, devices, estimate, trials_at_once
 from search_spaces.plan import plan
 from search_spaces.presets import names, preset
-from search_spaces.spec import ExperimentSpec, Problem, SpecError, Text
+from search_spaces.spec import ExperimentSpec, Problem, ResourcesSpec, SpecError, Text
 from service.api.problems import PROBLEMS
 from service.reports.sweep import sweep
-from service.store import Experiment
+from service.store import Experiment, Store
 from trainers.data import XTREME_R, open_data
+from trainers.encoders import encoder_size
 from trainers.examples import LANGUAGE_CODE
 from trainers.predictions import path_of
 from trainers.tasks import TASKS
@@ -58,11 +62,7 @@ async def create(request: Request, wanted: Annotated[From, Query()]) -> JSONResp
 
     With `preset` the body's fields take the place of that preset's.
     """
-    if not request.headers.get("content-type", "").partition(";")[0].strip().lower().endswith("json"):
-        raise HTTPException(415, "the body must be JSON, with the header Content-Type: application/json")
-    body = _parsed(await request.body())
-    if wanted.preset is not None:
-        body = _over_preset(wanted.preset, body)
+    body = await _body(request, wanted)
     id_ = await run_in_threadpool(_store, request, body)
     answer = await run_in_threadpool(_show, request, id_)
     return JSONResponse(answer, 201, {"Location": f"/v1/experiments/{id_}"})
@@ -74,16 +74,24 @@ def presets() -> JSONResponse:
     return JSONResponse({"presets": [{"preset": name, "spec": preset(name)} for name in names()]})
 
 
+@router.post("/plans", responses=PROBLEMS, openapi_extra={"requestBody": _SPEC_BODY})
+async def planned(request: Request, wanted: Annotated[From, Query()]) -> JSONResponse:
+    """What an experiment would take, of which nothing is stored: 200, or 422 with everything that is wrong."""
+    body = await _body(request, wanted)
+    return JSONResponse(await run_in_threadpool(_plan, request, body))
+
+
 @router.get("/experiments")
 def listing(request: Request, wanted: Annotated[Listing, Query()]) -> JSONResponse:
     """Experiments, newest first: `{"experiments": [...], "next": cursor or null}`."""
     page, following = request.app.state.store.experiments(**wanted.model_dump())
-    return JSONResponse({"experiments": [_shown(experiment) for experiment in page], "next": following})
+    world = request.app.state.world()
+    return JSONResponse({"experiments": [_shown(experiment, world) for experiment in page], "next": following})
 
 
 @router.get("/experiments/{id_}")
 def show(request: Request, id_: str) -> JSONResponse:
-    """One experiment: its state and why, how far its trials are, and its spec."""
+    """One experiment: its state and why, how far its trials are, what they cost, and its spec."""
     return JSONResponse(_show(request, id_))
 
 
@@ -147,10 +155,15 @@ def _found_trial(request: Request, id_: str) -> dict[str, Any]:
     return found
 
 
-def _over_preset(name: str, body: object) -> object:
-    if name not in names():
-        raise SpecError([Problem("preset", f"{name!r} is not one of them; allowed: {', '.join(names())}")])
-    return {**preset(name), **body} if isinstance(body, dict) else body
+async def _body(request: Request, wanted: From) -> object:
+    if not request.headers.get("content-type", "").partition(";")[0].strip().lower().endswith("json"):
+        raise HTTPException(415, "the body must be JSON, with the header Content-Type: application/json")
+    body = _parsed(await request.body())
+    if wanted.preset is None:
+        return body
+    if wanted.preset not in names():
+        raise SpecError([Problem("preset", f"{wanted.preset!r} is not one of them; allowed: {', '.join(names())}")])
+    return {**preset(wanted.preset), **body} if isinstance(body, dict) else body
 
 
 def _parsed(body: bytes) -> object:
@@ -163,21 +176,49 @@ def _parsed(body: bytes) -> object:
 def _store(request: Request, body: object) -> str:
     world = request.app.state.world()
     spec = accepted(body, world).with_population(secrets.token_hex(6))
+    store: Store = request.app.state.store
     if spec.data == XTREME_R:
-        return str(request.app.state.store.add_experiment(spec, None))
+        return store.add_experiment(spec, None)
+    made = _estimated(store, spec, world)
+    return store.add_experiment(spec, made.plan, made.seconds)
+
+
+def _plan(request: Request, body: object) -> dict[str, Any]:
+    world = request.app.state.world()
+    spec = as_if_drawn(accepted(body, world))
+    if spec.data == XTREME_R:
+        data = open_data(data_reference(spec, world.data_root), spec.task, world.home)
+        if problems := list(check_data(spec, data)):
+            fetched = "XTREME-R is fetched when an experiment is submitted, and planned then; what lies here"
+            raise SpecError([Problem(problem.field, f"{fetched}: {problem.message}") for problem in problems])
+    return _estimated(request.app.state.store, spec, world).summary(world)
+
+
+def _estimated(store: Store, spec: ExperimentSpec, world: World) -> Estimate:
+    """The plan of an accepted spec whose data are at hand, with its cost."""
     data = open_data(data_reference(spec, world.data_root), spec.task, world.home)
-    return str(request.app.state.store.add_experiment(spec, plan(spec, data, world.home)))
+    made = plan(spec, data, world.home)
+    return estimate(spec, made, data, encoder_size(spec.encoder, world.home), store.known(spec, made))
 
 
 def _show(request: Request, id_: str) -> dict[str, Any]:
     experiment = request.app.state.store.experiment(id_) if id_.isalnum() and id_.isascii() else None
     if experiment is None:
         raise HTTPException(404, "there is no experiment with this id")
-    return _shown(experiment)
+    return _shown(experiment, request.app.state.world())
 
 
-def _shown(experiment: Experiment) -> dict[str, Any]:
-    return _with_times(vars(experiment))
+def _shown(experiment: Experiment, world: World) -> dict[str, Any]:
+    return _with_times({**vars(experiment), "cost": {**experiment.cost, "eta": _eta(experiment, world)}})
+
+
+def _eta(experiment: Experiment, world: World) -> str | None:
+    """When a running experiment will be done, as ISO 8601, if that can be told."""
+    resources = ResourcesSpec.model_validate(experiment.spec["resources"])
+    at_once, left = trials_at_once(resources, world), experiment.cost["left"]
+    if experiment.state != "running" or left is None or at_once is None:
+        return None
+    return datetime.fromtimestamp(time.time() + left / devices(resources) / at_once, UTC).isoformat()
 
 
 def _with_times(values: dict[str, Any]) -> dict[str, Any]:

@@ -13,6 +13,7 @@ from types import FrameType
 
 from search_spaces.candidates import searched
 from search_spaces.checks import check_data, data_reference
+from search_spaces.estimate import estimate
 from search_spaces.plan import Planner, plan
 from search_spaces.search import PbtScheduler
 from search_spaces.spaces import highest
@@ -21,13 +22,12 @@ from service.engine.schedulers import Halving, PerRivals, Populations
 from service.engine.work import CHANGED, ExperimentWork
 from service.settings import Settings
 from service.store import OutstandingTrial, Store, StoreFullError, reserve
-from trainers import Outcome, Report, Trial, TrialConfig, memory
+from trainers import Outcome, Report, Trial, memory
 from trainers.config import DataReference
 from trainers.data import XTREME_R, hub, open_data, xtreme_r_folder
-from trainers.encoders import encoder_digest, prepare_encoder
+from trainers.encoders import encoder_digest, encoder_size, prepare_encoder
 from trainers.examples import DataError
 from trainers.languages import languages_of
-from trainers.methods import METHODS
 from trainers.protocols import PROTOCOLS
 
 # Trials that are proposed ahead where neither the pool nor the spec says how many may run at once.
@@ -71,7 +71,8 @@ def _run(experiment: str, address: str, slots: int | None, settings: Settings, s
     data = open_data(reference, spec.task, settings.home)
     current = plan(spec, data, settings.home)
     if planned is None:
-        store.add_plan(experiment, current)
+        size = encoder_size(spec.encoder, settings.home)
+        store.add_plan(experiment, current, estimate(spec, current, data, size, store.known(spec, current)).seconds)
     elif any(planned.get(digest) != trial.evaluate for digest, trial in current.trials.items()):
         raise DataError(CHANGED)
     planner = Planner(spec, data, encoder_digest(spec.encoder, settings.home))
@@ -113,18 +114,13 @@ def _trials(
             checkpoint_every_report=trial.config.population is not None,
             max_test_examples=spec.training.max_test_examples,
             home=settings.home,
-            keep=is_kept(spec, trial.config),
+            keep=spec.keeps(trial.config.method),
             checkpoint_seconds=settings.checkpoint_seconds,
             threads=spec.resources.cpus_per_trial,
             device="cuda" if spec.resources.gpus_per_trial else "cpu",
         )
         for digest, trial in outstanding.items()
     }
-
-
-def is_kept(spec: ExperimentSpec, config: TrialConfig) -> bool:
-    """Whether a trial's model stays on disk."""
-    return spec.keep == "all" or (spec.keep == "selected" and not METHODS[config.method].model_per_target)
 
 
 def _run_trials(

@@ -72,7 +72,8 @@ trials = Table(
 # `evaluate` is {language: digest of the test examples}, `judge` the same of the dev examples on which it is compared
 # with the other trials of its `sweep`, `test_every_report` asks for test scores of every epoch. `reused` says that all
 # those scores were there before the experiment came to run the trial; the state "stopped" that a scheduler found it not
-# worth going on.
+# worth going on. `estimated` are the seconds that it was planned to take (null where that was not known), `taken` those
+# of the attempt that ended it for the experiment.
 planned_trials = Table(
     "planned_trials",
     metadata,
@@ -87,6 +88,8 @@ planned_trials = Table(
     Column("state", String(16), nullable=False),
     Column("reason", Text, nullable=False),
     Column("reused", Boolean, nullable=False),
+    Column("estimated", Float),
+    Column("taken", Float),
 )
 
 # What an experiment wants to know: a (method, K, seed, alpha, language, split), and the trial, the selection among its
@@ -117,6 +120,18 @@ selections = Table(
     Column("trial", ForeignKey("trials.digest"), primary_key=True),
     Column("selection", String(16), primary_key=True),
     Column("step", Integer, nullable=False),
+)
+
+# What an encoder's tokenizer makes of a split: of the most of its `examples` that a trial has tokenised. `data` is the
+# digest of the whole split.
+sizes = Table(
+    "sizes",
+    metadata,
+    Column("encoder", String(20), primary_key=True),
+    Column("data", String(20), primary_key=True),
+    Column("examples", Integer, nullable=False),
+    Column("windows", Integer, nullable=False),
+    Column("sub_words", BigInteger, nullable=False),
 )
 
 # A metric's value in percent. A replayed step replaces itself.

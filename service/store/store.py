@@ -6,6 +6,7 @@ import time
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import asdict, dataclass, fields
 from statistics import fmean
+from types import MappingProxyType
 from typing import Any
 
 from sqlalchemy import (
@@ -13,6 +14,7 @@ from sqlalchemy import (
     Connection,
     Float,
     and_,
+    case,
     cast,
     false,
     func,
@@ -22,15 +24,25 @@ from sqlalchemy import (
     update,
 )
 
+from search_spaces.candidates import Candidate
+from search_spaces.clock import Measured
+from search_spaces.estimate import Known, devices
 from search_spaces.judging import Judged
 from search_spaces.plan import Plan
-from search_spaces.spec import ExperimentSpec
+from search_spaces.spec import ExperimentSpec, ResourcesSpec
 from service.store.database import Database, decode, encode
-from service.store.schema import experiments, planned_results, planned_trials, scores, selections, tags, trials
-from trainers.config import Outcome, Report, Score, Selection, TrialConfig
+from service.store.schema import experiments, planned_results, planned_trials, scores, selections, sizes, tags, trials
+from trainers.config import Outcome, Report, Score, Selection, TrialConfig, Work
+from trainers.methods import METHODS
+from trainers.sub_words import Size
 
 ACTIVE = ("queued", "running")
 FINAL = ("succeeded", "failed", "cancelled")
+
+# Of the trials that tell how fast others will be, the latest.
+MAX_MEASURED = 100
+
+NOTHING_ESTIMATED: Mapping[str, float | None] = MappingProxyType({})
 
 RESULT_COLUMNS = (
     "experiment", "trial", "method", "k", "seed", "alpha", "candidate", "language", "split", "metric", "epoch",
@@ -40,7 +52,12 @@ RESULT_COLUMNS = (
 
 @dataclass(frozen=True)
 class Experiment:
-    """An experiment as it stands. `trials` counts by state, `failures` name trials and reasons."""
+    """An experiment as it stands.
+
+    `trials` counts by state, `failures` name trials and reasons. `cost` is in seconds of a GPU, or of a CPU thread
+    where none is asked for: `planned`, `spent` (also by what failed), and `left` if all takes as much longer than
+    planned as the trials that are done did: `error`, planned over taken. None is not known.
+    """
 
     id: str
     name: str
@@ -53,6 +70,7 @@ class Experiment:
     finished: float | None
     progress: float
     trials: dict[str, int]
+    cost: dict[str, float | None]
     failures: list[dict[str, Any]]
     spec: dict[str, Any]
 
@@ -89,8 +107,16 @@ class Store:
 
     # Experiments
 
-    def add_experiment(self, spec: ExperimentSpec, plan: Plan | None) -> str:
-        """Store an experiment, with its plan if its data are at hand; returns its id."""
+    def add_experiment(
+        self, spec: ExperimentSpec, plan: Plan | None, seconds: Mapping[str, float | None] = NOTHING_ESTIMATED
+    ) -> str:
+        """Store an experiment, with its plan if its data are at hand; returns its id.
+
+        Args:
+            spec: what was asked for.
+            plan: None if it is made later, by `add_plan`.
+            seconds: estimated, of each trial.
+        """
         id_ = secrets.token_hex(6)
         with self._database.write() as connection:
             connection.execute(
@@ -109,20 +135,22 @@ class Store:
             if distinct := sorted(set(spec.tag_list())):
                 connection.execute(insert(tags), [{"experiment": id_, "tag": tag} for tag in distinct])
             if plan is not None:
-                self._add_plan(connection, id_, plan)
+                self._add_plan(connection, id_, plan, seconds)
         return id_
 
-    def add_plan(self, experiment: str, plan: Plan) -> None:
+    def add_plan(self, experiment: str, plan: Plan, seconds: Mapping[str, float | None] = NOTHING_ESTIMATED) -> None:
         """Store the plan of an experiment whose data had to be fetched first."""
         with self._database.write() as connection:
-            self._add_plan(connection, experiment, plan)
+            self._add_plan(connection, experiment, plan, seconds)
 
     def add_candidate(self, experiment: str, plan: Plan) -> None:
         """Store the plan of a further candidate. Trials that are planned already stay as they are."""
         with self._database.write() as connection:
-            self._add_plan(connection, experiment, plan)
+            self._add_plan(connection, experiment, plan, NOTHING_ESTIMATED)
 
-    def _add_plan(self, connection: Connection, experiment: str, plan: Plan) -> None:
+    def _add_plan(
+        self, connection: Connection, experiment: str, plan: Plan, seconds: Mapping[str, float | None]
+    ) -> None:
         rows = [
             {
                 "digest": digest,
@@ -138,18 +166,57 @@ class Store:
             connection.execute(self._database.insert(trials).on_conflict_do_nothing(), rows)
             links = []
             mine = planned_trials.c.experiment == experiment
-            there = connection.execute(select(func.count()).select_from(planned_trials).where(mine)).scalar_one()
-            for position, (digest, planned) in enumerate(plan.trials.items(), start=there):
+            first = connection.execute(select(func.count()).select_from(planned_trials).where(mine)).scalar_one()
+            there = _There(connection, plan.trials)
+            for position, (digest, planned) in enumerate(plan.trials.items(), start=first):
                 needed = {name: getattr(planned, name) for name in
                           ("selections", "evaluate", "judge", "sweep", "test_every_report")}  # fmt: skip
                 row = {"experiment": experiment, "trial": digest, "position": position, **needed}
-                done = _missing(connection, row) is None
-                links.append({**row, "state": "succeeded" if done else "queued", "reason": "", "reused": done})
+                done = there.missing(row) is None
+                state = {"state": "succeeded" if done else "queued", "reason": "", "reused": done}
+                links.append({**row, **state, "estimated": seconds.get(digest)})
             connection.execute(self._database.insert(planned_trials).on_conflict_do_nothing(), links)
             connection.execute(
                 insert(planned_results), [{"experiment": experiment, **asdict(result)} for result in plan.results]
             )
         connection.execute(update(experiments).where(experiments.c.id == experiment).values(planned=True))
+
+    def known(self, spec: ExperimentSpec, plan: Plan) -> Known:
+        """What the trials so far tell about a plan and its cost."""
+        if not plan.trials:
+            return Known({}, frozenset(), {}, [])
+        encoder = next(iter(plan.trials.values())).config.encoder_digest
+        chosen = select(selections.c.trial).where(selections.c.trial.in_(plan.trials))
+        counted = select(sizes.c.data, sizes.c.examples, sizes.c.windows, sizes.c.sub_words).filter_by(encoder=encoder)
+        with self._database.read() as connection:
+            there = _There(connection, plan.trials)
+            return Known(
+                {digest: there.missing({"trial": digest, **vars(planned)}) for digest, planned in plan.trials.items()},
+                frozenset(connection.execute(chosen).scalars()),
+                {data: Size(*counts) for data, *counts in connection.execute(counted)},
+                self._measured(connection, spec, encoder),
+            )  # fmt: skip
+
+    def _measured(self, connection: Connection, spec: ExperimentSpec, encoder: str) -> list[Measured]:
+        """What the last trials like a spec's took: same encoder, task, precision, threads and kind of device."""
+        config, facts, on_cpu = trials.c.config, trials.c.facts, trials.c.facts["device"].as_string().startswith("cpu")
+        query = (
+            select(config["method"].as_string(), trials.c.finished - trials.c.started, facts["work"])
+            .where(
+                trials.c.finished.is_not(None),
+                config["encoder_digest"].as_string() == encoder,
+                config["task"].as_string() == spec.task,
+                config[("training", "precision")].as_string() == Candidate().training(spec).precision,
+                facts["threads"].as_integer() == spec.resources.cpus_per_trial,
+                ~on_cpu if spec.resources.gpus_per_trial else on_cpu,
+            )
+            .order_by(trials.c.finished.desc())
+            .limit(MAX_MEASURED)
+        )
+        return [
+            Measured(METHODS[method].adapts, seconds, Work(**work["training"]), Work(**work["evaluation"]))
+            for method, seconds, work in connection.execute(query)
+        ]
 
     def experiment(self, id_: str) -> Experiment | None:
         """One experiment; None if there is none of this id."""
@@ -224,8 +291,40 @@ class Store:
             tags=list(connection.execute(own_tags).scalars()),
             progress=done / counts["total"] if counts["total"] else float(row["state"] == "succeeded"),
             trials=counts,
+            cost=self._cost(connection, row["id"], row["spec"]),
             failures=failures,
         )  # fmt: skip
+
+    def _cost(self, connection: Connection, experiment: str, spec: Mapping[str, Any]) -> dict[str, float | None]:
+        mine, now = planned_trials.c, time.time()
+        running = case((mine.state == "running", now - trials.c.started), else_=0.0)
+        has_ended, is_open = mine.taken.is_not(None), mine.state.in_(("queued", "running"))
+        unknown = and_(mine.estimated.is_(None), ~mine.reused)
+        sums = {
+            "unknown": case((unknown, 1), else_=0),
+            "planned": mine.estimated,
+            "spent": func.coalesce(mine.taken, 0.0) + running,
+            "open": case((is_open, mine.estimated), else_=0.0),
+            "running": running,
+            "expected": case((and_(has_ended, mine.state == "succeeded"), mine.estimated), else_=0.0),
+            "taken": case((mine.state == "succeeded", mine.taken), else_=0.0),
+        }
+        query = (
+            select(*(func.coalesce(func.sum(value), 0).label(name) for name, value in sums.items()))
+            .select_from(planned_trials.join(trials, trials.c.digest == mine.trial))
+            .where(mine.experiment == experiment)
+        )
+        found = connection.execute(query).mappings().one()
+        of_trial = devices(ResourcesSpec.model_validate(spec["resources"]))
+        is_known = not found["unknown"]
+        error = found["expected"] / found["taken"] if is_known and found["taken"] else None
+        left = max(0.0, found["open"] / (error or 1.0) - found["running"])
+        return {
+            "planned": of_trial * found["planned"] if is_known else None,
+            "spent": of_trial * found["spent"],
+            "left": of_trial * left if is_known else None,
+            "error": error,
+        }
 
     def plan_of(self, experiment: str) -> dict[str, dict[str, str]] | None:
         """Its trials, and per trial {language: digest of the test examples}; None as long as no plan is stored."""
@@ -311,12 +410,13 @@ class Store:
         with self._database.write() as connection:
             rows = connection.execute(query).mappings().all()
             configs = {row["trial"]: TrialConfig.from_dict(row["config"]) for row in rows}
+            there = _There(connection, configs)
             found = {}
             for row in rows:
                 if row["state"] in ("succeeded", "stopped") or (among is not None and row["trial"] not in among):
                     continue
                 mine = update(planned_trials).filter_by(experiment=experiment, trial=row["trial"])
-                if (missing := _missing(connection, row)) is not None:
+                if (missing := there.missing(row)) is not None:
                     source = configs[row["source"]] if row["source"] else None
                     chosen, judge = tuple(row["selections"]), tuple(row["judge"])
                     config, sweep = configs[row["trial"]], row["sweep"]
@@ -336,7 +436,7 @@ class Store:
                 .values(attempt=trials.c.attempt + 1, started=time.time(), finished=None, epoch=0)
             )
             mine = update(planned_trials).filter_by(experiment=experiment, trial=digest)
-            connection.execute(mine.values(state="running", reason=""))
+            connection.execute(mine.values(state="running", reason="", taken=None))
             return int(connection.execute(select(trials.c.attempt).filter_by(digest=digest)).scalar_one())
 
     def record(self, digest: str, attempt: int, report: Report) -> None:
@@ -364,13 +464,30 @@ class Store:
             facts = json.loads(json.dumps(outcome.facts), parse_constant=lambda _: None)
             change = update(trials).where(trials.c.digest == digest)
             connection.execute(change.values(finished=time.time(), facts=facts))
+            self._add_sizes(connection, digest, outcome.facts.get("sizes", {}))
             waiting = select(planned_trials).filter_by(trial=digest, state="running")
+            there = _There(connection, [digest])
             for row in connection.execute(waiting).mappings().all():
-                if _missing(connection, row) is None:
+                if there.missing(row) is None:
                     mine = update(planned_trials).filter_by(experiment=row["experiment"], trial=digest)
-                    connection.execute(mine.values(state="succeeded"))
+                    connection.execute(mine.values(state="succeeded", taken=_seconds_of(digest)))
                     working = update(experiments).where(experiments.c.id == row["experiment"])
                     connection.execute(working.values(driver_starts=1))  # a driver that gets things done
+
+    def _add_sizes(self, connection: Connection, digest: str, found: Mapping[str, Mapping[str, int]]) -> None:
+        if not found:
+            return
+        encoder = TrialConfig.from_dict(
+            connection.execute(select(trials.c.config).filter_by(digest=digest)).scalar_one()
+        )
+        statement = self._database.insert(sizes)
+        counts = {name: statement.excluded[name] for name in ("examples", "windows", "sub_words")}
+        connection.execute(
+            statement.on_conflict_do_update(
+                index_elements=["encoder", "data"], set_=counts, where=sizes.c.examples < statement.excluded.examples
+            ),
+            [{"encoder": encoder.encoder_digest, "data": data, **size} for data, size in found.items()],
+        )
 
     def _is_current(self, connection: Connection, digest: str, attempt: int) -> bool:
         """Whether an attempt is the latest at its trial."""
@@ -399,9 +516,9 @@ class Store:
     def trial_failed(self, experiment: str, digest: str, reason: str) -> None:
         """Store that a trial failed for an experiment, and why. Its scores stay."""
         with self._database.write() as connection:
-            mine = update(planned_trials).filter_by(experiment=experiment, trial=digest)
-            connection.execute(mine.values(state="failed", reason=reason))
             connection.execute(update(trials).where(trials.c.digest == digest).values(finished=time.time()))
+            mine = update(planned_trials).filter_by(experiment=experiment, trial=digest)
+            connection.execute(mine.values(state="failed", reason=reason, taken=_seconds_of(digest)))
 
     def trial(self, digest: str) -> dict[str, Any] | None:
         """A trial's configuration and facts, and its state for each experiment; None if there is no such trial."""
@@ -567,29 +684,50 @@ class Store:
                 return list(found.values())
 
 
-def _missing(connection: Connection, planned: Mapping[Any, Any]) -> tuple[str, ...] | None:
-    """What a planned trial still lacks: the languages without a test score of what was selected; None if nothing.
+class _There:
+    """What is known of trials: the steps that were selected, and which scores there are.
 
-    Where no more than scores on its judging dev sets are lacking, no language is. Where test scores of every epoch are
-    asked for, there must be as many as epochs.
+    Args:
+        connection: to ask.
+        digests: of the trials.
     """
-    trial = planned["trial"]
-    which = select(selections.c.selection, selections.c.step).where(selections.c.trial == trial)
-    chosen = {row.selection: row.step for row in connection.execute(which)}
-    if not chosen.keys() >= set(planned["selections"]):
-        return tuple(planned["evaluate"])
-    steps = [chosen[selection] for selection in planned["selections"]]
-    epochs = connection.execute(select(trials.c.epochs).filter_by(digest=trial)).scalar_one()
-    there: dict[tuple[str, str, str], set[int]] = {}
-    for row in connection.execute(select(scores).where(scores.c.trial == trial)):
-        there.setdefault((row.split, row.language, row.data), set()).add(row.step)
 
-    def lacking(split: str, needed: Mapping[str, str], at_least: int) -> tuple[str, ...]:
-        return tuple(
-            language
-            for language, data in needed.items()
-            if not (scored := there.get((split, language, data), set())).issuperset(steps) or len(scored) < at_least
+    def __init__(self, connection: Connection, digests: Collection[str]) -> None:
+        self.epochs: dict[str, int] = {}
+        self.chosen: dict[str, dict[str, int]] = {}
+        self.steps: dict[tuple[str, str, str, str], set[int]] = {}
+        choices = (
+            select(selections.c.trial, selections.c.selection, selections.c.step, trials.c.epochs)
+            .join(trials, trials.c.digest == selections.c.trial)
+            .where(selections.c.trial.in_(digests))
         )
+        for trial, selection, step, epochs in connection.execute(choices):
+            self.epochs[trial] = epochs
+            self.chosen.setdefault(trial, {})[selection] = step
+        columns = (scores.c.trial, scores.c.split, scores.c.language, scores.c.data, scores.c.step)
+        for *key, step in connection.execute(select(*columns).where(scores.c.trial.in_(self.chosen))):
+            self.steps.setdefault((key[0], key[1], key[2], key[3]), set()).add(step)
 
-    tests = lacking("test", planned["evaluate"], epochs if planned["test_every_report"] else 1)
-    return tests if tests or lacking("dev", planned["judge"], 1) else None
+    def missing(self, planned: Mapping[Any, Any]) -> tuple[str, ...] | None:
+        """What a planned trial still lacks: the languages without a test score of what was selected; None if nothing.
+
+        Where no more than scores on its judging dev sets are lacking, no language is. Where test scores of every epoch
+        are asked for, there must be as many as epochs.
+        """
+        trial = planned["trial"]
+        chosen = self.chosen.get(trial, {})
+        if not chosen.keys() >= set(planned["selections"]):
+            return tuple(planned["evaluate"])
+        steps = [chosen[selection] for selection in planned["selections"]]
+
+        def lacking(split: str, needed: Mapping[str, str], at_least: int) -> tuple[str, ...]:
+            found = {name: self.steps.get((trial, split, name, data), set()) for name, data in needed.items()}
+            return tuple(name for name, of in found.items() if not of.issuperset(steps) or len(of) < at_least)
+
+        tests = lacking("test", planned["evaluate"], self.epochs[trial] if planned["test_every_report"] else 1)
+        return tests if tests or lacking("dev", planned["judge"], 1) else None
+
+
+def _seconds_of(digest: str) -> Any:
+    """From the start to the end of a trial's last attempt."""
+    return select(trials.c.finished - trials.c.started).filter_by(digest=digest).scalar_subquery()

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 
-@pytest.mark.parametrize("name", ["evaluation_padding", "ner_trial", "surgery_memory", "surgery_step"])
+@pytest.mark.parametrize("name", ["evaluation_padding", "ner_trial", "planning", "surgery_memory", "surgery_step"])
 def test_a_benchmark_runs_and_prints_a_table(name: str) -> None:
     script = Path(__file__).with_name(f"{name}.py")
     answer = subprocess.run([sys.executable, str(script), "--quick"], capture_output=True, text=True)

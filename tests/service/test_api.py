@@ -2,8 +2,10 @@
 
 import json
 import re
+import time
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
+from datetime import datetime
 from pathlib import Path
 from typing import Any
 
@@ -71,6 +73,63 @@ def test_an_experiment_is_accepted_and_shown(client: TestClient, spec: Fields) -
     # one source training, a model adapted to each of two targets, two mixed trainings
     assert shown["trials"]["total"] == 5
     assert client.get("/v1/experiments").json()["experiments"] == [shown]
+
+
+def test_a_plan_says_what_an_experiment_would_take_and_stores_nothing(client: TestClient, spec: Fields) -> None:
+    answer = client.post("/v1/plans", json=spec)
+    assert answer.status_code == 200
+    made = answer.json()
+    assert (made["trials"], made["source_trainings"], made["reused"]) == (5, 1, 0)
+    assert {(row["method"], row["k"], row["trials"]) for row in made["by_method"]} == {
+        ("zero-shot", 0, 1), ("ord-FS", 5, 2), ("naive-mix-train", 5, 1), ("gradient-mix-train", 5, 1)
+    }  # fmt: skip
+    # two epochs of 64 sentences, of 10 more in the two mixed trainings; two times 5 shots in batches of 5
+    assert made["steps"] == 2 * 2 + 2 * 2 * 3 + 2 * 2
+    assert made["device_hours"] > 0
+    assert min(made["tokens"][name] for name in ("training", "oracle", "evaluation")) > 0
+    assert client.get("/v1/experiments").json()["experiments"] == []
+
+
+def test_a_plan_s_time_is_what_an_experiment_shows_as_planned_and_left(client: TestClient, spec: Fields) -> None:
+    hours = client.post("/v1/plans", json=spec).json()["device_hours"]
+    cost = client.post("/v1/experiments", json=spec).json()["cost"]
+    assert cost == {
+        "planned": pytest.approx(3600 * hours), "spent": 0, "left": pytest.approx(3600 * hours), "error": None,
+        "eta": None,
+    }  # fmt: skip
+
+
+def test_a_running_experiment_has_an_eta(client: TestClient, spec: Fields, store: Store) -> None:
+    id_ = client.post("/v1/experiments", json=spec).json()["id"]
+    store.set_state(id_, "running")
+    cost = client.get(f"/v1/experiments/{id_}").json()["cost"]
+    at_once = 2  # of the pool's two threads each trial takes one
+    expected = time.time() + cost["left"] / at_once
+    assert datetime.fromisoformat(cost["eta"]).timestamp() == pytest.approx(expected, abs=5)
+
+
+@pytest.mark.parametrize(
+    ("change", "field", "words"),
+    [
+        ({"k": [0]}, "k", "from 1"),
+        ({"alpha": 1.5}, "alpha", "[0, 1]"),
+        ({"target_languages": ["xx"]}, "target_languages", "allowed"),
+        ({"encoder": "/nowhere"}, "encoder", "config.json"),
+        ({"data": "xtreme-r", "target_languages": ["yo"]}, "data", "fetched when an experiment is submitted"),
+    ],
+)
+def test_a_spec_is_planned_only_if_it_would_be_accepted_and_its_data_are_here(
+    client: TestClient, spec: Fields, change: Fields, field: str, words: str
+) -> None:
+    answer = client.post("/v1/plans", json={**spec, **change})
+    assert answer.status_code == 422
+    assert words in fields_of(answer)[field]
+
+
+def test_a_plan_of_a_body_that_is_not_json_is_refused(client: TestClient) -> None:
+    assert client.post("/v1/plans", content=b"{}", headers={"content-type": "text/plain"}).status_code == 415
+    broken = client.post("/v1/plans", content=b"{", headers={"content-type": "application/json"})
+    assert "not JSON" in fields_of(broken)["body"]
 
 
 def test_every_wrong_field_is_named_at_once_with_what_is_allowed(client: TestClient, spec: Fields) -> None:
@@ -432,6 +491,7 @@ def test_the_interface_describes_itself(client: TestClient) -> None:
         "/v1/experiments/{id_}/shots",
         "/v1/experiments/{id_}/sweep",
         "/v1/presets",
+        "/v1/plans",
         "/v1/results",
         "/v1/trials/{id_}",
         "/v1/trials/{id_}/predictions",

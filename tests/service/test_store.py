@@ -1,6 +1,7 @@
 """The store's contract, which every database must keep."""
 
 from collections.abc import Iterator
+from dataclasses import asdict
 from pathlib import Path
 from threading import Thread
 from typing import Any
@@ -13,7 +14,8 @@ from search_spaces.spec import ExperimentSpec
 from service.store import BadCursorError, Store
 from service.store.schema import VERSION, metadata, version
 from trainers import Outcome, Report, Score, TrialConfig
-from trainers.config import Selection, Split, Training
+from trainers.config import Selection, Split, Training, Work
+from trainers.sub_words import Size
 
 TRAINING = Training(3, 32, 2e-5, 0.0, 1e-8, 1.0, 0, 128)
 
@@ -101,6 +103,20 @@ def outcome_of(*scores: Score, **selected: int) -> Outcome:
     """`selected` has underscores for hyphens."""
     names: dict[Any, int] = {name.replace("_", "-"): step for name, step in selected.items()}
     return Outcome(names, scores, {"shots": {}})
+
+
+def finished_in(seconds: float, scores: tuple[Score, ...], examples: int = 10) -> Outcome:
+    """What a source training on a CPU thread came to."""
+    work = {"training": asdict(Work(100, seconds, 10, 1000)), "evaluation": asdict(Work(50, 1.0))}
+    sizes = {"split": {"examples": examples, "windows": examples + 1, "sub_words": 200}}
+    facts = {"shots": {}, "work": work, "sizes": sizes, "threads": 1, "device": "cpu (x86_64)"}
+    return Outcome({"source-dev": 10}, scores, facts)
+
+
+def cost_of(store: Store, experiment: str) -> dict[str, Any]:
+    found = store.experiment(experiment)
+    assert found is not None
+    return dict(found.cost)
 
 
 def finish(store: Store, experiment: str, config: TrialConfig, *scores: Score) -> None:
@@ -200,6 +216,81 @@ def test_a_trial_that_is_done_is_reused_by_the_next_experiment(store: Store) -> 
     assert found.trials["reused"] == 1
     assert list(store.outstanding(second)) == [ADAPTED.digest]
     assert {row["language"] for row in store.results({"experiment": [second]}, 10)[0]} == {"en", "de", "hi"}
+
+
+def test_what_is_known_of_a_plan_is_what_is_missing_trained_counted_and_measured(store: Store) -> None:
+    made = plan_of()
+    before = store.known(spec_of(), made)
+    assert before.missing == {SOURCE.digest: ("en", "de", "hi"), ADAPTED.digest: ("de",)}
+    assert not before.trained | set(before.sizes)
+    assert before.measured == []
+    id_ = store.add_experiment(spec_of(), made)
+    attempt = store.trial_started(id_, SOURCE.digest)
+    store.trial_succeeded(SOURCE.digest, attempt, finished_in(2.0, (score("en", 1.0), score("hi", 3.0))))
+    after = store.known(spec_of(), made)
+    assert after.missing == {SOURCE.digest: ("de",), ADAPTED.digest: ("de",)}
+    assert after.trained == {SOURCE.digest}
+    assert after.sizes == {"split": Size(10, 11, 200)}
+    [one] = after.measured
+    assert (one.adapts, one.training.seconds, one.evaluation.sub_words) == (False, 2.0, 50)
+    assert one.seconds >= 0
+
+
+@pytest.mark.parametrize(
+    "other",
+    [
+        {"task": "pos"},
+        {"training": {"precision": "bf16"}},
+        {"resources": {"cpus_per_trial": 2}},
+        {"resources": {"gpus_per_trial": 1}},
+    ],
+)
+def test_trials_of_another_kind_are_no_measure(store: Store, other: dict[str, Any]) -> None:
+    id_ = store.add_experiment(spec_of(), plan_of())
+    attempt = store.trial_started(id_, SOURCE.digest)
+    store.trial_succeeded(SOURCE.digest, attempt, finished_in(2.0, ()))
+    assert len(store.known(spec_of(), plan_of()).measured) == 1
+    assert store.known(spec_of(**other), plan_of()).measured == []
+
+
+def test_of_a_split_the_size_of_the_most_examples_is_kept(store: Store) -> None:
+    id_ = store.add_experiment(spec_of(), plan_of())
+    for examples in (10, 30, 20):
+        attempt = store.trial_started(id_, SOURCE.digest)
+        store.trial_succeeded(SOURCE.digest, attempt, finished_in(1.0, (), examples))
+    assert store.known(spec_of(), plan_of()).sizes == {"split": Size(30, 31, 200)}
+
+
+def test_what_was_planned_is_spent_and_left(store: Store) -> None:
+    resources = {"cpus_per_trial": 2}
+    id_ = store.add_experiment(spec_of(resources=resources), plan_of(), {SOURCE.digest: 60.0, ADAPTED.digest: 30.0})
+    assert cost_of(store, id_) == {"planned": 180.0, "spent": 0.0, "left": 180.0, "error": None}
+    finish(store, id_, SOURCE, score("en", 1.0), score("de", 2.0), score("hi", 3.0))
+    cost = cost_of(store, id_)
+    taken = cost["spent"] / 2
+    assert cost["planned"] == 180.0
+    assert 0 < taken < 60
+    assert cost["error"] == pytest.approx(60 / taken)
+    assert cost["left"] == pytest.approx(2 * 30 / cost["error"])
+    finish(store, id_, ADAPTED, score("de", 4.0))
+    assert cost_of(store, id_)["left"] == 0
+
+
+def test_what_is_reused_was_not_planned_to_take_anything_and_what_is_not_estimated_is_not_known(store: Store) -> None:
+    unknown = store.add_experiment(spec_of(), plan_of())
+    assert (cost_of(store, unknown)["planned"], cost_of(store, unknown)["left"]) == (None, None)
+    finish(store, unknown, SOURCE, score("en", 1.0), score("de", 2.0), score("hi", 3.0))
+    second = store.add_experiment(spec_of(), plan_of(), {SOURCE.digest: 0.0, ADAPTED.digest: 30.0})
+    assert cost_of(store, second) == {"planned": 30.0, "spent": 0.0, "left": 30.0, "error": None}
+
+
+def test_what_failed_is_spent_too(store: Store) -> None:
+    id_ = store.add_experiment(spec_of(), plan_of(), {SOURCE.digest: 60.0, ADAPTED.digest: 30.0})
+    store.trial_started(id_, SOURCE.digest)
+    store.trial_failed(id_, SOURCE.digest, "no room")
+    cost = cost_of(store, id_)
+    assert cost["spent"] > 0
+    assert (cost["left"], cost["error"]) == (30.0, None)
 
 
 def test_only_the_missing_languages_of_a_trial_are_outstanding(store: Store) -> None:

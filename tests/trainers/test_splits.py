@@ -26,7 +26,7 @@ class WithinTrain:
         return ("en", "xx")
 
     def facts(self, language: str, split: Split) -> Facts:
-        return Facts(self.train, self.digest, (), {"": self.train}, within_train=split == "dev")
+        return Facts(self.train, self.digest, (), {"": self.train}, (), within_train=split == "dev")
 
     def examples(self, language: str, split: Split) -> list[Example]:
         raise AssertionError("which examples select is known without reading any")
@@ -64,7 +64,7 @@ def test_of_a_target_what_the_shots_leave_selects(train: int, seed: int, data: s
 def test_shots_that_come_from_the_dev_set_do_not_select() -> None:
     class ThreeSplits(WithinTrain):
         def facts(self, language: str, split: Split) -> Facts:
-            return Facts(self.train, self.digest, (), {"": self.train})
+            return Facts(self.train, self.digest, (), {"": self.train}, ())
 
     data = ThreeSplits(30)
     shots = shots_of(data, 4)

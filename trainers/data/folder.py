@@ -14,10 +14,11 @@ from pathlib import Path
 from trainers.config import Split, digest
 from trainers.disk import write_text
 from trainers.examples import LANGUAGE_CODE, DataError, Example, Facts, facts_of
+from trainers.sub_words import guessed, sampled
 from trainers.tasks import TASKS
 
 # Raised when what is remembered of a file changes its form.
-FACTS_FORM = 2
+FACTS_FORM = 3
 
 # Tasks that XTREME-R has without a third split.
 TWO_SPLITS = ("tydiqa",)
@@ -50,11 +51,12 @@ class FolderData:
         remembered = self.facts_cache / f"{key}.json"
         if remembered.is_file():
             known = json.loads(remembered.read_text())
-            facts = Facts(**{**known, "labels": tuple(known["labels"])})
+            facts = Facts(**{**known, "labels": tuple(known["labels"]), "sub_words": tuple(known["sub_words"])})
         else:
             examples = self.examples(language, split)
             labels = {label for example in examples for label in self.task.labels_of(example)}
-            facts = facts_of(examples, labels, map(self.task.stratum, examples))
+            sub_words = (guessed(self.task.text(example)) for example in sampled(examples))
+            facts = facts_of(examples, labels, map(self.task.stratum, examples), sub_words)
             write_text(remembered, json.dumps(asdict(facts)))
         return replace(facts, within_train=split == "dev" and path.name == "train.jsonl")
 

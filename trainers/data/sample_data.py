@@ -5,6 +5,7 @@ from functools import cache
 from trainers.config import Split
 from trainers.data import sample
 from trainers.examples import DataError, Example, Facts, facts_of
+from trainers.sub_words import guessed, sampled
 from trainers.tasks import TASKS
 
 
@@ -42,4 +43,5 @@ def _examples(task: str, language: str, split: Split) -> tuple[Example, ...]:
 def _facts(task: str, language: str, split: Split) -> Facts:
     examples = _examples(task, language, split)
     labels = {label for example in examples for label in TASKS[task].labels_of(example)}
-    return facts_of(examples, labels, map(TASKS[task].stratum, examples))
+    sub_words = (guessed(TASKS[task].text(example)) for example in sampled(examples))
+    return facts_of(examples, labels, map(TASKS[task].stratum, examples), sub_words)

@@ -67,6 +67,15 @@ class Tagging:
         """Always the same: shots are drawn of all sentences."""
         return ""
 
+    def text(self, example: Example) -> str:
+        """The words."""
+        return " ".join(example["tokens"])
+
+    def cut(self, sub_words: int, max_length: int) -> tuple[int, int]:
+        """As few windows as they fill, with two special tokens each."""
+        windows = max(1, -(-sub_words // (max_length - 2)))
+        return windows, sub_words + 2 * windows
+
     def gold(self, example: Example) -> list[str]:
         """The tags."""
         tags: list[str] = example["tags"]

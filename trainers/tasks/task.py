@@ -73,6 +73,12 @@ class Task(Protocol[W]):
     def stratum(self, example: Example) -> str:
         """K shots are drawn of each stratum: xnli's "N-way K-shot" (section 4.3) has one per class."""
 
+    def text(self, example: Example) -> str:
+        """All that is tokenised of an example, as running text."""
+
+    def cut(self, sub_words: int, max_length: int) -> tuple[int, int]:
+        """About how many windows an example with so many sub-words makes, and the sub-words in all of them."""
+
     def gold(self, example: Example) -> Any:
         """What a prediction is compared with."""
 

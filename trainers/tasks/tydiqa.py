@@ -74,6 +74,16 @@ class ExtractiveQuestionAnswering:
         """Always the same: shots are drawn of all questions."""
         return ""
 
+    def text(self, example: Example) -> str:
+        """Question and context."""
+        return f"{example['question']} {example['context']}"
+
+    def cut(self, sub_words: int, max_length: int) -> tuple[int, int]:
+        """One window, or as many as reach the end by STRIDE; all but the last are full."""
+        last = sub_words + 4
+        windows = 1 + max(0, -(-(last - max_length) // STRIDE))
+        return windows, (windows - 1) * max_length + last - (windows - 1) * STRIDE
+
     def gold(self, example: Example) -> list[str]:
         """The texts of all answers."""
         texts: list[str] = example["answers"]["text"]

@@ -48,6 +48,14 @@ class NaturalLanguageInference:
         """The label: K shots are drawn of each class (section 4.3, "N-way K-shot")."""
         return self.gold(example)
 
+    def text(self, example: Example) -> str:
+        """Premise and hypothesis."""
+        return f"{example['premise']} {example['hypothesis']}"
+
+    def cut(self, sub_words: int, max_length: int) -> tuple[int, int]:
+        """One window, with up to four special tokens."""
+        return 1, min(sub_words + 4, max_length)
+
     def gold(self, example: Example) -> str:
         """The label."""
         return str(example["label"])

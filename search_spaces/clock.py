@@ -1,0 +1,84 @@
+"""How long a trial takes: what an assumed device would need, corrected by what finished trials took."""
+
+import math
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from statistics import median
+
+from search_spaces.candidates import Candidate
+from search_spaces.spec import ExperimentSpec
+from trainers.config import TrialConfig, Work
+from trainers.encoders import EncoderSize
+from trainers.methods import METHODS
+
+# Assumed until trials have been measured: what a CPU thread, or a GPU at fp32 and at half precision, computes a second
+# in a training like ours, and the bytes that it moves a second.
+CPU_FLOPS, CPU_BYTES = 20e9, 5e9
+GPU_FLOPS = {"fp32": 20e12, "bf16": 100e12, "fp16": 100e12}
+GPU_BYTES = 1e12
+SECONDS_OF_A_LAYER = 1e-3  # a step's share that depends on no size: Python, starting kernels
+SECONDS_OF_A_TRIAL = 15.0  # reading the encoder and its tokenizer, tokenising
+
+BYTES_OF_A_STEP = 40  # per parameter: AdamW reads four values and writes three, clipping reads two and writes one
+
+
+@dataclass(frozen=True)
+class Measured:
+    """A trial that is done: whether it adapted a model, seconds from its start to its end, and what it computed."""
+
+    adapts: bool
+    seconds: float
+    training: Work
+    evaluation: Work
+
+
+class Clock:
+    """Seconds of a spec's trials; `basis` says in words where they come from.
+
+    Args:
+        spec: whose resources and precision count.
+        encoder: its size.
+        measured: trials of the same encoder, task, precision, threads and kind of device; none if there are none yet.
+    """
+
+    def __init__(self, spec: ExperimentSpec, encoder: EncoderSize, measured: Sequence[Measured]) -> None:
+        self.encoder = encoder
+        precision, threads = Candidate().training(spec).precision, spec.resources.cpus_per_trial
+        if spec.resources.gpus_per_trial:
+            self.flops, self.bytes_per_second = GPU_FLOPS[precision], GPU_BYTES
+            device = f"a GPU at {precision}"
+        else:
+            self.flops, self.bytes_per_second = CPU_FLOPS * threads, CPU_BYTES
+            device = f"{threads} CPU thread{'s' if threads > 1 else ''} at {precision}"
+        self.basis = f"assumed: {self.flops / 1e9:g} GFLOP/s on {device}; no trial of this kind has been measured"
+        if measured:
+            self.basis = f"measured: {len(measured)} trials of this encoder and task on {device}"
+        self.training = {adapts: _factor(
+            (one.training.seconds, self._training(one.training.sub_words, one.training.steps, one.training.parameters))
+            for one in [one for one in measured if one.adapts == adapts] or measured
+        ) for adapts in (False, True)}  # fmt: skip
+        self.evaluation = _factor(
+            (one.evaluation.seconds, self._evaluation(one.evaluation.sub_words)) for one in measured
+        )
+        around = [max(0.0, one.seconds - one.training.seconds - one.evaluation.seconds) for one in measured]
+        self.around = median(around) if around else SECONDS_OF_A_TRIAL
+
+    def seconds(self, config: TrialConfig, sub_words: float, steps: int, evaluated: float, parameters: int) -> float:
+        """Of a trial that trains on so many sub-words, the oracle's included, and evaluates so many."""
+        training = self.training[METHODS[config.method].adapts] * self._training(sub_words, steps, parameters)
+        return training + self.evaluation * self._evaluation(evaluated) + self.around
+
+    def _training(self, sub_words: float, steps: int, parameters: int) -> float:
+        # forward and twice as much backward, two operations per weight and sub-word (Kaplan et al. 2020, section 2.1)
+        passes = 6 * self.encoder.layers_parameters * sub_words / self.flops
+        of_step = BYTES_OF_A_STEP * parameters / self.bytes_per_second + self.encoder.layers * SECONDS_OF_A_LAYER
+        return passes + steps * of_step
+
+    def _evaluation(self, sub_words: float) -> float:
+        return 2 * self.encoder.layers_parameters * sub_words / self.flops
+
+
+def _factor(pairs: Iterable[tuple[float, float]]) -> float:
+    """Seconds taken over seconds calculated, of all together; 1 if there are none."""
+    taken, calculated = (math.fsum(column) for column in zip(*pairs, strict=True)) if (pairs := list(pairs)) else (0, 0)
+    return taken / calculated if taken and calculated else 1.0

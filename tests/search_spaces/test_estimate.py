@@ -1,0 +1,255 @@
+"""What a plan will cost, against what its trials then really do."""
+
+from collections import Counter
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+import trainers
+from search_spaces.checks import World, accepted
+from search_spaces.clock import Measured
+from search_spaces.estimate import Estimate, Known, estimate
+from search_spaces.plan import Plan, plan
+from search_spaces.spec import ExperimentSpec
+from trainers import models
+from trainers.config import DataReference, Outcome, Report, Trial, Work
+from trainers.data import open_data
+from trainers.encoders import EncoderSize, encoder_size
+from trainers.methods import METHODS
+from trainers.sub_words import Size
+from trainers.tasks import TASKS
+
+TARGETS = ["de", "hi", "sw"]
+
+
+@pytest.fixture
+def spec_of(tiny_encoder_for_all: Path, tmp_path: Path) -> Any:
+    def make(task: str = "ner", **fields: Any) -> ExperimentSpec:
+        training = {"epochs": 2, "batch_size": 16, "learning_rate": 1e-3, "max_source_examples": 40,
+                    "max_test_examples": 7, **fields.pop("training", {})}  # fmt: skip
+        base = {
+            "task": task, "encoder": str(tiny_encoder_for_all), "data": "sample", "target_languages": TARGETS,
+            "methods": list(METHODS), "k": [1, 5], "seeds": [1, 2], "training": training,
+        }  # fmt: skip
+        return accepted({**base, **fields}, World(tmp_path, None, 2, 0))
+
+    return make
+
+
+def nothing_done(made: Plan, **known: Any) -> Known:
+    missing = {digest: tuple(trial.evaluate) for digest, trial in made.trials.items()}
+    empty: dict[str, Any] = {"missing": missing, "trained": frozenset(), "sizes": {}, "measured": []}
+    return Known(**{**empty, **known})
+
+
+def estimated(spec: ExperimentSpec, home: Path, encoder: EncoderSize | None = None, **known: Any) -> Estimate:
+    data = open_data(DataReference("sample"), spec.task, home)
+    made = plan(spec, data, home)
+    return estimate(spec, made, data, encoder or encoder_size(spec.encoder, home), nothing_done(made, **known))
+
+
+def summary(one: Estimate, memory: int | None = None) -> dict[str, Any]:
+    return one.summary(World(Path("/nowhere"), None, 4, 0, memory))
+
+
+# What is shared
+
+
+@pytest.mark.parametrize("task", TASKS)
+def test_a_seed_has_one_source_training_and_a_target_one_trajectory_at_each_k(
+    spec_of: Any, tmp_path: Path, task: str
+) -> None:
+    made = estimated(spec_of(task), tmp_path)
+    sources = Counter(one.config.seed for one in made.plan.trials.values() if one.config.method == "zero-shot")
+    assert sources == {1: 1, 2: 1}
+    answer = summary(made)
+    rows = {(row["method"], row["k"]): row for row in answer["by_method"]}
+    assert rows["zero-shot", 0]["trials"] == answer["source_trainings"] == 2
+    for k in (1, 5):
+        assert rows["ord-FS", k]["trials"] == 2 * len(TARGETS)
+        assert rows["ord-FS", k]["selections"] == ["last", "target-dev"]
+        assert rows["mix-FT", k]["trials"] == rows["gradient-mix-train", k]["trials"] == 2
+    assert sum(row["trials"] for row in rows.values()) == answer["trials"] == len(made.plan.trials)
+    assert (answer["reused"], answer["source_trainings_there"]) == (0, 0)
+
+
+def test_what_is_reused_costs_nothing(spec_of: Any, tmp_path: Path) -> None:
+    whole = estimated(spec_of(), tmp_path)
+    missing = {**whole.known.missing}
+    reused = [digest for digest, trial in whole.plan.trials.items() if trial.config.k == 1]
+    made = estimated(spec_of(), tmp_path, missing={**missing, **dict.fromkeys(reused)})
+    assert summary(made)["reused"] == len(reused)
+    for digest, cost in made.costs.items():
+        assert cost == (whole.costs[digest] if digest not in reused else type(cost)())
+    assert summary(made)["steps"] == summary(estimated(spec_of(k=[5]), tmp_path))["steps"]
+
+
+def test_a_source_training_that_is_there_is_only_scored_on_what_it_lacks(spec_of: Any, tmp_path: Path) -> None:
+    spec = spec_of(methods=["zero-shot"], seeds=[1])
+    before = estimated(spec, tmp_path)
+    [(digest, cost)] = before.costs.items()
+    made = estimated(spec, tmp_path, trained=frozenset([digest]), missing={digest: ("hi",)})
+    left = made.costs[digest]
+    assert (left.load.steps, left.load.training, left.models) == (0, 0, 0)
+    assert 0 < left.load.evaluation < cost.load.evaluation
+    assert left.seconds is not None
+    assert cost.seconds is not None
+    assert left.seconds < cost.seconds
+    assert summary(made)["source_trainings_there"] == 1
+
+
+# Against real trials
+
+
+def run_all(made: Estimate, home: Path, keep: bool = False) -> dict[str, tuple[int, Outcome]]:
+    """Per trial the steps that it took, and its outcome."""
+    done = {}
+    for digest, trial in made.plan.trials.items():
+        reports: list[Report] = []
+        cut = made.spec.training.max_test_examples
+        outcome = trainers.run(
+            Trial(trial.config, trial.source, DataReference("sample"), trial.selections, tuple(trial.evaluate), cut,
+                  home, keep=keep),
+            reports.append,
+        )  # fmt: skip
+        done[digest] = reports[-1].step, outcome
+    return done
+
+
+def sizes_of(done: dict[str, tuple[int, Outcome]]) -> dict[str, Size]:
+    """As the store keeps them: of the most examples."""
+    found: dict[str, Size] = {}
+    for _, outcome in done.values():
+        for digest, size in outcome.facts["sizes"].items():
+            if digest not in found or found[digest].examples < size["examples"]:
+                found[digest] = Size(**size)
+    return found
+
+
+@pytest.mark.parametrize("task", TASKS)
+def test_steps_and_sub_words_are_those_that_trials_then_take(spec_of: Any, tmp_path: Path, task: str) -> None:
+    spec = spec_of(task, k=[2], seeds=[1], target_languages=["de", "hi"])
+    guess = estimated(spec, tmp_path)
+    done = run_all(guess, tmp_path)
+    counted = estimated(spec, tmp_path, sizes=sizes_of(done))
+    assert "in 0 of" in summary(guess)["tokens"]["basis"]
+    assert "in 0 of" not in summary(counted)["tokens"]["basis"]
+    for digest, (steps, outcome) in done.items():
+        load, work = counted.costs[digest].load, outcome.facts["work"]
+        assert load.steps == steps == work["training"]["steps"]
+        if task != "tydiqa":  # whose examples have several windows, of which there is only a guess before
+            assert guess.costs[digest].load.steps == steps
+        if guess.plan.trials[digest].config.method == "zero-shot":
+            assert load.training == work["training"]["sub_words"]
+            assert load.evaluation == work["evaluation"]["sub_words"]
+        # two selections that chose one step are scored once; surgery passes at alpha 0.1 happen or not
+        assert load.training + load.oracle == pytest.approx(work["training"]["sub_words"], rel=0.25)
+        assert load.evaluation >= 0.9 * work["evaluation"]["sub_words"]
+
+
+@pytest.mark.parametrize("precision", ["fp32", "bf16"])
+def test_with_surgery_at_one_every_step_has_an_oracle_pass(spec_of: Any, tmp_path: Path, precision: str) -> None:
+    spec = spec_of(methods=["gradient-mix-train"], k=[3], seeds=[1], alpha=1.0, training={"precision": precision})
+    [cost] = estimated(spec, tmp_path).costs.values()
+    [half] = estimated(spec.model_copy(update={"alpha": 0.5}), tmp_path).costs.values()
+    [none] = estimated(spec.model_copy(update={"alpha": 0.0}), tmp_path).costs.values()
+    assert cost.load.oracle == pytest.approx(2 * half.load.oracle)
+    assert none.load.oracle == 0
+    data = open_data(DataReference("sample"), "ner", tmp_path)
+    per_pass = cost.load.oracle / cost.load.steps / 3
+    longest, shortest = (
+        choose(max(data.facts(target, "train").sub_words, default=0) for target in TARGETS) for choose in (max, min)
+    )
+    assert 1 < per_pass <= longest + 2
+    assert shortest > 0
+
+
+def test_steps_under_the_released_code_are_those_that_trials_then_take(spec_of: Any, tmp_path: Path) -> None:
+    methods = ["zero-shot", "ord-FS+dev", "gradient-mix-train"]
+    made = estimated(spec_of(protocol="released-code", methods=methods, k=[2], seeds=[1]), tmp_path)
+    for digest, (steps, _) in run_all(made, tmp_path).items():
+        assert made.costs[digest].load.steps == steps
+
+
+@pytest.mark.parametrize("keep", ["none", "selected", "all"])
+def test_models_take_at_most_what_is_said_and_are_as_many(spec_of: Any, tmp_path: Path, keep: str) -> None:
+    made = estimated(spec_of(keep=keep, k=[5], seeds=[1], target_languages=["de", "hi"]), tmp_path)
+    kept = 0
+    for digest, trial in made.plan.trials.items():
+        run_all(replace(made, plan=Plan({digest: trial})), tmp_path, made.spec.keeps(trial.config.method))
+        found = [models.load(tmp_path, trial.config, selection) for selection in trial.selections]
+        bytes_ = sum(tensor.nbytes for model in found if model is not None for tensor in model.weights.values())
+        most = made.costs[digest].model_bytes
+        assert made.costs[digest].models == sum(model is not None for model in found)
+        assert most is not None
+        assert bytes_ <= most
+        assert bytes_ > most / 10 or not most
+        kept += made.costs[digest].models
+    assert summary(made)["disk"]["models"] == kept
+    assert kept == {"none": 1, "selected": 5, "all": 9}[keep]
+
+
+# Time
+
+
+def measured(spec: ExperimentSpec, made: Estimate, slower: float) -> list[Measured]:
+    """The plan's trials as if each had taken so many times what was estimated, and as many seconds around it."""
+    rows = []
+    for digest, trial in made.plan.trials.items():
+        load, seconds = made.costs[digest].load, made.costs[digest].seconds
+        assert seconds is not None
+        training = Work(round(load.training + load.oracle), slower * seconds / 2, load.steps, 100_000)
+        evaluation = Work(load.evaluation, slower * seconds / 2)
+        rows.append(Measured(METHODS[trial.config.method].adapts, slower * (seconds + 1), training, evaluation))
+    return rows
+
+
+def test_twice_the_seconds_measured_are_twice_the_seconds_estimated(spec_of: Any, tmp_path: Path) -> None:
+    spec = spec_of(k=[5])
+    assumed = estimated(spec, tmp_path)
+    assert summary(assumed)["basis"].startswith("assumed: 20 GFLOP/s on 1 CPU thread at fp32")
+    one, two = (summary(estimated(spec, tmp_path, measured=measured(spec, assumed, slower))) for slower in (1.0, 2.0))
+    assert one["basis"].startswith(f"measured: {len(assumed.plan.trials)} trials")
+    assert two["device_hours"] == pytest.approx(2 * one["device_hours"])
+
+
+def test_device_hours_are_those_of_all_threads_of_a_trial(spec_of: Any, tmp_path: Path) -> None:
+    one = estimated(spec_of(), tmp_path)
+    two = estimated(spec_of(resources={"cpus_per_trial": 2}), tmp_path)
+    for made, threads in ((one, 1), (two, 2)):
+        hours = sum(seconds or 0.0 for seconds in made.seconds.values()) / 3600
+        assert summary(made)["device_hours"] == pytest.approx(threads * hours)
+        assert summary(made)["device"] == "CPU thread"
+    assert sum(filter(None, two.seconds.values())) < sum(filter(None, one.seconds.values()))
+
+
+def test_of_an_encoder_without_sizes_only_the_counts_are_known(spec_of: Any, tmp_path: Path) -> None:
+    spec = spec_of()
+    data = open_data(DataReference("sample"), "ner", tmp_path)
+    made = plan(spec, data, tmp_path)
+    answer = summary(estimate(spec, made, data, None, nothing_done(made)))
+    assert answer["steps"] > 0
+    assert answer["device_hours"] is answer["disk"]["bytes"] is answer["memory"]["bytes_per_trial"] is None
+    assert answer["basis"].startswith("unknown: the encoder's config.json")
+
+
+# Memory
+
+
+@pytest.mark.parametrize(("memory", "fits"), [(None, None), (10**9, False), (10**12, True)])
+def test_memory_is_compared_with_that_of_the_pool_where_it_is_known(
+    spec_of: Any, tmp_path: Path, memory: int | None, fits: bool | None
+) -> None:
+    answer = summary(estimated(spec_of(), tmp_path), memory)["memory"]
+    assert (answer["bytes_there"], answer["fits"], answer["trials_at_once"]) == (memory, fits, 4)
+
+
+def test_longer_windows_want_more_memory_and_divided_updates_less(spec_of: Any, tmp_path: Path) -> None:
+    def of(task: str, **training: Any) -> int:
+        return int(summary(estimated(spec_of(task, training=training), tmp_path))["memory"]["bytes_per_trial"])
+
+    assert of("tydiqa", accumulation=8) < of("tydiqa")
+    assert of("ner") < of("tydiqa")
+    assert of("ner", precision="bf16") < of("ner")
