@@ -72,7 +72,7 @@ class Cost:
         seconds: from its start to its end.
         models: how many it leaves on the disk.
         model_bytes: of them together, at most.
-        memory_bytes: while it trains, at most.
+        memory_bytes: while it trains, about.
     """
 
     load: Load = Load()
@@ -165,7 +165,7 @@ class Estimate:
             "trials_at_once": at_once,
             "bytes_there": there,
             "fits": largest * at_once <= there if known else None,  # type: ignore[operator]
-            "basis": "at most: weights, gradients, AdamW's moments, and activations of a batch of the longest windows",
+            "basis": "about: weights, gradients, AdamW's moments, and activations of a batch of the longest windows",
         }
 
 

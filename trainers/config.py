@@ -111,7 +111,8 @@ class TrialConfig:
     @cached_property
     def digest(self) -> str:
         """The trial's name: its configuration by content, and NUMERICS. Not the encoder's name: its digest counts."""
-        named = {name: value for name, value in asdict(self).items() if name != "encoder"}
+        named = {**vars(self), "training": vars(self.training)}  # `asdict` would copy all of it: most of a plan's time
+        del named["encoder"]
         return digest({**named, "numerics": NUMERICS})
 
     @classmethod

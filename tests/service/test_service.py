@@ -62,6 +62,9 @@ def test_an_experiment_from_submission_to_scores(tmp_path: Path, start_service: 
     experiment = finished(client, id_)
     assert experiment["progress"] == 1.0
     assert experiment["trials"]["succeeded"] == 5
+    cost = experiment["cost"]
+    assert min(cost["planned"], cost["spent"], cost["error"]) > 0
+    assert (cost["left"], cost["eta"]) == (0, None)
     scores = scores_of(client, id_)
     assert set(scores.index) == {
         (method, 0 if method == "zero-shot" else 5, 1, language)
@@ -84,6 +87,14 @@ def test_an_experiment_from_submission_to_scores(tmp_path: Path, start_service: 
     table = client.table(id_)
     assert list(table.columns) == ["en", "de", "hi", "mean"]
     assert table.loc[("ord-FS", 5), "mean"] == pytest.approx(scores["ord-FS", 5, 1][["de", "hi"]].mean())
+
+    planned = client.plan(spec)
+    assert (planned["trials"], planned["reused"], planned["source_trainings_there"], planned["steps"]) == (5, 5, 1, 0)
+    more = client.plan({**spec, "seeds": [1, 2]})
+    assert (more["trials"], more["reused"], more["source_trainings"], more["source_trainings_there"]) == (10, 5, 2, 1)
+    assert more["basis"].startswith("measured: 5 trials")
+    # the target's test sets and shots, and all of the source's; with the guess for none
+    assert "counted by trials in 7 of 7 splits" in more["tokens"]["basis"]
 
     again = client.submit({**spec, "name": "again", "alpha": 1.0})
     reused = finished(client, again)
@@ -269,8 +280,11 @@ def test_hub_data_that_lie_there_already_need_no_hub(tmp_path: Path, start_servi
     write_sample(tmp_path / "home" / "data" / "xtreme-r")
     service = start_service(tmp_path / "home", HF_HUB_OFFLINE="1")
     wanted = {**spec, "data": "xtreme-r", "target_languages": ["de"], "methods": ["zero-shot", "ord-FS"]}
+    assert service.client.plan(wanted)["trials"] == 2
     id_ = service.client.submit(wanted)
-    assert finished(service.client, id_)["trials"]["succeeded"] == 2
+    done = finished(service.client, id_)
+    assert done["trials"]["succeeded"] == 2
+    assert done["cost"]["planned"] > 0  # estimated by the driver, which has planned it
     assert len(scores_of(service.client, id_)) == 4
 
 
@@ -400,6 +414,7 @@ def test_the_command_line_submits_and_shows_results(tmp_path: Path, start_servic
 
     file = tmp_path / "spec.json"
     file.write_text(json.dumps({**spec, "methods": ["zero-shot"]}))
+    assert json.loads(run("plan", str(file)).stdout)["trials"] == 1
     id_ = run("submit", str(file)).stdout.strip()
     finished(Client(service.url, "s3cret"), id_)
     shown = run("results", id_).stdout
