@@ -10,7 +10,8 @@ from search_spaces.checks import World
 from search_spaces.clock import Clock, Measured
 from search_spaces.plan import Plan, PlannedTrial
 from search_spaces.sizes import Sizes
-from search_spaces.spec import ExperimentSpec, ResourcesSpec
+from search_spaces.search import HourBudget
+from search_spaces.spec import ExperimentSpec, Problem, ResourcesSpec
 from trainers.config import TrialConfig, at_epoch
 from trainers.encoders import EncoderSize
 from trainers.examples import Data
@@ -182,6 +183,21 @@ def trials_at_once(resources: ResourcesSpec, world: World) -> int | None:
     if world.gpus is not None and resources.gpus_per_trial:
         limits.append(int(world.gpus / resources.gpus_per_trial))
     return max(1, min(limits)) if limits else None
+
+
+def too_small_a_budget(made: Estimate) -> Problem | None:
+    """What is wrong with a budget that the cheapest trial exceeds; None if it does not, or costs are unknown."""
+    budget = made.spec.search.budget
+    costs = [seconds for seconds in made.seconds.values() if seconds]
+    if not isinstance(budget, HourBudget) or not costs:
+        return None
+    cheapest = min(costs) / 3600 * devices(made.spec.resources)
+    if budget.device_hours >= cheapest:
+        return None
+    message = (
+        f"{budget.device_hours:g} device-hours are less than the cheapest trial takes; allowed: from {cheapest:.2g}"
+    )
+    return Problem("search.budget", f"{message} ({made.time_basis})")
 
 
 def estimate(spec: ExperimentSpec, plan: Plan, data: Data, encoder: EncoderSize | None, known: Known) -> Estimate:

@@ -14,7 +14,7 @@ from starlette.exceptions import HTTPException
 
 from search_spaces.candidates import as_if_drawn
 from search_spaces.checks import World, accepted, check_data, data_reference
-from search_spaces.estimate import Estimate, devices, estimate, trials_at_once
+from search_spaces.estimate import Estimate, devices, estimate, too_small_a_budget, trials_at_once
 from search_spaces.plan import plan
 from search_spaces.presets import names, preset
 from search_spaces.spec import ExperimentSpec, Problem, ResourcesSpec, SpecError, Text
@@ -198,7 +198,10 @@ def _estimated(store: Store, spec: ExperimentSpec, world: World) -> Estimate:
     """The plan of an accepted spec whose data are at hand, with its cost."""
     data = open_data(data_reference(spec, world.data_root), spec.task, world.home)
     made = plan(spec, data, world.home)
-    return estimate(spec, made, data, encoder_size(spec.encoder, world.home), store.known(spec, made))
+    found = estimate(spec, made, data, encoder_size(spec.encoder, world.home), store.known(spec, made))
+    if problem := too_small_a_budget(found):
+        raise SpecError([problem])
+    return found
 
 
 def _show(request: Request, id_: str) -> dict[str, Any]:

@@ -10,7 +10,7 @@ import pytest
 import trainers
 from search_spaces.checks import World, accepted
 from search_spaces.clock import Measured
-from search_spaces.estimate import Estimate, Known, estimate
+from search_spaces.estimate import Estimate, Known, estimate, too_small_a_budget
 from search_spaces.plan import Plan, plan
 from search_spaces.spec import ExperimentSpec
 from trainers import models
@@ -253,3 +253,46 @@ def test_longer_windows_want_more_memory_and_divided_updates_less(spec_of: Any, 
     assert of("tydiqa", accumulation=8) < of("tydiqa")
     assert of("ner") < of("tydiqa")
     assert of("ner", precision="bf16") < of("ner")
+
+
+# Searches
+
+GRID = {"methods": ["gradient-mix-train"], "k": [5], "seeds": [1]}
+
+
+def test_a_search_costs_what_all_its_candidates_do(spec_of: Any, tmp_path: Path) -> None:
+    one = estimated(spec_of(**GRID, alpha=0.5), tmp_path)
+    three = estimated(spec_of(**GRID, alpha={"grid": [0.5, 0.25, 0.75]}), tmp_path)
+    assert summary(three)["steps"] == 3 * summary(one)["steps"]
+    assert summary(three)["tokens"]["oracle"] == pytest.approx(3 * summary(one)["tokens"]["oracle"], rel=1e-6)
+
+
+def test_a_schedule_of_alpha_costs_its_mean(spec_of: Any, tmp_path: Path) -> None:
+    training = {"epochs": 4}
+    half, scheduled = (
+        estimated(spec_of(**GRID, alpha=alpha, training=training), tmp_path)
+        for alpha in (0.5, {"schedule": [[0, 1.0], [2, 0.0]]})
+    )
+    assert summary(half)["tokens"]["oracle"] == summary(scheduled)["tokens"]["oracle"] > 0
+
+
+def test_dev_sets_of_targets_that_judge_are_counted(spec_of: Any, tmp_path: Path) -> None:
+    grid = {"grid": [0, 1]}
+    source, target = (
+        estimated(spec_of(**GRID, alpha=grid, search={"objective": objective}), tmp_path)
+        for objective in ("source-dev", "target-dev")
+    )
+    assert summary(target)["tokens"]["evaluation"] > summary(source)["tokens"]["evaluation"]
+    assert summary(target)["tokens"]["training"] == summary(source)["tokens"]["training"]
+
+
+def test_a_budget_below_the_cheapest_trial_is_refused(spec_of: Any, tmp_path: Path) -> None:
+    grid = {"grid": [0, 1]}
+    enough, little = (
+        too_small_a_budget(estimated(spec_of(**GRID, alpha=grid, search={"budget": budget}), tmp_path))
+        for budget in ({"device_hours": 10}, {"device_hours": 1e-6})
+    )
+    assert enough is None
+    assert little is not None
+    assert little.field == "search.budget"
+    assert "allowed: from" in little.message
