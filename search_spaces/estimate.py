@@ -9,8 +9,8 @@ from typing import Any
 from search_spaces.checks import World
 from search_spaces.clock import Clock, Measured
 from search_spaces.plan import Plan, PlannedTrial
-from search_spaces.sizes import Sizes
 from search_spaces.search import HourBudget
+from search_spaces.sizes import Sizes
 from search_spaces.spec import ExperimentSpec, Problem, ResourcesSpec
 from trainers.config import TrialConfig, at_epoch
 from trainers.encoders import EncoderSize
