@@ -269,6 +269,20 @@ def test_dev_results_are_those_of_the_dev_set_that_selects(planned: Any, root: P
         assert result.selection in made.trials[result.trial].selections
 
 
+def test_shots_are_drawn_only_where_they_have_to_be_left_out_of_a_dev_set(
+    planned: Any, root: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def drawn(*_: object) -> None:
+        raise AssertionError("drawn")
+
+    monkeypatch.setattr("search_spaces.plan.draw_from", drawn)
+    assert planned(task="tydiqa", methods=["ord-FS+dev"])
+    for language in LANGUAGES:
+        (root / f"tydiqa/{language}/test.jsonl").unlink()
+    with pytest.raises(AssertionError, match="drawn"):
+        planned(task="tydiqa", methods=["ord-FS+dev"])
+
+
 def test_with_two_splits_dev_results_are_those_of_what_training_leaves(
     planned: Any, root: Path, tmp_path: Path
 ) -> None:

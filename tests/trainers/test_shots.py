@@ -6,7 +6,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from trainers.shots import Shots, draw
+from trainers.config import digest
+from trainers.shots import Shots, draw, hashed_order
 
 DATA = "0123456789abcdef0123"
 CLASSES = ("entailment", "neutral", "contradiction")
@@ -24,6 +25,15 @@ def test_fewer_shots_are_a_prefix_of_more_and_all_are_distinct(examples: int, se
     fewer, all_ = (draw_of(examples, number, seed).indices for number in (k, examples))
     assert fewer == all_[:k]
     assert sorted(all_) == list(range(examples))
+
+
+@settings(deadline=None, max_examples=60)
+@given(st.integers(0, 300), st.integers(0, 2**31), st.text(max_size=8))
+def test_the_order_is_that_of_the_digests_of_data_language_seed_and_place(
+    examples: int, seed: int, language: str
+) -> None:
+    by_digest = sorted(range(examples), key=lambda place: digest([DATA, language, seed, place]))
+    assert hashed_order(DATA, language, seed, examples) == tuple(by_digest)
 
 
 STRATA = st.lists(st.sampled_from(CLASSES), min_size=1, max_size=60)

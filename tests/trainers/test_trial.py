@@ -50,13 +50,15 @@ def run(trial: Trial) -> Run:
 def without_times(value: Any) -> Any:
     if isinstance(value, dict):
         return {
-            name: without_times(part) for name, part in value.items() if name not in {"seconds", "examples_per_second"}
+            name: without_times(part)
+            for name, part in value.items()
+            if name not in {"seconds", "examples_per_second", "work", "sizes"}
         }
     return [without_times(part) for part in value] if isinstance(value, list | tuple) else value
 
 
 def essence(done: Run) -> list[Any]:
-    """What a run tells as plain data, but for what depends on the clock."""
+    """What a run tells as plain data, but for what depends on the clock and on what this attempt had to do itself."""
     return [without_times(part.to_dict()) for part in (*done.reports, done.outcome)]
 
 
@@ -96,6 +98,8 @@ def test_a_trial_scores_the_selected_weights_on_every_language(make_trial: Make,
         assert (drawn["split"], drawn["digest"]) == ("train", expected.digest)
         assert drawn["indices"] == drawn["ids"] == list(expected.indices)
     assert facts["training"] == done.reports[-1].measures
+    assert facts["work"]["training"]["steps"] == done.reports[-1].step
+    assert 0 < facts["work"]["training"]["seconds"] + facts["work"]["evaluation"]["seconds"] < facts["seconds"]
     assert facts["threads"] == 1
     assert facts["packages"]["torch"].startswith("2.")
 
@@ -308,6 +312,7 @@ def test_zero_shot_a_second_time_reports_again_without_training_and_scores_furth
     assert second.reports == first.reports  # examples per second included: nothing was trained
     assert scores_on_test(second)["en"] == scores_on_test(first)["en"]
     assert list(scores_on_test(second)) == ["en", "zh", "sw"]
+    assert [one.outcome.facts["work"]["training"]["steps"] > 0 for one in (first, second)] == [True, False]
     fresh = run(make_trial("zero-shot", evaluate=("zh", "sw"), home=make_trial("zero-shot").home / "fresh"))
     assert scores_on_test(fresh) == {language: scores_on_test(second)[language] for language in ("zh", "sw")}
 
