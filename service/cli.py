@@ -42,15 +42,12 @@ def _parser() -> argparse.ArgumentParser:
     serve.set_defaults(command=_serve)
 
     plan = commands.add_parser("plan", help="print what the experiment in a JSON file would take, submitting nothing")
-    plan.add_argument("file", type=Path)
+    _add_spec(plan)
     _add_url(plan)
     plan.set_defaults(command=_plan)
 
     submit = commands.add_parser("submit", help="submit the experiment in a JSON file and print its id")
-    submit.add_argument("file", type=Path, nargs="?", help="if not given, the preset as it is")
-    submit.add_argument(
-        "--preset", choices=names(), metavar="NAME", help=f"what the file changes: {', '.join(names())}"
-    )
+    _add_spec(submit)
     _add_url(submit)
     submit.set_defaults(command=_submit)
 
@@ -70,6 +67,13 @@ def _parser() -> argparse.ArgumentParser:
     demo.add_argument("--task", default="ner", choices=TASKS, help="ner if not given")
     demo.set_defaults(command=_demo)
     return parser
+
+
+def _add_spec(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("file", type=Path, nargs="?", help="if not given, the preset as it is")
+    parser.add_argument(
+        "--preset", choices=names(), metavar="NAME", help=f"what the file changes: {', '.join(names())}"
+    )
 
 
 def _add_url(parser: argparse.ArgumentParser) -> None:
@@ -120,26 +124,27 @@ def _exit(_signal: int, _frame: FrameType | None) -> None:
 def _plan(arguments: argparse.Namespace) -> int:
     from service.client import Client
 
-    print(json.dumps(Client(arguments.url).plan(_read(arguments.file)), indent=2))
+    print(json.dumps(Client(arguments.url).plan(_spec(arguments), arguments.preset), indent=2))
     return 0
 
 
 def _submit(arguments: argparse.Namespace) -> int:
     from service.client import Client
 
-    if arguments.file is None and arguments.preset is None:
-        raise ValueError("submit needs a file, --preset or both")
-    spec = _read(arguments.file) if arguments.file else {}
-    print(Client(arguments.url).submit(spec, arguments.preset))
+    print(Client(arguments.url).submit(_spec(arguments), arguments.preset))
     return 0
 
 
-def _read(file: Path) -> Any:
-    """The spec in a file."""
+def _spec(arguments: argparse.Namespace) -> Any:
+    """What the file says, or nothing where the preset stands as it is."""
+    if arguments.file is None:
+        if arguments.preset is None:
+            raise ValueError("give a file, --preset or both")
+        return {}
     try:
-        return json.loads(file.read_text())
+        return json.loads(arguments.file.read_text())
     except ValueError as error:
-        raise ValueError(f"{file} is not JSON: {error}") from error
+        raise ValueError(f"{arguments.file} is not JSON: {error}") from error
 
 
 def _results(arguments: argparse.Namespace) -> int:

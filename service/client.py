@@ -42,16 +42,15 @@ class Client:
 
         With a preset's name the fields of `spec`, if any, take the place of that preset's.
         """
-        wanted = {"preset": preset} if preset else {}
-        return str(self._json("POST", "/v1/experiments", json=dict(spec), params=wanted)["id"])
+        return str(self._json("POST", "/v1/experiments", json=dict(spec), params=_of(preset))["id"])
 
     def presets(self) -> dict[str, dict[str, Any]]:
         """The paper's tables and figures as specs, by name."""
         return {one["preset"]: one["spec"] for one in self._json("GET", "/v1/presets")["presets"]}
 
-    def plan(self, spec: Mapping[str, Any]) -> dict[str, Any]:
-        """What an experiment would take, without submitting it: trials, steps, tokens, device-hours, disk, memory."""
-        return self._json("POST", "/v1/plans", json=dict(spec))
+    def plan(self, spec: Mapping[str, Any], preset: str | None = None) -> dict[str, Any]:
+        """What that experiment would take: trials, steps, tokens, device-hours, disk, memory. Nothing is submitted."""
+        return self._json("POST", "/v1/plans", json=dict(spec), params=_of(preset))
 
     def experiment(self, id_: str) -> dict[str, Any]:
         """An experiment as it stands.
@@ -181,3 +180,7 @@ RESULT_COLUMNS = (
     "experiment", "trial", "method", "k", "seed", "alpha", "candidate", "language", "split", "metric", "epoch",
     "value", "examples", "cut", "selected", "selection", "judged_on",
 )  # fmt: skip
+
+
+def _of(preset: str | None) -> dict[str, str]:
+    return {} if preset is None else {"preset": preset}

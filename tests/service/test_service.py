@@ -415,6 +415,9 @@ def test_the_command_line_submits_and_shows_results(tmp_path: Path, start_servic
     file = tmp_path / "spec.json"
     file.write_text(json.dumps({**spec, "methods": ["zero-shot"]}))
     assert json.loads(run("plan", str(file)).stdout)["trials"] == 1
+    assert json.loads(run("plan", str(file), "--preset", "sample").stdout)["trials"] == 1
+    assert json.loads(run("plan", "--preset", "sample").stdout)["trials"] > 1
+    assert "give a file, --preset or both" in run("plan").stderr
     id_ = run("submit", str(file)).stdout.strip()
     finished(Client(service.url, "s3cret"), id_)
     shown = run("results", id_).stdout
