@@ -1,10 +1,7 @@
 """Searches through the whole service: spaces, schedulers, searchers, and what they are judged by."""
 
-import os
-import signal
 import time
 from collections.abc import Callable
-from pathlib import Path
 from typing import Any
 
 import pandas as pd
@@ -17,11 +14,18 @@ StartService = Callable[..., Any]
 
 ALPHAS = [0.0, 0.1, 0.5, 1.0]
 
+pytestmark = pytest.mark.xdist_group("search")  # one service for all
+
 
 @pytest.fixture(scope="module")
-def client(tmp_path_factory: pytest.TempPathFactory, start_services: StartService) -> Client:
-    """A service that the searches that leave it whole share."""
-    return start_services(tmp_path_factory.mktemp("service") / "home").client
+def service(tmp_path_factory: pytest.TempPathFactory, start_services: StartService) -> Any:
+    return start_services(tmp_path_factory.mktemp("service") / "home")
+
+
+@pytest.fixture(scope="module")
+def client(service: Any) -> Client:
+    made: Client = service.client
+    return made
 
 
 @pytest.fixture
@@ -102,19 +106,18 @@ def test_tpe_proposes_in_the_light_of_what_it_was_told(client: Client, sweep: Fi
 
 @pytest.mark.parametrize("searcher", [{"name": "random", "samples": 4}, {"name": "tpe", "samples": 4, "startup": 2}])
 def test_a_killed_driver_loses_no_candidate_and_runs_none_twice(
-    tmp_path: Path, start_service: StartService, sweep: Fields, searcher: Fields
+    service: Any, client: Client, sweep: Fields, searcher: Fields
 ) -> None:
-    service = start_service(tmp_path / "home")
-    client = service.client
+    seeds = [21, 22] if searcher["name"] == "random" else [23, 24]  # no other search's
     search = {"searcher": searcher, "scheduler": {"name": "asha", "reduction_factor": 2}}
-    id_ = client.submit({**sweep, "alpha": {"uniform": [0, 1]}, "search": search})
+    id_ = client.submit({**sweep, "alpha": {"uniform": [0, 1]}, "seeds": seeds, "search": search})
     deadline = time.monotonic() + 60
     while client.experiment(id_)["trials"]["succeeded"] + client.experiment(id_)["trials"]["stopped"] < 2:
         assert time.monotonic() < deadline
         time.sleep(0.05)
     before = set(client.results(id_)["trial"])
     for driver in service.named("service.engine.driver"):
-        os.kill(driver.pid, signal.SIGKILL)
+        driver.kill()
     trials = finished(client, id_)["trials"]
     assert trials["total"] == 2 + 4 * 2
     assert trials["succeeded"] + trials["stopped"] == trials["total"]
