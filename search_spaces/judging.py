@@ -4,6 +4,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from statistics import fmean
 
+from search_spaces.spec import ExperimentSpec
 from trainers.config import Score, Selection, Trial, TrialConfig
 from trainers.methods import METHODS
 from trainers.tasks import TASKS
@@ -38,16 +39,21 @@ class Judged:
     history: list[tuple[int, int, float]]
 
 
-def came_to(trial: Judged) -> float | None:
-    """What a trial is worth: its objective at the step that its selection chose.
+def methods_of(spec: ExperimentSpec, config: TrialConfig) -> list[str]:
+    """The methods of an experiment that a trial serves: `ord-FS` and `ord-FS+dev` are selections of one training."""
+    return [method for method in spec.methods if (METHODS[method].trajectory or method) == config.method]
+
+
+def came_to(trial: Judged, method: str) -> float | None:
+    """What a trial is worth to a method: its objective at the step that the method's selection chose.
 
     Of one that was stopped before anything was chosen it is that of the step that would have been: the best so far, or
     the last for a method that takes the last. None if it never came to a score.
     """
     if not trial.history:
         return None
+    selection = METHODS[method].selection
     if trial.selected:
-        step = next(iter(trial.selected.values()))
-        return {step: value for _, step, value in trial.history}.get(step)
-    is_last = METHODS[trial.config.method].selection == "last"
-    return trial.history[-1][2] if is_last else max(value for _, _, value in trial.history)
+        step = trial.selected.get(selection) if selection else next(iter(trial.selected.values()))
+        return next((value for _, at, value in trial.history if at == step), None)
+    return trial.history[-1][2] if selection == "last" else max(value for _, _, value in trial.history)

@@ -5,7 +5,7 @@ from dataclasses import dataclass, field
 from statistics import fmean
 
 from search_spaces.candidates import Candidate, candidate_of, searched
-from search_spaces.judging import came_to
+from search_spaces.judging import came_to, methods_of
 from search_spaces.plan import Plan, Planner
 from search_spaces.search import TpeSearcher, TrialBudget
 from search_spaces.spec import ExperimentSpec
@@ -128,7 +128,8 @@ class ExperimentWork:
     def _value(self, trials: list[str]) -> float | None:
         """What a candidate came to: the mean over its seeds, and over its models where each target has its own."""
         judged = self.store.objectives(self.experiment, self.metric)
-        values = [came_to(judged[trial]) for trial in trials]
+        method = methods_of(self.spec, judged[trials[0]].config)[0]  # of one trajectory: the first that is asked for
+        values = [came_to(judged[trial], method) for trial in trials]
         known = [value for value in values if value is not None]
         return fmean(known) if len(known) == len(values) else None
 

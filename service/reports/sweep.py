@@ -5,7 +5,7 @@ from statistics import fmean, stdev
 from typing import Any
 
 from search_spaces.candidates import SEARCHABLE, candidate_of, label
-from search_spaces.judging import Judged, came_to
+from search_spaces.judging import Judged, came_to, methods_of
 from search_spaces.spec import ExperimentSpec
 
 
@@ -20,23 +20,26 @@ def sweep(spec: ExperimentSpec, judged: Mapping[str, Judged], tests: Iterable[Ma
     Args:
         spec: of the experiment.
         judged: by digest, the trials that are compared.
-        tests: test scores of the task's first metric: `trial`, `language` and `value`.
+        tests: test scores of the task's first metric: `method`, `trial`, `language` and `value`.
 
     Returns:
         `candidates` (rows), `chosen` (one for each method, K and group of targets, with its `regret`), and `cost`:
         `trials`, `stopped`, `epochs`, `epochs_of_all` (had none been stopped), `device_hours`, `device_hours_saved`
         (an estimate: what stopped trials still had to do, at their own speed).
     """
-    scored: dict[str, list[float]] = {}
+    scored: dict[tuple[str, str], list[float]] = {}
     for row in tests:
         if row["language"] != spec.source_language:
-            scored.setdefault(row["trial"], []).append(row["value"])
-    groups: dict[tuple[str, str], list[str]] = {}
+            scored.setdefault((row["method"], row["trial"]), []).append(row["value"])
+    groups: dict[tuple[str, str, str], list[str]] = {}
     for digest, one in judged.items():
         words = label(spec, one.config.method, candidate_of(spec, one.config))
-        groups.setdefault((one.sweep, words), []).append(digest)
-    rows = [_candidate(spec, words, [judged[digest] for digest in trials], [scored.get(digest) for digest in trials])
-            for (_, words), trials in groups.items()]  # fmt: skip
+        for method in methods_of(spec, one.config):
+            groups.setdefault((one.sweep, method, words), []).append(digest)
+    rows = [
+        _candidate(spec, method, words, [judged[one] for one in trials], [scored.get((method, one)) for one in trials])
+        for (_, method, words), trials in groups.items()
+    ]
     return {
         "objective": spec.search.objective,
         "candidates": rows,
@@ -46,15 +49,15 @@ def sweep(spec: ExperimentSpec, judged: Mapping[str, Judged], tests: Iterable[Ma
 
 
 def _candidate(
-    spec: ExperimentSpec, words: str, trials: list[Judged], scored: list[list[float] | None]
+    spec: ExperimentSpec, method: str, words: str, trials: list[Judged], scored: list[list[float] | None]
 ) -> dict[str, Any]:
     config = trials[0].config
-    values = [value for value in map(came_to, trials) if value is not None]
+    values = [value for trial in trials if (value := came_to(trial, method)) is not None]
     tests = [fmean(scores) for scores in scored if scores]
     complete = len(trials) == len(spec.seeds) and all(trial.state == "succeeded" for trial in trials)
     searchable = {name: config.alpha if name == "alpha" else getattr(config.training, name) for name in SEARCHABLE}
     return {
-        "method": config.method,
+        "method": method,
         "k": config.k,
         "target_languages": list(config.target_languages),
         "candidate": words,

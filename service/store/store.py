@@ -673,15 +673,15 @@ class Store:
         return [{name: row[name] for name in RESULT_COLUMNS} for row in page], following
 
     def test_scores(self, experiment: str, metric: str) -> list[dict[str, Any]]:
-        """`trial`, `language` and `value` of the selected test scores of the trials that are compared."""
+        """`method`, `trial`, `language`, `value` of the selected test scores of the trials that are compared."""
         filters = {"experiment": [experiment], "split": ["test"], "metric": [metric]}
-        found: dict[tuple[str, str], dict[str, Any]] = {}
+        found: list[dict[str, Any]] = []
         cursor = None
         while True:
             rows, cursor = self.results(filters, 10_000, cursor)
-            found |= {(row["trial"], row["language"]): row for row in rows}
+            found += rows
             if cursor is None:
-                return list(found.values())
+                return found
 
 
 class _There:

@@ -162,6 +162,7 @@ def spec(tiny_encoder: Path) -> dict[str, Any]:
             "k": [5],
             "seeds": [1],
             "training": {"epochs": 2, "learning_rate": 1e-3, "max_source_examples": 64, "max_test_examples": 20},
+            "resources": {"max_concurrent_trials": 1},
         }
     )
     return dict(json.loads(text))

@@ -59,7 +59,7 @@ def epochs_of(rows: pd.DataFrame) -> pd.Series:
 def test_a_grid_trains_every_candidate_at_every_seed_and_tests_none_of_them_before_it_is_selected(
     client: Client, sweep: Fields
 ) -> None:
-    id_ = client.submit(sweep)
+    id_ = client.submit({**sweep, "resources": {"max_concurrent_trials": 2}})
     assert finished(client, id_)["trials"] == {
         "total": 10, "queued": 0, "running": 0, "succeeded": 10, "stopped": 0, "failed": 0, "reused": 0,
     }  # fmt: skip
@@ -197,6 +197,22 @@ def test_what_a_sweep_found(client: Client, rates: Fields) -> None:
         client.plot_sweep(id_)
 
 
+def test_two_selections_of_one_training_are_two_methods_of_a_sweep(client: Client, rates: Fields) -> None:
+    training = {**rates["training"], "learning_rate": {"grid": [1e-2, 1e-3]}}
+    id_ = client.submit({**rates, "methods": ["ord-FS", "ord-FS+dev"], "seeds": [1], "training": training})
+    finished(client, id_)
+    found, rows = client.sweep(id_), client.results(id_, metric="f1")
+    assert len(found) == 2 * 2 * 2  # methods, targets, rates
+    for row in found.itertuples():
+        [target] = row.target_languages
+        mine = rows[(rows["method"] == row.method) & (rows["candidate"] == row.candidate)]
+        [test] = mine["value"][(mine["split"] == "test") & (mine["language"] == target)]
+        assert row.test_mean == test
+    last, dev = (found[found["method"] == method] for method in ("ord-FS", "ord-FS+dev"))
+    assert last["objective_mean"].tolist() != dev["objective_mean"].tolist()
+    assert found.attrs["cost"]["trials"] == 4
+
+
 def test_a_preset_is_submitted_as_it_is_or_changed(client: Client, spec: Fields) -> None:
     assert client.presets()["sample"]["data"] == "sample"
     fields = ("encoder", "methods", "target_languages", "training")
@@ -212,7 +228,9 @@ def test_a_population_hands_on_weights_and_changes_what_is_searched(client: Clie
     pbt = {"name": "pbt", "perturbation_interval": 1, "quantile_fraction": 0.5}
     rate = {"grid": [3e-2, 1e-2, 1e-4, 1e-5]}
     training = {**rates["training"], "learning_rate": rate, "epochs": 6}
-    id_ = client.submit({**rates, "seeds": [1], "training": training, "search": {"scheduler": pbt}})
+    fields = {**rates, "seeds": [1], "training": training, "search": {"scheduler": pbt}}
+    fields["resources"] = {"max_concurrent_trials": 2}
+    id_ = client.submit(fields)
     assert finished(client, id_)["trials"]["succeeded"] == 4
     rows = client.results(id_)
     assert epochs_of(rows).eq(6).all()
@@ -225,5 +243,4 @@ def test_a_population_hands_on_weights_and_changes_what_is_searched(client: Clie
     tests = rows[rows["split"] == "test"]
     assert tests.groupby("candidate")["language"].nunique().eq(3).all()
     assert rows[rows["selected"] & (rows["split"] == "dev")].groupby("candidate").size().eq(1).all()
-    again = client.submit({**rates, "seeds": [1], "training": training, "search": {"scheduler": pbt}})
-    assert finished(client, again)["trials"]["reused"] == 0  # nobody else's population
+    assert client.plan(fields)["reused"] == 0  # nobody else's population
