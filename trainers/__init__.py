@@ -1,13 +1,13 @@
 """What one trial does: data, shots, encoder, method, surgery, scores.
 
-`run` is the one door, `config` the plain data that goes through it. Importing this package loads no torch.
+`run` is the door, `config` the plain data that goes through it. Importing this package loads no torch.
 """
 
 from collections.abc import Callable
 
-from trainers.config import NUMERICS, Outcome, Report, Score, Trial, TrialConfig
+from trainers.config import NUMERICS, Change, Outcome, Report, Score, Trial, TrialConfig
 
-__all__ = ["NUMERICS", "Outcome", "Report", "Score", "Trial", "TrialConfig", "run"]
+__all__ = ["NUMERICS", "Outcome", "Report", "Score", "Trial", "TrialConfig", "goes_on_with", "run"]
 
 
 def run(trial: Trial, report: Callable[[Report], None]) -> Outcome:
@@ -15,3 +15,10 @@ def run(trial: Trial, report: Callable[[Report], None]) -> Outcome:
     from trainers.trial import run as run_trial
 
     return run_trial(trial, report)
+
+
+def goes_on_with(trial: Trial) -> Change | None:
+    """What an interrupted member of a population goes on with; see `trainers.trial.goes_on_with`."""
+    from trainers.trial import goes_on_with as of_trial
+
+    return of_trial(trial)

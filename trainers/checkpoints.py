@@ -2,7 +2,8 @@
 
 import json
 import shutil
-from collections.abc import Iterator
+from collections import defaultdict
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -42,13 +43,16 @@ def save(folder: Path, state: Any) -> None:
         shutil.rmtree(path, ignore_errors=True)
 
 
-def load(folder: Path) -> Any:
-    """The state that `save` wrote last; None if there is none. Tensors are on the CPU, tuples are lists."""
+def load(folder: Path, tensors: bool = True) -> Any:
+    """The state that `save` wrote last; None if there is none. Tensors are on the CPU, tuples are lists.
+
+    Without `tensors` None stands for each of them, and none is read.
+    """
     version = max(_versions(folder), key=lambda path: int(path.name), default=None)
     if version is None:
         return None
-    tensors = load_file(version / "tensors.safetensors")
-    return _with_tensors(json.loads((version / "state.json").read_text()), tensors)
+    found = load_file(version / "tensors.safetensors") if tensors else defaultdict[str, Any](lambda: None)
+    return _with_tensors(json.loads((version / "state.json").read_text()), found)
 
 
 def _versions(folder: Path) -> Iterator[Path]:
@@ -81,7 +85,7 @@ def _whole(tensor: Tensor, is_first: bool) -> Tensor:
     return tensor.contiguous() if is_first else tensor.clone(memory_format=torch.contiguous_format)
 
 
-def _with_tensors(value: Any, tensors: dict[str, Tensor]) -> Any:
+def _with_tensors(value: Any, tensors: Mapping[str, Any]) -> Any:
     if isinstance(value, dict):
         if "tensor" in value:
             return tensors[value["tensor"]]

@@ -12,9 +12,9 @@ from importlib.metadata import version
 import numpy as np
 import torch
 
-from trainers import memory, models
+from trainers import checkpoints, memory, models
 from trainers.bench import TrialBench, checkpoint_folder
-from trainers.config import Outcome, Report, Trial, TrialConfig
+from trainers.config import Change, Outcome, Report, Trial, TrialConfig
 from trainers.disk import lock
 from trainers.methods import METHODS
 from trainers.models import Model
@@ -61,6 +61,15 @@ def run(trial: Trial, report: Callable[[Report], None]) -> Outcome:
         "packages": {name: version(name) for name in ("allasprak", "torch", "transformers", "tokenizers")},
     }
     return replace(outcome, facts={**outcome.facts, **facts})
+
+
+def goes_on_with(trial: Trial) -> Change | None:
+    """Alpha and learning rate of the last checkpoint of a member of a population; None if it has none."""
+    state = checkpoints.load(checkpoint_folder(trial), tensors=False)
+    if state is None:
+        return None
+    _, alpha, learning_rate = state["history"][-1]
+    return Change(alpha, learning_rate)
 
 
 def _source_model(trial: Trial, source: TrialConfig) -> Model:

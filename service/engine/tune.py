@@ -209,6 +209,8 @@ class Gate(SearchAlgorithm):  # type: ignore[misc]
 
     def _made(self, digest: str, trial: Trial) -> Any:
         config = {"trial": trial, "alpha": trial.config.alpha, "learning_rate": trial.config.training.learning_rate}
+        if trial.config.population is not None and (now := trainers.goes_on_with(trial)) is not None:
+            config |= {"alpha": now.alpha, "learning_rate": now.learning_rate}
         spec = {**self.spec, "config": config}
         return _create_trial_from_spec(spec, self.parser, trial_id=digest, experiment_tag=digest)
 

@@ -224,13 +224,21 @@ def test_a_preset_is_submitted_as_it_is_or_changed(client: Client, spec: Fields)
         client.submit({}, preset="table-9")
 
 
-def test_a_population_hands_on_weights_and_changes_what_is_searched(client: Client, rates: Fields) -> None:
+def test_a_population_hands_on_weights_and_changes_what_is_searched_also_when_its_driver_dies(
+    service: Any, client: Client, rates: Fields
+) -> None:
     pbt = {"name": "pbt", "perturbation_interval": 1, "quantile_fraction": 0.5}
     rate = {"grid": [3e-2, 1e-2, 1e-4, 1e-5]}
     training = {**rates["training"], "learning_rate": rate, "epochs": 6}
     fields = {**rates, "seeds": [1], "training": training, "search": {"scheduler": pbt}}
     fields["resources"] = {"max_concurrent_trials": 2}
     id_ = client.submit(fields)
+    deadline = time.monotonic() + 120
+    while client.experiment(id_)["progress"] < 0.4:
+        assert time.monotonic() < deadline
+        time.sleep(0.1)
+    for driver in service.named("service.engine.driver"):
+        driver.kill()
     assert finished(client, id_)["trials"]["succeeded"] == 4
     rows = client.results(id_)
     assert epochs_of(rows).eq(6).all()

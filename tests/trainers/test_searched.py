@@ -15,7 +15,7 @@ from trainers import loop
 from trainers.bench import checkpoint_folder
 from trainers.config import Change, Outcome, Report, Trial, TrialConfig, at_epoch
 from trainers.data import open_data
-from trainers.trial import run
+from trainers.trial import goes_on_with, run
 
 Make = Callable[..., Trial]
 
@@ -138,7 +138,14 @@ def test_a_member_goes_on_with_anothers_weights_and_hyperparameters(make_trial: 
     paused_after(taker, 1)
     shutil.rmtree(checkpoint_folder(taker))
     shutil.copytree(checkpoint_folder(donor), checkpoint_folder(taker))
-    outcome, reports = ran(replace(taker, change=Change(0.7, 5e-3)))
+    assert goes_on_with(taker) == Change(1.0, 1e-2)
+    changed = replace(taker, change=Change(0.7, 5e-3))
+    paused_after(changed, 3)
+    assert goes_on_with(taker) == Change(0.7, 5e-3)
+    shutil.rmtree(checkpoint_folder(taker))
+    shutil.copytree(checkpoint_folder(donor), checkpoint_folder(taker))
+    outcome, reports = ran(changed)
+    assert goes_on_with(taker) is None
     assert [report.epoch for report in reports] == [3, 4]
     assert outcome.facts["history"] == [
         {"epoch": 0, "alpha": 1.0, "learning_rate": 1e-2},
