@@ -18,7 +18,7 @@ from sqlalchemy import (
 metadata = MetaData()
 
 # Raised whenever a table changes; a database of another version is refused, not guessed at.
-VERSION = 3
+VERSION = 4
 
 version = Table("schema_version", metadata, Column("version", Integer, primary_key=True))
 
@@ -90,6 +90,7 @@ planned_trials = Table(
     Column("reused", Boolean, nullable=False),
     Column("estimated", Float),
     Column("taken", Float),
+    Column("stopped_after", Integer),  # epochs; another experiment may have gone on since
 )
 
 # What an experiment wants to know: a (method, K, seed, alpha, language, split), and the trial, the selection among its

@@ -509,9 +509,14 @@ class Store:
     def trial_stopped(self, experiment: str, digest: str, reason: str) -> None:
         """Store that a scheduler stopped a trial early for an experiment. Its scores stay."""
         with self._database.write() as connection:
-            mine = update(planned_trials).filter_by(experiment=experiment, trial=digest)
-            connection.execute(mine.values(state="stopped", reason=reason))
-            connection.execute(update(trials).where(trials.c.digest == digest).values(finished=time.time()))
+            key = {"experiment": experiment, "trial": digest}
+            is_running = connection.execute(select(planned_trials.c.state).filter_by(**key)).scalar_one() == "running"
+            epoch = select(trials.c.epoch).filter_by(digest=digest).scalar_subquery()
+            came_to = {"stopped_after": epoch if is_running else 0, "taken": _seconds_of(digest) if is_running else 0.0}
+            if is_running:
+                connection.execute(update(trials).where(trials.c.digest == digest).values(finished=time.time()))
+            mine = update(planned_trials).filter_by(**key)
+            connection.execute(mine.values(state="stopped", reason=reason, **came_to))
 
     def trial_failed(self, experiment: str, digest: str, reason: str) -> None:
         """Store that a trial failed for an experiment, and why. Its scores stay."""
@@ -568,8 +573,8 @@ class Store:
                     TrialConfig.from_dict(row["config"]),
                     row["sweep"],
                     row["state"],
-                    row["epoch"],
-                    row["seconds"],
+                    row["epoch"] if row["stopped_after"] is None else row["stopped_after"],
+                    row["seconds"] if row["taken"] is None else row["taken"],
                     {},
                     [],
                 )
@@ -577,10 +582,12 @@ class Store:
             }
             judges = {row["trial"]: row["judge"] for row in rows}
             for trial, selection, step in connection.execute(chosen):
-                found[trial].selected[selection] = step
+                if found[trial].state != "stopped":
+                    found[trial].selected[selection] = step
             values: dict[tuple[str, int, int], list[float]] = {}
             for trial, epoch, step, language, data, value in connection.execute(measured):
-                if judges[trial].get(language) == data:
+                stopped = found[trial].state == "stopped" and epoch > found[trial].epochs  # others went on with it
+                if judges[trial].get(language) == data and not stopped:
                     values.setdefault((trial, epoch, step), []).append(value)
         for (trial, epoch, step), of_languages in values.items():
             if len(of_languages) == len(judges[trial]):

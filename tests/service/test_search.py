@@ -91,10 +91,12 @@ def test_asha_stops_trials_early_and_keeps_their_scores(client: Client, rates: F
     assert (epochs < 4).sum() == trials["stopped"]
     tested = rows[rows["split"] == "test"].groupby(["candidate", "seed"]).size()
     assert set(tested.index) == set(epochs[epochs == 4].index)
+    cost = client.sweep(id_).attrs["cost"]
     # what was stopped is trained to its end where all of it is asked for
     whole = client.submit(rates)
     finished(client, whole)
     assert client.experiment(whole)["trials"]["reused"] == trials["succeeded"]
+    assert client.sweep(id_).attrs["cost"] == cost  # what others have gone on with changes nothing of it
 
 
 def test_asha_lets_the_first_of_equals_go_on_once_they_have_learnt_anything() -> None:
