@@ -14,9 +14,6 @@ from search_spaces.spaces import Grid, LogUniform, Space, bounds, highest, lowes
 # A set of trials that may be compared: the sweep, and the seed.
 Rivals = tuple[str, int]
 
-# In percent; less than any difference between scores, whatever the number of trials.
-TIE = 1e-9
-
 # By digest the rivals, and what came of a trial so far: (epoch, objective) in order.
 Past = Mapping[str, tuple[Rivals, Sequence[tuple[int, float]]]]
 
@@ -67,9 +64,7 @@ class Seen:
 
 
 class Halving(PerRivals):
-    """Stops trials early. Of equals the later one is the worse, once they have learnt anything.
-
-    Tune lets all equals go on, but alphas that no conflict has told apart yet are one training many times.
+    """Stops trials early.
 
     Args:
         asha: its parameters.
@@ -81,7 +76,6 @@ class Halving(PerRivals):
     def __init__(self, asha: AshaScheduler, rivals: Mapping[str, Rivals], epochs: int, past: Past) -> None:
         super().__init__(rivals)
         self.asha, self.epochs, self.past = asha, epochs, past
-        self.places: dict[str, int] = {}
 
     def made(self, rivals: Rivals) -> TrialScheduler:
         """Tune's ASHA, told what is known already."""
@@ -98,19 +92,8 @@ class Halving(PerRivals):
             if of == rivals:
                 halving.on_trial_add(None, Seen(digest))
                 for epoch, objective in history:
-                    result = {"epoch": epoch, "objective": self._apart(digest, objective)}
-                    halving.on_trial_result(None, Seen(digest), result)
+                    halving.on_trial_result(None, Seen(digest), {"epoch": epoch, "objective": objective})
         return halving
-
-    def on_trial_result(self, tune_controller: Any, trial: TuneTrial, result: dict[str, Any]) -> str:
-        """Whether it goes on."""
-        apart = self._apart(str(trial.trial_id), result.get("objective"))
-        return super().on_trial_result(tune_controller, trial, {**result, "objective": apart})
-
-    def _apart(self, digest: str, objective: float | None) -> float | None:
-        """The objective, a little less the later the trial reported first; at 0 nothing has been learnt."""
-        place = self.places.setdefault(digest, len(self.places))
-        return objective - place * TIE if objective else objective
 
 
 class Populations(PerRivals):

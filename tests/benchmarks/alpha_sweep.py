@@ -22,7 +22,7 @@ from service.client import Client
 EPOCHS_AT_MOST = 0.6  # of the full grid's
 F1_AT_MOST = 1.0  # below the grid's best
 
-# With few targets or large batches no gradients conflict on the sample, and alpha would change nothing.
+# With few targets no gradients conflict on the sample, and alpha would change nothing.
 TARGETS = ["ar", "de", "fi", "hi", "ja", "ru", "sw", "tr", "zh"]
 
 
@@ -66,7 +66,7 @@ def _sweep(client: Client, spec: dict[str, Any]) -> pd.DataFrame:
 
 def _spec(arguments: argparse.Namespace) -> dict[str, Any]:
     spec = preset("sample-alpha-sweep")
-    training = {**spec["training"], "epochs": 2 if arguments.quick else 6, "batch_size": 8, "max_source_examples": 150}
+    training = {**spec["training"], "epochs": 2 if arguments.quick else 6}
     spec |= {"methods": ["gradient-mix-train"], "target_languages": TARGETS, "training": training}
     if arguments.quick:
         training |= {"max_source_examples": 32, "max_test_examples": 4}

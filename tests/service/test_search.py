@@ -2,15 +2,12 @@
 
 import time
 from collections.abc import Callable
-from types import SimpleNamespace
 from typing import Any
 
 import pandas as pd
 import pytest
 
-from search_spaces.search import AshaScheduler
 from service.client import Client, ServiceError
-from service.engine.schedulers import Halving
 
 Fields = dict[str, Any]
 StartService = Callable[..., Any]
@@ -97,22 +94,6 @@ def test_asha_stops_trials_early_and_keeps_their_scores(client: Client, rates: F
     finished(client, whole)
     assert client.experiment(whole)["trials"]["reused"] == trials["succeeded"]
     assert client.sweep(id_).attrs["cost"] == cost  # what others have gone on with changes nothing of it
-
-
-def test_asha_lets_the_first_of_equals_go_on_once_they_have_learnt_anything() -> None:
-    digests = ["first", "second", "third", "fourth"]
-    training = SimpleNamespace(config=SimpleNamespace(training=SimpleNamespace(epochs=8)))
-    halving = Halving(AshaScheduler(name="asha", reduction_factor=2), dict.fromkeys(digests, ("sweep", 1)), 8, {})
-    trials: list[Any] = [SimpleNamespace(trial_id=digest, config={"trial": training}) for digest in digests]
-    for trial in trials:
-        halving.on_trial_add(None, trial)
-
-    def goes_on(epoch: int, objective: float) -> list[bool]:
-        result = {"epoch": epoch, "objective": objective}
-        return [halving.on_trial_result(None, trial, result) == "CONTINUE" for trial in trials]
-
-    assert goes_on(1, 0.0) == [True, True, True, True]
-    assert goes_on(2, 50.0) == [True, False, False, False]
 
 
 def test_tpe_proposes_in_the_light_of_what_it_was_told(client: Client, sweep: Fields) -> None:
