@@ -169,7 +169,7 @@ def _export(arguments: argparse.Namespace) -> int:
         trial = store.trial(arguments.trial)
         if trial is None:
             raise ValueError(f"there is no trial {arguments.trial} in {settings.database_url}")
-        chosen = store.scores_by_selection(arguments.trial)
+        chosen = store.results.by_selection(arguments.trial)
     finally:
         store.close()
     matching = [selection for selection in chosen if arguments.selection in (None, selection)]

@@ -42,7 +42,7 @@ class Client:
 
         With a preset's name the fields of `spec`, if any, take the place of that preset's.
         """
-        return str(self._json("POST", "/v1/experiments", json=dict(spec), params=_of(preset))["id"])
+        return str(self._json("POST", "/v1/experiments", json=dict(spec), params=_query(preset))["id"])
 
     def presets(self) -> dict[str, dict[str, Any]]:
         """The paper's tables and figures as specs, by name."""
@@ -50,7 +50,7 @@ class Client:
 
     def plan(self, spec: Mapping[str, Any], preset: str | None = None) -> dict[str, Any]:
         """What that experiment would take: trials, steps, tokens, device-hours, disk, memory. Nothing is submitted."""
-        return self._json("POST", "/v1/plans", json=dict(spec), params=_of(preset))
+        return self._json("POST", "/v1/plans", json=dict(spec), params=_query(preset))
 
     def experiment(self, id_: str) -> dict[str, Any]:
         """An experiment as it stands.
@@ -182,5 +182,5 @@ RESULT_COLUMNS = (
 )  # fmt: skip
 
 
-def _of(preset: str | None) -> dict[str, str]:
+def _query(preset: str | None) -> dict[str, str]:
     return {} if preset is None else {"preset": preset}

@@ -99,7 +99,7 @@ def show(request: Request, id_: str) -> JSONResponse:
 def shots(request: Request, id_: str) -> JSONResponse:
     """The draws that its trials were trained on, so that anyone can repeat them: `{"shots": [...]}`."""
     _show(request, id_)
-    return JSONResponse({"shots": request.app.state.store.shots(id_)})
+    return JSONResponse({"shots": request.app.state.store.results.shots(id_)})
 
 
 @router.get("/experiments/{id_}/sweep")
@@ -107,7 +107,7 @@ def swept(request: Request, id_: str) -> JSONResponse:
     """What its search found: `{"objective", "candidates": [...], "chosen": [...], "cost": {...}}`."""
     spec = ExperimentSpec.model_validate(_show(request, id_)["spec"])
     store, metric = request.app.state.store, TASKS[spec.task].metric
-    return JSONResponse(sweep(spec, store.objectives(id_, metric), store.test_scores(id_, metric)))
+    return JSONResponse(sweep(spec, store.results.objectives(id_, metric), store.results.test_scores(id_, metric)))
 
 
 @router.get("/trials/{id_}")
@@ -134,7 +134,7 @@ def predictions(request: Request, id_: str, wanted: Annotated[Evaluation, Query(
     Its columns are `example` (its place in the split), `gold` and `prediction`.
     """
     _found_trial(request, id_)
-    chosen = request.app.state.store.scores_by_selection(id_)
+    chosen = request.app.state.store.results.by_selection(id_)
     if wanted.selection is None and len(chosen) > 1:
         raise SpecError([Problem("selection", f"the trial has several: one of {', '.join(chosen)}")])
     scores = chosen.get(wanted.selection or next(iter(chosen), None), [])

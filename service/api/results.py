@@ -57,7 +57,7 @@ def results(request: Request, wanted: Annotated[ResultQuery, Query()]) -> Respon
         if values
     }
     every = wanted.at == "every"
-    rows, following = request.app.state.store.results(filters, wanted.limit, wanted.cursor, every)
+    rows, following = request.app.state.store.results.rows(filters, wanted.limit, wanted.cursor, every)
     if wanted.format == "json":
         return JSONResponse({"results": rows, "next": following})
     table = io.StringIO()

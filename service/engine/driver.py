@@ -149,7 +149,7 @@ def _scheduler(experiment: str, work: ExperimentWork, spec: ExperimentSpec, stor
     if scheduler is None:
         return None
     epochs = spec.training.epochs or PROTOCOLS[spec.protocol].training[spec.task].epochs
-    judged = store.objectives(experiment, work.metric)
+    judged = store.results.objectives(experiment, work.metric)
     past = {
         digest: ((one.sweep, one.config.seed), [(epoch, value) for epoch, _, value in one.history])
         for digest, one in judged.items()

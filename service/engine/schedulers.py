@@ -1,5 +1,6 @@
 """Tune's schedulers, one for each set of trials that may be compared: those of one sweep at one seed."""
 
+from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -18,7 +19,7 @@ Rivals = tuple[str, int]
 Past = Mapping[str, tuple[Rivals, Sequence[tuple[int, float]]]]
 
 
-class PerRivals(FIFOScheduler):  # type: ignore[misc]
+class PerRivals(FIFOScheduler, ABC):  # type: ignore[misc]
     """A scheduler for each set of rivals; trials that are compared with none run to their end.
 
     Args:
@@ -30,9 +31,9 @@ class PerRivals(FIFOScheduler):  # type: ignore[misc]
         self.rivals = rivals
         self.schedulers: dict[Rivals, TrialScheduler] = {}
 
+    @abstractmethod
     def made(self, rivals: Rivals) -> TrialScheduler:
         """A scheduler of Tune's for rivals that have none yet."""
-        raise NotImplementedError
 
     def on_trial_add(self, tune_controller: Any, trial: TuneTrial) -> None:
         """A trial may run."""

@@ -5,6 +5,7 @@ from dataclasses import dataclass, field
 from statistics import fmean
 
 from search_spaces.candidates import Candidate, candidate_of, searched
+from search_spaces.estimate import devices
 from search_spaces.judging import came_to, methods_of
 from search_spaces.plan import Plan, Planner
 from search_spaces.search import TpeSearcher, TrialBudget
@@ -80,11 +81,10 @@ class ExperimentWork:
         budget = self.spec.search.budget
         if budget is None:
             return None
-        begun, hours = self.store.spent(self.experiment)
+        begun, seconds = self.store.spent(self.experiment)
         if isinstance(budget, TrialBudget):
             return f"the budget of {budget.trials} trials is used up" if begun >= budget.trials else None
-        devices = self.spec.resources.gpus_per_trial or self.spec.resources.cpus_per_trial
-        used_up = hours * devices >= budget.device_hours
+        used_up = seconds / 3600 * devices(self.spec.resources) >= budget.device_hours
         return f"the budget of {budget.device_hours:g} device-hours is used up" if used_up else None
 
     def ended(self, digest: str) -> None:
@@ -127,7 +127,7 @@ class ExperimentWork:
 
     def _value(self, trials: list[str]) -> float | None:
         """What a candidate came to: the mean over its seeds, and over its models where each target has its own."""
-        judged = self.store.objectives(self.experiment, self.metric)
+        judged = self.store.results.objectives(self.experiment, self.metric)
         method = methods_of(self.spec, judged[trials[0]].config)[0]  # of one trajectory: the first that is asked for
         values = [came_to(judged[trial], method) for trial in trials]
         known = [value for value in values if value is not None]
@@ -138,7 +138,7 @@ class ExperimentWork:
         searcher = self.spec.search.searcher
         if not isinstance(searcher, TpeSearcher):
             return []
-        before = [one.config for one in self.store.objectives(self.experiment, self.metric).values()]
+        before = [one.config for one in self.store.results.objectives(self.experiment, self.metric).values()]
         found = []
         for name in dict.fromkeys(METHODS[method].trajectory or method for method in self.spec.methods):
             for k in self.planner.shots_of(name) if searched(self.spec, name) else []:
@@ -151,7 +151,9 @@ class ExperimentWork:
 
     def _recall(self, proposals: Proposals, candidate: Candidate) -> None:
         plan = self.planner.proposed(proposals.proposer.trajectory, proposals.proposer.k, candidate)
-        if not self.store.objectives(self.experiment, self.metric).keys() >= plan.trials.keys() - _sources(plan):
+        if not self.store.results.objectives(self.experiment, self.metric).keys() >= plan.trials.keys() - _sources(
+            plan
+        ):
             raise DataError(CHANGED)
         self._watch(proposals, candidate, plan)
         is_open = candidate in proposals.open

@@ -5,6 +5,7 @@ from statistics import fmean, stdev
 from typing import Any
 
 from search_spaces.candidates import SEARCHABLE, candidate_of, label
+from search_spaces.estimate import devices
 from search_spaces.judging import Judged, came_to, methods_of
 from search_spaces.spec import ExperimentSpec
 
@@ -44,7 +45,7 @@ def sweep(spec: ExperimentSpec, judged: Mapping[str, Judged], tests: Iterable[Ma
         "objective": spec.search.objective,
         "candidates": rows,
         "chosen": [_chosen(rows, name) for name in dict.fromkeys(map(_comparison, rows))],
-        "cost": _cost(judged.values(), spec.resources.gpus_per_trial or spec.resources.cpus_per_trial),
+        "cost": _cost(judged.values(), devices(spec.resources)),
     }
 
 

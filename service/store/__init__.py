@@ -1,6 +1,7 @@
 """What is kept: experiments, their trials and results, scores. SQLite by default, PostgreSQL by URL."""
 
 from service.store.database import BadCursorError, StoreFullError
-from service.store.store import RESULT_COLUMNS, Experiment, OutstandingTrial, Store
+from service.store.results import RESULT_COLUMNS
+from service.store.store import Experiment, OutstandingTrial, Store
 
 __all__ = ["RESULT_COLUMNS", "BadCursorError", "Experiment", "OutstandingTrial", "Store", "StoreFullError"]

@@ -18,7 +18,7 @@ from sqlalchemy import (
 metadata = MetaData()
 
 # Raised whenever a table changes; a database of another version is refused, not guessed at.
-VERSION = 4
+VERSION = 5
 
 version = Table("schema_version", metadata, Column("version", Integer, primary_key=True))
 
@@ -73,7 +73,8 @@ trials = Table(
 # with the other trials of its `sweep`, `test_every_report` asks for test scores of every epoch. `reused` says that all
 # those scores were there before the experiment came to run the trial; the state "stopped" that a scheduler found it not
 # worth going on. `estimated` are the seconds that it was planned to take (null where that was not known), `taken` those
-# of the attempt that ended it for the experiment.
+# of the attempt that ended it for the experiment, `ended_after` the epochs after which it was stopped or failed
+# (another experiment may have gone on since).
 planned_trials = Table(
     "planned_trials",
     metadata,
@@ -90,7 +91,7 @@ planned_trials = Table(
     Column("reused", Boolean, nullable=False),
     Column("estimated", Float),
     Column("taken", Float),
-    Column("stopped_after", Integer),  # epochs; another experiment may have gone on since
+    Column("ended_after", Integer),
 )
 
 # What an experiment wants to know: a (method, K, seed, alpha, language, split), and the trial, the selection among its

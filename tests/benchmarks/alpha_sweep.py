@@ -28,7 +28,7 @@ TARGETS = ["ar", "de", "fi", "hi", "ja", "ru", "sw", "tr", "zh"]
 
 def main() -> None:
     """Run both and print."""
-    arguments = _arguments()
+    arguments = add_home(parser(__doc__)).parse_args()
     spec = _spec(arguments)
     with _service(arguments) as client:
         asha = _sweep(client, {**spec, "search": {"scheduler": {"name": "asha"}}})
@@ -99,12 +99,6 @@ def _service(arguments: argparse.Namespace) -> Iterator[Client]:
         finally:
             server.send_signal(signal.SIGTERM)
             server.wait()
-
-
-def _arguments() -> argparse.Namespace:
-    made = parser(__doc__)
-    add_home(made)
-    return made.parse_args()
 
 
 if __name__ == "__main__":

@@ -21,7 +21,7 @@ Lengths = list[list[int]]
 
 def main() -> None:
     """Count and print."""
-    arguments = _arguments()
+    arguments = add_home(parser(__doc__)).parse_args()
     need_shared_data(*TASKS)
     from transformers import AutoTokenizer
 
@@ -75,12 +75,6 @@ def _row(name: str, by_language: Lengths, quick: bool) -> list[object]:
     limit = sum(pooled) / (len(pooled) * PAPER.training[name].max_length)
     shares = [f"{value:.3f}" for value in (share, useful_share(in_file_order(by_language)), limit)]
     return [name, len(by_language), len(pooled), *shares, at_least(AT_LEAST, share, quick)]
-
-
-def _arguments() -> argparse.Namespace:
-    made = parser(__doc__)
-    add_home(made)
-    return made.parse_args()
 
 
 if __name__ == "__main__":

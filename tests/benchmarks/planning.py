@@ -59,7 +59,7 @@ class TableData:
 
 def main() -> None:
     """Plan, time, print."""
-    arguments = _arguments()
+    arguments = add_home(parser(__doc__)).parse_args()
     world = World(arguments.home, None, cpus=8, gpus=8)
     rows, trials, before = [], 0, _megabytes()
     begin = time.perf_counter()
@@ -92,12 +92,6 @@ def planned(task: str, world: World, arguments: argparse.Namespace) -> dict[str,
 def _megabytes() -> float:
     """The process's peak so far."""
     return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
-
-
-def _arguments() -> argparse.Namespace:
-    made = parser(__doc__)
-    add_home(made)
-    return made.parse_args()
 
 
 if __name__ == "__main__":

@@ -111,10 +111,11 @@ def add_machine(to: argparse.ArgumentParser) -> None:
     to.add_argument("--device", choices=("cpu", "cuda"), default=None, help="a GPU where there is one, by default")
 
 
-def add_home(to: argparse.ArgumentParser) -> None:
-    """The argument for benchmarks that need the offline encoder."""
+def add_home(to: argparse.ArgumentParser) -> argparse.ArgumentParser:
+    """The argument for benchmarks that need the offline encoder; returns what it was added to."""
     home = Path(tempfile.gettempdir()) / "allasprak-benchmarks"
     to.add_argument("--home", type=Path, default=home, help="where encoders are converted and trials work")
+    return to
 
 
 def device_or_default(asked: str | None) -> str:

@@ -128,7 +128,9 @@ def finish(store: Store, experiment: str, config: TrialConfig, *scores: Score) -
 
 def values(store: Store, experiment: str, **filters: str) -> list[float]:
     """What the experiment's results of some kind are."""
-    rows, _ = store.results({"experiment": [experiment], **{name: [value] for name, value in filters.items()}}, 1000)
+    rows, _ = store.results.rows(
+        {"experiment": [experiment], **{name: [value] for name, value in filters.items()}}, 1000
+    )
     return [row["value"] for row in rows]
 
 
@@ -166,7 +168,7 @@ def test_results_are_test_scores_at_the_selected_step_and_dev_scores_of_every_ep
     chosen = [score(language, value, step=20, epoch=2) for language, value in tests.items()]
     store.trial_succeeded(SOURCE.digest, attempt, outcome_of(*chosen, source_dev=20))
     finish(store, id_, ADAPTED, score("de", 45.0))
-    rows, following = store.results({"experiment": [id_]}, 100)
+    rows, following = store.results.rows({"experiment": [id_]}, 100)
     assert following is None
     seen = {(row["method"], row["k"], row["language"], row["split"], row["epoch"]): row["value"] for row in rows}
     assert seen == {
@@ -196,7 +198,7 @@ def test_a_late_report_of_an_older_attempt_is_refused(store: Store) -> None:
     old = store.trial_started(id_, SOURCE.digest)
     new = store.trial_started(id_, SOURCE.digest)
     store.record(SOURCE.digest, old, report_of(score("en", 1.0, "dev")))
-    assert store.results({"experiment": [id_]}, 10) == ([], None)
+    assert store.results.rows({"experiment": [id_]}, 10) == ([], None)
     store.record(SOURCE.digest, new, report_of(score("en", 2.0, "dev")))
     assert values(store, id_) == [2.0]
     store.trial_succeeded(SOURCE.digest, old, outcome_of(score("de", 3.0), source_dev=10))
@@ -215,7 +217,7 @@ def test_a_trial_that_is_done_is_reused_by_the_next_experiment(store: Store) -> 
     assert found is not None
     assert found.trials["reused"] == 1
     assert list(store.outstanding(second)) == [ADAPTED.digest]
-    assert {row["language"] for row in store.results({"experiment": [second]}, 10)[0]} == {"en", "de", "hi"}
+    assert {row["language"] for row in store.results.rows({"experiment": [second]}, 10)[0]} == {"en", "de", "hi"}
 
 
 def test_what_is_known_of_a_plan_is_what_is_missing_trained_counted_and_measured(store: Store) -> None:
@@ -291,6 +293,21 @@ def test_what_failed_is_spent_too(store: Store) -> None:
     cost = cost_of(store, id_)
     assert cost["spent"] > 0
     assert (cost["left"], cost["error"]) == (30.0, None)
+    assert store.spent(id_) == (1, pytest.approx(cost["spent"]))
+
+
+def test_what_ended_before_it_began_spends_nothing_even_if_it_ran_for_another_experiment(store: Store) -> None:
+    ran, never = (store.add_experiment(spec_of(), plan_of()) for _ in range(2))
+    store.trial_started(ran, SOURCE.digest)
+    store.trial_failed(ran, SOURCE.digest, "no room")
+    before = store.trial(SOURCE.digest)
+    store.trial_failed(never, SOURCE.digest, "no room")
+    store.trial_stopped(never, ADAPTED.digest, "the budget is used up")
+    assert store.spent(never) == (0, 0.0)
+    after = store.trial(SOURCE.digest)
+    assert before is not None
+    assert after is not None
+    assert after["finished"] == before["finished"]
 
 
 def test_only_the_missing_languages_of_a_trial_are_outstanding(store: Store) -> None:
@@ -409,10 +426,10 @@ def test_experiments_are_filtered_and_paged_newest_first(store: Store) -> None:
 def test_pages_of_results_add_up_to_one(store: Store) -> None:
     id_ = store.add_experiment(spec_of(tags="x"), plan_of())
     finish(store, id_, SOURCE, score("en", 1.0), score("de", 2.0), score("hi", 3.0))
-    whole, _ = store.results({"tags": ["x"]}, 100)
+    whole, _ = store.results.rows({"tags": ["x"]}, 100)
     paged, cursor = [], None
     while True:
-        rows, cursor = store.results({"tags": ["x"]}, 1, cursor)
+        rows, cursor = store.results.rows({"tags": ["x"]}, 1, cursor)
         paged += rows
         if cursor is None:
             break
@@ -466,7 +483,7 @@ def finish_both(store: Store, experiment: str, last: int, target_dev: int) -> No
 def test_two_selections_of_a_trial_give_two_results_of_two_steps(store: Store) -> None:
     id_ = store.add_experiment(spec_of(), plan_of("target-dev"))
     finish_both(store, id_, last=20, target_dev=10)
-    rows, _ = store.results({"experiment": [id_]}, 100)
+    rows, _ = store.results.rows({"experiment": [id_]}, 100)
     tests = {row["method"]: (row["selection"], row["epoch"], row["value"]) for row in rows if row["split"] == "test"}
     assert tests == {"ord-FS": ("last", 2, 80.0), "ord-FS+dev": ("target-dev", 1, 90.0)}
     dev = [(row["method"], row["epoch"], row["selected"]) for row in rows if row["split"] == "dev"]
@@ -477,20 +494,20 @@ def test_two_selections_of_a_trial_give_two_results_of_two_steps(store: Store) -
 def test_two_selections_of_the_same_step_give_two_results_of_one_score(store: Store) -> None:
     id_ = store.add_experiment(spec_of(), plan_of("target-dev"))
     finish_both(store, id_, last=20, target_dev=20)
-    rows, _ = store.results({"experiment": [id_], "split": ["test"]}, 100)
+    rows, _ = store.results.rows({"experiment": [id_], "split": ["test"]}, 100)
     assert [(row["method"], row["selection"], row["epoch"], row["value"]) for row in rows] == [
         ("ord-FS", "last", 2, 80.0),
         ("ord-FS+dev", "target-dev", 2, 80.0),
     ]
-    found = store.scores_by_selection(ADAPTED.digest)
+    found = store.results.by_selection(ADAPTED.digest)
     assert found["last"] == found["target-dev"]
 
 
 def test_the_scores_of_each_selection_are_those_at_its_step(store: Store) -> None:
-    assert store.scores_by_selection(ADAPTED.digest) == {}
+    assert store.results.by_selection(ADAPTED.digest) == {}
     id_ = store.add_experiment(spec_of(), plan_of("target-dev"))
     finish_both(store, id_, last=20, target_dev=10)
-    assert store.scores_by_selection(ADAPTED.digest) == {
+    assert store.results.by_selection(ADAPTED.digest) == {
         "last": [score("de", 20.0, "dev", step=20, epoch=2), score("de", 80.0, step=20, epoch=2)],
         "target-dev": [score("de", 10.0, "dev"), score("de", 90.0)],
     }
@@ -532,10 +549,10 @@ def test_a_late_attempt_changes_no_selection(store: Store) -> None:
     id_ = store.add_experiment(spec_of(), plan_of("target-dev"))
     old = store.trial_started(id_, ADAPTED.digest)
     finish_both(store, id_, last=20, target_dev=10)
-    before = store.scores_by_selection(ADAPTED.digest), store.results({"experiment": [id_]}, 100)
+    before = store.results.by_selection(ADAPTED.digest), store.results.rows({"experiment": [id_]}, 100)
     late = outcome_of(score("de", 3.0, step=20), score("de", 4.0, step=30), last=30, target_dev=20)
     store.trial_succeeded(ADAPTED.digest, old, late)
-    assert (store.scores_by_selection(ADAPTED.digest), store.results({"experiment": [id_]}, 100)) == before
+    assert (store.results.by_selection(ADAPTED.digest), store.results.rows({"experiment": [id_]}, 100)) == before
 
 
 # Draws
@@ -546,7 +563,7 @@ def test_the_draws_of_an_experiment_are_those_of_its_trials_that_are_done_each_o
     plan = plan_of()
     plan.add(PlannedTrial(mixed, None, ("source-dev",), {"de": "de-data"}))
     id_ = store.add_experiment(spec_of(), plan)
-    assert store.shots(id_) == []
+    assert store.results.shots(id_) == []
     draws = {
         language: {"split": "train", "indices": [3, 1], "ids": ["c", "a"], "digest": f"{language} draw"}
         for language in ("hi", "de")
@@ -556,6 +573,6 @@ def test_the_draws_of_an_experiment_are_those_of_its_trials_that_are_done_each_o
         attempt = store.trial_started(id_, config.digest)
         facts = {"shots": {language: draws[language] for language in languages}}
         store.trial_succeeded(config.digest, attempt, Outcome({selection: 10}, (score("de", 1.0),), facts))  # type: ignore[dict-item]
-    assert store.shots(id_) == [
+    assert store.results.shots(id_) == [
         {"language": language, "k": 5, "seed": 1, **draws[language]} for language in ("de", "hi")
     ]

@@ -1,0 +1,52 @@
+"""Which of the scores that an experiment needs are there."""
+
+from collections.abc import Collection, Mapping
+from typing import Any
+
+from sqlalchemy import Connection, select
+
+from service.store.schema import scores, selections, trials
+
+
+class Coverage:
+    """What is known of trials: the steps that were selected, and which scores there are.
+
+    Args:
+        connection: to ask.
+        digests: of the trials.
+    """
+
+    def __init__(self, connection: Connection, digests: Collection[str]) -> None:
+        self.epochs: dict[str, int] = {}
+        self.chosen: dict[str, dict[str, int]] = {}
+        self.steps: dict[tuple[str, str, str, str], set[int]] = {}
+        choices = (
+            select(selections.c.trial, selections.c.selection, selections.c.step, trials.c.epochs)
+            .join(trials, trials.c.digest == selections.c.trial)
+            .where(selections.c.trial.in_(digests))
+        )
+        for trial, selection, step, epochs in connection.execute(choices):
+            self.epochs[trial] = epochs
+            self.chosen.setdefault(trial, {})[selection] = step
+        columns = (scores.c.trial, scores.c.split, scores.c.language, scores.c.data, scores.c.step)
+        for *key, step in connection.execute(select(*columns).where(scores.c.trial.in_(self.chosen))):
+            self.steps.setdefault((key[0], key[1], key[2], key[3]), set()).add(step)
+
+    def missing(self, planned: Mapping[Any, Any]) -> tuple[str, ...] | None:
+        """What a planned trial still lacks: the languages without a test score of what was selected; None if nothing.
+
+        Where no more than scores on its judging dev sets are lacking, no language is. Where test scores of every epoch
+        are asked for, there must be as many as epochs.
+        """
+        trial = planned["trial"]
+        chosen = self.chosen.get(trial, {})
+        if not chosen.keys() >= set(planned["selections"]):
+            return tuple(planned["evaluate"])
+        steps = [chosen[selection] for selection in planned["selections"]]
+
+        def lacking(split: str, needed: Mapping[str, str], at_least: int) -> tuple[str, ...]:
+            found = {name: self.steps.get((trial, split, name, data), set()) for name, data in needed.items()}
+            return tuple(name for name, of in found.items() if not of.issuperset(steps) or len(of) < at_least)
+
+        tests = lacking("test", planned["evaluate"], self.epochs[trial] if planned["test_every_report"] else 1)
+        return tests if tests or lacking("dev", planned["judge"], 1) else None
