@@ -15,8 +15,11 @@ def sweep(spec: ExperimentSpec, judged: Mapping[str, Judged], tests: Iterable[Ma
 
     A candidate's value is the mean over its seeds of the objective at the steps that were selected, in percent; so is
     its test score, of the mean over the target languages of its model. Where some of its seeds were stopped or are not
-    done it is not `complete`: it has no test score and is not chosen. Chosen is the complete candidate of the greatest
-    objective; `regret` is what its test score lacks to the best complete one's, which nothing but this report looks at.
+    done it is not `complete` and has no test score. Chosen is the candidate of the greatest objective among those whose
+    seeds have all ended; one that was stopped counts as it was then: no more than it would have come to where the best
+    epoch is selected. Which of a seed's trials were stopped depends on which came first, so being complete is no merit.
+    `regret` is what the chosen one's test score lacks to the best complete one's, which nothing but this report looks
+    at; None where the chosen one is not complete.
 
     Args:
         spec: of the experiment.
@@ -65,6 +68,7 @@ def _candidate(
         **searchable,
         "seeds": len(values),
         "stopped": sum(trial.state == "stopped" for trial in trials),
+        "ended": len(values) == len(spec.seeds) and all(trial.state in ("succeeded", "stopped") for trial in trials),
         "complete": complete,
         "objective_mean": fmean(values) if values else None,
         "objective_sd": _sd(values),
@@ -85,11 +89,12 @@ def _comparison(row: Mapping[str, Any]) -> tuple[Any, ...]:
 def _chosen(rows: list[dict[str, Any]], comparison: tuple[Any, ...]) -> dict[str, Any]:
     method, k, targets = comparison
     named = {"method": method, "k": k, "target_languages": list(targets)}
-    complete = [row for row in rows if _comparison(row) == comparison and row["complete"]]
-    if not complete:
+    compared = [row for row in rows if _comparison(row) == comparison]
+    ended = [row for row in compared if row["ended"]]
+    if not ended:
         return {**named, "candidate": None, "regret": None}
-    best = max(complete, key=lambda row: row["objective_mean"])
-    tested = [row["test_mean"] for row in complete if row["test_mean"] is not None]
+    best = max(ended, key=lambda row: (row["objective_mean"], row["complete"]))
+    tested = [row["test_mean"] for row in compared if row["test_mean"] is not None]
     regret = max(tested) - best["test_mean"] if best["test_mean"] is not None else None
     return {**named, **{name: best[name] for name in ("candidate", *SEARCHABLE)}, "regret": regret}
 

@@ -1,0 +1,79 @@
+"""What a search found, from what is known of its trials."""
+
+from collections.abc import Sequence
+from typing import Any
+
+import pytest
+
+from search_spaces.judging import Judged
+from search_spaces.spec import ExperimentSpec
+from service.reports.sweep import sweep
+from trainers import TrialConfig
+from trainers.config import Training
+
+SPEC = ExperimentSpec.model_validate(
+    {
+        "task": "ner", "encoder": "e", "data": "sample", "target_languages": ["de", "hi"], "k": [5], "seeds": [1, 2],
+        "methods": ["gradient-mix-train"], "alpha": {"grid": [1, 0.5]}, "search": {"scheduler": {"name": "asha"}},
+        "training": {"epochs": 4},
+    }
+)  # fmt: skip
+
+
+def trial_of(alpha: float, seed: int, state: str, values: Sequence[float]) -> Judged:
+    """A trial with an objective after each epoch, and the best one selected if it came to its end."""
+    training = Training(4, 32, 2e-5, 0.0, 1e-8, 1.0, 0, 128)
+    config = TrialConfig(
+        "ner", "gradient-mix-train", "en", ("de", "hi"), 5, seed, alpha, "paper", training, "encoder", "digest", "data"
+    )
+    history = [(epoch, 10 * epoch, value) for epoch, value in enumerate(values, 1)]
+    selected = {"source-dev": max(history, key=lambda one: one[2])[1]} if state == "succeeded" else {}
+    return Judged(config, "sweep", state, len(values), 10.0, selected, history)  # type: ignore[arg-type]
+
+
+def found_of(*trials: Judged) -> dict[str, Any]:
+    judged = {trial.config.digest: trial for trial in trials}
+    tests = [
+        {"method": "gradient-mix-train", "trial": trial.config.digest, "language": language, "value": value}
+        for trial in trials if trial.state == "succeeded"
+        for language, value in (("en", 99.0), ("de", 50 + 10 * trial.config.alpha), ("hi", 70.0))
+    ]  # fmt: skip
+    return sweep(SPEC, judged, tests)
+
+
+FIRST = (trial_of(1.0, 1, "succeeded", [40, 60, 70, 65]), trial_of(1.0, 2, "succeeded", [40, 60, 72, 74]))
+
+
+def test_that_a_seed_was_stopped_does_not_keep_a_better_candidate_from_being_chosen() -> None:
+    found = found_of(*FIRST, trial_of(0.5, 1, "succeeded", [50, 70, 80, 85]), trial_of(0.5, 2, "stopped", [66]))
+    first, second = found["candidates"]
+    assert (first["objective_mean"], first["complete"], first["test_mean"]) == (72, True, 65)
+    assert (second["objective_mean"], second["complete"], second["test_mean"]) == (75.5, False, None)
+    [chosen] = found["chosen"]
+    assert (chosen["alpha"], chosen["regret"]) == (0.5, None)
+
+
+def test_one_that_was_stopped_low_is_not_chosen_and_of_equals_the_complete_one_is() -> None:
+    for value in (58.0, 59.0):
+        stopped = trial_of(0.5, 1, "succeeded", [50, 70, 80, 85]), trial_of(0.5, 2, "stopped", [value])
+        [chosen] = found_of(*stopped, *FIRST)["chosen"]
+        assert (chosen["alpha"], chosen["regret"]) == (1.0, 0)
+
+
+@pytest.mark.parametrize("state", ["failed", "running", "queued"])
+def test_what_has_not_ended_or_failed_is_not_chosen(state: str) -> None:
+    better = trial_of(0.5, 1, "succeeded", [90]), trial_of(0.5, 2, state, [90])
+    [chosen] = found_of(*FIRST, *better)["chosen"]
+    assert chosen["alpha"] == 1.0
+
+
+def test_one_that_the_budget_never_let_begin_is_not_chosen() -> None:
+    better = trial_of(0.5, 1, "succeeded", [90]), trial_of(0.5, 2, "stopped", [])
+    [chosen] = found_of(*FIRST, *better)["chosen"]
+    assert chosen["alpha"] == 1.0
+
+
+def test_regret_is_what_the_choice_lacks_in_test_score() -> None:
+    other = trial_of(0.5, 1, "succeeded", [80]), trial_of(0.5, 2, "succeeded", [80])
+    [chosen] = found_of(*FIRST, *other)["chosen"]
+    assert (chosen["alpha"], chosen["regret"]) == (0.5, 2.5)
