@@ -21,6 +21,9 @@ from trainers.methods import METHODS, SOURCE_TRAINING
 from trainers.protocols import PROTOCOLS
 from trainers.tasks import TASKS
 
+# Of two experiments that of the higher one goes first.
+Priority = Annotated[int, Field(ge=-100, le=100, strict=True)]
+
 # Unless the spec allows more, and then.
 MAX_TRIALS = 10_000
 MAX_LARGE_TRIALS = 200_000
@@ -162,6 +165,7 @@ class ExperimentSpec(Part):
         ' targets), "all"',
     )
     resources: ResourcesSpec = Field(default_factory=ResourcesSpec, description="an object, see its fields")
+    priority: Priority = Field(0, description="a whole number from -100 to 100; the higher goes first")
     test_at: Literal["selected", "every"] = Field(
         "selected", description="selected, or every: test scores after each epoch, for curves; nothing is searched then"
     )

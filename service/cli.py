@@ -1,4 +1,4 @@
-"""The command line: serve, plan, submit, results, export, demo."""
+"""The command line: serve, plan, submit, cancel, pause, resume, retry, delete, results, export, demo."""
 
 import argparse
 import json
@@ -17,6 +17,14 @@ from service.settings import Settings
 from trainers.tasks import TASKS
 
 DEMO_START_SECONDS = 60.0
+
+CONTROL = {
+    "cancel": "stop an experiment for good; what is done stays",
+    "pause": "stop an experiment until it is resumed",
+    "resume": "let a paused experiment go on from its last checkpoints",
+    "retry": "queue the failed trials of a failed experiment again",
+    "delete": "forget an experiment that is over, with what no other one asks for",
+}
 
 
 def main() -> None:
@@ -50,6 +58,12 @@ def _parser() -> argparse.ArgumentParser:
     _add_spec(submit)
     _add_url(submit)
     submit.set_defaults(command=_submit)
+
+    for name, does in CONTROL.items():
+        control = commands.add_parser(name, help=does)
+        control.add_argument("id")
+        _add_url(control)
+        control.set_defaults(command=_control, name=name)
 
     results = commands.add_parser("results", help="print an experiment's test scores, or all its rows as CSV")
     results.add_argument("id")
@@ -132,6 +146,14 @@ def _submit(arguments: argparse.Namespace) -> int:
     from service.client import Client
 
     print(Client(arguments.url).submit(_spec(arguments), arguments.preset))
+    return 0
+
+
+def _control(arguments: argparse.Namespace) -> int:
+    from service.client import Client
+
+    shown = getattr(Client(arguments.url), arguments.name)(arguments.id)
+    print(f"{arguments.id}: {shown['state'] if shown else 'deleted'}")
     return 0
 
 

@@ -37,12 +37,39 @@ class Client:
         headers = {"Authorization": f"Bearer {token}"} if token else {}
         self._http = httpx2.Client(base_url=base_url, headers=headers, timeout=60.0)
 
-    def submit(self, spec: Mapping[str, Any], preset: str | None = None) -> str:
+    def submit(self, spec: Mapping[str, Any], preset: str | None = None, key: str | None = None) -> str:
         """Submit an experiment; returns its id. ServiceError names every wrong field of the spec.
 
-        With a preset's name the fields of `spec`, if any, take the place of that preset's.
+        With a preset's name the fields of `spec`, if any, take the place of that preset's. Submitted again with the
+        same `key` (of your own, up to 200 characters) it is the same experiment.
         """
-        return str(self._json("POST", "/v1/experiments", json=dict(spec), params=_query(preset))["id"])
+        headers = {"Idempotency-Key": key} if key is not None else {}
+        answer = self._json("POST", "/v1/experiments", json=dict(spec), params=_query(preset), headers=headers)
+        return str(answer["id"])
+
+    def cancel(self, id_: str) -> dict[str, Any]:
+        """Stop an experiment for good; returns it. What is done stays."""
+        return self._json("POST", f"/v1/experiments/{id_}/cancel")
+
+    def pause(self, id_: str) -> dict[str, Any]:
+        """Stop an experiment until it is resumed; returns it."""
+        return self._json("POST", f"/v1/experiments/{id_}/pause")
+
+    def resume(self, id_: str) -> dict[str, Any]:
+        """Let a paused experiment go on, its trials from their last checkpoints; returns it."""
+        return self._json("POST", f"/v1/experiments/{id_}/resume")
+
+    def retry(self, id_: str) -> dict[str, Any]:
+        """Queue a failed experiment's failed trials again; returns it."""
+        return self._json("POST", f"/v1/experiments/{id_}/retry")
+
+    def prioritise(self, id_: str, priority: int) -> dict[str, Any]:
+        """Change an experiment's priority (-100 to 100, the higher goes first); returns it."""
+        return self._json("PATCH", f"/v1/experiments/{id_}", json={"priority": priority})
+
+    def delete(self, id_: str) -> None:
+        """Forget an experiment that is over, with the trials and models that no other one asks for."""
+        self._answer("DELETE", f"/v1/experiments/{id_}")
 
     def presets(self) -> dict[str, dict[str, Any]]:
         """The paper's tables and figures as specs, by name."""
@@ -114,7 +141,7 @@ class Client:
             while True:
                 experiment = self.experiment(id_)
                 trials = experiment["trials"]
-                done = trials["succeeded"] + trials["stopped"] + trials["failed"]
+                done = trials["succeeded"] + trials["stopped"] + trials["failed"] + trials["cancelled"]
                 reason = f" ({experiment['reason']})" if experiment["reason"] else ""
                 bar.n = round(100 * experiment["progress"], 1)
                 bar.set_description_str(f"{experiment['state']}{reason}")

@@ -56,7 +56,7 @@ def test_the_readme_names_every_setting_and_every_public_field() -> None:
     spec = (ROOT / "search_spaces/spec.py").read_text().split("class ExperimentSpec")[1].split("def ")[0]
     missing += [name for name in re.findall(r"^    (\w+): ", spec, re.MULTILINE) if f'"{name}"' not in readme]
     routes = re.findall(
-        r'@router\.(?:get|post)\("([^"]+)"', "".join(p.read_text() for p in ROOT.glob("service/api/*.py"))
+        r'@router\.(?:get|post|patch|delete)\("([^"]+)"', "".join(p.read_text() for p in ROOT.glob("service/api/*.py"))
     )
     missing += [route for route in routes if f"/v1{route.replace('{id_}', '{id}')}" not in readme]
     assert not missing

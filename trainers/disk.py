@@ -41,6 +41,12 @@ def unfinished_file(path: Path) -> Iterator[Path]:
         unfinished.unlink(missing_ok=True)
 
 
+def remove_trial(home: Path, digest: str) -> None:
+    """Remove what a trial has written: models, checkpoints, predictions."""
+    for kind in ("models", "checkpoints", "predictions"):
+        shutil.rmtree(home / kind / digest, ignore_errors=True)
+
+
 def write_text(path: Path, text: str) -> None:
     """Write a small file; whoever reads it meanwhile sees the old one or the new one."""
     with unfinished_file(path) as unfinished:

@@ -9,7 +9,7 @@ from starlette.exceptions import HTTPException
 from starlette.middleware.trustedhost import TrustedHostMiddleware
 
 from search_spaces.checks import World
-from service.api import experiments, results
+from service.api import control, experiments, results
 from service.api.problems import add_handlers
 from service.security import is_authorised
 from service.store import Store
@@ -32,6 +32,7 @@ def create_app(store: Store, world: Callable[[], World], token: str | None) -> F
         app.add_middleware(TrustedHostMiddleware, allowed_hosts=["127.0.0.1", "localhost", "[::1]"])
     v1 = APIRouter(prefix="/v1", dependencies=[Depends(_authorise)])
     v1.include_router(experiments.router)
+    v1.include_router(control.router)
     v1.include_router(results.router)
     app.include_router(v1)
     app.add_api_route("/healthz", _health, methods=["GET"])

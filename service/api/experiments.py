@@ -4,9 +4,10 @@ import json
 import secrets
 import time
 from datetime import UTC, datetime
+from hashlib import sha256
 from typing import Annotated, Any, Literal
 
-from fastapi import APIRouter, Query, Request
+from fastapi import APIRouter, Header, Query, Request
 from fastapi.concurrency import run_in_threadpool
 from fastapi.responses import FileResponse, JSONResponse
 from pydantic import BaseModel, ConfigDict, Field
@@ -20,7 +21,7 @@ from search_spaces.presets import names, preset
 from search_spaces.spec import ExperimentSpec, Problem, ResourcesSpec, SpecError, Text
 from service.api.problems import PROBLEMS
 from service.reports.sweep import sweep
-from service.store import Experiment, Store
+from service.store import Experiment, Store, Submission
 from trainers.data import XTREME_R, open_data
 from trainers.encoders import encoder_size
 from trainers.examples import LANGUAGE_CODE
@@ -57,14 +58,19 @@ class From(BaseModel):
 
 
 @router.post("/experiments", status_code=201, responses=PROBLEMS, openapi_extra={"requestBody": _SPEC_BODY})
-async def create(request: Request, wanted: Annotated[From, Query()]) -> JSONResponse:
+async def create(
+    request: Request,
+    wanted: Annotated[From, Query()],
+    idempotency_key: Annotated[str | None, Header(min_length=1, max_length=200, pattern="^[!-~]+$")] = None,
+) -> JSONResponse:
     """Accept an experiment: 201 with its id, or 422 with everything that is wrong.
 
-    With `preset` the body's fields take the place of that preset's.
+    With `preset` the body's fields take the place of that preset's. Repeated with the same `Idempotency-Key` it is the
+    same experiment.
     """
     body = await _body(request, wanted)
-    id_ = await run_in_threadpool(_store, request, body)
-    answer = await run_in_threadpool(_show, request, id_)
+    id_ = await run_in_threadpool(_store, request, body, idempotency_key)
+    answer = await run_in_threadpool(show_experiment, request, id_)
     return JSONResponse(answer, 201, {"Location": f"/v1/experiments/{id_}"})
 
 
@@ -92,20 +98,20 @@ def listing(request: Request, wanted: Annotated[Listing, Query()]) -> JSONRespon
 @router.get("/experiments/{id_}")
 def show(request: Request, id_: str) -> JSONResponse:
     """One experiment: its state and why, how far its trials are, what they cost, and its spec."""
-    return JSONResponse(_show(request, id_))
+    return JSONResponse(show_experiment(request, id_))
 
 
 @router.get("/experiments/{id_}/shots")
 def shots(request: Request, id_: str) -> JSONResponse:
     """The draws that its trials were trained on, so that anyone can repeat them: `{"shots": [...]}`."""
-    _show(request, id_)
+    show_experiment(request, id_)
     return JSONResponse({"shots": request.app.state.store.results.shots(id_)})
 
 
 @router.get("/experiments/{id_}/sweep")
 def swept(request: Request, id_: str) -> JSONResponse:
     """What its search found: `{"objective", "candidates": [...], "chosen": [...], "cost": {...}}`."""
-    spec = ExperimentSpec.model_validate(_show(request, id_)["spec"])
+    spec = ExperimentSpec.model_validate(show_experiment(request, id_)["spec"])
     store, metric = request.app.state.store, TASKS[spec.task].metric
     return JSONResponse(sweep(spec, store.results.objectives(id_, metric), store.results.test_scores(id_, metric)))
 
@@ -173,14 +179,17 @@ def _parsed(body: bytes) -> object:
         raise SpecError([Problem("body", f"not JSON: {ascii(str(error))[1:-1]}")]) from error
 
 
-def _store(request: Request, body: object) -> str:
+def _store(request: Request, body: object, key: str | None) -> str:
+    store: Store = request.app.state.store
+    submission = Submission(key, sha256(json.dumps(body, sort_keys=True).encode()).hexdigest()) if key else None
+    if submission is not None and (id_ := store.submitted(submission)) is not None:
+        return id_
     world = request.app.state.world()
     spec = accepted(body, world).with_population(secrets.token_hex(6))
-    store: Store = request.app.state.store
     if spec.data == XTREME_R:
-        return store.add_experiment(spec, None)
+        return store.add_experiment(spec, None, submission=submission)
     made = _estimated(store, spec, world)
-    return store.add_experiment(spec, made.plan, made.seconds)
+    return store.add_experiment(spec, made.plan, made.seconds, submission)
 
 
 def _plan(request: Request, body: object) -> dict[str, Any]:
@@ -204,7 +213,8 @@ def _estimated(store: Store, spec: ExperimentSpec, world: World) -> Estimate:
     return found
 
 
-def _show(request: Request, id_: str) -> dict[str, Any]:
+def show_experiment(request: Request, id_: str) -> dict[str, Any]:
+    """An experiment as it is answered. HTTPException 404 if there is none of this id."""
     experiment = request.app.state.store.experiment(id_) if id_.isalnum() and id_.isascii() else None
     if experiment is None:
         raise HTTPException(404, "there is no experiment with this id")

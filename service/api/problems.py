@@ -12,14 +12,14 @@ from fastapi.responses import JSONResponse
 from starlette.exceptions import HTTPException
 
 from search_spaces.spec import Problem, SpecError
-from service.store import BadCursorError, StoreFullError
+from service.store import BadCursorError, KeyReusedError, StoreFullError
 
 log = logging.getLogger(__name__)
 
 # How POST documents its refusals.
 PROBLEMS: dict[int | str, dict[str, Any]] = {
     status: {"description": HTTPStatus(status).phrase, "content": {"application/problem+json": {}}}
-    for status in (413, 415, 422, 507)
+    for status in (409, 413, 415, 422, 507)
 }
 
 
@@ -42,6 +42,7 @@ def add_handlers(app: FastAPI) -> None:
     app.add_exception_handler(SpecError, _spec_error)
     app.add_exception_handler(RequestValidationError, _request_error)
     app.add_exception_handler(BadCursorError, _bad_cursor)
+    app.add_exception_handler(KeyReusedError, _key_reused)
     app.add_exception_handler(OSError, _disk_full)
     app.add_exception_handler(HTTPException, _http_error)
     app.add_exception_handler(Exception, _unforeseen)
@@ -66,6 +67,10 @@ def _request_error(_: Request, error: Any) -> JSONResponse:
 
 def _bad_cursor(_: Request, error: Any) -> JSONResponse:
     return problem(422, "a parameter is wrong", [Problem("cursor", str(error))])
+
+
+def _key_reused(_: Request, error: Any) -> JSONResponse:
+    return problem(422, "nothing was stored", [Problem("Idempotency-Key", f"{error}; allowed: a new one")])
 
 
 def _disk_full(request: Request, error: Any) -> JSONResponse:

@@ -54,7 +54,7 @@ def drive(experiment: str, address: str, slots: int | None, settings: Settings) 
         log.exception("experiment %s", experiment)
         if isinstance(error, StoreFullError):
             reserve.release(settings.home)
-        store.set_state(experiment, "failed", str(error))
+        store.move(experiment, "fail", str(error))
     finally:
         store.close()
 
@@ -66,7 +66,7 @@ def _run(experiment: str, address: str, slots: int | None, settings: Settings, s
     reference = data_reference(spec, settings.data_root)
     planned = store.plan_of(experiment)
     if planned is None:
-        store.set_state(experiment, "queued", "preparing data")
+        store.note(experiment, "preparing data")
         _fetch(spec, settings)
     data = open_data(reference, spec.task, settings.home)
     current = plan(spec, data, settings.home)
@@ -80,10 +80,11 @@ def _run(experiment: str, address: str, slots: int | None, settings: Settings, s
     at_once = min(spec.resources.max_concurrent_trials or MOST_AT_ONCE, slots or MOST_AT_ONCE)
     work = ExperimentWork(experiment, spec, planner, store, made, at_once)
     if work.ready or not work.is_complete():
-        store.set_state(experiment, "queued", "preparing the encoder")
+        store.note(experiment, "preparing the encoder")
         prepare_encoder(spec.encoder, settings.home)
         memory.release()
-        store.set_state(experiment, "running")
+        if not store.move(experiment, "start"):
+            return  # paused or cancelled meanwhile
         _run_trials(experiment, work, spec, address, slots, settings, store)
     _conclude(experiment, store)
 
@@ -161,12 +162,12 @@ def _conclude(experiment: str, store: Store) -> None:
     stored = store.experiment(experiment)
     assert stored is not None
     if not stored.failures:
-        store.set_state(experiment, "succeeded")
+        store.move(experiment, "succeed")
         return
     first = stored.failures[0]
-    store.set_state(
+    store.move(
         experiment,
-        "failed",
+        "fail",
         f"{len(stored.failures)} of {stored.trials['total']} trials failed; the first, {first['method']}"
         f" {first['trial']}: {first['reason']}",
     )

@@ -24,9 +24,10 @@ class HomeInUseError(RuntimeError):
 
 
 class Supervisor(threading.Thread):
-    """Runs stored experiments one after another, the longest queued first.
+    """Runs stored experiments one after another, of the highest priority the longest queued first.
 
-    A pool and a driver that an earlier server left behind are taken over. `close` stops everything resumably.
+    A driver whose experiment is paused or cancelled is stopped. A pool and drivers that an earlier server left behind
+    are taken over. `close` stops everything resumably.
 
     Args:
         settings: where to read, write and run.
@@ -66,19 +67,24 @@ class Supervisor(threading.Thread):
         self._closing.set()
         if self.is_alive():
             self.join()
-        experiment = self.store.next_active()
-        driver = self.store.driver(experiment) if experiment else None
-        if experiment and driver:
-            stop(ProcessId(*driver), patience=10)
-            self.store.release_driver(experiment, "the server was stopped; it goes on when the server starts again")
+        for experiment, driver in self.store.drivers().items():
+            self._release(experiment, driver, "the server was stopped; it goes on when the server starts again")
         pools.close(self.pool, self.settings.home)
         self._lock.close()
 
+    def _release(self, experiment: str, driver: tuple[int, float], reason: str = "") -> None:
+        """Stop a driver resumably: what it was at is queued again, unless its experiment is not to go on."""
+        stop(ProcessId(*driver), patience=10)
+        self.store.move(experiment, "requeue", reason)
+        self.store.release_driver(experiment)
+
     def _look(self) -> None:
+        for unwanted, its_driver in self.store.unwanted().items():
+            self._release(unwanted, its_driver)
         experiment = self.store.next_active()
         if experiment is None:
             return
-        driver = self.store.driver(experiment)
+        driver = self.store.drivers().get(experiment)
         pool_died = self.pool.process is not None and self.pool.process.find() is None
         if driver is not None and ProcessId(*driver).find() is not None:
             if not pool_died:
@@ -87,7 +93,7 @@ class Supervisor(threading.Thread):
         log_file = self.settings.home / "logs" / f"{experiment}.log"
         if self.store.driver_starts(experiment) >= MAX_DRIVER_STARTS:
             reason = f"its driver died {MAX_DRIVER_STARTS} times; its log is {log_file}"
-            self.store.set_state(experiment, "failed", reason)
+            self.store.move(experiment, "fail", reason)
             return
         if pool_died:
             self.pool = self._ensure_pool()

@@ -2,6 +2,15 @@
 
 from service.store.database import BadCursorError, StoreFullError
 from service.store.results import RESULT_COLUMNS
-from service.store.store import Experiment, OutstandingTrial, Store
+from service.store.store import Experiment, KeyReusedError, OutstandingTrial, Store, Submission
 
-__all__ = ["RESULT_COLUMNS", "BadCursorError", "Experiment", "OutstandingTrial", "Store", "StoreFullError"]
+__all__ = [
+    "RESULT_COLUMNS",
+    "BadCursorError",
+    "Experiment",
+    "KeyReusedError",
+    "OutstandingTrial",
+    "Store",
+    "StoreFullError",
+    "Submission",
+]

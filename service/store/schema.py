@@ -18,15 +18,16 @@ from sqlalchemy import (
 metadata = MetaData()
 
 # Raised whenever a table changes; a database of another version is refused, not guessed at.
-VERSION = 5
+VERSION = 6
 
 version = Table("schema_version", metadata, Column("version", Integer, primary_key=True))
 
 # SQLite counts up only an INTEGER primary key.
 Sequence = BigInteger().with_variant(Integer, "sqlite")
 
-# What a user asked for. Times are seconds since 1970 (UTC). `driver_*` name the process that runs it: its pid, when
-# that process was started (pids are used again), and how many have been started for it.
+# What a user asked for. Times are seconds since 1970 (UTC). `request_key` is that of the request (Idempotency-Key),
+# `request_digest` of what was asked under it. `driver_*` name the process that runs it: its pid, when that process was
+# started (pids are used again), how many have been started for it, and whether it is to be stopped.
 experiments = Table(
     "experiments",
     metadata,
@@ -35,6 +36,9 @@ experiments = Table(
     Column("owner", Text, nullable=False, index=True),
     Column("spec", JSON, nullable=False),
     Column("planned", Boolean, nullable=False),
+    Column("priority", Integer, nullable=False),
+    Column("request_key", String(200), unique=True),
+    Column("request_digest", String(64)),
     Column("state", String(16), nullable=False, index=True),
     Column("reason", Text, nullable=False),
     Column("created", Float, nullable=False, index=True),
@@ -43,6 +47,7 @@ experiments = Table(
     Column("driver_pid", Integer),
     Column("driver_created", Float),
     Column("driver_starts", Integer, nullable=False),
+    Column("driver_unwanted", Boolean, nullable=False),
 )
 
 tags = Table(
@@ -72,9 +77,9 @@ trials = Table(
 # `evaluate` is {language: digest of the test examples}, `judge` the same of the dev examples on which it is compared
 # with the other trials of its `sweep`, `test_every_report` asks for test scores of every epoch. `reused` says that all
 # those scores were there before the experiment came to run the trial; the state "stopped" that a scheduler found it not
-# worth going on. `estimated` are the seconds that it was planned to take (null where that was not known), `taken` those
-# of the attempt that ended it for the experiment, `ended_after` the epochs after which it was stopped or failed
-# (another experiment may have gone on since).
+# worth going on, "cancelled" that the experiment was. `estimated` are the seconds that it was planned to take (null
+# where that was not known), `taken` those of the attempt that ended it for the experiment, `ended_after` the epochs
+# after which it was stopped or failed (another experiment may have gone on since).
 planned_trials = Table(
     "planned_trials",
     metadata,

@@ -8,7 +8,7 @@ from dataclasses import asdict, dataclass
 from types import MappingProxyType
 from typing import Any
 
-from sqlalchemy import Connection, Float, case, cast, func, insert, select, update
+from sqlalchemy import ColumnElement, Connection, Float, case, cast, delete, func, insert, select, update
 
 from search_spaces.estimate import Known
 from search_spaces.plan import Plan
@@ -18,11 +18,9 @@ from service.store.coverage import Coverage
 from service.store.database import Database, decode, encode
 from service.store.results import Results
 from service.store.schema import experiments, planned_results, planned_trials, scores, selections, sizes, tags, trials
+from service.store.states import ACTIVE, FINAL, MOVES, MoveName
 from trainers.config import Outcome, Report, Score, Selection, TrialConfig
 from trainers.sub_words import Size
-
-ACTIVE = ("queued", "running")
-FINAL = ("succeeded", "failed", "cancelled")
 
 NOTHING_ESTIMATED: Mapping[str, float | None] = MappingProxyType({})
 
@@ -30,6 +28,8 @@ NOTHING_ESTIMATED: Mapping[str, float | None] = MappingProxyType({})
 @dataclass(frozen=True)
 class Experiment:
     """An experiment as it stands.
+
+    Of equal ones the longest queued is run first, of others that of the higher `priority`.
 
     `trials` counts by state, `failures` name trials and reasons. `cost` is in seconds of a GPU, or of a CPU thread
     where none is asked for: `planned`, `spent` (also by what failed), and `left` if all takes as much longer than
@@ -40,6 +40,7 @@ class Experiment:
     name: str
     owner: str
     tags: list[str]
+    priority: int
     state: str
     reason: str
     created: float
@@ -68,6 +69,18 @@ class OutstandingTrial:
     test_every_report: bool
 
 
+@dataclass(frozen=True)
+class Submission:
+    """What makes a repeated submission the same: the key that the caller gave it, and a digest of what it asks."""
+
+    key: str
+    digest: str
+
+
+class KeyReusedError(ValueError):
+    """A key came with something else before."""
+
+
 class Store:
     """Experiments, trials and scores in a database.
 
@@ -89,7 +102,11 @@ class Store:
     # Experiments
 
     def add_experiment(
-        self, spec: ExperimentSpec, plan: Plan | None, seconds: Mapping[str, float | None] = NOTHING_ESTIMATED
+        self,
+        spec: ExperimentSpec,
+        plan: Plan | None,
+        seconds: Mapping[str, float | None] = NOTHING_ESTIMATED,
+        submission: Submission | None = None,
     ) -> str:
         """Store an experiment, with its plan if its data are at hand; returns its id.
 
@@ -97,27 +114,53 @@ class Store:
             spec: what was asked for.
             plan: None if it is made later, by `add_plan`.
             seconds: estimated, of each trial.
+            submission: what makes it the same as another one: the id is then that of the first.
+
+        Raises:
+            KeyReusedError: its key was another's.
         """
         id_ = secrets.token_hex(6)
+        key, digest = (submission.key, submission.digest) if submission is not None else (None, None)
         with self._database.write() as connection:
-            connection.execute(
-                insert(experiments).values(
+            added = connection.execute(
+                self._database.insert(experiments)
+                .on_conflict_do_nothing(index_elements=["request_key"])
+                .values(
                     id=id_,
                     name=spec.name,
                     owner=spec.owner,
                     spec=spec.model_dump(mode="json"),
                     planned=False,
+                    priority=spec.priority,
+                    request_key=key,
+                    request_digest=digest,
                     state="queued",
                     reason="",
                     created=time.time(),
                     driver_starts=0,
+                    driver_unwanted=False,
                 )
-            )
+                .returning(experiments.c.id)
+            ).scalar()
+            if submission is not None and added is None:
+                return str(self._submitted(connection, submission))
             if distinct := sorted(set(spec.tag_list())):
                 connection.execute(insert(tags), [{"experiment": id_, "tag": tag} for tag in distinct])
             if plan is not None:
                 self._add_plan(connection, id_, plan, seconds)
         return id_
+
+    def submitted(self, submission: Submission) -> str | None:
+        """The id of the experiment that was submitted so before. KeyReusedError if the key was another's."""
+        with self._database.read() as connection:
+            return self._submitted(connection, submission)
+
+    def _submitted(self, connection: Connection, submission: Submission) -> str | None:
+        query = select(experiments.c.id, experiments.c.request_digest).filter_by(request_key=submission.key)
+        found = connection.execute(query).one_or_none()
+        if found is not None and found.request_digest != submission.digest:
+            raise KeyReusedError(f"{submission.key!r} came with another experiment before ({found.id})")
+        return found.id if found is not None else None
 
     def add_plan(self, experiment: str, plan: Plan, seconds: Mapping[str, float | None] = NOTHING_ESTIMATED) -> None:
         """Store the plan of an experiment whose data had to be fetched first."""
@@ -226,13 +269,15 @@ class Store:
             .where(mine)
             .group_by(planned_trials.c.state, planned_trials.c.reused)
         )
-        counts = dict.fromkeys(("total", "queued", "running", "succeeded", "stopped", "failed", "reused"), 0)
+        counts = dict.fromkeys(
+            ("total", "queued", "running", "succeeded", "stopped", "failed", "cancelled", "reused"), 0
+        )
         done = 0.0
         for state, reused, number, begun in connection.execute(by_state):
             counts["total"] += number
             counts[state] += number
             counts["reused"] += number if reused else 0
-            done += {"running": begun, "queued": 0}.get(state, number)
+            done += {"running": begun, "queued": 0, "cancelled": 0}.get(state, number)
         failed = (
             select(planned_trials.c.trial, planned_trials.c.reason, trials.c.config)
             .select_from(joined)
@@ -246,7 +291,7 @@ class Store:
         ]
         own_tags = select(tags.c.tag).where(tags.c.experiment == row["id"]).order_by(tags.c.tag)
         return Experiment(
-            **{name: row[name] for name in ("id", "name", "owner", "state", "reason", "created", "started",
+            **{name: row[name] for name in ("id", "name", "owner", "priority", "state", "reason", "created", "started",
                                             "finished", "spec")},
             tags=list(connection.execute(own_tags).scalars()),
             progress=done / counts["total"] if counts["total"] else float(row["state"] == "succeeded"),
@@ -264,36 +309,115 @@ class Store:
             return {row.trial: row.evaluate for row in connection.execute(query)}
 
     def next_active(self) -> str | None:
-        """The experiment that should run now: one that was running, else the longest queued."""
+        """The experiment that should run now: one that has begun, else of the highest priority the longest queued."""
         query = (
             select(experiments.c.id)
             .where(experiments.c.state.in_(ACTIVE))
-            .order_by(experiments.c.state.desc(), experiments.c.created, experiments.c.id)
+            .order_by(
+                experiments.c.driver_pid.is_(None),
+                experiments.c.state.desc(),
+                experiments.c.priority.desc(),
+                experiments.c.created,
+                experiments.c.id,
+            )
             .limit(1)
         )
         with self._database.read() as connection:
             return connection.execute(query).scalar()
 
-    def set_state(self, experiment: str, state: str, reason: str = "") -> None:
-        """Change an experiment's state. A final state stays as it is."""
-        now = time.time()
-        times: dict[str, Any] = {}
-        if state == "running":
-            times = {"started": func.coalesce(experiments.c.started, now)}
-        elif state in FINAL:
-            times = {"finished": now}
-        change = update(experiments).where(experiments.c.id == experiment, experiments.c.state.not_in(FINAL))
-        with self._database.write() as connection:
-            connection.execute(change.values(state=state, reason=reason, **times))
-            if state != "running":
-                self._stop_trials(connection, experiment)
+    def move(self, experiment: str, name: MoveName, reason: str = "") -> bool:
+        """Make one of `states.MOVES`; False if the experiment's state does not allow it, and nothing is changed.
 
-    def driver(self, experiment: str) -> tuple[int, float] | None:
-        """Pid and start time of the process that runs it, if one was started."""
-        query = select(experiments.c.driver_pid, experiments.c.driver_created).filter_by(id=experiment)
+        Where a driver has to be stopped for it, `unwanted` says so from now on, and trials stay as they are till then.
+        """
+        move = MOVES[name]
+        change: dict[str, Any] = {"state": move.to, "reason": reason}
+        if move.to == "running":
+            change["started"] = func.coalesce(experiments.c.started, time.time())
+        if move.to in FINAL:
+            change["finished"] = time.time()
+        if name in ("pause", "cancel"):
+            change["driver_unwanted"] = experiments.c.driver_pid.is_not(None)
+        if name == "retry":
+            change |= {"finished": None, "driver_starts": 0}
+        mine = experiments.c.id == experiment
+        with self._database.write() as connection:
+            allowed = update(experiments).where(mine, experiments.c.state.in_(move.origins))
+            if not connection.execute(allowed.values(change)).rowcount:
+                return False
+            if name == "retry":
+                again = update(planned_trials).filter_by(experiment=experiment, state="failed")
+                connection.execute(again.values(state="queued", reason="", taken=None, ended_after=None))
+            unwanted = connection.execute(select(experiments.c.driver_unwanted).where(mine)).scalar_one()
+            if move.to != "running" and not unwanted:
+                self._settle(connection, experiment, move.to)
+        return True
+
+    def note(self, experiment: str, reason: str) -> None:
+        """Say what an active experiment is at."""
+        change = update(experiments).where(experiments.c.id == experiment, experiments.c.state.in_(ACTIVE))
+        with self._database.write() as connection:
+            connection.execute(change.values(reason=reason))
+
+    def set_priority(self, experiment: str, priority: int) -> None:
+        """Change which experiments go before it."""
+        with self._database.write() as connection:
+            connection.execute(update(experiments).where(experiments.c.id == experiment).values(priority=priority))
+
+    def delete(self, experiment: str) -> list[str] | None:
+        """Forget an experiment that is over, and its trials that no other one plans.
+
+        Returns:
+            Those trials' digests: nobody needs their files. None, and nothing is changed, if it is not over or its
+            driver has not ended.
+        """
+        over = (experiments.c.state.in_(FINAL), experiments.c.driver_pid.is_(None))
+        mine, others = planned_trials.c.experiment == experiment, planned_trials.c.experiment != experiment
+        with self._database.write() as connection:
+            # PostgreSQL: an experiment that plans these trials at this moment waits until we are done
+            connection.execute(
+                select(trials.c.digest)
+                .where(trials.c.digest.in_(select(planned_trials.c.trial).where(mine)))
+                .order_by(trials.c.digest)
+                .with_for_update()
+            )
+            if not connection.execute(select(experiments.c.id).where(experiments.c.id == experiment, *over)).scalar():
+                return None
+            query = select(planned_trials.c.trial).where(mine)
+            alone = query.where(planned_trials.c.trial.not_in(select(planned_trials.c.trial).where(others)))
+            orphans = list(connection.execute(alone).scalars())
+            for table in (planned_results, planned_trials, tags):
+                connection.execute(delete(table).where(table.c.experiment == experiment))
+            for table in (selections, scores):
+                connection.execute(delete(table).where(table.c.trial.in_(orphans)))
+            connection.execute(delete(trials).where(trials.c.digest.in_(orphans)))
+            connection.execute(delete(experiments).where(experiments.c.id == experiment))
+        return orphans
+
+    def _settle(self, connection: Connection, experiment: str, state: str) -> None:
+        """Nothing of an experiment that does not run itself is running, and of one that is cancelled nothing will."""
+        mine = update(planned_trials).where(planned_trials.c.experiment == experiment)
+        running = mine.where(planned_trials.c.state == "running")
+        if state == "cancelled":
+            connection.execute(mine.where(planned_trials.c.state.in_(ACTIVE)).values(state="cancelled"))
+        else:
+            connection.execute(running.values(state="queued"))
+
+    # Drivers
+
+    def drivers(self) -> dict[str, tuple[int, float]]:
+        """Pid and start time of every process that was started and not released, by experiment."""
+        return self._drivers(experiments.c.driver_pid.is_not(None))
+
+    def unwanted(self) -> dict[str, tuple[int, float]]:
+        """Those of experiments that are over, or paused, or were since."""
+        not_active = experiments.c.state.not_in(ACTIVE)
+        return self._drivers(experiments.c.driver_pid.is_not(None) & (experiments.c.driver_unwanted | not_active))
+
+    def _drivers(self, which: ColumnElement[bool]) -> dict[str, tuple[int, float]]:
+        query = select(experiments.c.id, experiments.c.driver_pid, experiments.c.driver_created).where(which)
         with self._database.read() as connection:
-            pid, created = connection.execute(query).one()
-        return (pid, created) if pid is not None else None
+            return {id_: (pid, created) for id_, pid, created in connection.execute(query)}
 
     def set_driver(self, experiment: str, pid: int, created: float) -> None:
         """Remember the process that runs it."""
@@ -302,19 +426,14 @@ class Store:
         with self._database.write() as connection:
             connection.execute(change.values(driver_pid=pid, driver_created=created, driver_starts=starts))
 
-    def release_driver(self, experiment: str, reason: str) -> None:
-        """Queue an experiment again whose driver was stopped on purpose."""
-        change = update(experiments).where(experiments.c.id == experiment, experiments.c.state.in_(ACTIVE))
+    def release_driver(self, experiment: str) -> None:
+        """Forget a driver that was stopped on purpose."""
+        mine = experiments.c.id == experiment
+        free = {"driver_pid": None, "driver_created": None, "driver_starts": 0, "driver_unwanted": False}
         with self._database.write() as connection:
-            connection.execute(
-                change.values(state="queued", reason=reason, driver_pid=None, driver_created=None, driver_starts=0)
-            )
-            self._stop_trials(connection, experiment)
-
-    def _stop_trials(self, connection: Connection, experiment: str) -> None:
-        """Nothing of an experiment that does not run itself is running."""
-        mine = update(planned_trials).filter_by(experiment=experiment, state="running")
-        connection.execute(mine.values(state="queued"))
+            connection.execute(update(experiments).where(mine).values(free))
+            state = connection.execute(select(experiments.c.state).where(mine)).scalar_one()
+            self._settle(connection, experiment, state)
 
     def driver_starts(self, experiment: str) -> int:
         """How many processes have been started for it."""

@@ -101,7 +101,7 @@ def test_a_plan_s_time_is_what_an_experiment_shows_as_planned_and_left(client: T
 
 def test_a_running_experiment_has_an_eta(client: TestClient, spec: Fields, store: Store) -> None:
     id_ = client.post("/v1/experiments", json={**spec, "resources": {}}).json()["id"]
-    store.set_state(id_, "running")
+    store.move(id_, "start")
     cost = client.get(f"/v1/experiments/{id_}").json()["cost"]
     at_once = 2  # of the pool's two threads each trial takes one
     expected = time.time() + cost["left"] / at_once
@@ -316,6 +316,61 @@ def test_many_may_ask_for_new_data_at_the_same_time(client: TestClient, spec: Fi
     assert answers == [201] * 32
 
 
+def test_a_hundred_requests_with_one_key_make_one_experiment_and_each_is_told_its_id(
+    client: TestClient, spec: Fields
+) -> None:
+    def post(_: int) -> Any:
+        return client.post("/v1/experiments", json=spec, headers={"Idempotency-Key": "ana-1"})
+
+    with ThreadPoolExecutor(16) as threads:
+        answers = list(threads.map(post, range(100)))
+    assert [answer.status_code for answer in answers] == [201] * 100
+    [id_] = {answer.json()["id"] for answer in answers}
+    assert [one["id"] for one in client.get("/v1/experiments").json()["experiments"]] == [id_]
+    other = client.post("/v1/experiments", json={**spec, "seeds": [9]}, headers={"Idempotency-Key": "ana-1"})
+    assert other.status_code == 422
+    assert id_ in fields_of(other)["Idempotency-Key"]
+    assert post(0).json()["id"] == id_
+    for key in ("", "x" * 201, "with space"):
+        refused = client.post("/v1/experiments", json=spec, headers={"Idempotency-Key": key})
+        assert refused.status_code == 422
+        assert "idempotency-key" in fields_of(refused)
+
+
+def test_control_moves_an_experiment_and_repeating_it_is_harmless(client: TestClient, spec: Fields) -> None:
+    id_ = client.post("/v1/experiments", json={**spec, "priority": 3}).json()["id"]
+
+    def ask(name: str) -> tuple[int, str]:
+        answer = client.post(f"/v1/experiments/{id_}/{name}")
+        return answer.status_code, answer.json().get("state") or answer.json()["detail"]
+
+    assert ask("retry") == (200, "queued")
+    assert [ask("pause"), ask("pause")] == [(200, "paused")] * 2
+    assert ask("retry") == (409, "retry is for an experiment that is failed, not paused")
+    assert [ask("resume"), ask("resume")] == [(200, "queued")] * 2
+    assert client.get(f"/v1/experiments/{id_}").json()["priority"] == 3
+    assert client.patch(f"/v1/experiments/{id_}", json={"priority": -5}).json()["priority"] == -5
+    refused = client.delete(f"/v1/experiments/{id_}")
+    assert (refused.status_code, refused.json()["detail"][:12]) == (409, "it is queued")
+    assert [ask("cancel"), ask("cancel")] == [(200, "cancelled")] * 2
+    shown = client.get(f"/v1/experiments/{id_}").json()
+    assert (shown["trials"]["cancelled"], shown["trials"]["queued"], shown["progress"]) == (5, 0, 0)
+    assert ask("resume") == (409, "resume is for an experiment that is paused, not cancelled")
+    assert client.delete(f"/v1/experiments/{id_}").status_code == 204
+    assert client.delete(f"/v1/experiments/{id_}").status_code == 404
+    assert ask("cancel")[0] == 404
+
+
+@pytest.mark.parametrize("body", [{"priority": 101}, {"priority": True}, {"priority": "1"}, {}, {"priorty": 1}, [1]])
+def test_a_priority_that_is_none_is_refused(client: TestClient, spec: Fields, body: Any) -> None:
+    id_ = client.post("/v1/experiments", json=spec).json()["id"]
+    answer = client.patch(f"/v1/experiments/{id_}", json=body)
+    assert answer.status_code == 422
+    assert fields_of(answer)
+    assert client.get(f"/v1/experiments/{id_}").json()["priority"] == 0
+    assert client.post("/v1/experiments", json={**spec, "priority": 1000}).status_code == 422
+
+
 def test_problems_of_fields_that_depend_on_each_other_come_together(client: TestClient, spec: Fields) -> None:
     for change, fields in (
         ({"k": [0], "target_languages": ["de", "xx"]}, {"k", "target_languages"}),
@@ -488,8 +543,7 @@ def test_the_interface_describes_itself(client: TestClient) -> None:
     assert set(paths) == {
         "/v1/experiments",
         "/v1/experiments/{id_}",
-        "/v1/experiments/{id_}/shots",
-        "/v1/experiments/{id_}/sweep",
+        *(f"/v1/experiments/{{id_}}/{name}" for name in ("cancel", "pause", "resume", "retry", "shots", "sweep")),
         "/v1/presets",
         "/v1/plans",
         "/v1/results",
@@ -497,3 +551,4 @@ def test_the_interface_describes_itself(client: TestClient) -> None:
         "/v1/trials/{id_}/predictions",
         "/healthz",
     }
+    assert set(paths["/v1/experiments/{id_}"]) == {"get", "patch", "delete"}

@@ -1,6 +1,7 @@
 """The store's contract, which every database must keep."""
 
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict
 from pathlib import Path
 from threading import Thread
@@ -11,7 +12,7 @@ from sqlalchemy import create_engine
 
 from search_spaces.plan import Plan, PlannedResult, PlannedTrial
 from search_spaces.spec import ExperimentSpec
-from service.store import BadCursorError, Store
+from service.store import BadCursorError, KeyReusedError, Store, Submission
 from service.store.schema import VERSION, metadata, version
 from trainers import Outcome, Report, Score, TrialConfig
 from trainers.config import Selection, Split, Training, Work
@@ -148,6 +149,7 @@ def test_an_experiment_comes_back_as_it_was_stored_also_by_another_store(store: 
         "succeeded": 0,
         "stopped": 0,
         "failed": 0,
+        "cancelled": 0,
         "reused": 0,
     }
     assert ExperimentSpec.model_validate(found.spec) == spec_of(name="ñ 中文", owner="Ana", tags=["b", "a", "b"])
@@ -351,9 +353,11 @@ def test_a_trial_s_failure_is_that_of_the_experiment_that_ran_it(store: Store) -
 
 def test_nothing_runs_in_an_experiment_that_was_stopped(store: Store) -> None:
     id_ = store.add_experiment(spec_of(), plan_of())
-    store.set_state(id_, "running")
+    store.set_driver(id_, 1, 2.0)
+    store.move(id_, "start")
     store.trial_started(id_, SOURCE.digest)
-    store.release_driver(id_, "the server was stopped")
+    store.move(id_, "requeue", "the server was stopped")
+    store.release_driver(id_)
     found = store.experiment(id_)
     assert found is not None
     assert (found.state, found.reason) == ("queued", "the server was stopped")
@@ -394,10 +398,62 @@ def test_a_failed_trial_names_its_reason_and_a_retry_clears_it(store: Store) -> 
     assert not again.failures
 
 
+def test_one_key_is_one_experiment_also_for_simultaneous_writers(store: Store) -> None:
+    asked = Submission("key", "digest")
+    with ThreadPoolExecutor(8) as threads:
+        ids = set(threads.map(lambda _: store.add_experiment(spec_of(), plan_of(), submission=asked), range(40)))
+    assert ids == {store.submitted(asked)} == {one.id for one in store.experiments(limit=100)[0]}
+    with pytest.raises(KeyReusedError, match="came with another"):
+        store.add_experiment(spec_of(), None, submission=Submission("key", "another"))
+    assert store.submitted(Submission("other", "digest")) is None
+    assert len(store.experiments(limit=100)[0]) == 1
+
+
+def test_a_driver_is_unwanted_from_a_pause_or_cancellation_until_it_is_released(store: Store) -> None:
+    paused, cancelled, done, wanted = (store.add_experiment(spec_of(), plan_of()) for _ in range(4))
+    for pid, id_ in enumerate((paused, cancelled, done, wanted)):
+        store.set_driver(id_, pid, 2.0)
+        store.move(id_, "start")
+        store.trial_started(id_, SOURCE.digest)
+    assert not store.unwanted()
+    store.move(paused, "pause")
+    store.move(paused, "resume")  # its driver is to be stopped all the same: it has been told so
+    store.move(cancelled, "cancel")
+    store.move(done, "succeed")
+    assert store.unwanted() == {paused: (0, 2.0), cancelled: (1, 2.0), done: (2, 2.0)}
+    assert store.delete(cancelled) is None
+    for id_ in (paused, cancelled, done):
+        store.release_driver(id_)
+    assert store.drivers() == {wanted: (3, 2.0)}
+    assert not store.unwanted()
+    counts = {id_: found.trials for id_ in (paused, cancelled) if (found := store.experiment(id_))}
+    assert (counts[paused]["queued"], counts[paused]["running"]) == (2, 0)
+    assert (counts[cancelled]["cancelled"], counts[cancelled]["queued"]) == (2, 0)
+
+
+def test_a_deleted_experiment_takes_with_it_what_no_other_one_plans(store: Store) -> None:
+    alone = Plan()
+    alone.add(source_of("en"))
+    alone.results.append(result_of("zero-shot", 0, "en", SOURCE, "source-dev"))
+    kept, id_ = store.add_experiment(spec_of(), alone), store.add_experiment(spec_of(tags=["t"]), plan_of())
+    finish(store, id_, SOURCE, score("en", 1.0), score("de", 2.0), score("hi", 3.0))
+    finish(store, id_, ADAPTED, score("de", 4.0))
+    assert store.delete(id_) is None
+    store.move(id_, "succeed")
+    assert store.delete(id_) == [ADAPTED.digest]
+    assert store.experiment(id_) is store.trial(ADAPTED.digest) is None
+    assert store.delete(id_) is None
+    rows, _ = store.results.rows({}, 100)
+    assert [(row["experiment"], row["value"]) for row in rows] == [(kept, 1.0)]
+    store.move(kept, "succeed")
+    assert store.delete(kept) == [SOURCE.digest]
+    assert not store.results.rows({}, 100)[0]
+
+
 def test_a_final_state_stays(store: Store) -> None:
     id_ = store.add_experiment(spec_of(), plan_of())
-    store.set_state(id_, "failed", "disk full")
-    store.set_state(id_, "running")
+    assert store.move(id_, "fail", "disk full")
+    assert not store.move(id_, "start")
     found = store.experiment(id_)
     assert found is not None
     assert (found.state, found.reason) == ("failed", "disk full")
@@ -406,10 +462,10 @@ def test_a_final_state_stays(store: Store) -> None:
 def test_the_running_experiment_comes_before_the_longest_queued(store: Store) -> None:
     first, second = store.add_experiment(spec_of(), plan_of()), store.add_experiment(spec_of(), plan_of())
     assert store.next_active() == first
-    store.set_state(second, "running")
+    store.move(second, "start")
     assert store.next_active() == second
     for id_ in (first, second):
-        store.set_state(id_, "succeeded")
+        store.move(id_, "succeed")
     assert store.next_active() is None
 
 

@@ -1,0 +1,90 @@
+"""Control of experiments: cancel, pause, resume, retry, their priority, and forgetting them."""
+
+import time
+from typing import Any
+
+from fastapi import APIRouter, Request
+from fastapi.responses import JSONResponse, Response
+from pydantic import BaseModel, ConfigDict
+from starlette.exceptions import HTTPException
+
+from search_spaces.spec import Priority
+from service.api.experiments import show_experiment
+from service.api.problems import PROBLEMS
+from service.store import Store
+from service.store.states import FINAL, MOVES, MoveName
+from trainers.disk import remove_trial
+
+# A driver that is told to stop is gone by then.
+STOP_SECONDS = 10.0
+
+router = APIRouter(tags=["control"])
+
+
+@router.post("/experiments/{id_}/cancel", responses=PROBLEMS)
+def cancel(request: Request, id_: str) -> JSONResponse:
+    """Stop an experiment for good. What is done stays; what has not ended is `cancelled`."""
+    return _moved(request, id_, "cancel")
+
+
+@router.post("/experiments/{id_}/pause", responses=PROBLEMS)
+def pause(request: Request, id_: str) -> JSONResponse:
+    """Stop an experiment until it is resumed; its trials go on from their last checkpoints then."""
+    return _moved(request, id_, "pause")
+
+
+@router.post("/experiments/{id_}/resume", responses=PROBLEMS)
+def resume(request: Request, id_: str) -> JSONResponse:
+    """Queue a paused experiment again."""
+    return _moved(request, id_, "resume")
+
+
+@router.post("/experiments/{id_}/retry", responses=PROBLEMS)
+def retry(request: Request, id_: str) -> JSONResponse:
+    """Queue a failed experiment again: its failed trials, and what was waiting for them, and nothing else."""
+    return _moved(request, id_, "retry")
+
+
+class Change(BaseModel):
+    """What may be changed of an experiment."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    priority: Priority
+
+
+@router.patch("/experiments/{id_}", responses=PROBLEMS)
+def change(request: Request, id_: str, wanted: Change) -> JSONResponse:
+    """Change which experiments go before this one."""
+    show_experiment(request, id_)
+    request.app.state.store.set_priority(id_, wanted.priority)
+    return JSONResponse(show_experiment(request, id_))
+
+
+@router.delete("/experiments/{id_}", status_code=204, responses=PROBLEMS)
+def delete(request: Request, id_: str) -> Response:
+    """Forget an experiment that is over, with the trials, models and predictions that no other experiment asks for."""
+    store: Store = request.app.state.store
+    state = show_experiment(request, id_)["state"]
+    deadline = time.monotonic() + STOP_SECONDS
+    while (orphans := store.delete(id_)) is None:
+        if state not in FINAL or time.monotonic() > deadline:
+            raise HTTPException(409, f"it is {state}; allowed for one that is {' or '.join(FINAL)}: cancel it first")
+        time.sleep(0.1)  # its driver is just being stopped
+    home = request.app.state.world().home
+    for digest in orphans:
+        remove_trial(home, digest)
+    (home / "logs" / f"{id_}.log").unlink(missing_ok=True)
+    return Response(status_code=204)
+
+
+def _moved(request: Request, id_: str, name: MoveName) -> JSONResponse:
+    """The experiment after a move; one that is there already is as good."""
+    state = show_experiment(request, id_)["state"]
+    move = MOVES[name]
+    if not request.app.state.store.move(id_, name):
+        after: dict[str, Any] = show_experiment(request, id_)
+        there = {move.to, "running"} if move.to == "queued" else {move.to}
+        if after["state"] not in there:
+            raise HTTPException(409, f"{name} is for an experiment that is {' or '.join(move.origins)}, not {state}")
+    return JSONResponse(show_experiment(request, id_))
