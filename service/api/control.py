@@ -57,7 +57,7 @@ class Change(BaseModel):
 def change(request: Request, id_: str, wanted: Change) -> JSONResponse:
     """Change which experiments go before this one."""
     show_experiment(request, id_)
-    request.app.state.store.set_priority(id_, wanted.priority)
+    request.app.state.store.control.set_priority(id_, wanted.priority)
     return JSONResponse(show_experiment(request, id_))
 
 
@@ -67,7 +67,7 @@ def delete(request: Request, id_: str) -> Response:
     store: Store = request.app.state.store
     state = show_experiment(request, id_)["state"]
     deadline = time.monotonic() + STOP_SECONDS
-    while (orphans := store.delete(id_)) is None:
+    while (orphans := store.control.delete(id_)) is None:
         if state not in FINAL or time.monotonic() > deadline:
             raise HTTPException(409, f"it is {state}; allowed for one that is {' or '.join(FINAL)}: cancel it first")
         time.sleep(0.1)  # its driver is just being stopped
@@ -82,7 +82,7 @@ def _moved(request: Request, id_: str, name: MoveName) -> JSONResponse:
     """The experiment after a move; one that is there already is as good."""
     state = show_experiment(request, id_)["state"]
     move = MOVES[name]
-    if not request.app.state.store.move(id_, name):
+    if not request.app.state.store.control.move(id_, name):
         after: dict[str, Any] = show_experiment(request, id_)
         there = {move.to, "running"} if move.to == "queued" else {move.to}
         if after["state"] not in there:

@@ -54,7 +54,7 @@ def drive(experiment: str, address: str, slots: int | None, settings: Settings) 
         log.exception("experiment %s", experiment)
         if isinstance(error, StoreFullError):
             reserve.release(settings.home)
-        store.move(experiment, "fail", str(error))
+        store.control.move(experiment, "fail", str(error))
     finally:
         store.close()
 
@@ -66,7 +66,7 @@ def _run(experiment: str, address: str, slots: int | None, settings: Settings, s
     reference = data_reference(spec, settings.data_root)
     planned = store.plan_of(experiment)
     if planned is None:
-        store.note(experiment, "preparing data")
+        store.control.note(experiment, "preparing data")
         _fetch(spec, settings)
     data = open_data(reference, spec.task, settings.home)
     current = plan(spec, data, settings.home)
@@ -80,10 +80,10 @@ def _run(experiment: str, address: str, slots: int | None, settings: Settings, s
     at_once = min(spec.resources.max_concurrent_trials or MOST_AT_ONCE, slots or MOST_AT_ONCE)
     work = ExperimentWork(experiment, spec, planner, store, made, at_once)
     if work.ready or not work.is_complete():
-        store.note(experiment, "preparing the encoder")
+        store.control.note(experiment, "preparing the encoder")
         prepare_encoder(spec.encoder, settings.home)
         memory.release()
-        if not store.move(experiment, "start"):
+        if not store.control.move(experiment, "start"):
             return  # paused or cancelled meanwhile
         _run_trials(experiment, work, spec, address, slots, settings, store)
     _conclude(experiment, store)
@@ -162,10 +162,10 @@ def _conclude(experiment: str, store: Store) -> None:
     stored = store.experiment(experiment)
     assert stored is not None
     if not stored.failures:
-        store.move(experiment, "succeed")
+        store.control.move(experiment, "succeed")
         return
     first = stored.failures[0]
-    store.move(
+    store.control.move(
         experiment,
         "fail",
         f"{len(stored.failures)} of {stored.trials['total']} trials failed; the first, {first['method']}"

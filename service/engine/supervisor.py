@@ -67,7 +67,7 @@ class Supervisor(threading.Thread):
         self._closing.set()
         if self.is_alive():
             self.join()
-        for experiment, driver in self.store.drivers().items():
+        for experiment, driver in self.store.control.drivers().items():
             self._release(experiment, driver, "the server was stopped; it goes on when the server starts again")
         pools.close(self.pool, self.settings.home)
         self._lock.close()
@@ -75,32 +75,32 @@ class Supervisor(threading.Thread):
     def _release(self, experiment: str, driver: tuple[int, float], reason: str = "") -> None:
         """Stop a driver resumably: what it was at is queued again, unless its experiment is not to go on."""
         stop(ProcessId(*driver), patience=10)
-        self.store.move(experiment, "requeue", reason)
-        self.store.release_driver(experiment)
+        self.store.control.move(experiment, "requeue", reason)
+        self.store.control.release_driver(experiment)
 
     def _look(self) -> None:
-        for unwanted, its_driver in self.store.unwanted().items():
+        for unwanted, its_driver in self.store.control.unwanted().items():
             self._release(unwanted, its_driver)
-        experiment = self.store.next_active()
+        experiment = self.store.control.next_active()
         if experiment is None:
             return
-        driver = self.store.drivers().get(experiment)
+        driver = self.store.control.drivers().get(experiment)
         pool_died = self.pool.process is not None and self.pool.process.find() is None
         if driver is not None and ProcessId(*driver).find() is not None:
             if not pool_died:
                 return
             stop(ProcessId(*driver), patience=0)  # it would wait a minute for the pool that it knew
         log_file = self.settings.home / "logs" / f"{experiment}.log"
-        if self.store.driver_starts(experiment) >= MAX_DRIVER_STARTS:
+        if self.store.control.driver_starts(experiment) >= MAX_DRIVER_STARTS:
             reason = f"its driver died {MAX_DRIVER_STARTS} times; its log is {log_file}"
-            self.store.move(experiment, "fail", reason)
+            self.store.control.move(experiment, "fail", reason)
             return
         if pool_died:
             self.pool = self._ensure_pool()
         arguments = ["service.engine.driver", experiment, self.pool.address, str(self.pool.cpus or 0)]
         process = start(arguments, self._environment, log_file)
         try:
-            self.store.set_driver(experiment, process.pid, process.created)
+            self.store.control.set_driver(experiment, process.pid, process.created)
         except BaseException:
             stop(process, patience=0)  # nobody would know of it
             raise

@@ -101,7 +101,7 @@ def test_a_plan_s_time_is_what_an_experiment_shows_as_planned_and_left(client: T
 
 def test_a_running_experiment_has_an_eta(client: TestClient, spec: Fields, store: Store) -> None:
     id_ = client.post("/v1/experiments", json={**spec, "resources": {}}).json()["id"]
-    store.move(id_, "start")
+    store.control.move(id_, "start")
     cost = client.get(f"/v1/experiments/{id_}").json()["cost"]
     at_once = 2  # of the pool's two threads each trial takes one
     expected = time.time() + cost["left"] / at_once

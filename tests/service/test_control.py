@@ -60,8 +60,8 @@ def test_a_move_is_made_from_its_origins_alone(tmp_path: Path, state: str, name:
     fields = {"task": "ner", "encoder": "e", "data": "sample", "target_languages": ["de"], "methods": ["zero-shot"]}
     id_ = store.add_experiment(ExperimentSpec.model_validate({**fields, "k": [1], "seeds": [1]}), None)
     for way in WAYS[state]:
-        assert store.move(id_, way, "before")
-    made = store.move(id_, name, "after")
+        assert store.control.move(id_, way, "before")
+    made = store.control.move(id_, name, "after")
     found = store.experiment(id_)
     assert found is not None
     assert made == (state in MOVES[name].origins)

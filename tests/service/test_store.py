@@ -353,11 +353,11 @@ def test_a_trial_s_failure_is_that_of_the_experiment_that_ran_it(store: Store) -
 
 def test_nothing_runs_in_an_experiment_that_was_stopped(store: Store) -> None:
     id_ = store.add_experiment(spec_of(), plan_of())
-    store.set_driver(id_, 1, 2.0)
-    store.move(id_, "start")
+    store.control.set_driver(id_, 1, 2.0)
+    store.control.move(id_, "start")
     store.trial_started(id_, SOURCE.digest)
-    store.move(id_, "requeue", "the server was stopped")
-    store.release_driver(id_)
+    store.control.move(id_, "requeue", "the server was stopped")
+    store.control.release_driver(id_)
     found = store.experiment(id_)
     assert found is not None
     assert (found.state, found.reason) == ("queued", "the server was stopped")
@@ -412,20 +412,20 @@ def test_one_key_is_one_experiment_also_for_simultaneous_writers(store: Store) -
 def test_a_driver_is_unwanted_from_a_pause_or_cancellation_until_it_is_released(store: Store) -> None:
     paused, cancelled, done, wanted = (store.add_experiment(spec_of(), plan_of()) for _ in range(4))
     for pid, id_ in enumerate((paused, cancelled, done, wanted)):
-        store.set_driver(id_, pid, 2.0)
-        store.move(id_, "start")
+        store.control.set_driver(id_, pid, 2.0)
+        store.control.move(id_, "start")
         store.trial_started(id_, SOURCE.digest)
-    assert not store.unwanted()
-    store.move(paused, "pause")
-    store.move(paused, "resume")  # its driver is to be stopped all the same: it has been told so
-    store.move(cancelled, "cancel")
-    store.move(done, "succeed")
-    assert store.unwanted() == {paused: (0, 2.0), cancelled: (1, 2.0), done: (2, 2.0)}
-    assert store.delete(cancelled) is None
+    assert not store.control.unwanted()
+    store.control.move(paused, "pause")
+    store.control.move(paused, "resume")  # its driver is to be stopped all the same: it has been told so
+    store.control.move(cancelled, "cancel")
+    store.control.move(done, "succeed")
+    assert store.control.unwanted() == {paused: (0, 2.0), cancelled: (1, 2.0), done: (2, 2.0)}
+    assert store.control.delete(cancelled) is None
     for id_ in (paused, cancelled, done):
-        store.release_driver(id_)
-    assert store.drivers() == {wanted: (3, 2.0)}
-    assert not store.unwanted()
+        store.control.release_driver(id_)
+    assert store.control.drivers() == {wanted: (3, 2.0)}
+    assert not store.control.unwanted()
     counts = {id_: found.trials for id_ in (paused, cancelled) if (found := store.experiment(id_))}
     assert (counts[paused]["queued"], counts[paused]["running"]) == (2, 0)
     assert (counts[cancelled]["cancelled"], counts[cancelled]["queued"]) == (2, 0)
@@ -438,22 +438,22 @@ def test_a_deleted_experiment_takes_with_it_what_no_other_one_plans(store: Store
     kept, id_ = store.add_experiment(spec_of(), alone), store.add_experiment(spec_of(tags=["t"]), plan_of())
     finish(store, id_, SOURCE, score("en", 1.0), score("de", 2.0), score("hi", 3.0))
     finish(store, id_, ADAPTED, score("de", 4.0))
-    assert store.delete(id_) is None
-    store.move(id_, "succeed")
-    assert store.delete(id_) == [ADAPTED.digest]
+    assert store.control.delete(id_) is None
+    store.control.move(id_, "succeed")
+    assert store.control.delete(id_) == [ADAPTED.digest]
     assert store.experiment(id_) is store.trial(ADAPTED.digest) is None
-    assert store.delete(id_) is None
+    assert store.control.delete(id_) is None
     rows, _ = store.results.rows({}, 100)
     assert [(row["experiment"], row["value"]) for row in rows] == [(kept, 1.0)]
-    store.move(kept, "succeed")
-    assert store.delete(kept) == [SOURCE.digest]
+    store.control.move(kept, "succeed")
+    assert store.control.delete(kept) == [SOURCE.digest]
     assert not store.results.rows({}, 100)[0]
 
 
 def test_a_final_state_stays(store: Store) -> None:
     id_ = store.add_experiment(spec_of(), plan_of())
-    assert store.move(id_, "fail", "disk full")
-    assert not store.move(id_, "start")
+    assert store.control.move(id_, "fail", "disk full")
+    assert not store.control.move(id_, "start")
     found = store.experiment(id_)
     assert found is not None
     assert (found.state, found.reason) == ("failed", "disk full")
@@ -461,12 +461,12 @@ def test_a_final_state_stays(store: Store) -> None:
 
 def test_the_running_experiment_comes_before_the_longest_queued(store: Store) -> None:
     first, second = store.add_experiment(spec_of(), plan_of()), store.add_experiment(spec_of(), plan_of())
-    assert store.next_active() == first
-    store.move(second, "start")
-    assert store.next_active() == second
+    assert store.control.next_active() == first
+    store.control.move(second, "start")
+    assert store.control.next_active() == second
     for id_ in (first, second):
-        store.move(id_, "succeed")
-    assert store.next_active() is None
+        store.control.move(id_, "succeed")
+    assert store.control.next_active() is None
 
 
 def test_experiments_are_filtered_and_paged_newest_first(store: Store) -> None:
