@@ -2,6 +2,7 @@
 
 from collections.abc import Iterable
 from dataclasses import dataclass
+from math import inf
 from statistics import fmean
 
 from search_spaces.spec import ExperimentSpec
@@ -44,16 +45,22 @@ def methods_of(spec: ExperimentSpec, config: TrialConfig) -> list[str]:
     return [method for method in spec.methods if (METHODS[method].trajectory or method) == config.method]
 
 
-def came_to(trial: Judged, method: str) -> float | None:
+def came_to(trial: Judged, method: str, by: float = inf) -> float | None:
     """What a trial is worth to a method: its objective at the step that the method's selection chose.
 
-    Of one that was stopped before anything was chosen it is that of the step that would have been: the best so far, or
-    the last for a method that takes the last. None if it never came to a score.
+    Of one that was stopped before anything was chosen, and of any before its end, it is that of the step that would
+    have been: the best so far, or the last for a method that takes the last. None if it never came to a score.
+
+    Args:
+        trial: what is known of it.
+        method: what it is for.
+        by: the epoch by which it counts.
     """
-    if not trial.history:
+    history = [(step, value) for epoch, step, value in trial.history if epoch <= by]
+    if not history:
         return None
     selection = METHODS[method].selection
-    if trial.selected:
+    if trial.selected and by >= trial.config.training.epochs:
         step = trial.selected.get(selection) if selection else next(iter(trial.selected.values()))
-        return next((value for _, at, value in trial.history if at == step), None)
-    return trial.history[-1][2] if selection == "last" else max(value for _, _, value in trial.history)
+        return next((value for at, value in history if at == step), None)
+    return history[-1][1] if selection == "last" else max(value for _, value in history)

@@ -1,6 +1,7 @@
 """What a search found: candidates' objectives and test scores, which is chosen, and what stopping early saved."""
 
 from collections.abc import Iterable, Mapping
+from math import inf
 from statistics import fmean, stdev
 from typing import Any
 
@@ -9,17 +10,18 @@ from search_spaces.estimate import devices
 from search_spaces.judging import Judged, came_to, methods_of
 from search_spaces.spec import ExperimentSpec
 
+# A candidate's row of the report, and its trials.
+Compared = tuple[dict[str, Any], list[Judged]]
+
 
 def sweep(spec: ExperimentSpec, judged: Mapping[str, Judged], tests: Iterable[Mapping[str, Any]]) -> dict[str, Any]:
     """The candidates of an experiment that are compared with each other.
 
     A candidate's value is the mean over its seeds of the objective at the steps that were selected, in percent; so is
     its test score, of the mean over the target languages of its model. Where some of its seeds were stopped or are not
-    done it is not `complete` and has no test score. Chosen is the candidate of the greatest objective among those whose
-    seeds have all ended; one that was stopped counts as it was then: no more than it would have come to where the best
-    epoch is selected. Which of a seed's trials were stopped depends on which came first, so being complete is no merit.
-    `regret` is what the chosen one's test score lacks to the best complete one's, which nothing but this report looks
-    at; None where the chosen one is not complete.
+    done it is not `complete` and has no test score. Chosen is the best candidate among those whose seeds have all ended
+    (`_best`); `regret` is what its test score lacks to the best complete one's, which nothing but this report looks at;
+    None where the chosen one is not complete.
 
     Args:
         spec: of the experiment.
@@ -40,14 +42,16 @@ def sweep(spec: ExperimentSpec, judged: Mapping[str, Judged], tests: Iterable[Ma
         words = label(spec, one.config.method, candidate_of(spec, one.config))
         for method in methods_of(spec, one.config):
             groups.setdefault((one.sweep, method, words), []).append(digest)
-    rows = [
-        _candidate(spec, method, words, [judged[one] for one in trials], [scored.get((method, one)) for one in trials])
-        for (_, method, words), trials in groups.items()
-    ]
+    rows, compared = [], dict[tuple[Any, ...], list[Compared]]()
+    for (_, method, words), digests in groups.items():
+        trials = [judged[one] for one in digests]
+        row = _candidate(spec, method, words, trials, [scored.get((method, one)) for one in digests])
+        rows.append(row)
+        compared.setdefault((method, row["k"], tuple(row["target_languages"])), []).append((row, trials))
     return {
         "objective": spec.search.objective,
         "candidates": rows,
-        "chosen": [_chosen(rows, name) for name in dict.fromkeys(map(_comparison, rows))],
+        "chosen": [_chosen(comparison, candidates) for comparison, candidates in compared.items()],
         "cost": _cost(judged.values(), devices(spec.resources)),
     }
 
@@ -81,22 +85,41 @@ def _sd(values: list[float]) -> float | None:
     return stdev(values) if len(values) > 1 else None
 
 
-def _comparison(row: Mapping[str, Any]) -> tuple[Any, ...]:
-    """What candidates have in common that are compared."""
-    return row["method"], row["k"], tuple(row["target_languages"])
-
-
-def _chosen(rows: list[dict[str, Any]], comparison: tuple[Any, ...]) -> dict[str, Any]:
+def _chosen(comparison: tuple[Any, ...], candidates: list[Compared]) -> dict[str, Any]:
     method, k, targets = comparison
     named = {"method": method, "k": k, "target_languages": list(targets)}
-    compared = [row for row in rows if _comparison(row) == comparison]
-    ended = [row for row in compared if row["ended"]]
+    ended = [(row, trials) for row, trials in candidates if row["ended"]]
     if not ended:
         return {**named, "candidate": None, "regret": None}
-    best = max(ended, key=lambda row: (row["objective_mean"], row["complete"]))
-    tested = [row["test_mean"] for row in compared if row["test_mean"] is not None]
+    best, _ = _best(ended, method)
+    tested = [row["test_mean"] for row, _ in candidates if row["test_mean"] is not None]
     regret = max(tested) - best["test_mean"] if best["test_mean"] is not None else None
     return {**named, **{name: best[name] for name in ("candidate", *SEARCHABLE)}, "regret": regret}
+
+
+def _best(candidates: list[Compared], method: str) -> Compared:
+    """The best of candidates that have ended, compared at equal depth.
+
+    Which of a seed's trials a scheduler stopped depends on which came first, so that to have been trained to the end
+    is no merit by itself, and what was reached in four epochs is not compared with what was reached in twelve. Where a
+    candidate was stopped, all that went further are compared with it by what they were THEN, by the mean over the
+    seeds; those that were not worse go on to be compared further on, at last by what they came to.
+    """
+
+    def stopped_at(candidate: Compared) -> float:
+        return min((trial.history[-1][0] for trial in candidate[1] if trial.state == "stopped"), default=inf)
+
+    def value(candidate: Compared, by: float) -> float:
+        return fmean(-inf if (found := came_to(trial, method, by)) is None else found for trial in candidate[1])
+
+    while True:
+        depth = min(map(stopped_at, candidates))
+        shallow = [one for one in candidates if stopped_at(one) == depth]
+        best = max(shallow, key=lambda one: value(one, depth))
+        further = [one for one in candidates if stopped_at(one) > depth and value(one, depth) >= value(best, depth)]
+        if not further:
+            return best
+        candidates = further
 
 
 def _cost(judged: Iterable[Judged], devices: float) -> dict[str, Any]:

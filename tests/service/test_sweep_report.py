@@ -53,11 +53,22 @@ def test_that_a_seed_was_stopped_does_not_keep_a_better_candidate_from_being_cho
     assert (chosen["alpha"], chosen["regret"]) == (0.5, None)
 
 
-def test_one_that_was_stopped_low_is_not_chosen_and_of_equals_the_complete_one_is() -> None:
-    for value in (58.0, 59.0):
+def test_one_that_was_stopped_low_is_not_chosen_and_of_equals_the_one_that_went_further_is() -> None:
+    for value in (20.0, 30.0):  # with the other seed's 50 a mean of 35, and of 40 as the first had then
         stopped = trial_of(0.5, 1, "succeeded", [50, 70, 80, 85]), trial_of(0.5, 2, "stopped", [value])
         [chosen] = found_of(*stopped, *FIRST)["chosen"]
         assert (chosen["alpha"], chosen["regret"]) == (1.0, 0)
+
+
+def test_candidates_are_compared_where_one_was_stopped_and_again_further_on() -> None:
+    first = trial_of(1.0, 1, "succeeded", [50, 55, 60, 90]), trial_of(1.0, 2, "succeeded", [50, 55, 60, 90])
+    low = trial_of(0.5, 1, "stopped", [40]), trial_of(0.5, 2, "stopped", [40])
+    middle = trial_of(0.2, 1, "stopped", [45, 70]), trial_of(0.2, 2, "succeeded", [45, 70, 70, 70])
+    assert found_of(*first, *low)["chosen"][0]["alpha"] == 1.0
+    assert found_of(*first, *middle)["chosen"][0]["alpha"] == 0.2  # 70 against 55 after two epochs
+    assert found_of(*first, *low, *middle)["chosen"][0]["alpha"] == 0.2
+    high = trial_of(0.5, 1, "stopped", [60]), trial_of(0.5, 2, "stopped", [60])
+    assert found_of(*first, *high, *middle)["chosen"][0]["alpha"] == 0.5  # of one epoch nobody has more
 
 
 @pytest.mark.parametrize("state", ["failed", "running", "queued"])
