@@ -61,7 +61,7 @@ def test_a_grid_trains_every_candidate_at_every_seed_and_tests_none_of_them_befo
 ) -> None:
     id_ = client.submit({**sweep, "resources": {"max_concurrent_trials": 2}})
     assert finished(client, id_)["trials"] == {
-        "total": 10, "queued": 0, "running": 0, "succeeded": 10, "stopped": 0, "failed": 0, "reused": 0,
+        "total": 10, "queued": 0, "running": 0, "succeeded": 10, "stopped": 0, "failed": 0, "cancelled": 0, "reused": 0,
     }  # fmt: skip
     rows = client.results(id_)
     surgery = rows[rows["method"] == "gradient-mix-train"]
@@ -186,7 +186,7 @@ def test_what_a_sweep_found(client: Client, rates: Fields) -> None:
         tests = mine[(mine["split"] == "test") & (mine["language"] != "en")].groupby("seed")["value"].mean()
         assert row.test_mean == pytest.approx(tests.mean())
     [best] = found[found["chosen"]].itertuples()
-    assert best.objective_mean == found["objective_mean"].max()
+    assert best.seeds == 2  # compared at equal epochs: see test_sweep_report.py
     regret = found.attrs["chosen"][0]["regret"]
     assert regret == (pytest.approx(found["test_mean"].max() - best.test_mean) if best.complete else None)
     cost = found.attrs["cost"]
