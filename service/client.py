@@ -136,7 +136,10 @@ class Client:
         return pd.DataFrame(self._pages("/v1/experiments", "experiments", filters))
 
     def wait(self, id_: str, progress: bool = True, poll_seconds: float = 1.0) -> dict[str, Any]:
-        """Wait for an experiment's end, with a progress bar; returns it in its final state, whichever that is."""
+        """Wait for an experiment's end, with a progress bar; returns it in its final state, whichever that is.
+
+        One that is paused is waited for until somebody resumes or cancels it.
+        """
         with tqdm(total=100, disable=not progress, unit="%", bar_format="{l_bar}{bar}| {elapsed}{postfix}") as bar:
             while True:
                 experiment = self.experiment(id_)

@@ -10,7 +10,7 @@ from starlette.exceptions import HTTPException
 
 from search_spaces.spec import Priority
 from service.api.experiments import show_experiment
-from service.api.problems import PROBLEMS
+from service.api.problems import refusals
 from service.store import Store
 from service.store.states import FINAL, MOVES, MoveName
 from trainers.disk import remove_trial
@@ -20,26 +20,28 @@ STOP_SECONDS = 10.0
 
 router = APIRouter(tags=["control"])
 
+_REFUSALS = refusals(404, 409)
 
-@router.post("/experiments/{id_}/cancel", responses=PROBLEMS)
+
+@router.post("/experiments/{id_}/cancel", responses=_REFUSALS)
 def cancel(request: Request, id_: str) -> JSONResponse:
     """Stop an experiment for good. What is done stays; what has not ended is `cancelled`."""
     return _moved(request, id_, "cancel")
 
 
-@router.post("/experiments/{id_}/pause", responses=PROBLEMS)
+@router.post("/experiments/{id_}/pause", responses=_REFUSALS)
 def pause(request: Request, id_: str) -> JSONResponse:
     """Stop an experiment until it is resumed; its trials go on from their last checkpoints then."""
     return _moved(request, id_, "pause")
 
 
-@router.post("/experiments/{id_}/resume", responses=PROBLEMS)
+@router.post("/experiments/{id_}/resume", responses=_REFUSALS)
 def resume(request: Request, id_: str) -> JSONResponse:
     """Queue a paused experiment again."""
     return _moved(request, id_, "resume")
 
 
-@router.post("/experiments/{id_}/retry", responses=PROBLEMS)
+@router.post("/experiments/{id_}/retry", responses=_REFUSALS)
 def retry(request: Request, id_: str) -> JSONResponse:
     """Queue a failed experiment again: its failed trials, and what was waiting for them, and nothing else."""
     return _moved(request, id_, "retry")
@@ -53,7 +55,7 @@ class Change(BaseModel):
     priority: Priority
 
 
-@router.patch("/experiments/{id_}", responses=PROBLEMS)
+@router.patch("/experiments/{id_}", responses=refusals(404, 413, 422))
 def change(request: Request, id_: str, wanted: Change) -> JSONResponse:
     """Change which experiments go before this one."""
     show_experiment(request, id_)
@@ -61,7 +63,7 @@ def change(request: Request, id_: str, wanted: Change) -> JSONResponse:
     return JSONResponse(show_experiment(request, id_))
 
 
-@router.delete("/experiments/{id_}", status_code=204, responses=PROBLEMS)
+@router.delete("/experiments/{id_}", status_code=204, responses=_REFUSALS)
 def delete(request: Request, id_: str) -> Response:
     """Forget an experiment that is over, with the trials, models and predictions that no other experiment asks for."""
     store: Store = request.app.state.store

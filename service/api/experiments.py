@@ -19,7 +19,7 @@ from search_spaces.estimate import Estimate, devices, estimate, too_small_a_budg
 from search_spaces.plan import plan
 from search_spaces.presets import names, preset
 from search_spaces.spec import ExperimentSpec, Problem, ResourcesSpec, SpecError, Text
-from service.api.problems import PROBLEMS
+from service.api.problems import refusals
 from service.reports.sweep import sweep
 from service.store import Experiment, Store, Submission
 from trainers.data import XTREME_R, open_data
@@ -33,6 +33,7 @@ router = APIRouter(tags=["experiments"])
 # The body is read by hand, so that all its problems can be told at once; this is what it looks like.
 _SPEC_SCHEMA = ExperimentSpec.model_json_schema(ref_template="#/components/schemas/{model}")
 SCHEMAS: dict[str, Any] = _SPEC_SCHEMA.pop("$defs")
+_REFUSALS = refusals(413, 415, 422, 507)
 _SPEC_BODY = {"content": {"application/json": {"schema": _SPEC_SCHEMA}}, "required": True}
 
 
@@ -57,7 +58,7 @@ class From(BaseModel):
     preset: Text | None = Field(None, description="the name of a preset, see GET /v1/presets")
 
 
-@router.post("/experiments", status_code=201, responses=PROBLEMS, openapi_extra={"requestBody": _SPEC_BODY})
+@router.post("/experiments", status_code=201, responses=_REFUSALS, openapi_extra={"requestBody": _SPEC_BODY})
 async def create(
     request: Request,
     wanted: Annotated[From, Query()],
@@ -80,7 +81,7 @@ def presets() -> JSONResponse:
     return JSONResponse({"presets": [{"preset": name, "spec": preset(name)} for name in names()]})
 
 
-@router.post("/plans", responses=PROBLEMS, openapi_extra={"requestBody": _SPEC_BODY})
+@router.post("/plans", responses=_REFUSALS, openapi_extra={"requestBody": _SPEC_BODY})
 async def planned(request: Request, wanted: Annotated[From, Query()]) -> JSONResponse:
     """What an experiment would take, of which nothing is stored: 200, or 422 with everything that is wrong."""
     body = await _body(request, wanted)

@@ -16,11 +16,11 @@ from service.store import BadCursorError, KeyReusedError, StoreFullError
 
 log = logging.getLogger(__name__)
 
-# How POST documents its refusals.
-PROBLEMS: dict[int | str, dict[str, Any]] = {
-    status: {"description": HTTPStatus(status).phrase, "content": {"application/problem+json": {}}}
-    for status in (409, 413, 415, 422, 507)
-}
+
+def refusals(*statuses: int) -> dict[int | str, dict[str, Any]]:
+    """How a route documents that it may answer a problem."""
+    content: dict[str, Any] = {"application/problem+json": {}}
+    return {status: {"description": HTTPStatus(status).phrase, "content": content} for status in statuses}
 
 
 def problem(

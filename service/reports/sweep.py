@@ -51,7 +51,7 @@ def sweep(spec: ExperimentSpec, judged: Mapping[str, Judged], tests: Iterable[Ma
     return {
         "objective": spec.search.objective,
         "candidates": rows,
-        "chosen": [_chosen(comparison, candidates) for comparison, candidates in compared.items()],
+        "chosen": [_chosen(spec, comparison, candidates) for comparison, candidates in compared.items()],
         "cost": _cost(judged.values(), devices(spec.resources)),
     }
 
@@ -72,7 +72,6 @@ def _candidate(
         **searchable,
         "seeds": len(values),
         "stopped": sum(trial.state == "stopped" for trial in trials),
-        "ended": len(values) == len(spec.seeds) and all(trial.state in ("succeeded", "stopped") for trial in trials),
         "complete": complete,
         "objective_mean": fmean(values) if values else None,
         "objective_sd": _sd(values),
@@ -85,16 +84,21 @@ def _sd(values: list[float]) -> float | None:
     return stdev(values) if len(values) > 1 else None
 
 
-def _chosen(comparison: tuple[Any, ...], candidates: list[Compared]) -> dict[str, Any]:
+def _chosen(spec: ExperimentSpec, comparison: tuple[Any, ...], candidates: list[Compared]) -> dict[str, Any]:
     method, k, targets = comparison
     named = {"method": method, "k": k, "target_languages": list(targets)}
-    ended = [(row, trials) for row, trials in candidates if row["ended"]]
+    ended = [(row, trials) for row, trials in candidates if _has_ended(spec, row, trials)]
     if not ended:
         return {**named, "candidate": None, "regret": None}
     best, _ = _best(ended, method)
     tested = [row["test_mean"] for row, _ in candidates if row["test_mean"] is not None]
     regret = max(tested) - best["test_mean"] if best["test_mean"] is not None else None
     return {**named, **{name: best[name] for name in ("candidate", *SEARCHABLE)}, "regret": regret}
+
+
+def _has_ended(spec: ExperimentSpec, row: dict[str, Any], trials: list[Judged]) -> bool:
+    """Whether every seed of a candidate has a value and will have no other."""
+    return row["seeds"] == len(spec.seeds) and all(trial.state in ("succeeded", "stopped") for trial in trials)
 
 
 def _best(candidates: list[Compared], method: str) -> Compared:

@@ -86,13 +86,8 @@ class Control:
         over = (experiments.c.state.in_(FINAL), experiments.c.driver_pid.is_(None))
         mine, others = planned_trials.c.experiment == experiment, planned_trials.c.experiment != experiment
         with self._database.write() as connection:
-            # PostgreSQL: an experiment that plans these trials at this moment waits until we are done
-            connection.execute(
-                select(trials.c.digest)
-                .where(trials.c.digest.in_(select(planned_trials.c.trial).where(mine)))
-                .order_by(trials.c.digest)
-                .with_for_update()
-            )
+            # an experiment that is being planned finds these trials as they were before, or as they are afterwards
+            self._database.lock(connection, trials)
             if not connection.execute(select(experiments.c.id).where(experiments.c.id == experiment, *over)).scalar():
                 return None
             query = select(planned_trials.c.trial).where(mine)

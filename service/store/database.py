@@ -69,6 +69,11 @@ class Database:
                 raise StoreFullError(f"the database could not be written: {error.orig}") from error
             raise
 
+    def lock(self, connection: Connection, table: Table) -> None:
+        """Let nobody else write to a table until the transaction ends. In SQLite nobody can as it is."""
+        if self._writing.dialect.name == "postgresql":
+            connection.exec_driver_sql(f'LOCK TABLE "{table.name}" IN SHARE ROW EXCLUSIVE MODE')
+
     def insert(self, table: Table) -> Any:
         """An INSERT that knows ON CONFLICT."""
         return (sqlite if self._writing.dialect.name == "sqlite" else postgresql).insert(table)

@@ -14,6 +14,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import pandas as pd
 import psutil
 import pytest
 
@@ -59,6 +60,11 @@ class Service:
     def client(self) -> Client:
         return Client(self.url)
 
+    def scores(self, id_: str) -> "pd.Series[float]":
+        """An experiment's test scores by method, K, seed and language."""
+        rows = self.client.results(id_, split="test")
+        return rows.set_index(["method", "k", "seed", "language"])["value"].sort_index()
+
     def stop(self) -> int:
         """SIGTERM, as an operator would; returns the exit code."""
         if self.process.poll() is None:
@@ -77,6 +83,19 @@ class Service:
                 if words in " ".join(process.cmdline()):
                     found.append(process)
         return found
+
+    def workers(self) -> list[psutil.Process]:
+        """Those that trials run in."""
+        return self.named("ray::ImplicitFunc")
+
+    @staticmethod
+    def until(condition: Callable[[], Any], seconds: float = 180) -> Any:
+        """The first true value of a condition."""
+        deadline = time.monotonic() + seconds
+        while not (value := condition()):
+            assert time.monotonic() < deadline, "waited in vain"
+            time.sleep(0.05)
+        return value
 
 
 StartService = Callable[..., Service]
@@ -166,3 +185,10 @@ def spec(tiny_encoder: Path) -> dict[str, Any]:
         }
     )
     return dict(json.loads(text))
+
+
+@pytest.fixture
+def longer(spec: dict[str, Any]) -> dict[str, Any]:
+    """The same with some seconds more to be interrupted in, and scores that are not all zero."""
+    training = {**spec["training"], "epochs": 12, "learning_rate": 1e-2, "max_source_examples": 200}
+    return {**spec, "training": training, "resources": {"max_concurrent_trials": 2}}

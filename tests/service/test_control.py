@@ -10,14 +10,13 @@ import pandas as pd
 import pytest
 
 from search_spaces.spec import ExperimentSpec
-from service.client import Client, ServiceError
+from service.client import ServiceError
 from service.store import Store
 from service.store.states import ACTIVE, FINAL, MOVES, MoveName
 
 Fields = dict[str, Any]
 StartService = Callable[..., Any]
 
-WORKER = "ray::ImplicitFunc"
 STATES = (*ACTIVE, "paused", *FINAL)
 
 # How an experiment that is queued comes into each state.
@@ -25,26 +24,6 @@ WAYS: dict[str, list[MoveName]] = {
     "queued": [], "running": ["start"], "paused": ["pause"], "succeeded": ["succeed"], "failed": ["fail"],
     "cancelled": ["cancel"],
 }  # fmt: skip
-
-
-def until(condition: Callable[[], Any], seconds: float = 180) -> Any:
-    """The first true value of a condition."""
-    deadline = time.monotonic() + seconds
-    while not (value := condition()):
-        assert time.monotonic() < deadline, "waited in vain"
-        time.sleep(0.05)
-    return value
-
-
-def scores_of(client: Client, id_: str) -> pd.DataFrame:
-    rows = client.results(id_, split="test")
-    return rows.set_index(["method", "k", "seed", "language"])["value"].sort_index()
-
-
-def longer(spec: Fields, **fields: Any) -> Fields:
-    """The same experiment with time to be interrupted in."""
-    training = {**spec["training"], "epochs": 12, "learning_rate": 1e-2, "max_source_examples": 200}
-    return {**spec, "training": training, "resources": {"max_concurrent_trials": 2}, **fields}
 
 
 def test_every_move_has_its_entry_and_every_state_its_way() -> None:
@@ -83,54 +62,64 @@ pytestmark = pytest.mark.xdist_group("control")
 
 def training(service: Any, id_: str) -> Any:
     """Wait until a trial of an experiment is in the middle of its training."""
-    return until(lambda: service.named(WORKER) and 0 < service.client.experiment(id_)["progress"] < 1)
+    return service.until(lambda: service.workers() and 0 < service.client.experiment(id_)["progress"] < 1)
 
 
-def test_cancelling_frees_the_workers_at_once_and_keeps_what_is_done(service: Any, spec: Fields) -> None:
+def steps(service: Any, id_: str) -> dict[str, int]:
+    """Updates of the last attempt at each trial."""
+    trials = service.client.results(id_)["trial"].unique()
+    return {trial: service.client.trial(trial)["facts"]["work"]["training"]["steps"] for trial in trials}
+
+
+def test_cancelling_frees_the_workers_at_once_and_keeps_what_is_done(
+    service: Any, spec: Fields, longer: Fields
+) -> None:
     client = service.client
-    id_ = client.submit(longer(spec, seeds=[21, 22]))
+    id_ = client.submit({**longer, "seeds": [21, 22]})
     behind = client.submit(spec)
-    until(lambda: client.experiment(id_)["trials"]["succeeded"] > 0)
+    service.until(lambda: client.experiment(id_)["trials"]["succeeded"] > 0)
     training(service, id_)
-    workers = {process.pid for process in service.named(WORKER)}
-    assert client.cancel(id_)["state"] == "cancelled"
+    workers = {process.pid for process in service.workers()}
     asked = time.monotonic()
-    until(lambda: not workers & {process.pid for process in service.named(WORKER)}, 30)
+    assert client.cancel(id_)["state"] == "cancelled"
+    service.until(lambda: not workers & {process.pid for process in service.workers()}, 30)
     assert time.monotonic() - asked < 2
-    done = until(lambda: (one := client.experiment(id_))["trials"]["cancelled"] and one, 10)
+    done = service.until(lambda: (one := client.experiment(id_))["trials"]["cancelled"] and one, 10)
     assert done["trials"]["running"] == done["trials"]["queued"] == 0
     assert done["trials"]["cancelled"] + done["trials"]["succeeded"] == done["trials"]["total"]
     assert len(client.results(id_))
     assert client.wait(behind, progress=False)["state"] == "succeeded"  # the pool is free for others
 
 
-def test_a_paused_experiment_goes_on_from_its_checkpoints_with_equal_scores(service: Any, spec: Fields) -> None:
+def test_a_paused_experiment_goes_on_from_its_checkpoints_with_equal_scores(service: Any, longer: Fields) -> None:
     client = service.client
-    wanted = longer(spec, seeds=[23])
+    methods = ["zero-shot", "naive-mix-train"]
+    wanted = {**longer, "seeds": [23], "methods": methods, "training": {**longer["training"], "epochs": 40}}
     id_ = client.submit(wanted)
-    for _ in range(2):
-        training(service, id_)
-        assert client.pause(id_)["state"] == "paused"
-        paused = until(lambda: not (one := client.experiment(id_))["trials"]["running"] and one, 10)
-        assert not service.named(WORKER)
-        time.sleep(1)
-        assert client.experiment(id_) == paused
-        client.resume(id_)
+    training(service, id_)
+    asked = time.monotonic()
+    assert client.pause(id_)["state"] == "paused"
+    service.until(lambda: not service.workers(), 30)
+    assert time.monotonic() - asked < 2
+    paused = service.until(lambda: not (one := client.experiment(id_))["trials"]["running"] and one, 10)
+    time.sleep(1)
+    assert client.experiment(id_) == paused
+    client.resume(id_)
     assert client.wait(id_, progress=False)["state"] == "succeeded"
-    scores = scores_of(client, id_)
+    scores = service.scores(id_)
     assert scores.max() > 5
-    attempts = [client.trial(trial)["attempt"] for trial in client.results(id_)["trial"].unique()]
-    assert max(attempts) > 1
+    resumed = steps(service, id_)
 
     client.delete(id_)
     undisturbed = client.submit(wanted)
     assert client.wait(undisturbed, progress=False)["trials"]["reused"] == 0
-    pd.testing.assert_series_equal(scores_of(client, undisturbed), scores)
+    pd.testing.assert_series_equal(service.scores(undisturbed), scores)
+    assert any(taken > resumed[trial] for trial, taken in steps(service, undisturbed).items())
 
 
-def test_pause_and_resume_at_once_is_no_harm(service: Any, spec: Fields) -> None:
+def test_pause_and_resume_at_once_is_no_harm(service: Any, longer: Fields) -> None:
     client = service.client
-    id_ = client.submit(longer(spec, seeds=[24]))
+    id_ = client.submit({**longer, "seeds": [24]})
     training(service, id_)
     for _ in range(5):
         client.pause(id_)
@@ -139,13 +128,13 @@ def test_pause_and_resume_at_once_is_no_harm(service: Any, spec: Fields) -> None
     assert (done["state"], done["trials"]["succeeded"]) == ("succeeded", 5), done["reason"]
 
 
-def test_deleting_takes_what_nobody_else_asks_for(service: Any, spec: Fields) -> None:
+def test_deleting_takes_what_nobody_else_asks_for(service: Any, spec: Fields, longer: Fields) -> None:
     client = service.client
     shared = client.submit({**spec, "seeds": [25], "methods": ["zero-shot"]})
     id_ = client.submit({**spec, "seeds": [25], "methods": ["zero-shot", "naive-mix-train"]})
     for one in (shared, id_):
         assert client.wait(one, progress=False)["state"] == "succeeded"
-    scores = scores_of(client, shared)
+    scores = service.scores(shared)
     by_method = client.results(id_).groupby("method")["trial"].first()
 
     def files_of(trial: str) -> list[Path]:
@@ -155,14 +144,14 @@ def test_deleting_takes_what_nobody_else_asks_for(service: Any, spec: Fields) ->
     client.delete(id_)
     assert len(files_of(by_method["zero-shot"])) == 2
     assert not files_of(by_method["naive-mix-train"])
-    pd.testing.assert_series_equal(scores_of(client, shared), scores)
+    pd.testing.assert_series_equal(service.scores(shared), scores)
     for gone in (lambda: client.experiment(id_), lambda: client.trial(by_method["naive-mix-train"])):
         with pytest.raises(ServiceError, match="there is no"):
             gone()
     again = client.submit({**spec, "seeds": [25], "methods": ["naive-mix-train"]})
     assert client.wait(again, progress=False)["trials"]["reused"] == 0
 
-    running = client.submit(longer(spec, seeds=[26]))
+    running = client.submit({**longer, "seeds": [26]})
     training(service, running)
     client.cancel(running)
     client.delete(running)  # waits for its driver
@@ -170,14 +159,14 @@ def test_deleting_takes_what_nobody_else_asks_for(service: Any, spec: Fields) ->
         client.experiment(running)
 
 
-def test_a_retry_runs_the_failed_trials_again_and_no_other(service: Any, spec: Fields) -> None:
+def test_a_retry_runs_the_failed_trials_again_and_no_other(service: Any, spec: Fields, longer: Fields) -> None:
     client = service.client
     first = client.submit({**spec, "seeds": [27], "methods": ["zero-shot"]})
     client.wait(first, progress=False)
-    id_ = client.submit(longer(spec, seeds=[27], methods=["zero-shot", "naive-mix-train"]))
+    id_ = client.submit({**longer, "seeds": [27], "methods": ["zero-shot", "naive-mix-train"]})
     while (experiment := client.experiment(id_))["state"] not in FINAL:
         if experiment["trials"]["succeeded"]:
-            for worker in service.named(WORKER):
+            for worker in service.workers():
                 worker.kill()
         time.sleep(0.1)
     assert experiment["state"] == "failed"
@@ -191,10 +180,12 @@ def test_a_retry_runs_the_failed_trials_again_and_no_other(service: Any, spec: F
         assert (client.trial(trial)["attempt"] > attempt) == (trial in done)
 
 
-def test_of_two_queued_experiments_that_of_the_higher_priority_runs_first(service: Any, spec: Fields) -> None:
+def test_of_two_queued_experiments_that_of_the_higher_priority_runs_first(
+    service: Any, spec: Fields, longer: Fields
+) -> None:
     client = service.client
-    blocking = client.submit(longer(spec, seeds=[28]))
-    until(lambda: client.experiment(blocking)["state"] == "running")
+    blocking = client.submit({**longer, "seeds": [28]})
+    service.until(lambda: client.experiment(blocking)["state"] == "running")
     later = client.submit({**spec, "seeds": [29], "methods": ["zero-shot"]})
     first = client.submit({**spec, "seeds": [30], "methods": ["zero-shot"]})
     client.prioritise(first, 1)

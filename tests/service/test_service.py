@@ -26,8 +26,6 @@ Fields = dict[str, Any]
 StartService = Callable[..., Any]
 ProcessesOf = Callable[[Path], list[psutil.Process]]
 
-WORKER = "ray::ImplicitFunc"
-
 shares_a_service = pytest.mark.xdist_group("service")
 
 
@@ -35,26 +33,6 @@ shares_a_service = pytest.mark.xdist_group("service")
 def calm(tmp_path_factory: pytest.TempPathFactory, start_services: StartService) -> Any:
     """A service whose server and pool nothing happens to, for the tests that leave them whole."""
     return start_services(tmp_path_factory.mktemp("service") / "home")
-
-
-def until(condition: Callable[[], Any], seconds: float = 180) -> Any:
-    """The first true value of a condition."""
-    deadline = time.monotonic() + seconds
-    while not (value := condition()):
-        assert time.monotonic() < deadline, "waited in vain"
-        time.sleep(0.05)
-    return value
-
-
-def longer(spec: Fields) -> Fields:
-    """The same experiment with some seconds more to be interrupted in, and scores that are not all zero."""
-    training = {**spec["training"], "epochs": 12, "learning_rate": 1e-2, "max_source_examples": 200}
-    return {**spec, "training": training, "resources": {"max_concurrent_trials": 2}}
-
-
-def scores_of(client: Client, id_: str) -> pd.DataFrame:
-    rows = client.results(id_, split="test")
-    return rows.set_index(["method", "k", "seed", "language"])["value"].sort_index()
 
 
 def models_of(service: Any) -> set[str]:
@@ -79,7 +57,7 @@ def test_an_experiment_from_submission_to_scores(calm: Any, spec: Fields) -> Non
     cost = experiment["cost"]
     assert min(cost["planned"], cost["spent"], cost["error"]) > 0
     assert (cost["left"], cost["eta"]) == (0, None)
-    scores = scores_of(client, id_)
+    scores = calm.scores(id_)
     assert set(scores.index) == {
         (method, 0 if method == "zero-shot" else 5, 1, language)
         for method in spec["methods"]
@@ -113,11 +91,11 @@ def test_an_experiment_from_submission_to_scores(calm: Any, spec: Fields) -> Non
     again = client.submit({**spec, "name": "again", "alpha": 1.0})
     reused = finished(client, again)
     assert reused["trials"]["reused"] == 5
-    pd.testing.assert_series_equal(scores_of(client, again), scores)
+    pd.testing.assert_series_equal(calm.scores(again), scores)
 
     wider = client.submit({**spec, "methods": ["zero-shot"], "target_languages": ["sw"]})
     assert finished(client, wider)["trials"]["reused"] == 0
-    assert scores_of(client, wider)["zero-shot", 0, 1, "en"] == scores["zero-shot", 0, 1, "en"]
+    assert calm.scores(wider)["zero-shot", 0, 1, "en"] == scores["zero-shot", 0, 1, "en"]
     assert models_of(calm) - before == set(rows["trial"][~rows["method"].isin(["ord-FS"]) | (rows["language"] == "en")])
 
 
@@ -182,43 +160,45 @@ def next_progress(client: Client, id_: str, before: float) -> float | None:
 
 @shares_a_service
 def test_processes_of_every_kind_are_killed_in_turn_and_nothing_changes_in_the_scores(
-    tmp_path: Path, calm: Any, start_service: StartService, spec: Fields
+    tmp_path: Path, calm: Any, start_service: StartService, longer: Fields
 ) -> None:
-    wanted = {**longer(spec), "seeds": [11]}
+    wanted = {**longer, "seeds": [11]}
     service = start_service(tmp_path / "struck", ALLASPRAK_CHECKPOINT_SECONDS="0")
     client = service.client
     id_ = client.submit(wanted)
     progress = 0.0
-    for victim in (WORKER, "service.engine.driver", "service.engine.pool", "raylet/raylet", "gcs/gcs_server"):
-        progress = until(lambda: next_progress(client, id_, progress))  # noqa: B023
-        until(lambda: service.named(victim))[0].kill()  # noqa: B023
+    for victim in ("ImplicitFunc", "service.engine.driver", "service.engine.pool", "raylet/raylet", "gcs/gcs_server"):
+        progress = service.until(lambda: next_progress(client, id_, progress))  # noqa: B023
+        service.until(lambda: service.named(victim))[0].kill()  # noqa: B023
     assert finished(client, id_)["trials"]["succeeded"] == 5
     undisturbed = calm.client.submit(wanted)
     finished(calm.client, undisturbed)
-    assert scores_of(client, id_).max() > 5
-    pd.testing.assert_series_equal(scores_of(client, id_), scores_of(calm.client, undisturbed))
+    assert service.scores(id_).max() > 5
+    pd.testing.assert_series_equal(service.scores(id_), calm.scores(undisturbed))
 
 
 @shares_a_service
-def test_a_trial_process_that_dies_each_time_fails_its_trial_and_says_so(calm: Any, spec: Fields) -> None:
+def test_a_trial_process_that_dies_each_time_fails_its_trial_and_says_so(
+    calm: Any, spec: Fields, longer: Fields
+) -> None:
     client = calm.client
     first = client.submit({**spec, "seeds": [14], "methods": ["zero-shot"]})
     finished(client, first)
-    id_ = client.submit({**longer(spec), "seeds": [14], "methods": ["naive-mix-train"]})
+    id_ = client.submit({**longer, "seeds": [14], "methods": ["naive-mix-train"]})
     while (experiment := client.experiment(id_))["state"] not in ("failed", "succeeded"):
-        for worker in calm.named(WORKER):
+        for worker in calm.workers():
             worker.kill()
         time.sleep(0.1)
     assert experiment["state"] == "failed"
     assert "its process died" in experiment["reason"]
     assert experiment["failures"][0]["method"] == "naive-mix-train"
-    assert len(scores_of(client, first)) == 3
+    assert len(calm.scores(first)) == 3
 
 
-def test_a_stopped_server_goes_on_where_it_was(tmp_path: Path, start_service: StartService, spec: Fields) -> None:
+def test_a_stopped_server_goes_on_where_it_was(tmp_path: Path, start_service: StartService, longer: Fields) -> None:
     service = start_service(tmp_path / "home")
-    id_ = service.client.submit(longer(spec))
-    until(lambda: service.client.experiment(id_)["trials"]["succeeded"] > 0)
+    id_ = service.client.submit(longer)
+    service.until(lambda: service.client.experiment(id_)["trials"]["succeeded"] > 0)
     while service.process.poll() is None:  # asking again changes nothing
         service.process.send_signal(signal.SIGTERM)
         time.sleep(0.3)
@@ -230,11 +210,11 @@ def test_a_stopped_server_goes_on_where_it_was(tmp_path: Path, start_service: St
 
 
 def test_a_killed_server_s_work_goes_on_and_is_taken_over(
-    tmp_path: Path, start_service: StartService, spec: Fields
+    tmp_path: Path, start_service: StartService, longer: Fields
 ) -> None:
     service = start_service(tmp_path / "home")
-    id_ = service.client.submit({**longer(spec), "seeds": [1, 2, 3]})
-    until(lambda: service.client.experiment(id_)["progress"] > 0)
+    id_ = service.client.submit({**longer, "seeds": [1, 2, 3]})
+    service.until(lambda: service.client.experiment(id_)["progress"] > 0)
     service.process.kill()
     service.process.wait()
     drivers = [process.pid for process in service.named("service.engine.driver")]
@@ -246,7 +226,7 @@ def test_a_killed_server_s_work_goes_on_and_is_taken_over(
 @shares_a_service
 def test_everything_listens_on_loopback_alone_and_ray_asks_for_a_token(calm: Any, spec: Fields) -> None:
     id_ = calm.client.submit({**spec, "seeds": [13]})
-    until(lambda: calm.named(WORKER))
+    calm.until(calm.workers)
     addresses = {
         connection.laddr.ip
         for process in calm.processes()
@@ -280,26 +260,27 @@ def test_hub_data_that_lie_there_already_need_no_hub_and_those_that_do_not_end_i
     tmp_path: Path, start_service: StartService, spec: Fields
 ) -> None:
     write_sample(tmp_path / "home" / "data" / "xtreme-r")
-    client = start_service(tmp_path / "home", HF_HUB_OFFLINE="1").client
+    service = start_service(tmp_path / "home", HF_HUB_OFFLINE="1")
+    client = service.client
     wanted = {**spec, "data": "xtreme-r", "target_languages": ["de"], "methods": ["zero-shot", "ord-FS"]}
     assert client.plan(wanted)["trials"] == 2
     id_ = client.submit(wanted)
     done = finished(client, id_)
     assert done["trials"]["succeeded"] == 2
     assert done["cost"]["planned"] > 0  # estimated by the driver, which has planned it
-    assert len(scores_of(client, id_)) == 4
+    assert len(service.scores(id_)) == 4
 
     missing = finished(client, client.submit({**wanted, "target_languages": ["yo"]}), "failed")
     assert "google/xtreme, PAN-X.yo" in missing["reason"]
 
 
 def test_data_that_change_after_they_were_accepted_are_not_trained_on(
-    tmp_path: Path, start_service: StartService, spec: Fields
+    tmp_path: Path, start_service: StartService, spec: Fields, longer: Fields
 ) -> None:
     root = tmp_path / "data" / "mine"
     write_sample(root)
     service = start_service(tmp_path / "home", ALLASPRAK_DATA_ROOT=str(tmp_path / "data"))
-    first = service.client.submit(longer(spec))
+    first = service.client.submit(longer)
     mine = {**spec, "data": {"folder": "mine"}, "target_languages": ["de"]}
     second = service.client.submit(mine)
     third = service.client.submit({**mine, "target_languages": "all", "seeds": [2]})
@@ -330,7 +311,7 @@ def test_a_full_disk_ends_in_a_clear_state_with_what_was_stored_still_there(
     client = service.client
     first = client.submit(spec)
     finished(client, first)
-    scores = scores_of(client, first)
+    scores = service.scores(first)
 
     filler = small_disk / "filler"
     free = os.statvfs(small_disk).f_bavail * os.statvfs(small_disk).f_frsize
@@ -345,12 +326,12 @@ def test_a_full_disk_ends_in_a_clear_state_with_what_was_stored_still_there(
     fill(filler)
     with pytest.raises(ServiceError, match="nothing was stored"):
         submit_until_refused(client, {**spec, "seeds": list(range(1000))})
-    pd.testing.assert_series_equal(scores_of(client, first), scores)
+    pd.testing.assert_series_equal(service.scores(first), scores)
 
     filler.unlink()
     service.stop()
     service = start_service(small_disk / "home")
-    pd.testing.assert_series_equal(scores_of(service.client, first), scores)
+    pd.testing.assert_series_equal(service.scores(first), scores)
 
 
 def fill(path: Path) -> None:

@@ -409,6 +409,19 @@ def test_one_key_is_one_experiment_also_for_simultaneous_writers(store: Store) -
     assert len(store.experiments(limit=100)[0]) == 1
 
 
+def test_experiments_are_deleted_while_others_plan_the_same_trials(store: Store) -> None:
+    def submit_and_delete(number: int) -> None:
+        id_ = store.add_experiment(spec_of(), plan_of())
+        assert set(store.outstanding(id_)) == {SOURCE.digest, ADAPTED.digest}
+        store.control.move(id_, "cancel")
+        assert store.control.delete(id_) is not None
+
+    with ThreadPoolExecutor(3) as threads:
+        list(threads.map(submit_and_delete, range(150)))
+    assert store.experiments(limit=100)[0] == []
+    assert store.trial(SOURCE.digest) is None
+
+
 def test_a_driver_is_unwanted_from_a_pause_or_cancellation_until_it_is_released(store: Store) -> None:
     paused, cancelled, done, wanted = (store.add_experiment(spec_of(), plan_of()) for _ in range(4))
     for pid, id_ in enumerate((paused, cancelled, done, wanted)):
