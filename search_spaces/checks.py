@@ -116,7 +116,7 @@ def check_data(spec: ExperimentSpec, data: Data) -> Iterator[Problem]:
     for field, languages in (("source_language", [spec.source_language]), ("target_languages", targets)):
         for language in languages:
             if language not in available:
-                yield Problem(field, f"{language!r} has no data for {spec.task}; allowed: {', '.join(available)}")
+                yield Problem(field, f"{language!r} has no test split for {spec.task}; allowed: {', '.join(available)}")
     yield from _check_splits(spec, data, [target for target in targets if target in available], available)
 
 
@@ -205,15 +205,16 @@ def _data(spec: ExperimentSpec, world: World) -> Iterator[Problem]:
 
 
 def _resources(spec: ExperimentSpec, world: World) -> Iterator[Problem]:
-    asked: list[tuple[str, Any, int | None]] = [
+    asked: list[tuple[str, Any, float | None]] = [
         ("cpus_per_trial", spec.resources.cpus_per_trial, world.cpus),
         ("gpus_per_trial", spec.resources.gpus_per_trial, world.gpus),
+        ("memory_per_trial", spec.resources.memory_per_trial, world.memory and world.memory / 2**30),
     ]
     gpus = spec.resources.gpus_per_trial
     for name, wanted, there in asked:
         if there is not None and wanted > there:
-            yield Problem(f"resources.{name}", f"{wanted:g} is more than the pool has; allowed: up to {there}")
-            gpus = 0
+            yield Problem(f"resources.{name}", f"{wanted:g} is more than the pool has; allowed: up to {there:.4g}")
+            gpus = min(gpus, 1)
     if gpus > 1 and gpus != int(gpus):
         yield Problem("resources.gpus_per_trial", f"{gpus:g} is neither a fraction of one GPU nor a whole number")
 

@@ -182,6 +182,8 @@ def trials_at_once(resources: ResourcesSpec, world: World) -> int | None:
         limits.append(world.cpus // resources.cpus_per_trial)
     if world.gpus is not None and resources.gpus_per_trial:
         limits.append(int(world.gpus / resources.gpus_per_trial))
+    if world.memory is not None and resources.memory_per_trial:
+        limits.append(int(world.memory / 2**30 / resources.memory_per_trial))
     return max(1, min(limits)) if limits else None
 
 

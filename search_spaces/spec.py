@@ -115,6 +115,9 @@ class ResourcesSpec(Part):
     gpus_per_trial: Annotated[float, Field(ge=0, le=1024)] = Field(
         0, description="0, a fraction of a GPU, or a whole number of GPUs"
     )
+    memory_per_trial: Annotated[float, Field(ge=0, le=65536)] = Field(
+        0, description="in GiB, which the pool keeps for it; 0 if it need not"
+    )
     max_concurrent_trials: Annotated[int, Field(ge=1, le=10_000)] | None = Field(
         None, description="a whole number from 1, or null for as many as the pool holds"
     )

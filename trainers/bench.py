@@ -118,7 +118,8 @@ class TrialBench:
         alpha, rate = self._hyperparameters(state)
         if oracle is not None and alpha is not None:
             oracle = replace(oracle, alpha=alpha)
-        hyperparameters = replace(self.config.training, learning_rate=rate)
+        passes = self.trial.accumulation or self.config.training.accumulation
+        hyperparameters = replace(self.config.training, learning_rate=rate, accumulation=passes)
         training = loop.Loop(self.model, data, hyperparameters, batch_size, self.config.seed, oracle)
         if state is not None:
             self._resume(training, state)

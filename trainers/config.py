@@ -153,6 +153,8 @@ class Trial:
         checkpoint_seconds: training between two checkpoints.
         threads: CPU threads; results are bit-exact at an equal number.
         device: "cpu" or "cuda".
+        accumulation: passes that an update is divided into, where that of `config` has run out of GPU memory. The
+            gradients stay the same, but for rounding.
     """
 
     config: TrialConfig
@@ -170,6 +172,7 @@ class Trial:
     checkpoint_seconds: float = 300.0
     threads: int = 1
     device: str = "cpu"
+    accumulation: int | None = None
 
 
 @dataclass(frozen=True)

@@ -5,7 +5,8 @@ import fcntl
 import secrets
 import shutil
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass
 from pathlib import Path
 
 # Room that is left to the database, so that it can still say what happened when models have filled the disk.
@@ -41,8 +42,43 @@ def unfinished_file(path: Path) -> Iterator[Path]:
         unfinished.unlink(missing_ok=True)
 
 
+def log_of(home: Path, digest: str) -> Path:
+    """What all attempts at a trial have said."""
+    return home / "logs" / "trials" / f"{digest}.log"
+
+
+def driver_log(home: Path, experiment: str) -> Path:
+    """What the processes that ran an experiment have said."""
+    return home / "logs" / f"{experiment}.log"
+
+
+@dataclass(frozen=True)
+class Saved:
+    """What a trial has on disk.
+
+    `models` are the selections whose models are kept, `predictions` how many files of them there are, `checkpoint` when
+    the last one of a training that has not ended was written (seconds since 1970).
+    """
+
+    models: list[str]
+    predictions: int
+    checkpoint: float | None
+
+
+def saved(home: Path, digest: str) -> Saved:
+    """What a trial has on disk."""
+    models = sorted(path.name for path in (home / "models" / digest).glob("*"))
+    predictions = sum(1 for _ in (home / "predictions" / digest).glob("[!.]*"))
+    written = None
+    for path in (home / "checkpoints" / digest).glob("[0-9]*"):
+        with suppress(FileNotFoundError):  # a later one has taken its place
+            written = path.stat().st_mtime
+    return Saved(models, predictions, written)
+
+
 def remove_trial(home: Path, digest: str) -> None:
-    """Remove what a trial has written: models, checkpoints, predictions."""
+    """Remove what a trial has written: models, checkpoints, predictions, its log."""
+    log_of(home, digest).unlink(missing_ok=True)
     for kind in ("models", "checkpoints", "predictions"):
         shutil.rmtree(home / kind / digest, ignore_errors=True)
 

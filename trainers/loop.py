@@ -256,6 +256,7 @@ class Loop:
         measures: dict[str, Any] = {
             "loss": torch.stack(self.losses).mean().item(),
             "examples_per_second": self.windows / (time.monotonic() - self.since),
+            "steps_per_second": len(self.losses) / (time.monotonic() - self.since),
         }
         if self.surgery is not None:
             measures["surgery"] = self.surgery.metrics()

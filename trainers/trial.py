@@ -1,5 +1,6 @@
 """One trial from its configuration to its scores."""
 
+import logging
 import os
 import platform
 import random
@@ -20,13 +21,18 @@ from trainers.methods import METHODS
 from trainers.models import Model
 from trainers.protocols import PROTOCOLS
 
+log = logging.getLogger(__name__)
+
+# A trial that has run out of the GPU's memory is tried again with so many times the passes an update.
+FURTHER_PASSES = 8
+
 
 def run(trial: Trial, report: Callable[[Report], None]) -> Outcome:
     """Train one model by its method and score it.
 
     An attempt that was interrupted is gone on with from its last checkpoint, to the bit; a model that was kept is not
     trained again. Two processes that want the same trial run it one after the other, and the second finds the model
-    of the first.
+    of the first. Where the GPU's memory runs out it is tried once more, each update in more passes; the facts say so.
 
     Args:
         trial: what to train and to score, and where to work.
@@ -39,7 +45,26 @@ def run(trial: Trial, report: Callable[[Report], None]) -> Outcome:
         DataError: a split is missing or malformed.
         EncoderError, OfflineEncoderError: the encoder can't be had.
         OSError: the disk is full.
+        MemoryError: the GPU's memory ran out again.
     """
+    try:
+        return _run(trial, report)
+    except torch.OutOfMemoryError as error:
+        too_much = str(error).partition(". ")[0]
+    memory.release()  # outside of the block, whose exception holds on to what was in use
+    training, passes = trial.config.training, 0
+    if not PROTOCOLS[trial.config.protocol].released_surgery:  # there it would be another training
+        passes = min(training.batch_size, FURTHER_PASSES * training.accumulation)
+        log.warning("%s: once more, with %d passes an update", too_much, passes)
+        try:
+            outcome = _run(replace(trial, accumulation=passes), report)
+            return replace(outcome, facts={**outcome.facts, "out_of_memory": too_much, "accumulation": passes})
+        except torch.OutOfMemoryError:
+            too_much += f", also with {passes} passes an update"
+    raise MemoryError(f"{too_much}; what helps: a smaller batch_size, precision bf16, more of a GPU, a smaller encoder")
+
+
+def _run(trial: Trial, report: Callable[[Report], None]) -> Outcome:
     with lock(trial.home / "locks" / trial.config.digest):
         begin = time.monotonic()
         _set_up(trial)
