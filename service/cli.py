@@ -16,6 +16,9 @@ from service.security import is_loopback
 from service.settings import Settings
 from trainers.tasks import TASKS
 
+# What a stopping server leaves to open streams.
+STREAM_SECONDS = 1
+
 DEMO_START_SECONDS = 60.0
 
 CONTROL = {
@@ -45,7 +48,7 @@ def _parser() -> argparse.ArgumentParser:
     commands = parser.add_subparsers(required=True)
 
     serve = commands.add_parser("serve", help="run the service until Ctrl-C")
-    serve.add_argument("--host", default="127.0.0.1", help="another than loopback needs ALLASPRAK_TOKEN")
+    serve.add_argument("--host", default="127.0.0.1", help="another than loopback needs ALLASPRAK_TOKEN(_FILE)")
     serve.add_argument("--port", type=int, default=8000)
     serve.set_defaults(command=_serve)
 
@@ -99,30 +102,37 @@ def _add_url(parser: argparse.ArgumentParser) -> None:
 def _serve(arguments: argparse.Namespace) -> int:
     import logging
 
-    import psutil
     import uvicorn
+    from pythonjsonlogger.json import JsonFormatter
 
     from search_spaces.checks import World
     from service.api import create_app
+    from service.api.metrics import STORE_SECONDS
     from service.engine.supervisor import Supervisor
     from service.store import Store
 
     settings = Settings.from_environment()
     if not is_loopback(arguments.host) and settings.token is None:
-        raise ValueError(f"--host {arguments.host} is more than this machine: set ALLASPRAK_TOKEN first")
-    logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(name)s %(message)s")
+        raise ValueError(f"--host {arguments.host} is more than this machine: set ALLASPRAK_TOKEN(_FILE) first")
+    lines = logging.StreamHandler(sys.stdout)
+    lines.setFormatter(JsonFormatter(["asctime", "levelname", "name", "message"]))
+    logging.basicConfig(level=logging.INFO, handlers=[lines])
     signal.signal(signal.SIGTERM, _exit)  # uvicorn raises the signal again when it is done: to end in `finally`
     settings.home.mkdir(parents=True, exist_ok=True)
-    store = Store(settings.database_url)
+    store = Store(settings.database_url, lambda what, seconds: STORE_SECONDS.labels(what).observe(seconds))
     supervisor = Supervisor(settings, store)
 
     def world() -> World:
-        memory = psutil.virtual_memory().total if supervisor.pool.process is not None else None
-        return World(settings.home, settings.data_root, supervisor.pool.cpus, supervisor.pool.gpus, memory)
+        pool = supervisor.pool
+        return World(settings.home, settings.data_root, pool.cpus, pool.gpus, pool.memory)
 
     try:
         supervisor.start()
-        uvicorn.run(create_app(store, world, settings.token), host=arguments.host, port=arguments.port, log_config=None)
+        app = create_app(store, world, settings.token)
+        # streams of events would never end
+        uvicorn.run(
+            app, host=arguments.host, port=arguments.port, log_config=None, timeout_graceful_shutdown=STREAM_SECONDS
+        )
     finally:
         for repeated in (signal.SIGTERM, signal.SIGINT):  # stopping takes seconds, and must not be stopped
             signal.signal(repeated, signal.SIG_IGN)
@@ -181,6 +191,8 @@ def _results(arguments: argparse.Namespace) -> int:
 
 
 def _export(arguments: argparse.Namespace) -> int:
+    from sqlalchemy import make_url
+
     from service.store import Store
     from trainers.config import TrialConfig
     from trainers.export import export
@@ -188,9 +200,9 @@ def _export(arguments: argparse.Namespace) -> int:
     settings = Settings.from_environment()
     store = Store(settings.database_url)
     try:
-        trial = store.trial(arguments.trial)
+        trial = store.trials.one(arguments.trial)
         if trial is None:
-            raise ValueError(f"there is no trial {arguments.trial} in {settings.database_url}")
+            raise ValueError(f"there is no trial {arguments.trial} in {make_url(settings.database_url)}")
         chosen = store.results.by_selection(arguments.trial)
     finally:
         store.close()
@@ -205,6 +217,8 @@ def _export(arguments: argparse.Namespace) -> int:
 
 def _demo(arguments: argparse.Namespace) -> int:
     """Start a service, submit the sample experiment, show it live, print its table, stop the service."""
+    from sqlalchemy import make_url
+
     from service.client import Client
 
     settings = Settings.from_environment()
@@ -228,7 +242,8 @@ def _demo(arguments: argparse.Namespace) -> int:
             rows = settings.home / f"results-{id_}.csv"
             client.results(id_).to_csv(rows, index=False)
             _print_table(client, id_)
-            print(f"\nall rows: {rows}\ndatabase: {settings.database_url}\nlog:      {settings.home / 'logs'}")
+            database = make_url(settings.database_url)  # which shows no password
+            print(f"\nall rows: {rows}\ndatabase: {database}\nlog:      {settings.home / 'logs'}")
             return 0
         print(f"{experiment['state']}: {experiment['reason']}", file=sys.stderr)
         return 1

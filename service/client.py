@@ -1,18 +1,21 @@
 """The client: what notebooks import to submit experiments and to get their results as frames."""
 
 import io
-import os
+import json
 import time
-from collections.abc import Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
 
 import httpx2
 import pandas as pd
 from tqdm.auto import tqdm
 
+from service.settings import secret
 from trainers.tasks import TASKS
 
 DEFAULT_URL = "http://127.0.0.1:8000"
+NO_CONTENT = 204
+RECONNECT_SECONDS = 1.0
 FINAL = ("succeeded", "failed", "cancelled")
 
 
@@ -29,11 +32,11 @@ class Client:
 
     Args:
         base_url: where it listens.
-        token: if it asks for one; `ALLASPRAK_TOKEN` if not given.
+        token: if it asks for one; if not given `ALLASPRAK_TOKEN`, or what the file `ALLASPRAK_TOKEN_FILE` says.
     """
 
     def __init__(self, base_url: str = DEFAULT_URL, token: str | None = None) -> None:
-        token = token or os.environ.get("ALLASPRAK_TOKEN")
+        token = token or secret("TOKEN")
         headers = {"Authorization": f"Bearer {token}"} if token else {}
         self._http = httpx2.Client(base_url=base_url, headers=headers, timeout=60.0)
 
@@ -87,8 +90,12 @@ class Client:
         return self._json("GET", f"/v1/experiments/{id_}")
 
     def trial(self, id_: str) -> dict[str, Any]:
-        """A trial: `config`, its state for each experiment, and in `facts` what surgery met, its shots, packages."""
+        """A trial: `config`, its state for each experiment, `attempts`; `facts`: what surgery met, shots, packages."""
         return self._json("GET", f"/v1/trials/{id_}")
+
+    def log(self, trial: str, lines: int = 200) -> str:
+        """The last lines that all attempts at a trial have written."""
+        return str(self._answer("GET", f"/v1/trials/{trial}/log", params={"lines": lines}).text)
 
     def shots(self, id_: str) -> pd.DataFrame:
         """The draws that an experiment's trials were trained on: per language, K and seed the ids and a digest."""
@@ -153,6 +160,25 @@ class Client:
                     return experiment
                 time.sleep(poll_seconds)
 
+    def events(self, id_: str, after: int = 0) -> Iterator[dict[str, Any]]:
+        """What has happened to an experiment since an event, and then what does, until it is over.
+
+        Each has its `number`, `event` ("experiment" or "trial"), `at`, `state`, and what else is to be said. A
+        connection that is lost is made again, and goes on where it ended.
+        """
+        while True:
+            try:
+                with self._http.stream("GET", f"/v1/experiments/{id_}/events", params={"after": after}) as answer:
+                    if not answer.is_success:
+                        answer.read()
+                    if _succeeded(answer).status_code == NO_CONTENT:
+                        return
+                    for event in _events(answer.iter_lines()):
+                        after = event["number"]
+                        yield event
+            except httpx2.TransportError:
+                time.sleep(RECONNECT_SECONDS)
+
     def results(self, id_: str | None = None, **filters: Any) -> pd.DataFrame:
         """Score rows, of one experiment or of all, filtered by their first eleven columns, `owner` or `tags`.
 
@@ -196,14 +222,31 @@ class Client:
             answer = self._http.request(method, path, **arguments)
         except httpx2.TransportError as error:
             raise ConnectionError(f"no service answers at {self._http.base_url} ({error})") from error
-        if answer.is_success:
-            return answer
-        try:
-            problem = answer.json()
-            detail, errors = problem["detail"], problem["errors"]
-        except (ValueError, KeyError):
-            detail, errors = answer.text or f"status {answer.status_code}", []
-        raise ServiceError(answer.status_code, detail, errors)
+        return _succeeded(answer)
+
+
+def _succeeded(answer: httpx2.Response) -> httpx2.Response:
+    """An answer that is no refusal."""
+    if answer.is_success:
+        return answer
+    try:
+        problem = answer.json()
+        detail, errors = problem["detail"], problem["errors"]
+    except (ValueError, KeyError):
+        detail, errors = answer.text or f"status {answer.status_code}", []
+    raise ServiceError(answer.status_code, detail, errors)
+
+
+def _events(lines: Iterable[str]) -> Iterator[dict[str, Any]]:
+    """Server-sent events: fields a line, an empty line after each event."""
+    fields: dict[str, str] = {}
+    for line in lines:
+        name, _, value = line.partition(": ")
+        if name:
+            fields[name] = value
+        elif "id" in fields:
+            yield {"number": int(fields["id"]), "event": fields["event"], **json.loads(fields["data"])}
+            fields = {}
 
 
 RESULT_COLUMNS = (

@@ -14,10 +14,11 @@ class Settings:
     Attributes:
         home: `ALLASPRAK_HOME`, the folder for all that it writes; `~/.allasprak` if not set.
         data_root: `ALLASPRAK_DATA_ROOT`, the only folder whose sub-folders a spec may name as data.
-        database_url: `ALLASPRAK_DATABASE_URL`, as SQLAlchemy writes it; an SQLite file in the home if not set.
+        database_url: `ALLASPRAK_DATABASE_URL`, as SQLAlchemy writes it; an SQLite file in the home if not set. Its
+            password may be kept in a file: `ALLASPRAK_DATABASE_URL_FILE` names one with the URL in it.
         ray_address: `ALLASPRAK_RAY_ADDRESS`, an existing Ray cluster; if not set, a Ray of our own on this machine.
         checkpoint_seconds: `ALLASPRAK_CHECKPOINT_SECONDS`, training between two checkpoints; 300 if not set.
-        token: `ALLASPRAK_TOKEN`, which every request must carry then.
+        token: `ALLASPRAK_TOKEN`, which every request must carry then; or what the file `ALLASPRAK_TOKEN_FILE` says.
     """
 
     home: Path
@@ -42,8 +43,31 @@ class Settings:
         return cls(
             home=home,
             data_root=Path(data_root).expanduser().resolve() if data_root else None,
-            database_url=value("DATABASE_URL") or f"sqlite:///{home / 'allasprak.sqlite'}",
+            database_url=secret("DATABASE_URL", environment) or f"sqlite:///{home / 'allasprak.sqlite'}",
             ray_address=value("RAY_ADDRESS"),
             checkpoint_seconds=float(seconds),
-            token=value("TOKEN"),
+            token=secret("TOKEN", environment),
         )
+
+
+def secret(name: str, environment: Mapping[str, str] = os.environ) -> str | None:
+    """`ALLASPRAK_<name>`, or what the file says that `ALLASPRAK_<name>_FILE` names, less the space around it.
+
+    An empty variable counts as not set, an empty file does not: whoever names one means to have a secret.
+    ValueError names the variable that is wrong, and never says what is in the file.
+    """
+    plain, variable = f"ALLASPRAK_{name}", f"ALLASPRAK_{name}_FILE"
+    value, file = environment.get(plain) or None, environment.get(variable) or None
+    if file is None:
+        return value
+    if value is not None:
+        raise ValueError(f"{plain} and {variable} are both set; allowed: one of them")
+    try:
+        content = Path(file).expanduser().read_text().strip()
+    except OSError as error:
+        raise ValueError(f"{variable} is {file!r}, which cannot be read: {error.strerror}") from error
+    except UnicodeDecodeError as error:
+        raise ValueError(f"{variable} is {file!r}, which is not text") from error
+    if not content:
+        raise ValueError(f"{variable} is {file!r}, which is empty; allowed: a file with the value alone")
+    return content

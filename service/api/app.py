@@ -9,7 +9,7 @@ from starlette.exceptions import HTTPException
 from starlette.middleware.trustedhost import TrustedHostMiddleware
 
 from search_spaces.checks import World
-from service.api import control, experiments, results
+from service.api import control, events, experiments, metrics, results, trials
 from service.api.problems import add_handlers
 from service.security import is_authorised
 from service.store import Store
@@ -33,8 +33,11 @@ def create_app(store: Store, world: Callable[[], World], token: str | None) -> F
     v1 = APIRouter(prefix="/v1", dependencies=[Depends(_authorise)])
     v1.include_router(experiments.router)
     v1.include_router(control.router)
+    v1.include_router(events.router)
+    v1.include_router(trials.router)
     v1.include_router(results.router)
     app.include_router(v1)
+    app.include_router(metrics.router, dependencies=[Depends(_authorise)])
     app.add_api_route("/healthz", _health, methods=["GET"])
     add_handlers(app)
     description = app.openapi()

@@ -13,7 +13,7 @@ from service.api.experiments import show_experiment
 from service.api.problems import refusals
 from service.store import Store
 from service.store.states import FINAL, MOVES, MoveName
-from trainers.disk import remove_trial
+from trainers.disk import driver_log, remove_trial
 
 # A driver that is told to stop is gone by then.
 STOP_SECONDS = 10.0
@@ -76,7 +76,7 @@ def delete(request: Request, id_: str) -> Response:
     home = request.app.state.world().home
     for digest in orphans:
         remove_trial(home, digest)
-    (home / "logs" / f"{id_}.log").unlink(missing_ok=True)
+    driver_log(home, id_).unlink(missing_ok=True)
     return Response(status_code=204)
 
 

@@ -5,11 +5,11 @@ import secrets
 import time
 from datetime import UTC, datetime
 from hashlib import sha256
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any
 
 from fastapi import APIRouter, Header, Query, Request
 from fastapi.concurrency import run_in_threadpool
-from fastapi.responses import FileResponse, JSONResponse
+from fastapi.responses import JSONResponse, PlainTextResponse
 from pydantic import BaseModel, ConfigDict, Field
 from starlette.exceptions import HTTPException
 
@@ -20,12 +20,13 @@ from search_spaces.plan import plan
 from search_spaces.presets import names, preset
 from search_spaces.spec import ExperimentSpec, Problem, ResourcesSpec, SpecError, Text
 from service.api.problems import refusals
+from service.api.times import with_times
+from service.api.trials import LogEnd, last_lines
 from service.reports.sweep import sweep
 from service.store import Experiment, Store, Submission
 from trainers.data import XTREME_R, open_data
+from trainers.disk import driver_log
 from trainers.encoders import encoder_size
-from trainers.examples import LANGUAGE_CODE
-from trainers.predictions import path_of
 from trainers.tasks import TASKS
 
 router = APIRouter(tags=["experiments"])
@@ -102,6 +103,13 @@ def show(request: Request, id_: str) -> JSONResponse:
     return JSONResponse(show_experiment(request, id_))
 
 
+@router.get("/experiments/{id_}/log")
+def log(request: Request, id_: str, wanted: Annotated[LogEnd, Query()]) -> PlainTextResponse:
+    """The last lines that its drivers have written, as text."""
+    show_experiment(request, id_)
+    return last_lines(driver_log(request.app.state.world().home, id_), wanted)
+
+
 @router.get("/experiments/{id_}/shots")
 def shots(request: Request, id_: str) -> JSONResponse:
     """The draws that its trials were trained on, so that anyone can repeat them: `{"shots": [...]}`."""
@@ -115,51 +123,6 @@ def swept(request: Request, id_: str) -> JSONResponse:
     spec = ExperimentSpec.model_validate(show_experiment(request, id_)["spec"])
     store, metric = request.app.state.store, TASKS[spec.task].metric
     return JSONResponse(sweep(spec, store.results.objectives(id_, metric), store.results.test_scores(id_, metric)))
-
-
-@router.get("/trials/{id_}")
-def trial(request: Request, id_: str) -> JSONResponse:
-    """One trial: its configuration, its state for each experiment, and in `facts` what is known of its run."""
-    found = _found_trial(request, id_)
-    return JSONResponse(_with_times({"id": found.pop("digest"), **found}))
-
-
-class Evaluation(BaseModel):
-    """Which evaluation of a trial."""
-
-    model_config = ConfigDict(extra="forbid")
-
-    language: Annotated[str, Field(pattern=f"^{LANGUAGE_CODE}$")]
-    split: Literal["dev", "test"] = "test"
-    selection: Literal["source-dev", "last", "target-dev"] | None = Field(None, description="where there are several")
-
-
-@router.get("/trials/{id_}/predictions")
-def predictions(request: Request, id_: str, wanted: Annotated[Evaluation, Query()]) -> FileResponse:
-    """What a trial's model predicted for each example of a language: an Arrow file.
-
-    Its columns are `example` (its place in the split), `gold` and `prediction`.
-    """
-    _found_trial(request, id_)
-    chosen = request.app.state.store.results.by_selection(id_)
-    if wanted.selection is None and len(chosen) > 1:
-        raise SpecError([Problem("selection", f"the trial has several: one of {', '.join(chosen)}")])
-    scores = chosen.get(wanted.selection or next(iter(chosen), None), [])
-    found = [score for score in scores if (score.language, score.split) == (wanted.language, wanted.split)]
-    if not found:
-        raise HTTPException(404, f"the trial has no evaluation of {wanted.language}/{wanted.split}")
-    latest = found[-1]
-    path = path_of(request.app.state.world().home, id_, latest.step, latest.language, latest.split, latest.data)
-    if not path.is_file():
-        raise HTTPException(404, "the predictions of this evaluation were not kept on this machine")
-    return FileResponse(path, media_type="application/vnd.apache.arrow.file", filename=path.name)
-
-
-def _found_trial(request: Request, id_: str) -> dict[str, Any]:
-    found: dict[str, Any] | None = request.app.state.store.trial(id_) if id_.isalnum() and id_.isascii() else None
-    if found is None:
-        raise HTTPException(404, "there is no trial with this id")
-    return found
 
 
 async def _body(request: Request, wanted: From) -> object:
@@ -223,7 +186,7 @@ def show_experiment(request: Request, id_: str) -> dict[str, Any]:
 
 
 def _shown(experiment: Experiment, world: World) -> dict[str, Any]:
-    return _with_times({**vars(experiment), "cost": {**experiment.cost, "eta": _eta(experiment, world)}})
+    return with_times({**vars(experiment), "cost": {**experiment.cost, "eta": _eta(experiment, world)}})
 
 
 def _eta(experiment: Experiment, world: World) -> str | None:
@@ -233,9 +196,3 @@ def _eta(experiment: Experiment, world: World) -> str | None:
     if experiment.state != "running" or left is None or at_once is None:
         return None
     return datetime.fromtimestamp(time.time() + left / devices(resources) / at_once, UTC).isoformat()
-
-
-def _with_times(values: dict[str, Any]) -> dict[str, Any]:
-    """The times among the values as ISO 8601."""
-    times = {name: values[name] for name in ("created", "started", "finished") if name in values}
-    return {**values, **{name: at and datetime.fromtimestamp(at, UTC).isoformat() for name, at in times.items()}}

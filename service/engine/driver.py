@@ -18,10 +18,12 @@ from search_spaces.plan import Planner, plan
 from search_spaces.search import PbtScheduler
 from search_spaces.spaces import highest
 from search_spaces.spec import ExperimentSpec
+from service.engine import tune
 from service.engine.schedulers import Halving, PerRivals, Populations
+from service.engine.share import Share
 from service.engine.work import CHANGED, ExperimentWork
 from service.settings import Settings
-from service.store import OutstandingTrial, Store, StoreFullError, reserve
+from service.store import OutstandingTrial, Room, Store, StoreFullError, reserve
 from trainers import Outcome, Report, Trial, memory
 from trainers.config import DataReference
 from trainers.data import XTREME_R, hub, open_data, xtreme_r_folder
@@ -83,9 +85,7 @@ def _run(experiment: str, address: str, slots: int | None, settings: Settings, s
         store.control.note(experiment, "preparing the encoder")
         prepare_encoder(spec.encoder, settings.home)
         memory.release()
-        if not store.control.move(experiment, "start"):
-            return  # paused or cancelled meanwhile
-        _run_trials(experiment, work, spec, address, slots, settings, store)
+        _run_trials(experiment, work, spec, address, settings, store)
     _conclude(experiment, store)
 
 
@@ -125,28 +125,25 @@ def _trials(
 
 
 def _run_trials(
-    experiment: str,
-    work: ExperimentWork,
-    spec: ExperimentSpec,
-    address: str,
-    slots: int | None,
-    settings: Settings,
-    store: Store,
+    experiment: str, work: ExperimentWork, spec: ExperimentSpec, address: str, settings: Settings, store: Store
 ) -> None:
-    from service.engine.tune import run_trials
-
-    storage = settings.home / "tune" / experiment
+    tune.join(address)
+    wanted = spec.resources
+    room = Room(wanted.cpus_per_trial, wanted.gpus_per_trial, wanted.memory_per_trial * 2**30)
+    share = Share(store, experiment, room, wanted.max_concurrent_trials)
     recorder = Recorder(store, experiment, settings.home, work)
-    scheduler = _scheduler(experiment, work, spec, store)
-    run_trials(work, spec.resources, address, slots, storage, recorder, scheduler)
+    storage = settings.home / "tune" / experiment
+    tune.run_trials(work, share, storage, recorder, _scheduler(experiment, work, spec, store, share))
 
 
-def _scheduler(experiment: str, work: ExperimentWork, spec: ExperimentSpec, store: Store) -> PerRivals | None:
+def _scheduler(
+    experiment: str, work: ExperimentWork, spec: ExperimentSpec, store: Store, share: Share
+) -> PerRivals | None:
     """What stops or changes trials, with what was known before."""
     scheduler = spec.search.scheduler
     if isinstance(scheduler, PbtScheduler):
         spaces = {name: space for method in spec.methods for name, space in searched(spec, method).items()}
-        return Populations(scheduler, work.rivals, spaces, spec.resources.max_concurrent_trials)
+        return Populations(scheduler, work.rivals, spaces, share)
     if scheduler is None:
         return None
     epochs = spec.training.epochs or PROTOCOLS[spec.protocol].training[spec.task].epochs
@@ -185,27 +182,33 @@ class Recorder:
 
     def started(self, digest: str) -> None:
         """An attempt begins."""
-        self.attempts[digest] = self.store.trial_started(self.experiment, digest)
+        if not self.attempts:
+            self.store.control.move(self.experiment, "start")
+        self.attempts[digest] = self.store.trials.started(self.experiment, digest)
 
     def reported(self, digest: str, report: Report) -> None:
         """An epoch is over."""
-        self.store.record(digest, self.attempts[digest], report)
+        self.store.trials.reported(digest, self.attempts[digest], report)
 
     def succeeded(self, digest: str, outcome: Outcome) -> None:
         """A trial is done."""
-        self.store.trial_succeeded(digest, self.attempts[digest], outcome)
+        self.store.trials.succeeded(digest, self.attempts[digest], outcome)
         self.work.ended(digest)
 
     def stopped(self, digest: str, reason: str) -> None:
         """A trial is not worth going on with. Its scores stay, its checkpoints do not."""
-        self.store.trial_stopped(self.experiment, digest, reason)
+        self.store.trials.stopped(self.experiment, digest, reason)
         shutil.rmtree(self.home / "checkpoints" / digest, ignore_errors=True)
         self.work.ended(digest)
 
     def failed(self, digest: str, reason: str) -> None:
         """A trial will not be done."""
-        self.store.trial_failed(self.experiment, digest, reason)
+        self.store.trials.failed(self.experiment, digest, reason)
         self.work.ended(digest)
+
+    def died(self, digest: str, reason: str) -> None:
+        """A trial's process is gone; another one will go on."""
+        self.store.trials.died(self.experiment, digest, reason)
 
 
 def _exit(_signal: int, _frame: FrameType | None) -> None:

@@ -35,6 +35,7 @@ class Pool:
     address: str
     cpus: int | None
     gpus: int | None
+    memory: int | None
     process: ProcessId | None
     folder: Path | None
 
@@ -59,7 +60,7 @@ def environment(home: Path, embedded: bool) -> dict[str, str]:
 
 def join(address: str) -> Pool:
     """An existing cluster."""
-    return Pool(address, None, None, None, None)
+    return Pool(address, None, None, None, None, None)
 
 
 def ensure(home: Path) -> Pool:
@@ -119,7 +120,8 @@ def _last(home: Path) -> Pool | None:
         state = json.loads(_state_file(home).read_text())
     except FileNotFoundError:
         return None
-    return Pool(state["address"], state["cpus"], state["gpus"], ProcessId(**state["process"]), Path(state["folder"]))
+    size = (state["cpus"], state["gpus"], state["memory"])
+    return Pool(state["address"], *size, ProcessId(**state["process"]), Path(state["folder"]))
 
 
 def _write_token(path: Path) -> None:
@@ -148,6 +150,7 @@ def _serve(home: Path) -> None:
         context = ray.init(
             "local",
             num_cpus=len(os.sched_getaffinity(0)),
+            _memory=psutil.virtual_memory().total,
             include_dashboard=False,
             log_to_driver=False,
             object_store_memory=100 * 2**20,  # our objects are specs and scores
@@ -161,6 +164,7 @@ def _serve(home: Path) -> None:
             "address": context.address_info["gcs_address"],
             "cpus": int(resources["CPU"]),
             "gpus": int(resources.get("GPU", 0)),
+            "memory": int(resources["memory"]),
             "folder": str(folder),
             "process": asdict(ProcessId(os.getpid(), psutil.Process().create_time())),
         }

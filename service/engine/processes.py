@@ -10,6 +10,9 @@ from pathlib import Path
 
 import psutil
 
+# Loading libraries takes a core for seconds: meanwhile the server is to answer.
+NICE = 5
+
 
 @dataclass(frozen=True)
 class ProcessId:
@@ -45,7 +48,9 @@ def start(arguments: Sequence[str], environment: Mapping[str, str], log: Path) -
             start_new_session=True,
         )
     process.returncode = 0  # waited for through psutil, by whoever asks; a Popen that is forgotten would complain
-    return ProcessId(process.pid, psutil.Process(process.pid).create_time())
+    started = psutil.Process(process.pid)
+    started.nice(NICE)
+    return ProcessId(process.pid, started.create_time())
 
 
 def stop(id_: ProcessId, patience: float) -> None:

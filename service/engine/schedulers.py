@@ -11,12 +11,18 @@ from ray.tune.schedulers import AsyncHyperBandScheduler, FIFOScheduler, Populati
 
 from search_spaces.search import AshaScheduler, PbtScheduler
 from search_spaces.spaces import Grid, LogUniform, Space, bounds, highest, lowest
+from service.engine.share import Share
 
 # A set of trials that may be compared: the sweep, and the seed.
 Rivals = tuple[str, int]
 
 # By digest the rivals, and what came of a trial so far: (epoch, objective) in order.
 Past = Mapping[str, tuple[Rivals, Sequence[tuple[int, float]]]]
+
+
+def digest_of(trial_id: str) -> str:
+    """The trial that Tune has under a name: it has a further name for each death."""
+    return trial_id.partition(".")[0]
 
 
 class PerRivals(FIFOScheduler, ABC):  # type: ignore[misc]
@@ -35,23 +41,27 @@ class PerRivals(FIFOScheduler, ABC):  # type: ignore[misc]
     def made(self, rivals: Rivals) -> TrialScheduler:
         """A scheduler of Tune's for rivals that have none yet."""
 
+    def known_as(self, trial: TuneTrial) -> Any:
+        """What their scheduler knows a trial as."""
+        return trial
+
     def on_trial_add(self, tune_controller: Any, trial: TuneTrial) -> None:
         """A trial may run."""
-        if trial.trial_id in self.rivals:
-            self._of(trial).on_trial_add(tune_controller, trial)
+        if digest_of(trial.trial_id) in self.rivals:
+            self._of(trial).on_trial_add(tune_controller, self.known_as(trial))
 
     def on_trial_result(self, tune_controller: Any, trial: TuneTrial, result: dict[str, Any]) -> str:
         """Whether it goes on. After its last epoch it does: what it learnt is to be scored."""
         epochs = trial.config["trial"].config.training.epochs
-        if trial.trial_id not in self.rivals or result.get("objective") is None or result["epoch"] >= epochs:
+        if digest_of(trial.trial_id) not in self.rivals or result.get("objective") is None or result["epoch"] >= epochs:
             return str(TrialScheduler.CONTINUE)
-        return str(self._of(trial).on_trial_result(tune_controller, trial, result))
+        return str(self._of(trial).on_trial_result(tune_controller, self.known_as(trial), result))
 
     def on_trial_complete(self, tune_controller: Any, trial: TuneTrial, result: dict[str, Any]) -> None:
         """A trial has ended. Its rung is known already, and a result without an objective says nothing."""
 
     def _of(self, trial: TuneTrial) -> TrialScheduler:
-        rivals = self.rivals[str(trial.trial_id)]
+        rivals = self.rivals[digest_of(trial.trial_id)]
         if rivals not in self.schedulers:
             self.schedulers[rivals] = self.made(rivals)
         return self.schedulers[rivals]
@@ -59,7 +69,7 @@ class PerRivals(FIFOScheduler, ABC):  # type: ignore[misc]
 
 @dataclass(frozen=True)
 class Seen:
-    """A trial as an earlier driver saw it; Tune's halving knows it by its id alone."""
+    """A trial by its digest, which is all that Tune's halving wants to know of it: under whichever name it runs."""
 
     trial_id: str
 
@@ -77,6 +87,10 @@ class Halving(PerRivals):
     def __init__(self, asha: AshaScheduler, rivals: Mapping[str, Rivals], epochs: int, past: Past) -> None:
         super().__init__(rivals)
         self.asha, self.epochs, self.past = asha, epochs, past
+
+    def known_as(self, trial: TuneTrial) -> Seen:
+        """The trial by its digest."""
+        return Seen(digest_of(trial.trial_id))
 
     def made(self, rivals: Rivals) -> TrialScheduler:
         """Tune's ASHA, told what is known already."""
@@ -106,14 +120,14 @@ class Populations(PerRivals):
         pbt: its parameters.
         rivals: as `PerRivals`.
         spaces: of the hyperparameters that may change.
-        at_once: how many trials run at once, if fewer than the pool holds.
+        share: gives slots.
     """
 
     def __init__(
-        self, pbt: PbtScheduler, rivals: Mapping[str, Rivals], spaces: Mapping[str, Space], at_once: int | None
+        self, pbt: PbtScheduler, rivals: Mapping[str, Rivals], spaces: Mapping[str, Space], share: Share
     ) -> None:
         super().__init__(rivals)
-        self.pbt, self.spaces, self.at_once = pbt, spaces, at_once
+        self.pbt, self.spaces, self.share = pbt, spaces, share
 
     def made(self, rivals: Rivals) -> TrialScheduler:
         """Tune's population-based training."""
@@ -131,15 +145,17 @@ class Populations(PerRivals):
         )
 
     def choose_trial_to_run(self, tune_controller: Any) -> TuneTrial | None:
-        """A new trial, else the paused one that is least far."""
-        trials = tune_controller.get_live_trials()
-        if self.at_once is not None and sum(trial.status == TuneTrial.RUNNING for trial in trials) >= self.at_once:
-            return None
-        new = super().choose_trial_to_run(tune_controller)
-        if new is not None and new.status == TuneTrial.PENDING:
-            return new
-        paused = [trial for trial in trials if trial.status == TuneTrial.PAUSED]
-        return min(paused, key=lambda trial: trial.last_result.get("epoch", 0), default=None)
+        """Of the paused trials, which new ones are as well, that which is least far, once it has a slot."""
+        live = tune_controller.get_live_trials()
+        active = {digest_of(trial.trial_id) for trial in live if trial.status in (TuneTrial.PENDING, TuneTrial.RUNNING)}
+        self.share.leave(self.share.held - active)
+        paused = [trial for trial in live if trial.status == TuneTrial.PAUSED]
+        paused.sort(key=lambda trial: trial.last_result.get("epoch", 0))
+        by_digest = {digest_of(trial.trial_id): trial for trial in paused}
+        return by_digest.get(self.share.claim(list(by_digest)) or "")
+
+    def __reduce__(self) -> tuple[type, tuple[()]]:
+        return dict, ()  # Tune pickles its parts with its own state, which nothing ever reads
 
     def _within_bounds(self, config: dict[str, Any]) -> dict[str, Any]:
         """Tune multiplies by 1.2 or 0.8, wherever that leads."""

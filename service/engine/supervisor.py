@@ -1,4 +1,4 @@
-"""The supervisor: keeps the pool alive and gives each experiment in turn a driver of its own."""
+"""The supervisor: keeps the pool alive and gives each active experiment a driver of its own."""
 
 import fcntl
 import logging
@@ -10,11 +10,16 @@ from service.engine import pool as pools
 from service.engine.processes import ProcessId, start, stop
 from service.settings import Settings
 from service.store import Store, StoreFullError, reserve
+from trainers.disk import driver_log
 
 log = logging.getLogger(__name__)
 
-# A driver that dies is started again over what is outstanding, so often.
-MAX_DRIVER_STARTS = 4
+# Of the active experiments so many have a driver at once, a process of some 300 MB.
+MAX_DRIVERS = 8
+
+# A driver that dies is followed by another, over what is outstanding, after so many seconds: one for each death since
+# something got done, the last for all further ones.
+DELAYS = (0.0, 2.0, 10.0, 60.0, 300.0)
 
 INTERVAL_SECONDS = 0.2
 
@@ -24,7 +29,7 @@ class HomeInUseError(RuntimeError):
 
 
 class Supervisor(threading.Thread):
-    """Runs stored experiments one after another, of the highest priority the longest queued first.
+    """Runs stored experiments, several at once, of the highest priority the longest queued first.
 
     A driver whose experiment is paused or cancelled is stopped. A pool and drivers that an earlier server left behind
     are taken over. `close` stops everything resumably.
@@ -79,31 +84,37 @@ class Supervisor(threading.Thread):
         self.store.control.release_driver(experiment)
 
     def _look(self) -> None:
-        for unwanted, its_driver in self.store.control.unwanted().items():
-            self._release(unwanted, its_driver)
-        experiment = self.store.control.next_active()
-        if experiment is None:
-            return
-        driver = self.store.control.drivers().get(experiment)
-        pool_died = self.pool.process is not None and self.pool.process.find() is None
-        if driver is not None and ProcessId(*driver).find() is not None:
-            if not pool_died:
-                return
-            stop(ProcessId(*driver), patience=0)  # it would wait a minute for the pool that it knew
-        log_file = self.settings.home / "logs" / f"{experiment}.log"
-        if self.store.control.driver_starts(experiment) >= MAX_DRIVER_STARTS:
-            reason = f"its driver died {MAX_DRIVER_STARTS} times; its log is {log_file}"
-            self.store.control.move(experiment, "fail", reason)
-            return
-        if pool_died:
-            self.pool = self._ensure_pool()
+        control = self.store.control
+        for experiment, driver in control.unwanted().items():
+            self._release(experiment, driver)
+        if self.pool.process is not None and self.pool.process.find() is None:
+            self._renew_pool()
+        for experiment, driver in control.drivers().items():
+            if ProcessId(*driver).find() is None:
+                stop(ProcessId(*driver), patience=0)  # what it has left
+                reason = f"its driver died ({{deaths}} without a trial done, see {self._log(experiment)})"
+                control.driver_died(experiment, f"{reason}; another starts in {{delay}} s", DELAYS)
+        for experiment in control.runnable(MAX_DRIVERS):
+            self._start(experiment)
+
+    def _renew_pool(self) -> None:
+        """Drivers would wait a minute for a pool that is gone."""
+        for experiment, driver in self.store.control.drivers().items():
+            stop(ProcessId(*driver), patience=0)
+            self.store.control.driver_died(experiment, "the pool died, and is started again", ())
+        self.pool = self._ensure_pool()
+
+    def _start(self, experiment: str) -> None:
         arguments = ["service.engine.driver", experiment, self.pool.address, str(self.pool.cpus or 0)]
-        process = start(arguments, self._environment, log_file)
+        process = start(arguments, self._environment, self._log(experiment))
         try:
             self.store.control.set_driver(experiment, process.pid, process.created)
         except BaseException:
             stop(process, patience=0)  # nobody would know of it
             raise
+
+    def _log(self, experiment: str) -> Path:
+        return driver_log(self.settings.home, experiment)
 
 
 def _lock(home: Path) -> IO[str]:

@@ -1,36 +1,37 @@
-"""Trials on Ray Tune: the only file that knows Tune's API."""
+"""Trials on Ray Tune, seen from the driver: which may go, and what comes of them."""
 
-import gc
 import logging
 import os
 import shutil
+import time
 from collections.abc import Mapping
-from dataclasses import dataclass, field, replace
-from functools import cache
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Protocol
 
 import ray
 from ray import tune
-from ray.tune import Checkpoint
+from ray.tune.experiment import Trial as TuneTrial
 from ray.tune.experiment.config_parser import _create_trial_from_spec, _make_parser
-from ray.tune.schedulers import TrialScheduler
 from ray.tune.search import SearchAlgorithm
 
 import trainers
-from search_spaces.judging import objective
-from search_spaces.spec import ResourcesSpec
-from service.engine.schedulers import Populations
-from trainers import Outcome, Report, Trial, memory
-from trainers.config import Change
+from service.engine.schedulers import PerRivals, Populations, digest_of
+from service.engine.share import Share
+from service.engine.worker import train
+from trainers import Outcome, Report, Trial
 
 log = logging.getLogger(__name__)
 
 # Tune looks for result files that we tell it not to write, and warns of each that is not there.
 logging.getLogger("ray.tune.analysis.experiment_analysis").setLevel(logging.ERROR)
 
-# A process that dies (killed, out of memory, its node gone) is tried again so often; what a trainer raises never is.
-MAX_DEATHS = 3
+# How often it is asked whether a trial may go.
+WAIT_SECONDS = 0.1
+
+# A trial whose process dies (killed, out of memory, its node gone) is tried again after so many seconds, one for each
+# death without progress; the last for all further ones. What a trainer raises is a result, and not tried again.
+DELAYS = (0.0, 5.0, 20.0, 60.0, 300.0)
 
 
 class Listener(Protocol):
@@ -51,12 +52,21 @@ class Listener(Protocol):
     def failed(self, digest: str, reason: str) -> None:
         """A trial will not be done."""
 
+    def died(self, digest: str, reason: str) -> None:
+        """A trial's process is gone; another one will go on."""
+
 
 class Work(Protocol):
     """The trials that are to run: known from the start, or proposed while others run."""
 
     def more(self) -> Mapping[str, Trial]:
         """Further trials, by digest, in the order in which they should start; none at the moment, or no more ever."""
+
+    def still(self, digest: str) -> Trial | None:
+        """A trial as it is needed now; None if it is not needed any more."""
+
+    def ended(self, digest: str) -> None:
+        """A trial is not needed any more."""
 
     def is_complete(self) -> bool:
         """Whether there will never be more."""
@@ -65,138 +75,136 @@ class Work(Protocol):
         """Why no further trial may start (a budget that is used up), if so."""
 
 
-def run_trials(
-    work: Work,
-    resources: ResourcesSpec,
-    address: str,
-    slots: int | None,
-    storage: Path,
-    listener: Listener,
-    scheduler: TrialScheduler | None = None,
-) -> None:
-    """Run trials over the pool until all are done, are stopped or have failed.
+def run_trials(work: Work, share: Share, storage: Path, listener: Listener, scheduler: PerRivals | None = None) -> None:
+    """Run trials over the pool, which has been joined, until all are done, are stopped or have failed.
 
     Args:
         work: the trials. One waits until its source training has succeeded, where that is among them.
-        resources: what each takes, and how many may run at once.
-        address: of the Ray cluster.
-        slots: how many trials the pool holds at once, if that is known.
+        share: says which of them may run, and what each takes.
         storage: a folder for Tune's own files; removed in the end, since the store is what counts.
         listener: is told what happens. What it raises ends the run and comes back from here.
         scheduler: stops trials early; each report has `epoch` and, where the trial is judged, `objective`.
     """
     # With a search algorithm of one's own Tune lets one actor at a time start; by then the one before is reused.
-    os.environ["TUNE_MAX_PENDING_TRIALS_PG"] = str(min(slots or 16, 16))
-    ray.init(address=address, log_to_driver=False, configure_logging=False)
-    takes_turns = isinstance(scheduler, Populations)  # all of a population are let go, and it says who runs
-    gate = Gate(work, None if takes_turns else resources.max_concurrent_trials, listener)
-    relay = _Relay(listener)
-    tuner = tune.Tuner(
-        tune.with_resources(_train, {"cpu": resources.cpus_per_trial, "gpu": resources.gpus_per_trial}),
-        tune_config=tune.TuneConfig(
-            search_alg=gate, scheduler=scheduler, reuse_actors=True, trial_dirname_creator=lambda trial: trial.trial_id
-        ),
-        run_config=tune.RunConfig(
-            name=storage.name,
-            storage_path=str(storage.parent),
-            callbacks=[relay],
-            failure_config=tune.FailureConfig(max_failures=MAX_DEATHS),
-            verbose=0,
-        ),
+    os.environ["TUNE_MAX_PENDING_TRIALS_PG"] = "16"
+    os.environ["TUNE_GLOBAL_CHECKPOINT_S"] = "86400"  # nobody reads Tune's own state, and it takes a third of its time
+    resources = {"cpu": share.room.cpus, "gpu": share.room.gpus, "memory": share.room.memory}
+    gate = Gate(work, None if isinstance(scheduler, Populations) else share, listener)
+    relay = _Relay(listener, gate)
+    tune_config = tune.TuneConfig(
+        search_alg=gate, scheduler=scheduler, reuse_actors=True, trial_dirname_creator=lambda trial: trial.trial_id
     )
-    try:
-        tuner.fit()
-    except Exception:
+    run_config = tune.RunConfig(name=storage.name, storage_path=str(storage.parent), callbacks=[relay], verbose=0)
+    while not gate.is_done():
+        if gate.is_finished():  # others have the pool, or what is to come waits for something
+            time.sleep(WAIT_SECONDS)
+            continue
+        try:
+            tune.Tuner(tune.with_resources(train, resources), tune_config=tune_config, run_config=run_config).fit()
+        except Exception:
+            if relay.error is not None:
+                raise relay.error from None  # rather than what Tune makes of it
+            raise
+        finally:
+            shutil.rmtree(storage, ignore_errors=True)
         if relay.error is not None:
-            raise relay.error from None  # rather than what Tune makes of it
-        raise
-    finally:
-        shutil.rmtree(storage, ignore_errors=True)
+            raise relay.error
 
 
-@cache
-def _load() -> None:
-    """Load what trials need, once in a worker; then leave it out when memory is collected: 0.03 instead of 0.1 s."""
-    import trainers.trial  # noqa: F401
-
-    gc.freeze()
-
-
-def _train(config: dict[str, Any]) -> None:
-    """What runs in a worker: one trial. An exception is a result; to Tune only the process's death is a failure."""
-    trial: Trial = config["trial"]
-    _load()
-    memory.release()  # what a trial that was stopped has left: it must not clean up itself
-    checkpoints = trial.home / "checkpoints" / trial.config.digest
-
-    def report(one: Report) -> None:
-        tune.report(
-            {"kind": "report", "value": one.to_dict(), "epoch": one.epoch, "objective": objective(trial, one.scores)},
-            checkpoint=Checkpoint.from_directory(checkpoints) if trial.checkpoint_every_report else None,
-        )
-
-    try:
-        outcome = trainers.run(_taken_over(trial, config, checkpoints), report)
-    except Exception as error:
-        logging.exception("trial %s", trial.config.digest)
-        tune.report({"kind": "failed", "value": _reason(error)})
-    else:
-        tune.report({"kind": "succeeded", "value": outcome.to_dict()})
-
-
-def _taken_over(trial: Trial, config: Mapping[str, Any], checkpoints: Path) -> Trial:
-    """A member of a population that goes on with weights, its own or another's, and given hyperparameters."""
-    checkpoint = tune.get_checkpoint() if trial.config.population is not None else None
-    if checkpoint is None:
-        return trial
-    with checkpoint.as_directory() as folder:
-        shutil.rmtree(checkpoints, ignore_errors=True)
-        shutil.copytree(folder, checkpoints)
-    return replace(trial, change=Change(config["alpha"], config["learning_rate"]))
-
-
-def _reason(error: Exception) -> str:
-    known = isinstance(error, ValueError | OSError)
-    return str(error) if known and str(error) else f"{type(error).__name__}: {error}"
+def join(address: str) -> None:
+    """Join a Ray cluster. ConnectionError if it is not there."""
+    ray.init(address=address, log_to_driver=False, configure_logging=False)
 
 
 class Gate(SearchAlgorithm):  # type: ignore[misc]
-    """Lets a trial go when its source training is done and fewer than `at_once` run. Tune's id of it is its digest."""
+    """Lets a trial go when its source training is done and it has a slot. Tune's id of it begins with its digest.
 
-    def __init__(self, work: Work, at_once: int | None, listener: Listener) -> None:
-        self.work, self.at_once, self.listener = work, at_once, listener
+    Where no trial may go Tune is told that there will be none: then it does not keep a worker for one, and the slot is
+    another experiment's. A run that ends so is followed by another.
+
+    Args:
+        work: the trials.
+        share: gives slots. None: all trials that are ready are let go, paused, and the scheduler says who runs.
+        listener: is told of trials that will not run.
+    """
+
+    def __init__(self, work: Work, share: Share | None, listener: Listener) -> None:
+        self.work, self.share, self.listener = work, share, listener
         self.spec: dict[str, Any] = {}
         self.parser = _make_parser()
         self.waiting: dict[str, Trial] = {}
         self.running: set[str] = set()
         self.failed: set[str] = set()
+        self.deaths: dict[str, int] = {}
+        self.due: dict[str, float] = {}
+        self.admitted: Any = None
         self.taken = 0
+        self.far: dict[str, int] = {}
+        self.looked = 0.0
 
     def add_configurations(self, experiments: Any) -> None:
         """Tune's interface."""
         [experiment] = experiments if isinstance(experiments, list) else [experiments]
         self.spec = experiment.spec
 
+    def is_done(self) -> bool:
+        """Whether all trials have ended."""
+        return self.is_finished() and not self.waiting and self.work.is_complete()
+
+    def is_finished(self) -> bool:
+        """Whether no trial may go at the moment."""
+        if self.admitted is None and time.monotonic() - self.looked >= WAIT_SECONDS:
+            self.admitted = self._admit()
+            self.looked = 0.0 if self.admitted is not None else time.monotonic()
+        return self.admitted is None
+
     def next_trial(self) -> Any:
         """A trial that may start now; None if there is none at the moment."""
-        if self.at_once is not None and len(self.running) >= self.at_once:
+        if self.is_finished():
             return None
+        digest, trial = self.admitted
+        self.admitted = None
+        return self._made(digest, trial)
+
+    def _admit(self) -> tuple[str, Trial] | None:
+        """The next trial that has all it needs: its source training, and a slot."""
         self._take(self.work.more())
         if self.waiting and (reason := self.work.refusal()):
-            for digest in self.waiting:
-                self.listener.stopped(digest, reason)
+            for refused in self.waiting:
+                self.listener.stopped(refused, reason)
             self.waiting.clear()
+        while True:
+            ready = self._ready()
+            digest = next(iter(ready), None) if self.share is None else self.share.claim(ready)
+            if digest is None:
+                return None
+            del self.waiting[digest]
+            trial = self.work.still(digest)
+            if trial is not None:
+                self.running.add(digest)
+                return digest, trial
+            self._leave(digest)  # another experiment has done it since
+            self.work.ended(digest)
+
+    def _ready(self) -> list[str]:
+        """The waiting trials whose source training is done, and that have not just died."""
+        ready = []
         for digest, trial in list(self.waiting.items()):
             needed = trial.source.digest if trial.source is not None else None
             if needed in self.failed:
                 del self.waiting[digest]
                 self.failed.add(digest)
                 self.listener.failed(digest, f"the source training {needed}, which it starts from, failed")
-            elif needed not in self.waiting and needed not in self.running:
-                del self.waiting[digest]
-                self.running.add(digest)
-                return self._made(digest, trial)
-        return None
+            elif needed not in self.waiting and needed not in self.running and self._is_due(digest):
+                ready.append(digest)
+        return ready
+
+    def _is_due(self, digest: str) -> bool:
+        return self.due.get(digest, 0.0) <= time.monotonic()
+
+    def _leave(self, digest: str) -> None:
+        if self.share is not None:
+            self.share.leave([digest])
 
     def _take(self, more: Mapping[str, Trial]) -> None:
         self.waiting.update(more)
@@ -211,19 +219,41 @@ class Gate(SearchAlgorithm):  # type: ignore[misc]
         config = {"trial": trial, "alpha": trial.config.alpha, "learning_rate": trial.config.training.learning_rate}
         if trial.config.population is not None and (now := trainers.goes_on_with(trial)) is not None:
             config |= {"alpha": now.alpha, "learning_rate": now.learning_rate}
-        spec = {**self.spec, "config": config}
-        return _create_trial_from_spec(spec, self.parser, trial_id=digest, experiment_tag=digest)
-
-    def is_finished(self) -> bool:
-        """Whether no further trial will come."""
-        return not self.waiting and self.work.is_complete()
+        again = f"{digest}.{self.taken}"  # Tune wants another name for a trial that died
+        made = _create_trial_from_spec(
+            {**self.spec, "config": config},
+            self.parser,
+            trial_id=again if digest in self.due else digest,
+            experiment_tag=digest,
+        )
+        if self.share is None:
+            made.set_status(TuneTrial.PAUSED)  # Tune would run one that is pending, whatever its scheduler says
+        return made
 
     def on_trial_complete(self, trial_id: str, result: dict[str, Any] | None = None, error: bool = False) -> None:
-        """A trial has ended: what needs it may start, or never will."""
-        if trial_id in self.running:
-            self.running.remove(trial_id)
-            if error or result is None or result.get("kind") == "failed":
-                self.failed.add(trial_id)
+        """A trial has ended, or its process has: what needs it may start, or never will."""
+        digest = digest_of(trial_id)
+        if digest not in self.running:
+            return
+        self.running.remove(digest)
+        self._leave(digest)
+        self.looked = 0.0
+        if result is not None and result.get("kind") == "failed":
+            self.failed.add(digest)
+
+    def put_back(self, digest: str, trial: Trial) -> str:
+        """A trial's process has died: it waits again, the longer the more often; returns that in words."""
+        self.deaths[digest] = self.deaths.get(digest, 0) + 1
+        delay = DELAYS[min(self.deaths[digest], len(DELAYS)) - 1]
+        self.due[digest] = time.monotonic() + delay
+        self._take({digest: trial})
+        return f"its process died ({self.deaths[digest]} times without progress); it goes on in {delay:g} s"
+
+    def came_to(self, digest: str, epoch: int) -> None:
+        """A trial has come to the end of an epoch; if it was never so far, its deaths are forgotten."""
+        if epoch > self.far.get(digest, 0):
+            self.far[digest] = epoch
+            self.deaths.pop(digest, None)
 
     def set_finished(self) -> None:
         """Tune's interface: give up what waits."""
@@ -246,27 +276,30 @@ class _Relay(tune.Callback):  # type: ignore[misc]
     """From Tune's events to the listener. An exception in a callback would abort Tune in its own way: it is kept."""
 
     listener: Listener
+    gate: Gate
     error: Exception | None = field(default=None, init=False)
 
     def on_trial_start(self, iteration: int, trials: list[Any], trial: Any, **_: Any) -> None:
-        self._tell("started", trial.trial_id)
+        self._tell("started", digest_of(trial.trial_id))
 
     def on_trial_result(self, iteration: int, trials: list[Any], trial: Any, result: dict[str, Any], **_: Any) -> None:
-        digest, kind, value = trial.trial_id, result["kind"], result["value"]
+        digest, kind, value = digest_of(trial.trial_id), result["kind"], result["value"]
         if kind == "failed":
             self._tell("failed", digest, value)
         elif kind == "succeeded":
             self._tell("succeeded", digest, Outcome.from_dict(value))
         else:
+            self.gate.came_to(digest, result["epoch"])
             self._tell("reported", digest, Report.from_dict(value))
 
     def on_trial_complete(self, iteration: int, trials: list[Any], trial: Any, **_: Any) -> None:
         if trial.last_result.get("kind") == "report":
             epoch = trial.last_result["epoch"]
-            self._tell("stopped", trial.trial_id, f"the scheduler stopped it after epoch {epoch}")
+            self._tell("stopped", digest_of(trial.trial_id), f"the scheduler stopped it after epoch {epoch}")
 
     def on_trial_error(self, iteration: int, trials: list[Any], trial: Any, **_: Any) -> None:
-        self._tell("failed", trial.trial_id, f"its process died {trial.num_failures} times")
+        digest = digest_of(trial.trial_id)
+        self._tell("died", digest, self.gate.put_back(digest, trial.config["trial"]))
 
     def __reduce__(self) -> tuple[type, tuple[()]]:
         return dict, ()  # as `Gate`

@@ -61,7 +61,7 @@ class ExperimentWork:
         self.rivals: dict[str, Rivals] = {}
         self.ready: dict[str, Trial] = {}
         self.unended: set[str] = set()
-        self._add(store.outstanding(experiment))
+        self._add(store.trials.outstanding(experiment))
         self.proposals = self._recalled()
 
     def more(self) -> Mapping[str, Trial]:
@@ -71,6 +71,10 @@ class ExperimentWork:
                 self._propose(proposals)
         ready, self.ready = self.ready, {}
         return ready
+
+    def still(self, digest: str) -> Trial | None:
+        """A trial as it is needed now; None if another experiment has done it meanwhile."""
+        return self.made(self.store.trials.outstanding(self.experiment, [digest])).get(digest)
 
     def is_complete(self) -> bool:
         """Whether all trials are known."""
@@ -115,7 +119,7 @@ class ExperimentWork:
             return
         plan = self.planner.proposed(proposals.proposer.trajectory, proposals.proposer.k, candidate)
         self.store.add_candidate(self.experiment, plan)
-        self._add(self.store.outstanding(self.experiment, plan.trials.keys() - self.unended))
+        self._add(self.store.trials.outstanding(self.experiment, plan.trials.keys() - self.unended))
         self._watch(proposals, candidate, plan)
         if candidate not in proposals.open:  # all its trials were there
             proposals.proposer.tell(candidate, self._value(proposals.trials[candidate]))

@@ -2,7 +2,9 @@
 
 from service.store.database import BadCursorError, StoreFullError
 from service.store.results import RESULT_COLUMNS
-from service.store.store import Experiment, KeyReusedError, OutstandingTrial, Store, Submission
+from service.store.slots import Room
+from service.store.store import Experiment, KeyReusedError, Store, Submission
+from service.store.trials import OutstandingTrial
 
 __all__ = [
     "RESULT_COLUMNS",
@@ -10,6 +12,7 @@ __all__ = [
     "Experiment",
     "KeyReusedError",
     "OutstandingTrial",
+    "Room",
     "Store",
     "StoreFullError",
     "Submission",

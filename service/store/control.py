@@ -1,13 +1,27 @@
 """Control of experiments: their states, which runs next, the processes that run them, and forgetting them."""
 
 import time
+from collections.abc import Sequence
 from typing import Any
 
 from sqlalchemy import ColumnElement, Connection, delete, func, select, update
 
 from service.store.database import Database
-from service.store.schema import experiments, planned_results, planned_trials, scores, selections, tags, trials
+from service.store.events import tell
+from service.store.schema import (
+    attempts,
+    events,
+    experiments,
+    planned_results,
+    planned_trials,
+    scores,
+    selections,
+    tags,
+    trials,
+)
+from service.store.slots import leave
 from service.store.states import ACTIVE, FINAL, MOVES, MoveName
+from service.store.trials import end
 
 
 class Control:
@@ -20,22 +34,20 @@ class Control:
     def __init__(self, database: Database) -> None:
         self._database = database
 
-    def next_active(self) -> str | None:
-        """The experiment that should run now: one that has begun, else of the highest priority the longest queued."""
+    def runnable(self, most: int) -> list[str]:
+        """The active experiments that have no driver and should have one now.
+
+        Of all active ones so many may have one: those of the highest priority, and then the longest queued.
+        """
         query = (
-            select(experiments.c.id)
+            select(experiments.c.id, experiments.c.driver_pid, experiments.c.driver_due)
             .where(experiments.c.state.in_(ACTIVE))
-            .order_by(
-                experiments.c.driver_pid.is_(None),
-                experiments.c.state.desc(),
-                experiments.c.priority.desc(),
-                experiments.c.created,
-                experiments.c.id,
-            )
-            .limit(1)
+            .order_by(experiments.c.priority.desc(), experiments.c.created, experiments.c.id)
+            .limit(most)
         )
         with self._database.read() as connection:
-            return connection.execute(query).scalar()
+            rows = connection.execute(query).all()
+        return [row.id for row in rows if row.driver_pid is None and (row.driver_due or 0.0) <= time.time()]
 
     def move(self, experiment: str, name: MoveName, reason: str = "") -> bool:
         """Make one of `states.MOVES`; False if the experiment's state does not allow it, and nothing is changed.
@@ -51,25 +63,33 @@ class Control:
         if name in ("pause", "cancel"):
             change["driver_unwanted"] = experiments.c.driver_pid.is_not(None)
         if name == "retry":
-            change |= {"finished": None, "driver_starts": 0}
+            change |= {"finished": None, "driver_deaths": 0, "driver_due": None}
         mine = experiments.c.id == experiment
         with self._database.write() as connection:
             allowed = update(experiments).where(mine, experiments.c.state.in_(move.origins))
             if not connection.execute(allowed.values(change)).rowcount:
                 return False
+            tell(connection, experiment, "experiment", state=move.to, reason=reason)
             if name == "retry":
                 again = update(planned_trials).filter_by(experiment=experiment, state="failed")
-                connection.execute(again.values(state="queued", reason="", taken=None, ended_after=None))
+                connection.execute(again.values(state="queued", reason=""))
             unwanted = connection.execute(select(experiments.c.driver_unwanted).where(mine)).scalar_one()
             if move.to != "running" and not unwanted:
-                self._settle(connection, experiment, move.to)
+                self._settle(connection, experiment, move.to, f"the experiment is {move.to}")
         return True
+
+    def state(self, experiment: str) -> str | None:
+        """The state of an experiment; None if there is none of this id."""
+        with self._database.read() as connection:
+            return connection.execute(select(experiments.c.state).where(experiments.c.id == experiment)).scalar()
 
     def note(self, experiment: str, reason: str) -> None:
         """Say what an active experiment is at."""
         change = update(experiments).where(experiments.c.id == experiment, experiments.c.state.in_(ACTIVE))
         with self._database.write() as connection:
-            connection.execute(change.values(reason=reason))
+            if connection.execute(change.where(experiments.c.reason != reason).values(reason=reason)).rowcount:
+                state = connection.execute(select(experiments.c.state).where(experiments.c.id == experiment)).scalar()
+                tell(connection, experiment, "experiment", state=state, reason=reason)
 
     def set_priority(self, experiment: str, priority: int) -> None:
         """Change which experiments go before it."""
@@ -93,22 +113,23 @@ class Control:
             query = select(planned_trials.c.trial).where(mine)
             alone = query.where(planned_trials.c.trial.not_in(select(planned_trials.c.trial).where(others)))
             orphans = list(connection.execute(alone).scalars())
-            for table in (planned_results, planned_trials, tags):
+            for table in (planned_results, planned_trials, tags, events):
                 connection.execute(delete(table).where(table.c.experiment == experiment))
-            for table in (selections, scores):
+            for table in (selections, scores, attempts):
                 connection.execute(delete(table).where(table.c.trial.in_(orphans)))
             connection.execute(delete(trials).where(trials.c.digest.in_(orphans)))
             connection.execute(delete(experiments).where(experiments.c.id == experiment))
         return orphans
 
-    def _settle(self, connection: Connection, experiment: str, state: str) -> None:
+    def _settle(self, connection: Connection, experiment: str, state: str, why: str) -> None:
         """Nothing of an experiment that does not run itself is running, and of one that is cancelled nothing will."""
+        leave(connection, experiment)
+        end(connection, "interrupted", why, experiment=experiment)
         mine = update(planned_trials).where(planned_trials.c.experiment == experiment)
-        running = mine.where(planned_trials.c.state == "running")
         if state == "cancelled":
             connection.execute(mine.where(planned_trials.c.state.in_(ACTIVE)).values(state="cancelled"))
         else:
-            connection.execute(running.values(state="queued"))
+            connection.execute(mine.where(planned_trials.c.state == "running").values(state="queued"))
 
     def drivers(self) -> dict[str, tuple[int, float]]:
         """Pid and start time of every process that was started and not released, by experiment."""
@@ -127,20 +148,37 @@ class Control:
     def set_driver(self, experiment: str, pid: int, created: float) -> None:
         """Remember the process that runs it."""
         change = update(experiments).where(experiments.c.id == experiment)
-        starts = experiments.c.driver_starts + 1
         with self._database.write() as connection:
-            connection.execute(change.values(driver_pid=pid, driver_created=created, driver_starts=starts))
+            connection.execute(change.values(driver_pid=pid, driver_created=created))
+
+    def driver_died(self, experiment: str, reason: str, delays: Sequence[float]) -> None:
+        """Forget a driver that died. After a delay, one for each death in a row, it may have another.
+
+        Args:
+            experiment: its id.
+            reason: with `{deaths}` and `{delay}`, which are filled in.
+            delays: in seconds; the last one for all further deaths. None: at once, and the death does not count.
+        """
+        mine = experiments.c.id == experiment
+        with self._database.write() as connection:
+            deaths = connection.execute(select(experiments.c.driver_deaths).where(mine)).scalar_one()
+            delay = delays[min(deaths, len(delays) - 1)] if delays else 0.0
+            deaths += 1 if delays else 0
+            words = reason.format(deaths=deaths, delay=f"{delay:g}")
+            gone = {"driver_pid": None, "driver_created": None, "driver_unwanted": False}
+            again = {"driver_deaths": deaths, "driver_due": time.time() + delay}
+            connection.execute(update(experiments).where(mine).values(**gone, **again))
+            active = update(experiments).where(mine, experiments.c.state.in_(ACTIVE))
+            if connection.execute(active.values(reason=words, state=MOVES["requeue"].to)).rowcount:
+                tell(connection, experiment, "experiment", state=MOVES["requeue"].to, reason=words)
+            state = connection.execute(select(experiments.c.state).where(mine)).scalar_one()
+            self._settle(connection, experiment, state, "its driver died")
 
     def release_driver(self, experiment: str) -> None:
         """Forget a driver that was stopped on purpose."""
         mine = experiments.c.id == experiment
-        free = {"driver_pid": None, "driver_created": None, "driver_starts": 0, "driver_unwanted": False}
+        free = {"driver_pid": None, "driver_created": None, "driver_deaths": 0, "driver_due": None}
         with self._database.write() as connection:
-            connection.execute(update(experiments).where(mine).values(free))
+            connection.execute(update(experiments).where(mine).values(**free, driver_unwanted=False))
             state = connection.execute(select(experiments.c.state).where(mine)).scalar_one()
-            self._settle(connection, experiment, state)
-
-    def driver_starts(self, experiment: str) -> int:
-        """How many processes have been started for it."""
-        with self._database.read() as connection:
-            return int(connection.execute(select(experiments.c.driver_starts).filter_by(id=experiment)).scalar_one())
+            self._settle(connection, experiment, state, f"the experiment is {state}")

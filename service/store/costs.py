@@ -2,7 +2,7 @@
 
 import time
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, NamedTuple
 
 from sqlalchemy import ColumnElement, Connection, and_, case, func, select
 
@@ -10,7 +10,7 @@ from search_spaces.candidates import Candidate
 from search_spaces.clock import Measured
 from search_spaces.estimate import devices
 from search_spaces.spec import ExperimentSpec, ResourcesSpec
-from service.store.schema import planned_trials, trials
+from service.store.schema import attempts, planned_trials, trials
 from trainers.config import Work
 from trainers.methods import METHODS
 
@@ -22,16 +22,17 @@ def measured(connection: Connection, spec: ExperimentSpec, encoder: str) -> list
     """What the last trials like a spec's took: same encoder, task, precision, threads and kind of device."""
     config, facts, on_cpu = trials.c.config, trials.c.facts, trials.c.facts["device"].as_string().startswith("cpu")
     query = (
-        select(config["method"].as_string(), trials.c.finished - trials.c.started, facts["work"])
+        select(config["method"].as_string(), attempts.c.ended - attempts.c.started, facts["work"])
+        .join(attempts, and_(attempts.c.trial == trials.c.digest, attempts.c.number == trials.c.attempt))
         .where(
-            trials.c.finished.is_not(None),
+            attempts.c.state == "succeeded",
             config["encoder_digest"].as_string() == encoder,
             config["task"].as_string() == spec.task,
             config[("training", "precision")].as_string() == Candidate().training(spec).precision,
             facts["threads"].as_integer() == spec.resources.cpus_per_trial,
             ~on_cpu if spec.resources.gpus_per_trial else on_cpu,
         )
-        .order_by(trials.c.finished.desc())
+        .order_by(attempts.c.ended.desc())
         .limit(MAX_MEASURED)
     )
     return [
@@ -40,36 +41,54 @@ def measured(connection: Connection, spec: ExperimentSpec, encoder: str) -> list
     ]
 
 
-def last_attempt(digest: str) -> Any:
-    """From the start to the end of a trial's last attempt."""
-    return select(trials.c.finished - trials.c.started).filter_by(digest=digest).scalar_subquery()
+class Ran(NamedTuple):
+    """What was tried at planned trials, for their experiment or else for another: the tables joined, and of each trial
+    the seconds of all attempts at it, so far if it has not ended, and the epochs that the last one came to."""
+
+    tables: Any
+    seconds: ColumnElement[float]
+    epochs: ColumnElement[int]
+
+
+def ran() -> Ran:
+    """How planned trials ran, with the columns of `planned_trials` and `trials`."""
+    took = func.coalesce(attempts.c.ended, time.time()) - attempts.c.started
+    key = attempts.c.trial, attempts.c.experiment
+    mine = select(*key, func.max(attempts.c.number).label("number"), func.sum(took).label("took")).group_by(*key)
+    own, last = mine.subquery("own"), attempts.alias("last")
+    of_own = and_(own.c.trial == planned_trials.c.trial, own.c.experiment == planned_trials.c.experiment)
+    number = func.coalesce(own.c.number, trials.c.attempt)
+    tables = (
+        planned_trials.join(trials, trials.c.digest == planned_trials.c.trial)
+        .outerjoin(own, of_own)
+        .outerjoin(last, and_(last.c.trial == planned_trials.c.trial, last.c.number == number))
+    )
+    seconds = func.coalesce(own.c.took, last.c.ended - last.c.started, 0.0)
+    return Ran(tables, seconds, func.coalesce(last.c.epoch, 0))
 
 
 def spent(connection: Connection, experiment: str) -> tuple[int, float]:
-    """How many trials were begun for an experiment, and the seconds that they took so far."""
-    mine = planned_trials.c
-    took = func.coalesce(mine.taken, 0.0) + _running()
-    query = select(func.count(), func.coalesce(func.sum(took), 0.0)).select_from(_joined())
-    begun, seconds = connection.execute(
-        query.where(mine.experiment == experiment, (mine.state == "running") | (mine.taken > 0))
-    ).one()
-    return int(begun), float(seconds)
+    """How many trials were begun for an experiment, and the seconds that all attempts at them took so far."""
+    took = func.coalesce(attempts.c.ended, time.time()) - attempts.c.started
+    query = select(func.count(attempts.c.trial.distinct()), func.coalesce(func.sum(took), 0.0))
+    begun, took = connection.execute(query.where(attempts.c.experiment == experiment)).one()
+    return int(begun), float(took)
 
 
 def cost(connection: Connection, experiment: str, spec: Mapping[str, Any]) -> dict[str, float | None]:
     """An experiment's `planned`, `spent` and `left` in seconds of a device, and `error`, as in `Experiment`."""
-    mine = planned_trials.c
-    has_succeeded, is_open = mine.state == "succeeded", mine.state.in_(("queued", "running"))
+    mine, tried = planned_trials.c, ran()
+    is_open, trained = mine.state.in_(("queued", "running")), and_(mine.state == "succeeded", ~mine.reused)
     sums = {
         "unknown": case((and_(mine.estimated.is_(None), ~mine.reused), 1), else_=0),
         "planned": mine.estimated,
         "open": case((is_open, mine.estimated), else_=0.0),
-        "running": _running(),
-        "expected": case((and_(has_succeeded, mine.taken.is_not(None)), mine.estimated), else_=0.0),
-        "taken": case((has_succeeded, mine.taken), else_=0.0),
+        "running": case((mine.state == "running", tried.seconds), else_=0.0),
+        "expected": case((trained, mine.estimated), else_=0.0),
+        "taken": case((trained, tried.seconds), else_=0.0),
     }
     columns = (func.coalesce(func.sum(value), 0).label(name) for name, value in sums.items())
-    query = select(*columns).select_from(_joined()).where(mine.experiment == experiment)
+    query = select(*columns).select_from(tried.tables).where(mine.experiment == experiment)
     found = connection.execute(query).mappings().one()
     of_trial = devices(ResourcesSpec.model_validate(spec["resources"]))
     is_known = not found["unknown"]
@@ -81,12 +100,3 @@ def cost(connection: Connection, experiment: str, spec: Mapping[str, Any]) -> di
         "left": of_trial * left if is_known else None,
         "error": error,
     }
-
-
-def _joined() -> Any:
-    return planned_trials.join(trials, trials.c.digest == planned_trials.c.trial)
-
-
-def _running() -> ColumnElement[float]:
-    """Of a trial that runs, for how long."""
-    return case((planned_trials.c.state == "running", time.time() - trials.c.started), else_=0.0)

@@ -2,9 +2,10 @@
 
 import base64
 import json
-from collections.abc import Iterator
+import time
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from typing import Any
+from typing import Any, Literal
 
 from sqlalchemy import Connection, Table, create_engine, event, select
 from sqlalchemy.dialects import postgresql, sqlite
@@ -25,14 +26,23 @@ class BadCursorError(ValueError):
     """A cursor that no page ended with."""
 
 
+Observe = Callable[[Literal["read", "write"], float], None]
+
+
+def nobody(_what: str, _seconds: float) -> None:
+    """Where nobody wants to know."""
+
+
 class Database:
     """The database behind a URL; its tables are made if they are not there.
 
     Args:
         url: as SQLAlchemy writes it.
+        observe: is told of each connection to read or write how many seconds it was used for.
     """
 
-    def __init__(self, url: str) -> None:
+    def __init__(self, url: str, observe: Observe = nobody) -> None:
+        self._observe = observe
         self._reading = create_engine(url)
         self._writing = create_engine(url)
         if self._reading.dialect.name == "sqlite":
@@ -55,19 +65,25 @@ class Database:
     @contextmanager
     def read(self) -> Iterator[Connection]:
         """A connection to ask."""
-        with self._reading.connect() as connection:
+        with self._timed("read"), self._reading.connect() as connection:
             yield connection
 
     @contextmanager
     def write(self) -> Iterator[Connection]:
         """One transaction, all or nothing. StoreFullError if there is no room for it."""
         try:
-            with self._writing.begin() as connection:
+            with self._timed("write"), self._writing.begin() as connection:
                 yield connection
         except OperationalError as error:
             if any(words in str(error.orig) for words in ("disk is full", "disk full", "No space left")):
                 raise StoreFullError(f"the database could not be written: {error.orig}") from error
             raise
+
+    @contextmanager
+    def _timed(self, what: Literal["read", "write"]) -> Iterator[None]:
+        begin = time.perf_counter()
+        yield
+        self._observe(what, time.perf_counter() - begin)
 
     def lock(self, connection: Connection, table: Table) -> None:
         """Let nobody else write to a table until the transaction ends. In SQLite nobody can as it is."""

@@ -1,6 +1,5 @@
 """What was found: score rows, what candidates came to, the shots that were drawn."""
 
-import time
 from collections.abc import Mapping, Sequence
 from dataclasses import fields
 from statistics import fmean
@@ -9,8 +8,17 @@ from typing import Any
 from sqlalchemy import ColumnElement, and_, false, func, literal, select
 
 from search_spaces.judging import Judged
+from service.store import costs
 from service.store.database import Database, decode, encode
-from service.store.schema import experiments, planned_results, planned_trials, scores, selections, tags, trials
+from service.store.schema import (
+    experiments,
+    planned_results,
+    planned_trials,
+    scores,
+    selections,
+    tags,
+    trials,
+)
 from trainers.config import Score, Selection, TrialConfig
 
 RESULT_COLUMNS = (
@@ -114,10 +122,10 @@ class Results:
         """What is known of an experiment's trials that are compared with others, by digest."""
         of_trial = planned_trials.c.trial
         compared = and_(planned_trials.c.experiment == experiment, planned_trials.c.sweep.is_not(None))
-        took = func.coalesce(func.coalesce(trials.c.finished, time.time()) - trials.c.started, 0.0).label("seconds")
+        tried = costs.ran()
         asking = (
-            select(planned_trials, trials.c.config, trials.c.epoch, took)
-            .join(trials, trials.c.digest == of_trial)
+            select(planned_trials, trials.c.config, tried.epochs.label("epochs"), tried.seconds.label("seconds"))
+            .select_from(tried.tables)
             .where(compared)
         )
         measured = (
@@ -134,8 +142,8 @@ class Results:
                     TrialConfig.from_dict(row["config"]),
                     row["sweep"],
                     row["state"],
-                    row["epoch"] if row["ended_after"] is None else row["ended_after"],
-                    row["seconds"] if row["taken"] is None else row["taken"],
+                    row["epochs"],
+                    row["seconds"],
                     {},
                     [],
                 )

@@ -18,7 +18,7 @@ from sqlalchemy import (
 metadata = MetaData()
 
 # Raised whenever a table changes; a database of another version is refused, not guessed at.
-VERSION = 6
+VERSION = 7
 
 version = Table("schema_version", metadata, Column("version", Integer, primary_key=True))
 
@@ -27,7 +27,8 @@ Sequence = BigInteger().with_variant(Integer, "sqlite")
 
 # What a user asked for. Times are seconds since 1970 (UTC). `request_key` is that of the request (Idempotency-Key),
 # `request_digest` of what was asked under it. `driver_*` name the process that runs it: its pid, when that process was
-# started (pids are used again), how many have been started for it, and whether it is to be stopped.
+# started (pids are used again), how many have died since one got something done, before when no other is started, and
+# whether it is to be stopped. `events` is the number of the last one.
 experiments = Table(
     "experiments",
     metadata,
@@ -46,8 +47,10 @@ experiments = Table(
     Column("finished", Float),
     Column("driver_pid", Integer),
     Column("driver_created", Float),
-    Column("driver_starts", Integer, nullable=False),
+    Column("driver_deaths", Integer, nullable=False),
+    Column("driver_due", Float),
     Column("driver_unwanted", Boolean, nullable=False),
+    Column("events", Integer, nullable=False),
 )
 
 tags = Table(
@@ -57,8 +60,8 @@ tags = Table(
     Column("tag", Text, primary_key=True, index=True),
 )
 
-# A training, by the digest of its configuration: shared by every experiment that plans it. `epoch` is how far the
-# current attempt is, of `epochs`.
+# A training, by the digest of its configuration: shared by every experiment that plans it. `attempt` is the number of
+# the last attempt at it, 0 if there was none.
 trials = Table(
     "trials",
     metadata,
@@ -66,11 +69,68 @@ trials = Table(
     Column("config", JSON, nullable=False),
     Column("source", String(20)),
     Column("attempt", Integer, nullable=False),
-    Column("epoch", Integer, nullable=False),
     Column("epochs", Integer, nullable=False),
     Column("facts", JSON),
-    Column("started", Float),
-    Column("finished", Float),
+)
+
+# What was tried at a trial, for an experiment, and what came of it: `state` is "running", "succeeded", "stopped",
+# "failed" (the trainer said so), "died" (its process did) or "interrupted" (by a pause, a stop or its driver's death).
+# `epoch` is how far it came, `rate` its optimizer steps a second by its last report. The experiment may have been
+# deleted since.
+attempts = Table(
+    "attempts",
+    metadata,
+    Column("trial", ForeignKey("trials.digest"), primary_key=True),
+    Column("number", Integer, primary_key=True),
+    Column("experiment", String(12), nullable=False, index=True),
+    Column("state", String(16), nullable=False),
+    Column("reason", Text, nullable=False),
+    Column("epoch", Integer, nullable=False),
+    Column("rate", Float),
+    Column("started", Float, nullable=False),
+    Column("ended", Float),
+)
+
+# What happened to an experiment, numbered from 1: `data` is its new state and why, or a trial's state, epoch and
+# scores.
+events = Table(
+    "events",
+    metadata,
+    Column("experiment", ForeignKey("experiments.id"), primary_key=True),
+    Column("number", Integer, primary_key=True),
+    Column("at", Float, nullable=False),
+    Column("kind", String(16), nullable=False),
+    Column("data", JSON, nullable=False),
+)
+
+# The experiments whose drivers share the pool: what each of their trials takes, when the driver was last heard of,
+# since when it waits for slots (null: it does not) and for how many, how much it has `used` in seconds of the whole
+# pool, and how many slots it has had.
+shares = Table(
+    "shares",
+    metadata,
+    Column("experiment", ForeignKey("experiments.id"), primary_key=True),
+    Column("cpus", Float, nullable=False),
+    Column("gpus", Float, nullable=False),
+    Column("memory", Float, nullable=False),
+    Column("beat", Float, nullable=False),
+    Column("waiting", Float),
+    Column("wants", Integer, nullable=False),
+    Column("used", Float, nullable=False),
+    Column("turns", Integer, nullable=False),
+)
+
+# The trials that run, each for one experiment, and the `share` of the pool that each takes.
+slots = Table(
+    "slots",
+    metadata,
+    Column("trial", ForeignKey("trials.digest"), primary_key=True),
+    Column("experiment", ForeignKey("experiments.id"), nullable=False, index=True),
+    Column("since", Float, nullable=False),
+    Column("share", Float, nullable=False),
+    Column("cpus", Float, nullable=False),
+    Column("gpus", Float, nullable=False),
+    Column("memory", Float, nullable=False),
 )
 
 # What an experiment needs of a trial, and whether it has it: `selections` are the checkpoints that are scored,
@@ -78,13 +138,12 @@ trials = Table(
 # with the other trials of its `sweep`, `test_every_report` asks for test scores of every epoch. `reused` says that all
 # those scores were there before the experiment came to run the trial; the state "stopped" that a scheduler found it not
 # worth going on, "cancelled" that the experiment was. `estimated` are the seconds that it was planned to take (null
-# where that was not known), `taken` those of the attempt that ended it for the experiment, `ended_after` the epochs
-# after which it was stopped or failed (another experiment may have gone on since).
+# where that was not known).
 planned_trials = Table(
     "planned_trials",
     metadata,
     Column("experiment", ForeignKey("experiments.id"), primary_key=True),
-    Column("trial", ForeignKey("trials.digest"), primary_key=True),
+    Column("trial", ForeignKey("trials.digest"), primary_key=True, index=True),
     Column("position", Integer, nullable=False),
     Column("selections", JSON, nullable=False),
     Column("evaluate", JSON, nullable=False),
@@ -95,8 +154,6 @@ planned_trials = Table(
     Column("reason", Text, nullable=False),
     Column("reused", Boolean, nullable=False),
     Column("estimated", Float),
-    Column("taken", Float),
-    Column("ended_after", Integer),
 )
 
 # What an experiment wants to know: a (method, K, seed, alpha, language, split), and the trial, the selection among its

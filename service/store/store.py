@@ -1,14 +1,13 @@
-"""The store: experiments and their trials, as they are asked for, run and end."""
+"""The store: experiments as they are asked for, planned and shown; by its attributes everything else."""
 
-import json
 import secrets
 import time
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from types import MappingProxyType
-from typing import Any
+from typing import Any, NamedTuple
 
-from sqlalchemy import Connection, Float, case, cast, func, insert, select, update
+from sqlalchemy import Connection, Float, cast, func, insert, select, update
 
 from search_spaces.estimate import Known
 from search_spaces.plan import Plan
@@ -16,10 +15,12 @@ from search_spaces.spec import ExperimentSpec
 from service.store import costs
 from service.store.control import Control
 from service.store.coverage import Coverage
-from service.store.database import Database, decode, encode
+from service.store.database import Database, Observe, decode, encode, nobody
+from service.store.events import Events, tell
 from service.store.results import Results
-from service.store.schema import experiments, planned_results, planned_trials, scores, selections, sizes, tags, trials
-from trainers.config import Outcome, Report, Score, Selection, TrialConfig
+from service.store.schema import attempts, experiments, planned_results, planned_trials, selections, sizes, tags, trials
+from service.store.slots import Slots
+from service.store.trials import Trials
 from trainers.sub_words import Size
 
 NOTHING_ESTIMATED: Mapping[str, float | None] = MappingProxyType({})
@@ -54,27 +55,20 @@ class Experiment:
 
 
 @dataclass(frozen=True)
-class OutstandingTrial:
-    """A trial that an experiment still needs, and the languages whose test scores it lacks.
-
-    `judge`, `sweep` and `test_every_report` are those of the plan.
-    """
-
-    config: TrialConfig
-    source: TrialConfig | None
-    selections: tuple[Selection, ...]
-    evaluate: tuple[str, ...]
-    judge: tuple[str, ...]
-    sweep: str | None
-    test_every_report: bool
-
-
-@dataclass(frozen=True)
 class Submission:
     """What makes a repeated submission the same: the key that the caller gave it, and a digest of what it asks."""
 
     key: str
     digest: str
+
+
+class Counts(NamedTuple):
+    """Experiments, trials that they ask for, and attempts at trials by state; optimizer steps a second of them all."""
+
+    experiments: dict[str, int]
+    trials: dict[str, int]
+    attempts: dict[str, int]
+    steps_per_second: float
 
 
 class KeyReusedError(ValueError):
@@ -86,16 +80,23 @@ class Store:
 
     Args:
         url: of the database, as SQLAlchemy writes it.
+        observe: is told how long the database took, as in `Database`.
 
     Attributes:
         control: their states and the processes that run them.
-        results: what the trials came to.
+        slots: which of their trials may run.
+        trials: what becomes of these.
+        results: what they came to.
+        events: all that happens, in order.
     """
 
-    def __init__(self, url: str) -> None:
-        self._database = Database(url)
+    def __init__(self, url: str, observe: Observe = nobody) -> None:
+        self._database = Database(url, observe)
         self.control = Control(self._database)
+        self.slots = Slots(self._database)
+        self.trials = Trials(self._database)
         self.results = Results(self._database)
+        self.events = Events(self._database)
 
     def close(self) -> None:
         """Give the connections back."""
@@ -139,8 +140,9 @@ class Store:
                     state="queued",
                     reason="",
                     created=time.time(),
-                    driver_starts=0,
+                    driver_deaths=0,
                     driver_unwanted=False,
+                    events=0,
                 )
                 .returning(experiments.c.id)
             ).scalar()
@@ -148,6 +150,7 @@ class Store:
                 return str(self._submitted(connection, submission))
             if distinct := sorted(set(spec.tag_list())):
                 connection.execute(insert(tags), [{"experiment": id_, "tag": tag} for tag in distinct])
+            tell(connection, id_, "experiment", state="queued", reason="")
             if plan is not None:
                 self._add_plan(connection, id_, plan, seconds)
         return id_
@@ -183,7 +186,6 @@ class Store:
                 "config": asdict(planned.config),
                 "source": planned.source.digest if planned.source else None,
                 "attempt": 0,
-                "epoch": 0,
                 "epochs": planned.config.training.epochs,
             }
             for digest, planned in sorted(plan.trials.items())  # in one order, so that two of us never wait in a circle
@@ -263,11 +265,11 @@ class Store:
 
     def _experiment(self, connection: Connection, row: Mapping[Any, Any]) -> Experiment:
         mine = planned_trials.c.experiment == row["id"]
-        joined = planned_trials.join(trials, trials.c.digest == planned_trials.c.trial)
-        share = cast(trials.c.epoch, Float) / (trials.c.epochs + 1)
+        tried = costs.ran()
+        share = cast(tried.epochs, Float) / (trials.c.epochs + 1)
         by_state = (
             select(planned_trials.c.state, planned_trials.c.reused, func.count(), func.sum(share))
-            .select_from(joined)
+            .select_from(tried.tables)
             .where(mine)
             .group_by(planned_trials.c.state, planned_trials.c.reused)
         )
@@ -282,7 +284,7 @@ class Store:
             done += {"running": begun, "queued": 0, "cancelled": 0}.get(state, number)
         failed = (
             select(planned_trials.c.trial, planned_trials.c.reason, trials.c.config)
-            .select_from(joined)
+            .join(trials, trials.c.digest == planned_trials.c.trial)
             .where(mine, planned_trials.c.state == "failed")
             .order_by(planned_trials.c.position)
         )
@@ -310,150 +312,21 @@ class Store:
                 return None
             return {row.trial: row.evaluate for row in connection.execute(query)}
 
-    # Trials
-
-    def outstanding(self, experiment: str, among: Collection[str] | None = None) -> dict[str, OutstandingTrial]:
-        """The trials that an experiment still needs, by digest, in their order; all are queued again.
-
-        Args:
-            experiment: its id.
-            among: only these are looked at, if not None.
-        """
-        query = (
-            select(planned_trials, trials.c.config, trials.c.source)
-            .join(trials, trials.c.digest == planned_trials.c.trial)
-            .where(planned_trials.c.experiment == experiment)
-            .order_by(planned_trials.c.position)
-        )
-        with self._database.write() as connection:
-            rows = connection.execute(query).mappings().all()
-            configs = {row["trial"]: TrialConfig.from_dict(row["config"]) for row in rows}
-            there = Coverage(connection, configs)
-            found = {}
-            for row in rows:
-                if row["state"] in ("succeeded", "stopped") or (among is not None and row["trial"] not in among):
-                    continue
-                mine = update(planned_trials).filter_by(experiment=experiment, trial=row["trial"])
-                if (missing := there.missing(row)) is not None:
-                    source = configs[row["source"]] if row["source"] else None
-                    chosen, judge = tuple(row["selections"]), tuple(row["judge"])
-                    config, sweep = configs[row["trial"]], row["sweep"]
-                    curves = row["test_every_report"]
-                    found[row["trial"]] = OutstandingTrial(config, source, chosen, missing, judge, sweep, curves)
-                    connection.execute(mine.values(state="queued", reason=""))
-                else:  # another experiment has done it since this one was planned
-                    connection.execute(mine.values(state="succeeded", reason="", reused=True))
-        return found
-
-    def trial_started(self, experiment: str, digest: str) -> int:
-        """A trial begins to run for an experiment; returns the number of this attempt."""
-        with self._database.write() as connection:
-            connection.execute(
-                update(trials)
-                .where(trials.c.digest == digest)
-                .values(attempt=trials.c.attempt + 1, started=time.time(), finished=None, epoch=0)
-            )
-            mine = update(planned_trials).filter_by(experiment=experiment, trial=digest)
-            connection.execute(mine.values(state="running", reason="", taken=None, ended_after=None))
-            return int(connection.execute(select(trials.c.attempt).filter_by(digest=digest)).scalar_one())
-
-    def record(self, digest: str, attempt: int, report: Report) -> None:
-        """Store a report's scores and how far the trial is. A late report of an older attempt is refused."""
-        with self._database.write() as connection:
-            if self._is_current(connection, digest, attempt):
-                self._add_scores(connection, digest, attempt, report.scores)
-                further = update(trials).where(trials.c.digest == digest, trials.c.epoch < report.epoch)
-                connection.execute(further.values(epoch=report.epoch))
-
-    def trial_succeeded(self, digest: str, attempt: int, outcome: Outcome) -> None:
-        """Store what a trial came to, and that it is done for whoever needs no more. An older attempt is refused."""
-        with self._database.write() as connection:
-            if not self._is_current(connection, digest, attempt):
-                return
-            self._add_scores(connection, digest, attempt, outcome.scores)
-            statement = self._database.insert(selections)
-            connection.execute(
-                statement.on_conflict_do_update(
-                    index_elements=["trial", "selection"], set_={"step": statement.excluded.step}
-                ),
-                [{"trial": digest, "selection": name, "step": step} for name, step in outcome.selected.items()],
-            )
-            # a training that diverged has measures that JSON has no words for
-            facts = json.loads(json.dumps(outcome.facts), parse_constant=lambda _: None)
-            change = update(trials).where(trials.c.digest == digest)
-            connection.execute(change.values(finished=time.time(), facts=facts))
-            self._add_sizes(connection, digest, outcome.facts.get("sizes", {}))
-            waiting = select(planned_trials).filter_by(trial=digest, state="running")
-            there = Coverage(connection, [digest])
-            for row in connection.execute(waiting).mappings().all():
-                if there.missing(row) is None:
-                    mine = update(planned_trials).filter_by(experiment=row["experiment"], trial=digest)
-                    connection.execute(mine.values(state="succeeded", taken=costs.last_attempt(digest)))
-                    working = update(experiments).where(experiments.c.id == row["experiment"])
-                    connection.execute(working.values(driver_starts=1))  # a driver that gets things done
-
-    def _add_sizes(self, connection: Connection, digest: str, found: Mapping[str, Mapping[str, int]]) -> None:
-        if not found:
-            return
-        encoder = TrialConfig.from_dict(
-            connection.execute(select(trials.c.config).filter_by(digest=digest)).scalar_one()
-        )
-        statement = self._database.insert(sizes)
-        counts = {name: statement.excluded[name] for name in ("examples", "windows", "sub_words")}
-        connection.execute(
-            statement.on_conflict_do_update(
-                index_elements=["encoder", "data"], set_=counts, where=sizes.c.examples < statement.excluded.examples
-            ),
-            [{"encoder": encoder.encoder_digest, "data": data, **size} for data, size in found.items()],
-        )
-
-    def _is_current(self, connection: Connection, digest: str, attempt: int) -> bool:
-        """Whether an attempt is the latest at its trial."""
-        return bool(attempt == connection.execute(select(trials.c.attempt).filter_by(digest=digest)).scalar_one())
-
-    def _add_scores(self, connection: Connection, digest: str, attempt: int, found: Sequence[Score]) -> None:
-        if not found:
-            return
-        statement = self._database.insert(scores)
-        changed = ("value", "epoch", "attempt", "examples", "cut")
-        connection.execute(
-            statement.on_conflict_do_update(
-                index_elements=["trial", "step", "language", "split", "data", "metric"],
-                set_={name: statement.excluded[name] for name in changed},
-            ),
-            [{"trial": digest, "attempt": attempt, **asdict(score)} for score in found],
-        )
-
-    def trial_stopped(self, experiment: str, digest: str, reason: str) -> None:
-        """Store that a scheduler stopped a trial early for an experiment. Its scores stay."""
-        self._end_early(experiment, digest, "stopped", reason)
-
-    def trial_failed(self, experiment: str, digest: str, reason: str) -> None:
-        """Store that a trial failed for an experiment, and why. Its scores stay."""
-        self._end_early(experiment, digest, "failed", reason)
-
-    def _end_early(self, experiment: str, digest: str, state: str, reason: str) -> None:
-        key = {"experiment": experiment, "trial": digest}
-        running = select(planned_trials.c.trial).filter_by(**key, state="running")
-        was_running = planned_trials.c.state == "running"
-        epoch = select(trials.c.epoch).filter_by(digest=digest).scalar_subquery()
-        came_to = {
-            "ended_after": case((was_running, epoch), else_=0),
-            "taken": case((was_running, costs.last_attempt(digest)), else_=0.0),
-        }
-        with self._database.write() as connection:
-            connection.execute(update(trials).where(trials.c.digest.in_(running)).values(finished=time.time()))
-            connection.execute(update(planned_trials).filter_by(**key).values(state=state, reason=reason, **came_to))
-
     def spent(self, experiment: str) -> tuple[int, float]:
-        """How many trials were begun for an experiment, and the seconds that they took so far."""
+        """How many trials were begun for an experiment, and the seconds that all attempts at them took so far."""
         with self._database.read() as connection:
             return costs.spent(connection, experiment)
 
-    def trial(self, digest: str) -> dict[str, Any] | None:
-        """A trial's configuration and facts, and its state for each experiment; None if there is no such trial."""
-        asking = select(planned_trials.c.experiment.label("id"), planned_trials.c.state, planned_trials.c.reason)
+    def counts(self) -> Counts:
+        """How much there is of everything now."""
+        by_state = select(experiments.c.state, func.count()).group_by(experiments.c.state)
+        planned = select(planned_trials.c.state, func.count()).group_by(planned_trials.c.state)
+        tried = select(attempts.c.state, func.count(), func.coalesce(func.sum(attempts.c.rate), 0.0))
         with self._database.read() as connection:
-            row = connection.execute(select(trials).filter_by(digest=digest)).mappings().one_or_none()
-            states = connection.execute(asking.filter_by(trial=digest).order_by("id")).mappings().all()
-        return {**row, "experiments": [dict(state) for state in states]} if row is not None else None
+            of_attempts = connection.execute(tried.group_by(attempts.c.state)).all()
+            return Counts(
+                dict(connection.execute(by_state).all()),
+                dict(connection.execute(planned).all()),
+                {state: number for state, number, _ in of_attempts},
+                sum(rate for state, _, rate in of_attempts if state == "running"),
+            )

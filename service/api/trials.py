@@ -1,0 +1,95 @@
+"""Trials: what they are, what became of them, what they predicted and said."""
+
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+from fastapi import APIRouter, Query, Request
+from fastapi.responses import FileResponse, JSONResponse, PlainTextResponse
+from pydantic import BaseModel, ConfigDict, Field
+from starlette.exceptions import HTTPException
+
+from search_spaces.spec import Problem, SpecError
+from service.api.times import with_times
+from trainers.disk import log_of, saved
+from trainers.examples import LANGUAGE_CODE
+from trainers.predictions import path_of
+
+# Of a log no more than its end is read.
+LOG_BYTES = 2**20
+
+router = APIRouter(tags=["trials"])
+
+
+@router.get("/trials/{id_}")
+def trial(request: Request, id_: str) -> JSONResponse:
+    """One trial: its configuration, its state for each experiment, all attempts at it, and `facts` of its run.
+
+    `saved` is what it has on this machine's disk.
+    """
+    found = _found_trial(request, id_)
+    tried = [with_times(attempt) for attempt in found.pop("attempts")]
+    on_disk = with_times(vars(saved(request.app.state.world().home, id_)))
+    return JSONResponse({"id": found.pop("digest"), **found, "attempts": tried, "saved": on_disk})
+
+
+class Evaluation(BaseModel):
+    """Which evaluation of a trial."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    language: Annotated[str, Field(pattern=f"^{LANGUAGE_CODE}$")]
+    split: Literal["dev", "test"] = "test"
+    selection: Literal["source-dev", "last", "target-dev"] | None = Field(None, description="where there are several")
+
+
+class LogEnd(BaseModel):
+    """How much of a log."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    lines: Annotated[int, Field(ge=1, le=10_000)] = 200
+
+
+@router.get("/trials/{id_}/log")
+def log(request: Request, id_: str, wanted: Annotated[LogEnd, Query()]) -> PlainTextResponse:
+    """The last lines that all attempts at a trial have written, as text."""
+    _found_trial(request, id_)
+    return last_lines(log_of(request.app.state.world().home, id_), wanted)
+
+
+@router.get("/trials/{id_}/predictions")
+def predictions(request: Request, id_: str, wanted: Annotated[Evaluation, Query()]) -> FileResponse:
+    """What a trial's model predicted for each example of a language: an Arrow file.
+
+    Its columns are `example` (its place in the split), `gold` and `prediction`.
+    """
+    _found_trial(request, id_)
+    chosen = request.app.state.store.results.by_selection(id_)
+    if wanted.selection is None and len(chosen) > 1:
+        raise SpecError([Problem("selection", f"the trial has several: one of {', '.join(chosen)}")])
+    scores = chosen.get(wanted.selection or next(iter(chosen), None), [])
+    found = [score for score in scores if (score.language, score.split) == (wanted.language, wanted.split)]
+    if not found:
+        raise HTTPException(404, f"the trial has no evaluation of {wanted.language}/{wanted.split}")
+    latest = found[-1]
+    path = path_of(request.app.state.world().home, id_, latest.step, latest.language, latest.split, latest.data)
+    if not path.is_file():
+        raise HTTPException(404, "the predictions of this evaluation were not kept on this machine")
+    return FileResponse(path, media_type="application/vnd.apache.arrow.file", filename=path.name)
+
+
+def _found_trial(request: Request, id_: str) -> dict[str, Any]:
+    found: dict[str, Any] | None = request.app.state.store.trials.one(id_) if id_.isalnum() and id_.isascii() else None
+    if found is None:
+        raise HTTPException(404, "there is no trial with this id")
+    return found
+
+
+def last_lines(path: Path, wanted: LogEnd) -> PlainTextResponse:
+    """The end of a log. HTTPException 404 if there is none on this machine."""
+    if not path.is_file():
+        raise HTTPException(404, "nothing has been written, or not on this machine")
+    with path.open("rb") as file:
+        file.seek(max(0, path.stat().st_size - LOG_BYTES))
+        lines = file.read().decode(errors="replace").splitlines()
+    return PlainTextResponse("\n".join([*lines[-wanted.lines :], ""]))

@@ -1,0 +1,205 @@
+"""Trials: what is outstanding, every attempt at it, and how each ended."""
+
+import json
+import time
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import asdict, dataclass
+from typing import Any
+
+from sqlalchemy import Connection, insert, select, update
+
+from service.store.coverage import Coverage
+from service.store.database import Database
+from service.store.events import tell
+from service.store.schema import attempts, experiments, planned_trials, scores, selections, sizes, trials
+from trainers.config import Outcome, Report, Score, Selection, TrialConfig
+
+
+@dataclass(frozen=True)
+class OutstandingTrial:
+    """A trial that an experiment still needs, and the languages whose test scores it lacks.
+
+    `judge`, `sweep` and `test_every_report` are those of the plan.
+    """
+
+    config: TrialConfig
+    source: TrialConfig | None
+    selections: tuple[Selection, ...]
+    evaluate: tuple[str, ...]
+    judge: tuple[str, ...]
+    sweep: str | None
+    test_every_report: bool
+
+
+class Trials:
+    """What becomes of trials. What comes late, of an older attempt, is refused.
+
+    Args:
+        database: where they are.
+    """
+
+    def __init__(self, database: Database) -> None:
+        self._database = database
+
+    def outstanding(self, experiment: str, among: Collection[str] | None = None) -> dict[str, OutstandingTrial]:
+        """The trials that an experiment still needs, by digest, in their order; all are queued again.
+
+        Args:
+            experiment: its id.
+            among: only these are looked at, if not None.
+        """
+        query = (
+            select(planned_trials, trials.c.config, trials.c.source)
+            .join(trials, trials.c.digest == planned_trials.c.trial)
+            .where(planned_trials.c.experiment == experiment, planned_trials.c.state.not_in(("succeeded", "stopped")))
+            .order_by(planned_trials.c.position)
+        )
+        if among is not None:
+            query = query.where(planned_trials.c.trial.in_(among))
+        with self._database.write() as connection:
+            rows = connection.execute(query).mappings().all()
+            sources = _configs(connection, {row["source"] for row in rows if row["source"]})
+            there = Coverage(connection, {row["trial"] for row in rows})
+            found = {}
+            for row in rows:
+                mine = update(planned_trials).filter_by(experiment=experiment, trial=row["trial"])
+                if (missing := there.missing(row)) is not None:
+                    source = sources[row["source"]] if row["source"] else None
+                    chosen, judge = tuple(row["selections"]), tuple(row["judge"])
+                    config, sweep = TrialConfig.from_dict(row["config"]), row["sweep"]
+                    curves = row["test_every_report"]
+                    found[row["trial"]] = OutstandingTrial(config, source, chosen, missing, judge, sweep, curves)
+                    connection.execute(mine.values(state="queued", reason=""))
+                else:  # another experiment has done it since this one was planned
+                    connection.execute(mine.values(state="succeeded", reason="", reused=True))
+        return found
+
+    def started(self, experiment: str, digest: str) -> int:
+        """A trial begins to run for an experiment; returns the number of this attempt."""
+        with self._database.write() as connection:
+            tell(connection, experiment, "trial", trial=digest, state="running", epoch=0)
+            number = trials.c.attempt + 1
+            connection.execute(update(trials).filter_by(digest=digest).values(attempt=number))
+            attempt = int(connection.execute(select(trials.c.attempt).filter_by(digest=digest)).scalar_one())
+            new = {"trial": digest, "number": attempt, "experiment": experiment, "started": time.time()}
+            connection.execute(insert(attempts).values(**new, state="running", reason="", epoch=0))
+            mine = update(planned_trials).filter_by(experiment=experiment, trial=digest)
+            connection.execute(mine.values(state="running", reason=""))
+        return attempt
+
+    def reported(self, digest: str, attempt: int, report: Report) -> None:
+        """Store a report's scores and how far the trial is."""
+        with self._database.write() as connection:
+            experiment = self._runs_for(connection, digest, attempt)
+            if experiment is None:
+                return
+            dev = [{"language": one.language, "metric": one.metric, "value": one.value} for one in report.scores]
+            tell(connection, experiment, "trial", trial=digest, state="running", epoch=report.epoch, scores=dev)
+            self._add_scores(connection, digest, attempt, report.scores)
+            mine = update(attempts).filter_by(trial=digest, number=attempt)
+            rate = report.measures.get("steps_per_second")
+            connection.execute(mine.where(attempts.c.epoch < report.epoch).values(epoch=report.epoch, rate=rate))
+
+    def succeeded(self, digest: str, attempt: int, outcome: Outcome) -> None:
+        """Store what a trial came to, and that it is done for whoever needs no more."""
+        with self._database.write() as connection:
+            experiment = self._runs_for(connection, digest, attempt)
+            if experiment is None:
+                return
+            tell(connection, experiment, "trial", trial=digest, state="succeeded")
+            self._add_scores(connection, digest, attempt, outcome.scores)
+            statement = self._database.insert(selections)
+            connection.execute(
+                statement.on_conflict_do_update(
+                    index_elements=["trial", "selection"], set_={"step": statement.excluded.step}
+                ),
+                [{"trial": digest, "selection": name, "step": step} for name, step in outcome.selected.items()],
+            )
+            # a training that diverged has measures that JSON has no words for
+            facts = json.loads(json.dumps(outcome.facts), parse_constant=lambda _: None)
+            connection.execute(update(trials).filter_by(digest=digest).values(facts=facts))
+            end(connection, "succeeded", trial=digest, number=attempt)
+            self._add_sizes(connection, digest, outcome.facts.get("sizes", {}))
+            waiting = select(planned_trials).filter_by(trial=digest, state="running")
+            there = Coverage(connection, [digest])
+            for row in connection.execute(waiting).mappings().all():
+                if there.missing(row) is None:
+                    mine = update(planned_trials).filter_by(experiment=row["experiment"], trial=digest)
+                    connection.execute(mine.values(state="succeeded"))
+                    working = update(experiments).where(experiments.c.id == row["experiment"])
+                    connection.execute(working.values(driver_deaths=0))  # a driver that gets things done
+
+    def stopped(self, experiment: str, digest: str, reason: str) -> None:
+        """Store that a scheduler stopped a trial early for an experiment. Its scores stay."""
+        self._end_early(experiment, digest, "stopped", reason)
+
+    def failed(self, experiment: str, digest: str, reason: str) -> None:
+        """Store that a trial failed for an experiment, and why. Its scores stay."""
+        self._end_early(experiment, digest, "failed", reason)
+
+    def died(self, experiment: str, digest: str, reason: str) -> None:
+        """Store that a trial's process died; it is queued again."""
+        self._end_early(experiment, digest, "died", reason)
+
+    def _end_early(self, experiment: str, digest: str, state: str, reason: str) -> None:
+        key = {"experiment": experiment, "trial": digest}
+        with self._database.write() as connection:
+            tell(connection, experiment, "trial", trial=digest, state=state, reason=reason)
+            end(connection, state, reason, **key)
+            becomes = "queued" if state == "died" else state
+            connection.execute(update(planned_trials).filter_by(**key).values(state=becomes, reason=reason))
+
+    def one(self, digest: str) -> dict[str, Any] | None:
+        """A trial's configuration, facts and attempts, and its state for each experiment; None if there is none."""
+        asking = select(planned_trials.c.experiment.label("id"), planned_trials.c.state, planned_trials.c.reason)
+        tried = select(*(column for column in attempts.c if column.name != "trial")).filter_by(trial=digest)
+        with self._database.read() as connection:
+            row = connection.execute(select(trials).filter_by(digest=digest)).mappings().one_or_none()
+            states = connection.execute(asking.filter_by(trial=digest).order_by("id")).mappings().all()
+            rows = connection.execute(tried.order_by(attempts.c.number)).mappings().all()
+        if row is None:
+            return None
+        return {**row, "experiments": [dict(state) for state in states], "attempts": [dict(one) for one in rows]}
+
+    def _add_sizes(self, connection: Connection, digest: str, found: Mapping[str, Mapping[str, int]]) -> None:
+        if not found:
+            return
+        encoder = _configs(connection, [digest])[digest].encoder_digest
+        statement = self._database.insert(sizes)
+        counts = {name: statement.excluded[name] for name in ("examples", "windows", "sub_words")}
+        connection.execute(
+            statement.on_conflict_do_update(
+                index_elements=["encoder", "data"], set_=counts, where=sizes.c.examples < statement.excluded.examples
+            ),
+            [{"encoder": encoder, "data": data, **size} for data, size in found.items()],
+        )
+
+    def _runs_for(self, connection: Connection, digest: str, attempt: int) -> str | None:
+        """The experiment that an attempt at a trial runs for; None if it is not the latest or has ended."""
+        query = select(attempts.c.experiment).join(trials, trials.c.digest == attempts.c.trial)
+        mine = query.where(trials.c.digest == digest, trials.c.attempt == attempt, attempts.c.number == attempt)
+        return connection.execute(mine.where(attempts.c.state == "running")).scalar()
+
+    def _add_scores(self, connection: Connection, digest: str, attempt: int, found: Sequence[Score]) -> None:
+        if not found:
+            return
+        statement = self._database.insert(scores)
+        changed = ("value", "epoch", "attempt", "examples", "cut")
+        connection.execute(
+            statement.on_conflict_do_update(
+                index_elements=["trial", "step", "language", "split", "data", "metric"],
+                set_={name: statement.excluded[name] for name in changed},
+            ),
+            [{"trial": digest, "attempt": attempt, **asdict(score)} for score in found],
+        )
+
+
+def end(connection: Connection, state: str, reason: str = "", **of: Any) -> None:
+    """Running attempts end: of an experiment, of a trial for it, or one by its number."""
+    running = update(attempts).filter_by(**of, state="running")
+    connection.execute(running.values(state=state, reason=reason, ended=time.time()))
+
+
+def _configs(connection: Connection, digests: Collection[str]) -> dict[str, TrialConfig]:
+    query = select(trials.c.digest, trials.c.config).where(trials.c.digest.in_(digests))
+    return {digest: TrialConfig.from_dict(config) for digest, config in connection.execute(query)}
