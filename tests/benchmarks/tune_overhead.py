@@ -4,13 +4,13 @@ import argparse
 import os
 import tempfile
 import time
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping, Sequence
 from pathlib import Path
 
 from side_by_side import Spread, at_most, parser, print_table, setting
 
-from search_spaces.spec import ResourcesSpec
 from service.engine import pool as pools
+from service.store import Room
 from trainers import Outcome, Report, Trial, TrialConfig
 from trainers.config import DataReference
 from trainers.protocols import PAPER
@@ -24,11 +24,24 @@ class Nothing:
     def __init__(self, home: Path, trials: int) -> None:
         made = [_trial(home, seed) for seed in range(trials)]
         self.waiting = {trial.config.digest: trial for trial in made}
-        self.ended: list[float] = []
+        self.trials, self.runs, self.room = dict(self.waiting), False, Room(1, 0, 0)
+        self.times: list[float] = []
 
     def more(self) -> Mapping[str, Trial]:
         ready, self.waiting = self.waiting, {}
         return ready
+
+    def still(self, digest: str) -> Trial:
+        return self.trials[digest]
+
+    def claim(self, wanted: Sequence[str]) -> str | None:
+        """There is one slot."""
+        found = wanted[0] if wanted and not self.runs else None
+        self.runs = self.runs or found is not None
+        return found
+
+    def leave(self, trials: Collection[str]) -> None:
+        self.runs = False
 
     def is_complete(self) -> bool:
         return not self.waiting
@@ -50,7 +63,7 @@ class Nothing:
 
     def failed(self, digest: str, reason: str) -> None:
         """One more trial has ended."""
-        self.ended.append(time.monotonic())
+        self.times.append(time.monotonic())
 
 
 def main() -> None:
@@ -65,14 +78,15 @@ def main() -> None:
             os.environ.update(pools.environment(home, embedded=True))  # which Ray reads when it is imported
             import ray
 
-            from service.engine.tune import run_trials
+            from service.engine import tune
 
-            run_trials(nothing, ResourcesSpec(), pool.address, 1, home / "tune" / "nothing", nothing)
-        finally:
+            tune.join(pool.address)
+            tune.run_trials(nothing, nothing, home / "tune" / "nothing", nothing)  # type: ignore[arg-type]
             ray.shutdown()
+        finally:
             pools.close(pool, home)
-    between = [later - earlier for earlier, later in zip(nothing.ended, nothing.ended[1:], strict=False)]
-    spread, mean = Spread.of(between), (nothing.ended[-1] - nothing.ended[0]) / len(between)
+    between = [later - earlier for earlier, later in zip(nothing.times, nothing.times[1:], strict=False)]
+    spread, mean = Spread.of(between), (nothing.times[-1] - nothing.times[0]) / len(between)
     print(f"{trials} trials that do nothing, one at a time in one worker.")
     print(setting(1, "cpu", "fp32", arguments.quick) + "\n")
     print_table(

@@ -408,7 +408,7 @@ def test_minus_zero_is_zero(client: TestClient, spec: Fields, store: Store) -> N
     trials = []
     for alpha in (0.0, -0.0):
         spec = {**spec, "methods": ["gradient-mix-train"], "alpha": alpha}
-        trials.append(list(store.outstanding(client.post("/v1/experiments", json=spec).json()["id"])))
+        trials.append(list(store.trials.outstanding(client.post("/v1/experiments", json=spec).json()["id"])))
     assert trials[0] == trials[1]
 
 
@@ -543,12 +543,15 @@ def test_the_interface_describes_itself(client: TestClient) -> None:
     assert set(paths) == {
         "/v1/experiments",
         "/v1/experiments/{id_}",
-        *(f"/v1/experiments/{{id_}}/{name}" for name in ("cancel", "pause", "resume", "retry", "shots", "sweep")),
+        *(f"/v1/experiments/{{id_}}/{name}" for name in ("cancel", "pause", "resume", "retry")),
+        *(f"/v1/experiments/{{id_}}/{name}" for name in ("events", "log", "shots", "sweep")),
         "/v1/presets",
         "/v1/plans",
         "/v1/results",
         "/v1/trials/{id_}",
+        "/v1/trials/{id_}/log",
         "/v1/trials/{id_}/predictions",
         "/healthz",
+        "/metrics",
     }
     assert set(paths["/v1/experiments/{id_}"]) == {"get", "patch", "delete"}

@@ -57,9 +57,6 @@ def service(tmp_path_factory: pytest.TempPathFactory, start_services: StartServi
     return start_services(tmp_path_factory.mktemp("control") / "home", ALLASPRAK_CHECKPOINT_SECONDS="0")
 
 
-pytestmark = pytest.mark.xdist_group("control")
-
-
 def training(service: Any, id_: str) -> Any:
     """Wait until a trial of an experiment is in the middle of its training."""
     return service.until(lambda: service.workers() and 0 < service.client.experiment(id_)["progress"] < 1)
@@ -94,7 +91,7 @@ def test_cancelling_frees_the_workers_at_once_and_keeps_what_is_done(
 def test_a_paused_experiment_goes_on_from_its_checkpoints_with_equal_scores(service: Any, longer: Fields) -> None:
     client = service.client
     methods = ["zero-shot", "naive-mix-train"]
-    wanted = {**longer, "seeds": [23], "methods": methods, "training": {**longer["training"], "epochs": 40}}
+    wanted = {**longer, "seeds": [23], "methods": methods, "training": {**longer["training"], "epochs": 24}}
     id_ = client.submit(wanted)
     training(service, id_)
     asked = time.monotonic()
@@ -104,6 +101,7 @@ def test_a_paused_experiment_goes_on_from_its_checkpoints_with_equal_scores(serv
     paused = service.until(lambda: not (one := client.experiment(id_))["trials"]["running"] and one, 10)
     time.sleep(1)
     assert client.experiment(id_) == paused
+    assert any(client.trial(trial)["saved"]["checkpoint"] for trial in client.results(id_)["trial"].unique())
     client.resume(id_)
     assert client.wait(id_, progress=False)["state"] == "succeeded"
     scores = service.scores(id_)
@@ -119,13 +117,13 @@ def test_a_paused_experiment_goes_on_from_its_checkpoints_with_equal_scores(serv
 
 def test_pause_and_resume_at_once_is_no_harm(service: Any, longer: Fields) -> None:
     client = service.client
-    id_ = client.submit({**longer, "seeds": [24]})
+    id_ = client.submit({**longer, "seeds": [24], "methods": ["zero-shot", "naive-mix-train"]})
     training(service, id_)
     for _ in range(5):
         client.pause(id_)
         client.resume(id_)
     done = client.wait(id_, progress=False)
-    assert (done["state"], done["trials"]["succeeded"]) == ("succeeded", 5), done["reason"]
+    assert (done["state"], done["trials"]["succeeded"]) == ("succeeded", 2), done["reason"]
 
 
 def test_deleting_takes_what_nobody_else_asks_for(service: Any, spec: Fields, longer: Fields) -> None:
@@ -159,37 +157,53 @@ def test_deleting_takes_what_nobody_else_asks_for(service: Any, spec: Fields, lo
         client.experiment(running)
 
 
-def test_a_retry_runs_the_failed_trials_again_and_no_other(service: Any, spec: Fields, longer: Fields) -> None:
+def test_a_retry_runs_the_failed_trials_again_and_no_other(service: Any, spec: Fields) -> None:
     client = service.client
-    first = client.submit({**spec, "seeds": [27], "methods": ["zero-shot"]})
+    wanted = {**spec, "seeds": [27], "methods": ["zero-shot", "naive-mix-train"]}
+    first = client.submit(wanted)
     client.wait(first, progress=False)
-    id_ = client.submit({**longer, "seeds": [27], "methods": ["zero-shot", "naive-mix-train"]})
-    while (experiment := client.experiment(id_))["state"] not in FINAL:
-        if experiment["trials"]["succeeded"]:
-            for worker in service.workers():
-                worker.kill()
-        time.sleep(0.1)
+    done, failing = (client.results(first, method=method)["trial"][0] for method in wanted["methods"])
+    client.delete(first)
+    in_the_way = service.home / "predictions" / failing
+    in_the_way.write_text("no folder")
+    id_ = client.submit(wanted)
+    experiment = client.wait(id_, progress=False)
     assert experiment["state"] == "failed"
-    before = client.results(id_)
-    attempts = {trial: client.trial(trial)["attempt"] for trial in before["trial"].unique()}
-    done = [one["trial"] for one in experiment["failures"]]
+    [failure] = experiment["failures"]
+    assert failure["trial"] == failing
+    assert str(in_the_way) in failure["reason"]
+    in_the_way.unlink()
+    attempts = {trial: client.trial(trial)["attempt"] for trial in (done, failing)}
     assert client.retry(id_)["state"] in ACTIVE
     experiment = client.wait(id_, progress=False)
     assert (experiment["state"], experiment["trials"]["failed"]) == ("succeeded", 0)
-    for trial, attempt in attempts.items():
-        assert (client.trial(trial)["attempt"] > attempt) == (trial in done)
+    assert client.trial(done)["attempt"] == attempts[done]
+    assert client.trial(failing)["attempt"] == attempts[failing] + 1
 
 
-def test_of_two_queued_experiments_that_of_the_higher_priority_runs_first(
+def test_experiments_share_the_pool_and_that_of_the_higher_priority_goes_first(
     service: Any, spec: Fields, longer: Fields
 ) -> None:
     client = service.client
-    blocking = client.submit({**longer, "seeds": [28]})
-    service.until(lambda: client.experiment(blocking)["state"] == "running")
+    slow = {**longer["training"], "epochs": 40}  # a trial ends after both others have come to wait
+    blocking = client.submit({**longer, "training": slow, "seeds": [28, 128]})
+    training(service, blocking)
     later = client.submit({**spec, "seeds": [29], "methods": ["zero-shot"]})
-    first = client.submit({**spec, "seeds": [30], "methods": ["zero-shot"]})
-    client.prioritise(first, 1)
-    for id_ in (blocking, later, first):
-        client.wait(id_, progress=False)
+    first = client.submit({**spec, "seeds": [30], "methods": ["zero-shot"], "priority": 1})
+    for id_ in (first, later):
+        assert client.wait(id_, progress=False)["state"] == "succeeded"
+    assert client.experiment(blocking)["state"] == "running"
     started = {id_: client.experiment(id_)["started"] for id_ in (blocking, later, first)}
     assert started[blocking] < started[first] < started[later]
+    client.cancel(blocking)
+
+
+def test_a_trial_that_two_experiments_want_is_run_once(service: Any, spec: Fields) -> None:
+    client = service.client
+    wanted = {**spec, "seeds": [31], "methods": ["zero-shot", "ord-FS"]}
+    both = [client.submit(wanted), client.submit({**wanted, "methods": ["zero-shot", "mix-FT"]})]
+    for id_ in both:
+        assert client.wait(id_, progress=False)["state"] == "succeeded"
+    [shared] = {trial for id_ in both for trial in client.results(id_, method="zero-shot")["trial"]}
+    assert [attempt["state"] for attempt in client.trial(shared)["attempts"]] == ["succeeded"]
+    assert sum(client.experiment(id_)["trials"]["reused"] for id_ in both) == 1

@@ -14,8 +14,6 @@ StartService = Callable[..., Any]
 
 ALPHAS = [0.0, 0.1, 0.5, 1.0]
 
-pytestmark = pytest.mark.xdist_group("search")  # one service for all
-
 
 @pytest.fixture(scope="module")
 def service(tmp_path_factory: pytest.TempPathFactory, start_services: StartService) -> Any:

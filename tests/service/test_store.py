@@ -1,9 +1,7 @@
 """The store's contract, which every database must keep."""
 
-from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict
-from pathlib import Path
 from threading import Thread
 from typing import Any
 
@@ -13,30 +11,12 @@ from sqlalchemy import create_engine
 from search_spaces.plan import Plan, PlannedResult, PlannedTrial
 from search_spaces.spec import ExperimentSpec
 from service.store import BadCursorError, KeyReusedError, Store, Submission
-from service.store.schema import VERSION, metadata, version
+from service.store.schema import VERSION, version
 from trainers import Outcome, Report, Score, TrialConfig
 from trainers.config import Selection, Split, Training, Work
 from trainers.sub_words import Size
 
 TRAINING = Training(3, 32, 2e-5, 0.0, 1e-8, 1.0, 0, 128)
-
-
-@pytest.fixture(params=["sqlite", "postgresql"])
-def url(request: pytest.FixtureRequest, tmp_path: Path) -> str:
-    if request.param == "sqlite":
-        return f"sqlite:///{tmp_path / 'store.sqlite'}"
-    address = str(request.getfixturevalue("postgres_url"))
-    engine = create_engine(address)
-    metadata.drop_all(engine)
-    engine.dispose()
-    return address
-
-
-@pytest.fixture
-def store(url: str) -> Iterator[Store]:
-    store = Store(url)
-    yield store
-    store.close()
 
 
 def spec_of(**fields: object) -> ExperimentSpec:
@@ -122,9 +102,9 @@ def cost_of(store: Store, experiment: str) -> dict[str, Any]:
 
 def finish(store: Store, experiment: str, config: TrialConfig, *scores: Score) -> None:
     """One attempt at a trial whose only selection chose step 10."""
-    attempt = store.trial_started(experiment, config.digest)
+    attempt = store.trials.started(experiment, config.digest)
     selected = {"source_dev": 10} if config is SOURCE else {"last": 10}
-    store.trial_succeeded(config.digest, attempt, outcome_of(*scores, **selected))
+    store.trials.succeeded(config.digest, attempt, outcome_of(*scores, **selected))
 
 
 def values(store: Store, experiment: str, **filters: str) -> list[float]:
@@ -157,18 +137,18 @@ def test_an_experiment_comes_back_as_it_was_stored_also_by_another_store(store: 
 
 def test_an_unknown_id_is_nothing(store: Store) -> None:
     assert store.experiment("0" * 12) is None
-    assert store.trial("0" * 20) is None
+    assert store.trials.one("0" * 20) is None
 
 
 def test_results_are_test_scores_at_the_selected_step_and_dev_scores_of_every_epoch(store: Store) -> None:
     id_ = store.add_experiment(spec_of(), plan_of())
-    attempt = store.trial_started(id_, SOURCE.digest)
+    attempt = store.trials.started(id_, SOURCE.digest)
     for epoch in (1, 2):
         dev = score("en", 50.0 + epoch, "dev", step=10 * epoch, epoch=epoch)
-        store.record(SOURCE.digest, attempt, report_of(dev, epoch=epoch, step=10 * epoch))
+        store.trials.reported(SOURCE.digest, attempt, report_of(dev, epoch=epoch, step=10 * epoch))
     tests = {"en": 60.0, "de": 40.0, "hi": 30.0}
     chosen = [score(language, value, step=20, epoch=2) for language, value in tests.items()]
-    store.trial_succeeded(SOURCE.digest, attempt, outcome_of(*chosen, source_dev=20))
+    store.trials.succeeded(SOURCE.digest, attempt, outcome_of(*chosen, source_dev=20))
     finish(store, id_, ADAPTED, score("de", 45.0))
     rows, following = store.results.rows({"experiment": [id_]}, 100)
     assert following is None
@@ -197,14 +177,14 @@ def test_a_replayed_step_replaces_itself(store: Store) -> None:
 
 def test_a_late_report_of_an_older_attempt_is_refused(store: Store) -> None:
     id_ = store.add_experiment(spec_of(), plan_of())
-    old = store.trial_started(id_, SOURCE.digest)
-    new = store.trial_started(id_, SOURCE.digest)
-    store.record(SOURCE.digest, old, report_of(score("en", 1.0, "dev")))
+    old = store.trials.started(id_, SOURCE.digest)
+    new = store.trials.started(id_, SOURCE.digest)
+    store.trials.reported(SOURCE.digest, old, report_of(score("en", 1.0, "dev")))
     assert store.results.rows({"experiment": [id_]}, 10) == ([], None)
-    store.record(SOURCE.digest, new, report_of(score("en", 2.0, "dev")))
+    store.trials.reported(SOURCE.digest, new, report_of(score("en", 2.0, "dev")))
     assert values(store, id_) == [2.0]
-    store.trial_succeeded(SOURCE.digest, old, outcome_of(score("de", 3.0), source_dev=10))
-    trial = store.trial(SOURCE.digest)
+    store.trials.succeeded(SOURCE.digest, old, outcome_of(score("de", 3.0), source_dev=10))
+    trial = store.trials.one(SOURCE.digest)
     assert trial is not None
     assert trial["facts"] is None
     assert [one["state"] for one in trial["experiments"]] == ["running"]
@@ -218,7 +198,7 @@ def test_a_trial_that_is_done_is_reused_by_the_next_experiment(store: Store) -> 
     found = store.experiment(second)
     assert found is not None
     assert found.trials["reused"] == 1
-    assert list(store.outstanding(second)) == [ADAPTED.digest]
+    assert list(store.trials.outstanding(second)) == [ADAPTED.digest]
     assert {row["language"] for row in store.results.rows({"experiment": [second]}, 10)[0]} == {"en", "de", "hi"}
 
 
@@ -229,8 +209,8 @@ def test_what_is_known_of_a_plan_is_what_is_missing_trained_counted_and_measured
     assert not before.trained | set(before.sizes)
     assert before.measured == []
     id_ = store.add_experiment(spec_of(), made)
-    attempt = store.trial_started(id_, SOURCE.digest)
-    store.trial_succeeded(SOURCE.digest, attempt, finished_in(2.0, (score("en", 1.0), score("hi", 3.0))))
+    attempt = store.trials.started(id_, SOURCE.digest)
+    store.trials.succeeded(SOURCE.digest, attempt, finished_in(2.0, (score("en", 1.0), score("hi", 3.0))))
     after = store.known(spec_of(), made)
     assert after.missing == {SOURCE.digest: ("de",), ADAPTED.digest: ("de",)}
     assert after.trained == {SOURCE.digest}
@@ -251,8 +231,8 @@ def test_what_is_known_of_a_plan_is_what_is_missing_trained_counted_and_measured
 )
 def test_trials_of_another_kind_are_no_measure(store: Store, other: dict[str, Any]) -> None:
     id_ = store.add_experiment(spec_of(), plan_of())
-    attempt = store.trial_started(id_, SOURCE.digest)
-    store.trial_succeeded(SOURCE.digest, attempt, finished_in(2.0, ()))
+    attempt = store.trials.started(id_, SOURCE.digest)
+    store.trials.succeeded(SOURCE.digest, attempt, finished_in(2.0, ()))
     assert len(store.known(spec_of(), plan_of()).measured) == 1
     assert store.known(spec_of(**other), plan_of()).measured == []
 
@@ -260,8 +240,8 @@ def test_trials_of_another_kind_are_no_measure(store: Store, other: dict[str, An
 def test_of_a_split_the_size_of_the_most_examples_is_kept(store: Store) -> None:
     id_ = store.add_experiment(spec_of(), plan_of())
     for examples in (10, 30, 20):
-        attempt = store.trial_started(id_, SOURCE.digest)
-        store.trial_succeeded(SOURCE.digest, attempt, finished_in(1.0, (), examples))
+        attempt = store.trials.started(id_, SOURCE.digest)
+        store.trials.succeeded(SOURCE.digest, attempt, finished_in(1.0, (), examples))
     assert store.known(spec_of(), plan_of()).sizes == {"split": Size(30, 31, 200)}
 
 
@@ -290,8 +270,8 @@ def test_what_is_reused_was_not_planned_to_take_anything_and_what_is_not_estimat
 
 def test_what_failed_is_spent_too(store: Store) -> None:
     id_ = store.add_experiment(spec_of(), plan_of(), {SOURCE.digest: 60.0, ADAPTED.digest: 30.0})
-    store.trial_started(id_, SOURCE.digest)
-    store.trial_failed(id_, SOURCE.digest, "no room")
+    store.trials.started(id_, SOURCE.digest)
+    store.trials.failed(id_, SOURCE.digest, "no room")
     cost = cost_of(store, id_)
     assert cost["spent"] > 0
     assert (cost["left"], cost["error"]) == (30.0, None)
@@ -300,22 +280,22 @@ def test_what_failed_is_spent_too(store: Store) -> None:
 
 def test_what_ended_before_it_began_spends_nothing_even_if_it_ran_for_another_experiment(store: Store) -> None:
     ran, never = (store.add_experiment(spec_of(), plan_of()) for _ in range(2))
-    store.trial_started(ran, SOURCE.digest)
-    store.trial_failed(ran, SOURCE.digest, "no room")
-    before = store.trial(SOURCE.digest)
-    store.trial_failed(never, SOURCE.digest, "no room")
-    store.trial_stopped(never, ADAPTED.digest, "the budget is used up")
+    store.trials.started(ran, SOURCE.digest)
+    store.trials.failed(ran, SOURCE.digest, "no room")
+    before = store.trials.one(SOURCE.digest)
+    store.trials.failed(never, SOURCE.digest, "no room")
+    store.trials.stopped(never, ADAPTED.digest, "the budget is used up")
     assert store.spent(never) == (0, 0.0)
-    after = store.trial(SOURCE.digest)
+    after = store.trials.one(SOURCE.digest)
     assert before is not None
     assert after is not None
-    assert after["finished"] == before["finished"]
+    assert after["attempts"] == before["attempts"]
 
 
 def test_only_the_missing_languages_of_a_trial_are_outstanding(store: Store) -> None:
     id_ = store.add_experiment(spec_of(), plan_of())
     finish(store, id_, SOURCE, score("en", 1.0), score("hi", 3.0, data="other test data"))
-    outstanding = store.outstanding(id_)
+    outstanding = store.trials.outstanding(id_)
     assert outstanding[SOURCE.digest].evaluate == ("de", "hi")
     assert outstanding[ADAPTED.digest].source == SOURCE
 
@@ -330,7 +310,7 @@ def test_scores_over_other_test_data_are_kept_apart(store: Store) -> None:
 def test_a_trial_that_another_experiment_has_done_meanwhile_is_reused(store: Store) -> None:
     first, second = store.add_experiment(spec_of(), plan_of()), store.add_experiment(spec_of(), plan_of())
     finish(store, first, SOURCE, score("en", 1.0), score("de", 2.0), score("hi", 3.0))
-    assert list(store.outstanding(second)) == [ADAPTED.digest]
+    assert list(store.trials.outstanding(second)) == [ADAPTED.digest]
     found = store.experiment(first)
     assert found is not None
     assert found.trials["succeeded"] == 1
@@ -343,8 +323,8 @@ def test_a_trial_s_failure_is_that_of_the_experiment_that_ran_it(store: Store) -
     wider.add(source_of("fr"))
     wider.results.append(result_of("zero-shot", 0, "fr", SOURCE, "source-dev"))
     failing = store.add_experiment(spec_of(), wider)
-    store.trial_started(failing, SOURCE.digest)
-    store.trial_failed(failing, SOURCE.digest, "no room")
+    store.trials.started(failing, SOURCE.digest)
+    store.trials.failed(failing, SOURCE.digest, "no room")
     waiting = store.add_experiment(spec_of(), wider)
     states = {id_: store.experiment(id_) for id_ in (done, failing, waiting)}
     assert [len(found.failures) for found in states.values() if found] == [0, 1, 0]
@@ -355,7 +335,7 @@ def test_nothing_runs_in_an_experiment_that_was_stopped(store: Store) -> None:
     id_ = store.add_experiment(spec_of(), plan_of())
     store.control.set_driver(id_, 1, 2.0)
     store.control.move(id_, "start")
-    store.trial_started(id_, SOURCE.digest)
+    store.trials.started(id_, SOURCE.digest)
     store.control.move(id_, "requeue", "the server was stopped")
     store.control.release_driver(id_)
     found = store.experiment(id_)
@@ -366,11 +346,11 @@ def test_nothing_runs_in_an_experiment_that_was_stopped(store: Store) -> None:
 
 def test_measures_of_a_training_that_diverged_can_be_stored_and_read(store: Store) -> None:
     id_ = store.add_experiment(spec_of(), plan_of())
-    attempt = store.trial_started(id_, SOURCE.digest)
+    attempt = store.trials.started(id_, SOURCE.digest)
     measures = {"loss": float("nan"), "by": [float("inf")]}
-    store.record(SOURCE.digest, attempt, Report(1, 10, (score("en", 0.0, "dev"),), measures))
-    store.trial_succeeded(SOURCE.digest, attempt, Outcome({"source-dev": 10}, (score("en", 0.0),), measures))
-    trial = store.trial(SOURCE.digest)
+    store.trials.reported(SOURCE.digest, attempt, Report(1, 10, (score("en", 0.0, "dev"),), measures))
+    store.trials.succeeded(SOURCE.digest, attempt, Outcome({"source-dev": 10}, (score("en", 0.0),), measures))
+    trial = store.trials.one(SOURCE.digest)
     assert trial is not None
     assert trial["facts"] == {"loss": None, "by": [None]}
 
@@ -387,12 +367,12 @@ def test_a_database_of_another_version_is_refused(store: Store, url: str) -> Non
 def test_a_failed_trial_names_its_reason_and_a_retry_clears_it(store: Store) -> None:
     id_ = store.add_experiment(spec_of(), plan_of())
     finish(store, id_, SOURCE, score("en", 1.0), score("de", 2.0), score("hi", 3.0))
-    store.trial_started(id_, ADAPTED.digest)
-    store.trial_failed(id_, ADAPTED.digest, "no room")
+    store.trials.started(id_, ADAPTED.digest)
+    store.trials.failed(id_, ADAPTED.digest, "no room")
     found = store.experiment(id_)
     assert found is not None
     assert [(one["trial"], one["reason"]) for one in found.failures] == [(ADAPTED.digest, "no room")]
-    assert list(store.outstanding(id_)) == [ADAPTED.digest]
+    assert list(store.trials.outstanding(id_)) == [ADAPTED.digest]
     again = store.experiment(id_)
     assert again is not None
     assert not again.failures
@@ -412,14 +392,14 @@ def test_one_key_is_one_experiment_also_for_simultaneous_writers(store: Store) -
 def test_experiments_are_deleted_while_others_plan_the_same_trials(store: Store) -> None:
     def submit_and_delete(number: int) -> None:
         id_ = store.add_experiment(spec_of(), plan_of())
-        assert set(store.outstanding(id_)) == {SOURCE.digest, ADAPTED.digest}
+        assert set(store.trials.outstanding(id_)) == {SOURCE.digest, ADAPTED.digest}
         store.control.move(id_, "cancel")
         assert store.control.delete(id_) is not None
 
     with ThreadPoolExecutor(3) as threads:
         list(threads.map(submit_and_delete, range(150)))
     assert store.experiments(limit=100)[0] == []
-    assert store.trial(SOURCE.digest) is None
+    assert store.trials.one(SOURCE.digest) is None
 
 
 def test_a_driver_is_unwanted_from_a_pause_or_cancellation_until_it_is_released(store: Store) -> None:
@@ -427,7 +407,7 @@ def test_a_driver_is_unwanted_from_a_pause_or_cancellation_until_it_is_released(
     for pid, id_ in enumerate((paused, cancelled, done, wanted)):
         store.control.set_driver(id_, pid, 2.0)
         store.control.move(id_, "start")
-        store.trial_started(id_, SOURCE.digest)
+        store.trials.started(id_, SOURCE.digest)
     assert not store.control.unwanted()
     store.control.move(paused, "pause")
     store.control.move(paused, "resume")  # its driver is to be stopped all the same: it has been told so
@@ -454,7 +434,7 @@ def test_a_deleted_experiment_takes_with_it_what_no_other_one_plans(store: Store
     assert store.control.delete(id_) is None
     store.control.move(id_, "succeed")
     assert store.control.delete(id_) == [ADAPTED.digest]
-    assert store.experiment(id_) is store.trial(ADAPTED.digest) is None
+    assert store.experiment(id_) is store.trials.one(ADAPTED.digest) is None
     assert store.control.delete(id_) is None
     rows, _ = store.results.rows({}, 100)
     assert [(row["experiment"], row["value"]) for row in rows] == [(kept, 1.0)]
@@ -472,14 +452,41 @@ def test_a_final_state_stays(store: Store) -> None:
     assert (found.state, found.reason) == ("failed", "disk full")
 
 
-def test_the_running_experiment_comes_before_the_longest_queued(store: Store) -> None:
-    first, second = store.add_experiment(spec_of(), plan_of()), store.add_experiment(spec_of(), plan_of())
-    assert store.control.next_active() == first
-    store.control.move(second, "start")
-    assert store.control.next_active() == second
-    for id_ in (first, second):
-        store.control.move(id_, "succeed")
-    assert store.control.next_active() is None
+def test_active_experiments_get_drivers_those_of_the_highest_priority_first(store: Store) -> None:
+    first, second, third = (store.add_experiment(spec_of(), plan_of()) for _ in range(3))
+    assert store.control.runnable(2) == [first, second]
+    store.control.set_priority(third, 1)
+    assert store.control.runnable(2) == [third, first]
+    store.control.set_driver(third, 1, 2.0)
+    assert store.control.runnable(2) == [first]
+    store.control.move(first, "pause")
+    assert store.control.runnable(2) == [second]
+    store.control.move(third, "succeed")
+    assert store.control.runnable(2) == [second]
+
+
+def test_a_driver_that_died_has_a_successor_the_later_the_more_often_until_a_trial_is_done(store: Store) -> None:
+    id_ = store.add_experiment(spec_of(), plan_of())
+    for deaths, delay in ((1, 0), (2, 60), (3, 60)):
+        store.control.set_driver(id_, 1, 2.0)
+        store.control.move(id_, "start")
+        attempt = store.trials.started(id_, SOURCE.digest)
+        store.control.driver_died(id_, "died {deaths} times, {delay} s", (0.0, 60.0))
+        found = store.experiment(id_)
+        assert found is not None
+        assert (found.state, found.reason) == ("queued", f"died {deaths} times, {delay} s")
+        assert found.trials["running"] == 0
+        assert store.control.runnable(1) == ([] if delay else [id_])
+        assert store.trials.one(SOURCE.digest)["attempts"][-1]["state"] == "interrupted"  # type: ignore[index]
+        store.trials.succeeded(SOURCE.digest, attempt, outcome_of(score("en", 1.0), source_dev=10))  # too late
+    finish(store, id_, SOURCE, score("en", 1.0), score("de", 2.0), score("hi", 3.0))
+    store.control.driver_died(id_, "died {deaths} times, {delay} s", (0.0, 60.0))
+    assert store.control.runnable(1) == [id_]
+    store.control.move(id_, "cancel")
+    store.control.driver_died(id_, "died", ())
+    found = store.experiment(id_)
+    assert found is not None
+    assert found.state == "cancelled"
 
 
 def test_experiments_are_filtered_and_paged_newest_first(store: Store) -> None:
@@ -517,14 +524,14 @@ def test_a_cursor_that_no_page_ended_with_is_refused(store: Store, cursor: str) 
 
 def test_eight_writers_lose_nothing(store: Store, url: str) -> None:
     id_ = store.add_experiment(spec_of(), plan_of())
-    attempt = store.trial_started(id_, SOURCE.digest)
+    attempt = store.trials.started(id_, SOURCE.digest)
 
     def write(writer: int) -> None:
         own = Store(url)
         for epoch in range(10):
             step = 100 * writer + epoch
             dev = score("en", float(step), "dev", step=step, epoch=epoch)
-            own.record(SOURCE.digest, attempt, report_of(dev, epoch=epoch, step=step))
+            own.trials.reported(SOURCE.digest, attempt, report_of(dev, epoch=epoch, step=step))
         own.close()
 
     threads = [Thread(target=write, args=(writer,)) for writer in range(8)]
@@ -541,12 +548,12 @@ def test_eight_writers_lose_nothing(store: Store, url: str) -> None:
 
 def finish_both(store: Store, experiment: str, last: int, target_dev: int) -> None:
     """The adapted model's trial: reports at steps 10 and 20, tests of the steps that its two selections choose."""
-    attempt = store.trial_started(experiment, ADAPTED.digest)
+    attempt = store.trials.started(experiment, ADAPTED.digest)
     for step in (10, 20):
         dev = score("de", float(step), "dev", step=step, epoch=step // 10)
-        store.record(ADAPTED.digest, attempt, report_of(dev, epoch=step // 10, step=step))
+        store.trials.reported(ADAPTED.digest, attempt, report_of(dev, epoch=step // 10, step=step))
     tests = [score("de", 100.0 - step, step=step, epoch=step // 10) for step in sorted({last, target_dev})]
-    store.trial_succeeded(ADAPTED.digest, attempt, outcome_of(*tests, last=last, target_dev=target_dev))
+    store.trials.succeeded(ADAPTED.digest, attempt, outcome_of(*tests, last=last, target_dev=target_dev))
 
 
 def test_two_selections_of_a_trial_give_two_results_of_two_steps(store: Store) -> None:
@@ -587,7 +594,7 @@ def test_a_trial_is_reused_only_if_every_selection_that_is_asked_for_has_its_sco
     first = store.add_experiment(spec_of(), one)
     finish(store, first, ADAPTED, score("de", 1.0))
     second = store.add_experiment(spec_of(), both)
-    outstanding = store.outstanding(second)[ADAPTED.digest]
+    outstanding = store.trials.outstanding(second)[ADAPTED.digest]
     assert (outstanding.selections, outstanding.evaluate) == (("last", "target-dev"), ("de",))
     finish_both(store, second, last=20, target_dev=10)
     for plan in (one, both):
@@ -598,9 +605,9 @@ def test_a_trial_is_reused_only_if_every_selection_that_is_asked_for_has_its_sco
 
 def test_a_selection_without_a_test_score_at_its_step_is_not_done(store: Store) -> None:
     id_ = store.add_experiment(spec_of(), plan_of("target-dev"))
-    attempt = store.trial_started(id_, ADAPTED.digest)
-    store.trial_succeeded(ADAPTED.digest, attempt, outcome_of(score("de", 1.0), last=10, target_dev=20))
-    assert store.outstanding(id_)[ADAPTED.digest].evaluate == ("de",)
+    attempt = store.trials.started(id_, ADAPTED.digest)
+    store.trials.succeeded(ADAPTED.digest, attempt, outcome_of(score("de", 1.0), last=10, target_dev=20))
+    assert store.trials.outstanding(id_)[ADAPTED.digest].evaluate == ("de",)
     found = store.experiment(id_)
     assert found is not None
     assert found.trials["succeeded"] == 0
@@ -616,11 +623,11 @@ def test_a_later_attempt_moves_the_selections_and_the_results_with_them(store: S
 
 def test_a_late_attempt_changes_no_selection(store: Store) -> None:
     id_ = store.add_experiment(spec_of(), plan_of("target-dev"))
-    old = store.trial_started(id_, ADAPTED.digest)
+    old = store.trials.started(id_, ADAPTED.digest)
     finish_both(store, id_, last=20, target_dev=10)
     before = store.results.by_selection(ADAPTED.digest), store.results.rows({"experiment": [id_]}, 100)
     late = outcome_of(score("de", 3.0, step=20), score("de", 4.0, step=30), last=30, target_dev=20)
-    store.trial_succeeded(ADAPTED.digest, old, late)
+    store.trials.succeeded(ADAPTED.digest, old, late)
     assert (store.results.by_selection(ADAPTED.digest), store.results.rows({"experiment": [id_]}, 100)) == before
 
 
@@ -639,9 +646,9 @@ def test_the_draws_of_an_experiment_are_those_of_its_trials_that_are_done_each_o
     }
     finish(store, id_, SOURCE, score("en", 1.0), score("de", 2.0), score("hi", 3.0))
     for config, languages, selection in ((ADAPTED, ["de"], "last"), (mixed, ["hi", "de"], "source-dev")):
-        attempt = store.trial_started(id_, config.digest)
+        attempt = store.trials.started(id_, config.digest)
         facts = {"shots": {language: draws[language] for language in languages}}
-        store.trial_succeeded(config.digest, attempt, Outcome({selection: 10}, (score("de", 1.0),), facts))  # type: ignore[dict-item]
+        store.trials.succeeded(config.digest, attempt, Outcome({selection: 10}, (score("de", 1.0),), facts))  # type: ignore[dict-item]
     assert store.results.shots(id_) == [
         {"language": language, "k": 5, "seed": 1, **draws[language]} for language in ("de", "hi")
     ]

@@ -6,19 +6,22 @@ import json
 import shutil
 import subprocess
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
 import pytest
+import torch
+from torch import Tensor
 
 import trainers
 from trainers import disk, shots
 from trainers.config import DataReference, Outcome, Report, Score, Trial
 from trainers.data import open_data, sample
 from trainers.examples import DataError, evaluation_data
+from trainers.loop import Loop
 from trainers.methods import METHODS
 
 SAMPLE = DataReference("sample")
@@ -52,7 +55,7 @@ def without_times(value: Any) -> Any:
         return {
             name: without_times(part)
             for name, part in value.items()
-            if name not in {"seconds", "examples_per_second", "work", "sizes"}
+            if name not in {"seconds", "examples_per_second", "steps_per_second", "work", "sizes"}
         }
     return [without_times(part) for part in value] if isinstance(value, list | tuple) else value
 
@@ -432,6 +435,44 @@ def test_a_full_disk_ends_a_source_training_and_leaves_no_half_model(
     assert caught.value.errno == errno.ENOSPC
     assert list((trial.home / "models").rglob("*.safetensors")) == []
     assert list(scores_on_test(run(trial))) == list(EVALUATE)
+
+
+@pytest.mark.parametrize("method", ["ord-FS", "gradient-mix-train"])
+# A GPU's memory that runs out: a GPU costs money, so that the loop says it has
+
+
+def runs_out(monkeypatch: pytest.MonkeyPatch, windows: int) -> None:
+    """Passes of more windows than so many are too much."""
+    whole = Loop._backward
+
+    def backward(loop: Loop, places: Sequence[int], share: float) -> Tensor:
+        if len(places) > windows:
+            raise torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 2.00 GiB. GPU 0 has 80 GiB.")
+        return whole(loop, places, share)
+
+    monkeypatch.setattr(Loop, "_backward", backward)
+
+
+@pytest.mark.parametrize("method", ["zero-shot", "gradient-mix-train"])
+def test_where_the_memory_runs_out_updates_are_made_in_more_passes(
+    make_trial: Make, monkeypatch: pytest.MonkeyPatch, method: str
+) -> None:
+    expected = run(make_trial(method, accumulation=8))
+    runs_out(monkeypatch, 4)
+    done = run(make_trial(method))
+    assert done.outcome.facts["out_of_memory"] == "CUDA out of memory"
+    assert done.outcome.facts["accumulation"] == 8
+    assert losses(done) == losses(expected)
+
+
+def test_where_the_memory_runs_out_again_the_trial_fails_with_advice(
+    make_trial: Make, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    runs_out(monkeypatch, 0)
+    with pytest.raises(MemoryError, match="CUDA out of memory, also with 8 passes an update; what helps: a smaller"):
+        run(make_trial("zero-shot"))
+    with pytest.raises(MemoryError, match="CUDA out of memory; what helps"):
+        run(make_trial("zero-shot", protocol="released-code"))
 
 
 @pytest.mark.parametrize("method", ["ord-FS", "gradient-mix-train"])

@@ -1,0 +1,139 @@
+"""Processes of every kind are killed with SIGKILL at random moments: the scores are those of an undisturbed run.
+
+The supervisor is a thread of the API server's process. With `--full` there are 100 kills.
+"""
+
+import contextlib
+import random
+import threading
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+import pytest
+from sqlalchemy import create_engine, func, select
+
+from service.store.schema import attempts, planned_trials
+
+Fields = dict[str, Any]
+
+SLOTS = 2
+VICTIMS = {
+    "the API server and supervisor": "service.cli serve",
+    "a driver": "service.engine.driver",
+    "a trial's worker": "ray::ImplicitFunc",
+    "the pool": "service.engine.pool",
+    "Ray's head": "gcs/gcs_server",
+    "Ray's raylet": "raylet/raylet",
+}
+
+
+class Watch(threading.Thread):
+    """Adds up the time in which as many trials were at work as could be, and that in which they were not."""
+
+    def __init__(self, url: str, home: Path) -> None:
+        super().__init__(daemon=True)
+        self.engine, self.logs = create_engine(url), home / "logs" / "trials"
+        self.worked = self.waited = 0.0
+        self._over = threading.Event()
+
+    def stop(self) -> None:
+        self._over.set()
+        self.join()
+        self.engine.dispose()
+
+    def run(self) -> None:
+        before = time.monotonic()
+        while not self._over.wait(0.1):
+            part = self._at_work()
+            now = time.monotonic()
+            self.worked += part * (now - before)
+            self.waited += (1 - part) * (now - before)
+            before = now
+
+    def _at_work(self) -> float:
+        """Of the slots that there are trials for, those in which one has begun: its log says so."""
+        running = select(attempts.c.trial, attempts.c.started).filter_by(state="running")
+        queued = select(func.count()).select_from(planned_trials).filter_by(state="queued")
+        with self.engine.connect() as connection:
+            rows, waiting = connection.execute(running).all(), connection.execute(queued).scalar_one()
+        begun = 0
+        for trial, started in rows:
+            with contextlib.suppress(FileNotFoundError):
+                begun += (self.logs / f"{trial}.log").stat().st_mtime > started
+        wanted = min(SLOTS, len(rows) + waiting)
+        return min(begun / wanted, 1.0) if wanted else 0.0
+
+
+@contextlib.contextmanager
+def watched(url: str, home: Path) -> Iterator[Watch]:
+    watch = Watch(url, home)
+    watch.start()
+    try:
+        yield watch
+    finally:
+        watch.stop()
+
+
+def rows_of(service: Any, id_: str) -> pd.DataFrame:
+    """Every score of an experiment, of every epoch, as a user gets it."""
+    wanted = ["trial", "method", "k", "seed", "language", "split", "metric", "epoch", "value"]
+    return service.client.results(id_)[wanted].sort_values(wanted, ignore_index=True)
+
+
+@pytest.fixture(scope="module")
+def undisturbed(tmp_path_factory: pytest.TempPathFactory, start_services: Callable[..., Any]) -> Callable[..., Any]:
+    """What comes of an experiment that nothing happens to, and the seconds of it in which its trials were at work."""
+    known: list[tuple[pd.DataFrame, float]] = []
+
+    def run(wanted: Fields, **settings: str) -> tuple[pd.DataFrame, float]:
+        if not known:
+            service = start_services(tmp_path_factory.mktemp("undisturbed") / "home", **settings)
+            with watched(f"sqlite:///{service.home / 'allasprak.sqlite'}", service.home) as watch:
+                id_ = service.client.submit(wanted)
+                assert service.client.wait(id_, progress=False)["state"] == "succeeded"
+            known.append((rows_of(service, id_), watch.worked))
+            service.stop()
+        return known[0]
+
+    return run
+
+
+@pytest.mark.parametrize("database", ["sqlite", "postgresql"])
+def test_killed_processes_change_no_score_and_leave_nothing_undone(
+    tmp_path: Path, request: pytest.FixtureRequest, start_service: Callable[..., Any], undisturbed: Callable[..., Any],
+    longer: Fields, full: bool, database: str,
+) -> None:  # fmt: skip
+    kills = 100 if full else {"sqlite": len(VICTIMS), "postgresql": len(VICTIMS) // 2}[database]
+    wanted = {**longer, "seeds": [11]}
+    if full:
+        wanted |= {"seeds": [1, 2, 3, 4], "k": [1, 5], "training": {**longer["training"], "epochs": 30}}
+    home, often = tmp_path / "struck", {"ALLASPRAK_CHECKPOINT_SECONDS": "0"}
+    url = f"sqlite:///{home / 'allasprak.sqlite'}" if database == "sqlite" else request.getfixturevalue("postgres")
+    rows, worked = undisturbed(wanted, **often)
+
+    chance = random.Random(kills)
+    victims = list(VICTIMS) * -(-kills // len(VICTIMS))
+    chance.shuffle(victims)
+    moments = sorted(chance.uniform(0, 0.9) for _ in range(kills))  # of the experiment's own course
+    service = start_service(home, **often, ALLASPRAK_DATABASE_URL=url)
+    begin = time.monotonic()
+    id_ = service.client.submit(wanted)
+    with watched(url, home) as watch:
+        for moment, victim in zip(moments, victims, strict=False):
+            service.until(lambda: service.client.experiment(id_)["progress"] >= moment, 600)  # noqa: B023
+            time.sleep(chance.uniform(0, 1))
+            service.until(lambda: service.named(VICTIMS[victim]), 600)[0].kill()  # noqa: B023
+            if victim == "the API server and supervisor":
+                service.process.wait()
+                service = start_service(home, **often, ALLASPRAK_DATABASE_URL=url)
+        assert service.client.wait(id_, progress=False)["state"] == "succeeded"
+    print(
+        f"\n{database}: {kills} kills over {rows['trial'].nunique()} trials, {time.monotonic() - begin:.0f} s,"
+        f" {watch.waited:.0f} of them until what was killed was there again; the rest is"
+        f" {watch.worked / worked:.2f} x the undisturbed run's {worked:.0f} s"
+    )
+    pd.testing.assert_frame_equal(rows_of(service, id_), rows)
+    assert not full or watch.worked <= 1.5 * worked

@@ -1,0 +1,141 @@
+"""What is told while an experiment runs: its events as a stream, its log, the service's metrics and its own log."""
+
+import itertools
+import json
+import threading
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import httpx2
+import pytest
+
+from service.client import ServiceError
+from service.store import Store
+
+Fields = dict[str, Any]
+Event = tuple[int, str, Fields]
+
+
+@pytest.fixture(scope="module")
+def service(tmp_path_factory: pytest.TempPathFactory, start_services: Callable[..., Any]) -> Any:
+    return start_services(tmp_path_factory.mktemp("live") / "home")
+
+
+def events(service: Any, id_: str, last: int | None = None) -> Iterator[Event]:
+    """The events of a stream, as a browser reads them: number, kind, data."""
+    headers = {} if last is None else {"Last-Event-ID": str(last)}
+    with httpx2.stream("GET", f"{service.url}/v1/experiments/{id_}/events", headers=headers, timeout=60) as answer:
+        assert answer.headers["content-type"].startswith("text/event-stream")
+        fields: dict[str, str] = {}
+        for line in answer.iter_lines():
+            if line:
+                name, _, value = line.partition(": ")
+                fields[name] = value
+            elif fields:
+                yield int(fields["id"]), fields["event"], json.loads(fields["data"])
+                fields = {}
+
+
+def test_a_stream_tells_all_that_happens_once_and_goes_on_where_it_ended(service: Any, spec: Fields) -> None:
+    client = service.client
+    id_ = client.submit({**spec, "methods": ["zero-shot", "ord-FS"]})
+    first = list(itertools.islice(events(service, id_), 4))  # and the connection is lost
+    rest = list(events(service, id_, last=first[-1][0]))  # to the end
+    found = first + rest
+    assert [number for number, _, _ in found] == list(range(1, len(found) + 1))
+    states = [data["state"] for _, kind, data in found if kind == "experiment"]
+    assert states[0] == "queued"
+    assert states[-2:] == ["running", "succeeded"]
+    [source] = client.results(id_, method="zero-shot")["trial"].unique()
+    of_source = [data for _, kind, data in found if kind == "trial" and data["trial"] == source]
+    assert [(data["state"], data.get("epoch")) for data in of_source] == [
+        ("running", 0), ("running", 1), ("running", 2), ("succeeded", None),
+    ]  # fmt: skip
+    kept = client.trial(source)["saved"]
+    assert (kept["models"], kept["checkpoint"]) == (["source-dev"], None)
+    assert kept["predictions"] > 0
+    dev = client.results(id_, method="zero-shot", split="dev")
+    told = [score["value"] for data in of_source for score in data.get("scores", [])]
+    assert told == list(dev["value"])
+
+    over = httpx2.get(f"{service.url}/v1/experiments/{id_}/events", headers={"Last-Event-ID": str(found[-1][0])})
+    assert over.status_code == 204  # a browser does not connect again
+    assert [data["number"] for data in client.events(id_)] == [number for number, _, _ in found]
+    with pytest.raises(ServiceError, match="there is no experiment"):
+        list(client.events("0123456789ab"))
+    wrong = httpx2.get(f"{service.url}/v1/experiments/{id_}/events", headers={"Last-Event-ID": "x"})
+    assert (wrong.status_code, wrong.json()["errors"][0]["field"]) == (422, "last-event-id")
+
+
+def test_a_trial_s_log_says_what_it_did_and_why_it_failed(service: Any, spec: Fields) -> None:
+    client = service.client
+    wanted = {**spec, "seeds": [41], "methods": ["zero-shot"]}
+    id_ = client.submit(wanted)
+    client.wait(id_, progress=False)
+    [trial] = client.results(id_)["trial"].unique()
+    said = client.log(trial)
+    assert "epoch 2, step" in said
+    assert "it is done" in said.splitlines()[-1]
+    assert client.log(trial, lines=1).count("\n") == 1
+    client.delete(id_)
+    with pytest.raises(ServiceError, match="there is no trial"):
+        client.log(trial)
+    (service.home / "predictions" / trial).write_text("in the way")
+    id_ = client.submit(wanted)
+    assert client.wait(id_, progress=False)["state"] == "failed"
+    assert "Traceback" in client.log(trial)
+    assert "begins on" in client.log(trial)
+    assert [attempt["state"] for attempt in client.trial(trial)["attempts"]] == ["failed"]
+    driver = httpx2.get(f"{service.url}/v1/experiments/{id_}/log")
+    assert (driver.status_code, driver.headers["content-type"]) == (200, "text/plain; charset=utf-8")
+
+
+def test_metrics_say_what_runs_and_how_long_the_store_takes(service: Any, longer: Fields) -> None:
+    def metrics() -> dict[str, float]:
+        text = httpx2.get(f"{service.url}/metrics").text
+        return {line.rpartition(" ")[0]: float(line.rpartition(" ")[2]) for line in text.splitlines() if line[0] != "#"}
+
+    client = service.client
+    before = metrics()
+    id_ = client.submit({**longer, "seeds": [42], "methods": ["zero-shot", "naive-mix-train"]})
+    running = service.until(lambda: (now := metrics())["allasprak_steps_per_second"] and now)
+    assert running['allasprak_experiments{state="running"}'] == 1
+    assert running['allasprak_trials{state="running"}'] == running['allasprak_pool_used{resource="cpus"}'] >= 1
+    assert running['allasprak_pool_size{resource="cpus"}'] >= 1
+    client.wait(id_, progress=False)
+    service.until(lambda: metrics()['allasprak_pool_used{resource="cpus"}'] == 0)
+    after = metrics()
+    name = 'allasprak_attempts_total{state="succeeded"}'
+    assert after[name] == before.get(name, 0) + 2
+    assert after['allasprak_store_seconds_count{what="read"}'] > before['allasprak_store_seconds_count{what="read"}']
+
+
+def test_the_server_s_own_log_is_a_json_object_a_line(service: Any) -> None:
+    service.client.experiments()
+    lines = [json.loads(line) for line in service.log.read_text().splitlines()]
+    assert {"asctime", "levelname", "name", "message"} <= set(lines[-1])
+    assert any("GET /v1/experiments" in line["message"] for line in lines)
+
+
+def test_events_of_simultaneous_writers_are_numbered_without_a_gap(store: Store, spec: Fields) -> None:
+    from search_spaces.spec import ExperimentSpec
+
+    id_ = store.add_experiment(ExperimentSpec.model_validate(spec), None)
+    seen: list[int] = []
+
+    def follow() -> None:
+        while len(seen) < 81:
+            seen.extend(event.number for event in store.events.after(id_, seen[-1] if seen else 0))
+
+    def write(writer: int) -> None:
+        for number in range(10):
+            store.control.note(id_, f"{writer}.{number}")
+
+    threads = [threading.Thread(target=write, args=(writer,)) for writer in range(8)]
+    follower = threading.Thread(target=follow)
+    for thread in [follower, *threads]:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    follower.join(30)
+    assert seen == list(range(1, 82))
