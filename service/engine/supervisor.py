@@ -79,7 +79,7 @@ class Supervisor(threading.Thread):
 
     def _release(self, experiment: str, driver: tuple[int, float], reason: str = "") -> None:
         """Stop a driver resumably: what it was at is queued again, unless its experiment is not to go on."""
-        stop(ProcessId(*driver), patience=10)
+        stop(ProcessId(*driver), patience=0)  # the store is consistent at any moment
         self.store.control.move(experiment, "requeue", reason)
         self.store.control.release_driver(experiment)
 

@@ -185,17 +185,20 @@ def test_experiments_share_the_pool_and_that_of_the_higher_priority_goes_first(
     service: Any, spec: Fields, longer: Fields
 ) -> None:
     client = service.client
-    slow = {**longer["training"], "epochs": 40}  # a trial ends after both others have come to wait
-    blocking = client.submit({**longer, "training": slow, "seeds": [28, 128]})
-    training(service, blocking)
+    endless = {**longer, "training": {**longer["training"], "epochs": 1000}, "resources": {"max_concurrent_trials": 1}}
+    blocking, staying = (client.submit({**endless, "seeds": [seed]}) for seed in (28, 128))  # a slot each, of the two
+    for id_ in (blocking, staying):
+        service.until(lambda: client.experiment(id_)["trials"]["running"])  # noqa: B023
     later = client.submit({**spec, "seeds": [29], "methods": ["zero-shot"]})
     first = client.submit({**spec, "seeds": [30], "methods": ["zero-shot"], "priority": 1})
     for id_ in (first, later):
-        assert client.wait(id_, progress=False)["state"] == "succeeded"
-    assert client.experiment(blocking)["state"] == "running"
-    started = {id_: client.experiment(id_)["started"] for id_ in (blocking, later, first)}
-    assert started[blocking] < started[first] < started[later]
+        service.until(lambda: "free slot" in client.experiment(id_)["reason"])  # noqa: B023
     client.cancel(blocking)
+    for id_ in (first, later):
+        assert client.wait(id_, progress=False)["state"] == "succeeded"
+    assert client.experiment(staying)["state"] == "running"
+    assert client.experiment(first)["started"] < client.experiment(later)["started"]
+    client.cancel(staying)
 
 
 def test_a_trial_that_two_experiments_want_is_run_once(service: Any, spec: Fields) -> None:
