@@ -13,6 +13,7 @@ from torch.nn.utils.rnn import pad_sequence
 
 from trainers import checkpoints, loop, models, predictions
 from trainers.config import Outcome, Report, Schedule, Score, Selection, Trial, TrialConfig, Work
+from trainers.disk import checkpoints_of
 from trainers.encoders import prepare_encoder
 from trainers.evaluation import predict
 from trainers.methods import SOURCE_TRAINING
@@ -253,11 +254,11 @@ class TrialBench:
             "best": self.best,
             "chosen": {selection: vars(model) for selection, model in self.chosen.items()},
         }
-        checkpoints.save(checkpoint_folder(self.trial), state)
+        checkpoints.save(checkpoints_of(self.trial.home, self.trial.config.digest), state)
 
     def _state(self) -> dict[str, Any] | None:
         """What an attempt that was interrupted wrote down last, if it looked at the same dev sets."""
-        state = checkpoints.load(checkpoint_folder(self.trial))
+        state = checkpoints.load(checkpoints_of(self.trial.home, self.trial.config.digest))
         if state is None:
             return None
         looked_at = tuple(state["selections"]), tuple(state["judge"])
@@ -397,11 +398,6 @@ class Evaluation:
     part: Tokenised
     scores: tuple[Score, ...]
     predicted: list[Any]
-
-
-def checkpoint_folder(trial: Trial) -> Path:
-    """Where an attempt at a trial leaves its state for the next."""
-    return trial.home / "checkpoints" / trial.config.digest
 
 
 def _copy(weights: Mapping[str, Tensor]) -> dict[str, Tensor]:

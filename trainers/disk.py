@@ -47,6 +47,11 @@ def log_of(home: Path, digest: str) -> Path:
     return home / "logs" / "trials" / f"{digest}.log"
 
 
+def checkpoints_of(home: Path, digest: str) -> Path:
+    """Where an attempt at a trial leaves its state for the next."""
+    return home / "checkpoints" / digest
+
+
 def driver_log(home: Path, experiment: str) -> Path:
     """What the processes that ran an experiment have said."""
     return home / "logs" / f"{experiment}.log"
@@ -70,7 +75,7 @@ def saved(home: Path, digest: str) -> Saved:
     models = sorted(path.name for path in (home / "models" / digest).glob("*"))
     predictions = sum(1 for _ in (home / "predictions" / digest).glob("[!.]*"))
     written = None
-    for path in (home / "checkpoints" / digest).glob("[0-9]*"):
+    for path in checkpoints_of(home, digest).glob("[0-9]*"):
         with suppress(FileNotFoundError):  # a later one has taken its place
             written = path.stat().st_mtime
     return Saved(models, predictions, written)

@@ -14,9 +14,9 @@ import numpy as np
 import torch
 
 from trainers import checkpoints, memory, models
-from trainers.bench import TrialBench, checkpoint_folder
+from trainers.bench import TrialBench
 from trainers.config import Change, Outcome, Report, Trial, TrialConfig
-from trainers.disk import lock
+from trainers.disk import checkpoints_of, lock
 from trainers.methods import METHODS
 from trainers.models import Model
 from trainers.protocols import PROTOCOLS
@@ -77,7 +77,7 @@ def _run(trial: Trial, report: Callable[[Report], None]) -> Outcome:
             METHODS[trial.config.method].train(bench)
         outcome = bench.outcome()
         del bench
-        shutil.rmtree(checkpoint_folder(trial), ignore_errors=True)
+        shutil.rmtree(checkpoints_of(trial.home, trial.config.digest), ignore_errors=True)
         memory.release()
     facts = {
         "seconds": time.monotonic() - begin,
@@ -90,7 +90,7 @@ def _run(trial: Trial, report: Callable[[Report], None]) -> Outcome:
 
 def goes_on_with(trial: Trial) -> Change | None:
     """Alpha and learning rate of the last checkpoint of a member of a population; None if it has none."""
-    state = checkpoints.load(checkpoint_folder(trial), tensors=False)
+    state = checkpoints.load(checkpoints_of(trial.home, trial.config.digest), tensors=False)
     if state is None:
         return None
     _, alpha, learning_rate = state["history"][-1]

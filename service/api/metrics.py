@@ -5,7 +5,7 @@ from collections.abc import Callable, Iterator
 from fastapi import APIRouter, Request
 from fastapi.responses import Response
 from prometheus_client import CONTENT_TYPE_LATEST, CollectorRegistry, Histogram, generate_latest
-from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metric
+from prometheus_client.core import GaugeMetricFamily, Metric
 from prometheus_client.registry import Collector
 
 from search_spaces.checks import World
@@ -37,12 +37,7 @@ class _Now(Collector):
         counts, used, pool = self.store.counts(), self.store.slots.in_use(), self.world()
         yield _by("allasprak_experiments", "Experiments by state", "state", counts.experiments)
         yield _by("allasprak_trials", "Trials that experiments ask for, by state", "state", counts.trials)
-        attempts = CounterMetricFamily(
-            "allasprak_attempts", "Attempts at trials by what came of them", labels=["state"]
-        )
-        for state, number in counts.attempts.items():
-            attempts.add_metric([state], number)
-        yield attempts
+        yield _by("allasprak_attempts", "Attempts at trials that are kept, by state", "state", counts.attempts)
         yield _by("allasprak_pool_used", "What running trials take", "resource", vars(used))
         there = {"cpus": pool.cpus, "gpus": pool.gpus, "memory": pool.memory}
         known = {name: size for name, size in there.items() if size is not None}

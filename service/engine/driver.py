@@ -27,6 +27,7 @@ from service.store import OutstandingTrial, Room, Store, StoreFullError, reserve
 from trainers import Outcome, Report, Trial, memory
 from trainers.config import DataReference
 from trainers.data import XTREME_R, hub, open_data, xtreme_r_folder
+from trainers.disk import checkpoints_of
 from trainers.encoders import encoder_digest, encoder_size, prepare_encoder
 from trainers.examples import DataError
 from trainers.languages import languages_of
@@ -198,7 +199,7 @@ class Recorder:
     def stopped(self, digest: str, reason: str) -> None:
         """A trial is not worth going on with. Its scores stay, its checkpoints do not."""
         self.store.trials.stopped(self.experiment, digest, reason)
-        shutil.rmtree(self.home / "checkpoints" / digest, ignore_errors=True)
+        shutil.rmtree(checkpoints_of(self.home, digest), ignore_errors=True)
         self.work.ended(digest)
 
     def failed(self, digest: str, reason: str) -> None:

@@ -20,7 +20,7 @@ import trainers
 from search_spaces.judging import objective
 from trainers import Report, Trial, memory
 from trainers.config import Change
-from trainers.disk import log_of
+from trainers.disk import checkpoints_of, log_of
 
 log = logging.getLogger(__name__)
 
@@ -45,7 +45,7 @@ def train(config: dict[str, Any]) -> None:
 
 
 def _run(trial: Trial, config: Mapping[str, Any]) -> None:
-    checkpoints = trial.home / "checkpoints" / trial.config.digest
+    checkpoints = checkpoints_of(trial.home, trial.config.digest)
 
     def report(one: Report) -> None:
         log.info("epoch %d, step %d: %s", one.epoch, one.step, one.measures)

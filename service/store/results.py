@@ -10,15 +10,7 @@ from sqlalchemy import ColumnElement, and_, false, func, literal, select
 from search_spaces.judging import Judged
 from service.store import costs
 from service.store.database import Database, decode, encode
-from service.store.schema import (
-    experiments,
-    planned_results,
-    planned_trials,
-    scores,
-    selections,
-    tags,
-    trials,
-)
+from service.store.schema import experiments, planned_results, planned_trials, scores, selections, tags, trials
 from trainers.config import Score, Selection, TrialConfig
 
 RESULT_COLUMNS = (

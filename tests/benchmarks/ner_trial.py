@@ -28,8 +28,8 @@ from usual_script import Done, UsualScript
 
 import trainers
 from trainers import memory
-from trainers.bench import checkpoint_folder
 from trainers.config import DataReference, Trial, TrialConfig, digest
+from trainers.disk import checkpoints_of
 from trainers.protocols import PAPER
 from trainers.trial_data import TrialData
 
@@ -63,7 +63,9 @@ def main() -> None:
 
 
 def _whole_trial(trial: Trial) -> Done:
-    shutil.rmtree(checkpoint_folder(trial), ignore_errors=True)  # of a benchmark that was interrupted
+    shutil.rmtree(
+        checkpoints_of(trial.home, trial.config.digest), ignore_errors=True
+    )  # of a benchmark that was interrupted
     begin = time.perf_counter()
     outcome = trainers.run(trial, lambda _: None)
     return Done(time.perf_counter() - begin, {score.language: score.value for score in outcome.scores})

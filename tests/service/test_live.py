@@ -105,7 +105,7 @@ def test_metrics_say_what_runs_and_how_long_the_store_takes(service: Any, longer
     client.wait(id_, progress=False)
     service.until(lambda: metrics()['allasprak_pool_used{resource="cpus"}'] == 0)
     after = metrics()
-    name = 'allasprak_attempts_total{state="succeeded"}'
+    name = 'allasprak_attempts{state="succeeded"}'
     assert after[name] == before.get(name, 0) + 2
     assert after['allasprak_store_seconds_count{what="read"}'] > before['allasprak_store_seconds_count{what="read"}']
 

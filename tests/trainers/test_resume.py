@@ -10,8 +10,9 @@ import pytest
 import torch
 
 from trainers import checkpoints, loop, models
-from trainers.bench import TrialBench, checkpoint_folder
+from trainers.bench import TrialBench
 from trainers.config import Report, Trial
+from trainers.disk import checkpoints_of
 from trainers.trial import run
 
 Make = Callable[..., Trial]
@@ -79,7 +80,7 @@ def test_killed_after_any_update_and_gone_on_with_ends_with_the_same_bits(
     told = {report.step: report for report in [*before, *after]}
     assert essence(list(told.values())) == essence(expected)
     assert min((report.step for report in after), default=updates) >= updates
-    assert not checkpoint_folder(broken).exists()
+    assert not checkpoints_of(broken.home, broken.config.digest).exists()
 
 
 def test_a_trial_that_was_killed_many_times_ends_with_the_same_bits(
@@ -115,7 +116,7 @@ def test_killed_while_a_checkpoint_is_written_it_goes_on_from_the_one_before(
         patched.setattr(checkpoints, "save_file", killed)
         with pytest.raises(Killed):
             run(broken, lambda _: None)
-    state = checkpoints.load(checkpoint_folder(broken))
+    state = checkpoints.load(checkpoints_of(broken.home, broken.config.digest))
     assert state["training"]["step"] == 3
     assert run(broken, lambda _: None).scores == undisturbed.scores
 

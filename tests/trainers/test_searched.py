@@ -12,9 +12,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from trainers import loop
-from trainers.bench import checkpoint_folder
 from trainers.config import Change, Outcome, Report, Trial, TrialConfig, at_epoch
 from trainers.data import open_data
+from trainers.disk import checkpoints_of
 from trainers.trial import goes_on_with, run
 
 Make = Callable[..., Trial]
@@ -136,14 +136,14 @@ def test_a_member_goes_on_with_anothers_weights_and_hyperparameters(make_trial: 
     taker = population(make_trial, "p", home=tmp_path / "taker", alpha=0.2)
     paused_after(donor, 2)
     paused_after(taker, 1)
-    shutil.rmtree(checkpoint_folder(taker))
-    shutil.copytree(checkpoint_folder(donor), checkpoint_folder(taker))
+    shutil.rmtree(checkpoints_of(taker.home, taker.config.digest))
+    shutil.copytree(checkpoints_of(donor.home, donor.config.digest), checkpoints_of(taker.home, taker.config.digest))
     assert goes_on_with(taker) == Change(1.0, 1e-2)
     changed = replace(taker, change=Change(0.7, 5e-3))
     paused_after(changed, 3)
     assert goes_on_with(taker) == Change(0.7, 5e-3)
-    shutil.rmtree(checkpoint_folder(taker))
-    shutil.copytree(checkpoint_folder(donor), checkpoint_folder(taker))
+    shutil.rmtree(checkpoints_of(taker.home, taker.config.digest))
+    shutil.copytree(checkpoints_of(donor.home, donor.config.digest), checkpoints_of(taker.home, taker.config.digest))
     outcome, reports = ran(changed)
     assert goes_on_with(taker) is None
     assert [report.epoch for report in reports] == [3, 4]
