@@ -1,5 +1,6 @@
 """Trials: what they are, what became of them, what they predicted and said."""
 
+from contextlib import suppress
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
@@ -86,10 +87,9 @@ def _found_trial(request: Request, id_: str) -> dict[str, Any]:
 
 
 def last_lines(path: Path, wanted: LogEnd) -> PlainTextResponse:
-    """The end of a log. HTTPException 404 if there is none on this machine."""
-    if not path.is_file():
-        raise HTTPException(404, "nothing has been written, or not on this machine")
-    with path.open("rb") as file:
+    """The end of a log; empty if nothing has been written yet."""
+    lines: list[str] = []
+    with suppress(FileNotFoundError), path.open("rb") as file:
         file.seek(max(0, path.stat().st_size - LOG_BYTES))
         lines = file.read().decode(errors="replace").splitlines()
     return PlainTextResponse("\n".join([*lines[-wanted.lines :], ""]))

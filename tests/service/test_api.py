@@ -535,6 +535,14 @@ def test_the_shots_of_what_is_not_there_or_has_not_run_are_none(client: TestClie
     assert client.get(f"/v1/experiments/{id_}/shots").json() == {"shots": []}
 
 
+def test_what_has_not_run_has_said_nothing(client: TestClient, store: Store, spec: Fields) -> None:
+    assert client.get(f"/v1/experiments/{'0' * 12}/log").status_code == 404
+    id_ = client.post("/v1/experiments", json=spec).json()["id"]
+    for path in (f"experiments/{id_}", *(f"trials/{trial}" for trial in store.plan_of(id_) or {})):
+        answer = client.get(f"/v1/{path}/log")
+        assert (answer.status_code, answer.text.strip()) == (200, "")
+
+
 def test_the_interface_describes_itself(client: TestClient) -> None:
     description = client.get("/openapi.json").json()
     for name in re.findall(r'"#/components/schemas/(\w+)"', json.dumps(description)):

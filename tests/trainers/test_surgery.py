@@ -82,6 +82,11 @@ HARD: dict[str, tuple[list[Tensor], list[Tensor]]] = {
 # Those whose coefficient g·g_o / |g_o|² float32 can hold, also 1024 times.
 WITHIN_FLOAT32 = [name for name in HARD if not {"against", "apart", "nearer"} & {*name.split()}]
 
+# Their squares stay on one side of the edge beyond which they are summed in float64, with other last bits.
+SCALED = [
+    (name, factor) for name in WITHIN_FLOAT32 for factor in (1024.0, 1 / 1024) if factor < 1 or "huge" not in name
+]
+
 pairs = pytest.mark.parametrize(("g", "oracle"), HARD.values(), ids=HARD)
 
 
@@ -199,15 +204,13 @@ def test_a_second_projection_changes_nothing_beyond_rounding(g: list[Tensor], or
     assert np.linalg.norm(flat(gradients_of(surgery)) - once) <= BOUND * np.linalg.norm(flat(g))
 
 
-@pytest.mark.parametrize("name", WITHIN_FLOAT32)
-@pytest.mark.parametrize("factor", [1024.0, 1 / 1024])
+@pytest.mark.parametrize(("name", "factor"), SCALED)
 def test_scaling_the_oracle_loss_changes_not_one_bit(name: str, factor: float) -> None:
     g, oracle = HARD[name]
     assert same(after_projection(g, oracle)[1], after_projection(g, [factor * o for o in oracle])[1])
 
 
-@pytest.mark.parametrize("name", WITHIN_FLOAT32)
-@pytest.mark.parametrize("factor", [1024.0, 1 / 1024])
+@pytest.mark.parametrize(("name", "factor"), SCALED)
 def test_scaling_the_training_loss_scales_the_result(name: str, factor: float) -> None:
     g, oracle = HARD[name]
     conflict, result = after_projection(g, oracle)
