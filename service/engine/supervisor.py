@@ -18,7 +18,7 @@ log = logging.getLogger(__name__)
 MAX_DRIVERS = 8
 
 # A driver that dies is followed by another, over what is outstanding, after so many seconds: one for each death since
-# something got done, the last for all further ones.
+# a trial got further, the last for all further ones.
 DELAYS = (0.0, 2.0, 10.0, 60.0, 300.0)
 
 INTERVAL_SECONDS = 0.2
@@ -92,7 +92,7 @@ class Supervisor(threading.Thread):
         for experiment, driver in control.drivers().items():
             if ProcessId(*driver).find() is None:
                 stop(ProcessId(*driver), patience=0)  # what it has left
-                reason = f"its driver died ({{deaths}} without a trial done, see {self._log(experiment)})"
+                reason = f"its driver died ({{deaths}} without getting further, see {self._log(experiment)})"
                 control.driver_died(experiment, f"{reason}; another starts in {{delay}} s", DELAYS)
         for experiment in control.runnable(MAX_DRIVERS):
             self._start(experiment)

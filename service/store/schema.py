@@ -27,7 +27,7 @@ Sequence = BigInteger().with_variant(Integer, "sqlite")
 
 # What a user asked for. Times are seconds since 1970 (UTC). `request_key` is that of the request (Idempotency-Key),
 # `request_digest` of what was asked under it. `driver_*` name the process that runs it: its pid, when that process was
-# started (pids are used again), how many have died since one got something done, before when no other is started, and
+# started (pids are used again), how many have died since a trial got further, before when no other is started, and
 # whether it is to be stopped. `events` is the number of the last one.
 experiments = Table(
     "experiments",

@@ -6,7 +6,7 @@ from collections.abc import Collection, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
 
-from sqlalchemy import Connection, insert, select, update
+from sqlalchemy import Connection, func, insert, select, update
 
 from service.store.coverage import Coverage
 from service.store.database import Database
@@ -99,6 +99,9 @@ class Trials:
             mine = update(attempts).filter_by(trial=digest, number=attempt)
             rate = report.measures.get("steps_per_second")
             connection.execute(mine.where(attempts.c.epoch < report.epoch).values(epoch=report.epoch, rate=rate))
+            before = select(func.max(attempts.c.epoch)).where(attempts.c.trial == digest, attempts.c.number < attempt)
+            if report.epoch > (connection.execute(before).scalar() or 0):
+                _got_on(connection, experiment)
 
     def succeeded(self, digest: str, attempt: int, outcome: Outcome) -> None:
         """Store what a trial came to, and that it is done for whoever needs no more."""
@@ -119,6 +122,7 @@ class Trials:
             facts = json.loads(json.dumps(outcome.facts), parse_constant=lambda _: None)
             connection.execute(update(trials).filter_by(digest=digest).values(facts=facts))
             end(connection, "succeeded", trial=digest, number=attempt)
+            _got_on(connection, experiment)
             self._add_sizes(connection, digest, outcome.facts.get("sizes", {}))
             waiting = select(planned_trials).filter_by(trial=digest, state="running")
             there = Coverage(connection, [digest])
@@ -126,8 +130,6 @@ class Trials:
                 if there.missing(row) is None:
                     mine = update(planned_trials).filter_by(experiment=row["experiment"], trial=digest)
                     connection.execute(mine.values(state="succeeded"))
-                    working = update(experiments).where(experiments.c.id == row["experiment"])
-                    connection.execute(working.values(driver_deaths=0))  # a driver that gets things done
 
     def stopped(self, experiment: str, digest: str, reason: str) -> None:
         """Store that a scheduler stopped a trial early for an experiment. Its scores stay."""
@@ -198,6 +200,11 @@ def end(connection: Connection, state: str, reason: str = "", **of: Any) -> None
     """Running attempts end: of an experiment, of a trial for it, or one by its number."""
     running = update(attempts).filter_by(**of, state="running")
     connection.execute(running.values(state=state, reason=reason, ended=time.time()))
+
+
+def _got_on(connection: Connection, experiment: str) -> None:
+    """Its driver gets things done: earlier deaths are forgotten."""
+    connection.execute(update(experiments).where(experiments.c.id == experiment).values(driver_deaths=0))
 
 
 def _configs(connection: Connection, digests: Collection[str]) -> dict[str, TrialConfig]:

@@ -465,7 +465,7 @@ def test_active_experiments_get_drivers_those_of_the_highest_priority_first(stor
     assert store.control.runnable(2) == [second]
 
 
-def test_a_driver_that_died_has_a_successor_the_later_the_more_often_until_a_trial_is_done(store: Store) -> None:
+def test_a_driver_that_died_has_a_successor_the_later_the_more_often_until_a_trial_gets_further(store: Store) -> None:
     id_ = store.add_experiment(spec_of(), plan_of())
     for deaths, delay in ((1, 0), (2, 60), (3, 60)):
         store.control.set_driver(id_, 1, 2.0)
@@ -479,8 +479,13 @@ def test_a_driver_that_died_has_a_successor_the_later_the_more_often_until_a_tri
         assert store.control.runnable(1) == ([] if delay else [id_])
         assert store.trials.one(SOURCE.digest)["attempts"][-1]["state"] == "interrupted"  # type: ignore[index]
         store.trials.succeeded(SOURCE.digest, attempt, outcome_of(score("en", 1.0), source_dev=10))  # too late
+    for epoch, waits in ((1, False), (1, True), (2, False), (1, True)):  # an epoch that was there before is no progress
+        attempt = store.trials.started(id_, SOURCE.digest)
+        store.trials.reported(SOURCE.digest, attempt, report_of(score("en", 1.0, "dev"), epoch=epoch))
+        store.control.driver_died(id_, "died", (0.0, 60.0))
+        assert store.control.runnable(1) == ([] if waits else [id_])
     finish(store, id_, SOURCE, score("en", 1.0), score("de", 2.0), score("hi", 3.0))
-    store.control.driver_died(id_, "died {deaths} times, {delay} s", (0.0, 60.0))
+    store.control.driver_died(id_, "died", (0.0, 60.0))
     assert store.control.runnable(1) == [id_]
     store.control.move(id_, "cancel")
     store.control.driver_died(id_, "died", ())
