@@ -1,5 +1,6 @@
 """A method's workbench: one trial's model, its data, and the training loop."""
 
+import logging
 import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
@@ -24,6 +25,8 @@ from trainers.tasks import TASKS
 from trainers.tasks.task import Task, Window
 from trainers.trial_data import Tokenised, TrialData
 from trainers.vocabulary import Rows, WordEmbeddings
+
+log = logging.getLogger(__name__)
 
 # Training goes on at least so many times longer than the last checkpoint took to be written.
 CHECKPOINT_SHARE = 20
@@ -133,6 +136,7 @@ class TrialBench:
     def _run(self, training: loop.Loop, rows: Rows) -> None:
         """Train to the end, keeping account of what it took without the evaluations in between."""
         work, evaluation = self.work["training"], self.work["evaluation"]
+        log.info("trains from step %d on", training.step)
         first, begin, evaluated = training.step, time.monotonic(), evaluation.seconds
         training.run(partial(self._evaluate, rows, training), partial(self._checkpoint, training))
         work.seconds = time.monotonic() - begin - (evaluation.seconds - evaluated)
@@ -143,6 +147,7 @@ class TrialBench:
 
     def take_up(self, kept: Mapping[Selection, Model]) -> None:
         """Report again what a training reported whose models were kept, instead of training again."""
+        log.info("was trained before")
         self.chosen = dict(kept)
         self.reports = list(next(iter(kept.values())).reports)
         for one in self.reports:
