@@ -5,6 +5,7 @@ The supervisor is a thread of the API server's process. With `--full` there are 
 
 import contextlib
 import random
+import re
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -12,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 import pandas as pd
+import psutil
 import pytest
 from sqlalchemy import create_engine, func, select
 
@@ -68,6 +70,9 @@ class Watch(threading.Thread):
         if not log.exists() or log.stat().st_mtime < started:
             return False
         attempt = log.read_text(errors="replace").rpartition("begins on")[2]
+        process = re.search(r"process (\d+)", attempt)
+        if process is None or not psutil.pid_exists(int(process[1])):
+            return False
         return "trains from step" in attempt or "was trained before" in attempt
 
 
@@ -118,7 +123,7 @@ def test_killed_processes_change_no_score_and_leave_nothing_undone(
     kills = 100 if full else {"sqlite": len(VICTIMS), "postgresql": len(VICTIMS) // 2}[database]
     wanted = {**longer, "seeds": [11]}
     if full:
-        wanted |= {"seeds": [1, 2, 3, 4], "k": [1, 5], "training": {**longer["training"], "epochs": 30}}
+        wanted |= {"seeds": [1, 2, 3, 4], "k": [1, 5], "training": {**longer["training"], "epochs": 100}}
     home, often = tmp_path / "struck", {"ALLASPRAK_CHECKPOINT_SECONDS": "0"}
     url = f"sqlite:///{home / 'allasprak.sqlite'}" if database == "sqlite" else request.getfixturevalue("postgres")
     rows, worked = undisturbed(wanted, **often)
