@@ -74,6 +74,18 @@ def gains(scores: pd.DataFrame, method: str, over: str, k: int, source: str) -> 
         IncompleteError: the methods do not have the same seeds and languages.
         ValueError: as `averages`, or a method has no scores or those of several α, tasks, splits or metrics.
     """
+    pairs = differences(scores, method, over, k, source)
+    found = pairs.groupby("language", as_index=False).agg(
+        gain=("difference", "mean"), sd=("difference", "std"), seeds=("difference", "size")
+    )
+    return found.sort_values(["gain", "language"], ascending=[False, True], ignore_index=True)
+
+
+def differences(scores: pd.DataFrame, method: str, over: str, k: int, source: str) -> pd.DataFrame:
+    """What each target language gains by one method over another at K and each seed: `language`, `seed`, `difference`.
+
+    Arguments and errors are those of `gains`.
+    """
     rows = _checked(scores)
     rows = rows[rows["language"] != source]
     ours, theirs = (_of_one_configuration(rows, name, k) for name in (method, over))
@@ -83,11 +95,7 @@ def gains(scores: pd.DataFrame, method: str, over: str, k: int, source: str) -> 
     _require_equal_seeds(method, ours, over, theirs)
     _require_complete(both)
     pairs = ours.merge(theirs, on=["seed", "language"], suffixes=("", "_over"), validate="one_to_one")
-    pairs["difference"] = pairs["value"] - pairs["value_over"]
-    found = pairs.groupby("language", as_index=False).agg(
-        gain=("difference", "mean"), sd=("difference", "std"), seeds=("difference", "size")
-    )
-    return found.sort_values(["gain", "language"], ascending=[False, True], ignore_index=True)
+    return pairs.assign(difference=pairs["value"] - pairs["value_over"])[["language", "seed", "difference"]]
 
 
 def extremes(gained: pd.DataFrame, n: int = 5) -> tuple[pd.DataFrame, pd.DataFrame]:
