@@ -18,11 +18,10 @@ from typing import Any
 import pandas as pd
 import psutil
 import pytest
-from sqlalchemy import create_engine
+from sqlalchemy import create_engine, text
 
 from service.client import Client
 from service.store import Store
-from service.store.schema import metadata
 
 SHARED = Path(__file__).parents[2] / "shared"
 
@@ -170,7 +169,9 @@ def postgres_url(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
 def postgres(postgres_url: str) -> str:
     """URL of a PostgreSQL database that is empty."""
     engine = create_engine(postgres_url)
-    metadata.drop_all(engine)
+    with engine.begin() as connection:
+        connection.execute(text("DROP SCHEMA public CASCADE"))
+        connection.execute(text("CREATE SCHEMA public"))
     engine.dispose()
     return postgres_url
 

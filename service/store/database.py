@@ -7,19 +7,15 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Any, Literal
 
-from sqlalchemy import Connection, Table, create_engine, event, select
+from sqlalchemy import Connection, Table, create_engine, event
 from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.exc import OperationalError
 
-from service.store.schema import VERSION, metadata, version
+from service.store.upgrade import upgrade
 
 
 class StoreFullError(OSError):
     """The disk or the database is full: nothing was changed."""
-
-
-class SchemaVersionError(RuntimeError):
-    """The database is that of another version of this service."""
 
 
 class BadCursorError(ValueError):
@@ -34,7 +30,7 @@ def nobody(_what: str, _seconds: float) -> None:
 
 
 class Database:
-    """The database behind a URL; its tables are made if they are not there.
+    """The database behind a URL; its tables are made, or brought up to date.
 
     Args:
         url: as SQLAlchemy writes it.
@@ -50,12 +46,7 @@ class Database:
                 event.listen(engine, "connect", _configure_sqlite)
             event.listen(self._writing, "begin", _lock_for_writing)
         with self.write() as connection:
-            metadata.create_all(connection)
-            found = connection.execute(select(version.c.version)).scalar()
-            if found is None:
-                connection.execute(version.insert().values(version=VERSION))
-            elif found != VERSION:
-                raise SchemaVersionError(f"the database has schema version {found}; this service needs {VERSION}")
+            upgrade(connection)
 
     def close(self) -> None:
         """Give the connections back."""

@@ -1,4 +1,4 @@
-"""The tables."""
+"""The tables, as they are now."""
 
 from sqlalchemy import (
     JSON,
@@ -17,10 +17,8 @@ from sqlalchemy import (
 
 metadata = MetaData()
 
-# Raised whenever a table changes; a database of another version is refused, not guessed at.
-VERSION = 7
-
-version = Table("schema_version", metadata, Column("version", Integer, primary_key=True))
+# The last of `migrations/versions`: a table changes together with a migration that makes it so.
+REVISION = "0001"
 
 # SQLite counts up only an INTEGER primary key.
 Sequence = BigInteger().with_variant(Integer, "sqlite")

@@ -6,12 +6,10 @@ from threading import Thread
 from typing import Any
 
 import pytest
-from sqlalchemy import create_engine
 
 from search_spaces.plan import Plan, PlannedResult, PlannedTrial
 from search_spaces.spec import ExperimentSpec
 from service.store import BadCursorError, KeyReusedError, Store, Submission
-from service.store.schema import VERSION, version
 from trainers import Outcome, Report, Score, TrialConfig
 from trainers.config import Selection, Split, Training, Work
 from trainers.sub_words import Size
@@ -353,15 +351,6 @@ def test_measures_of_a_training_that_diverged_can_be_stored_and_read(store: Stor
     trial = store.trials.one(SOURCE.digest)
     assert trial is not None
     assert trial["facts"] == {"loss": None, "by": [None]}
-
-
-def test_a_database_of_another_version_is_refused(store: Store, url: str) -> None:
-    engine = create_engine(url)
-    with engine.begin() as connection:
-        connection.execute(version.update().values(version=VERSION + 1))
-    engine.dispose()
-    with pytest.raises(RuntimeError, match="schema version"):
-        Store(url)
 
 
 def test_a_failed_trial_names_its_reason_and_a_retry_clears_it(store: Store) -> None:

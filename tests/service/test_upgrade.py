@@ -1,0 +1,76 @@
+"""Databases keep up with the service: none that was ever released is lost, and a later one is not touched."""
+
+import sqlite3
+from concurrent.futures import ThreadPoolExecutor
+from importlib.resources import files
+from pathlib import Path
+
+import pytest
+from alembic.autogenerate import compare_metadata
+from alembic.config import Config
+from alembic.migration import MigrationContext
+from alembic.script import ScriptDirectory
+from sqlalchemy import create_engine, text
+
+from service.store import Store
+from service.store.schema import REVISION, metadata
+
+FROZEN = sorted((Path(__file__).parent / "frozen").glob("*.sql"))
+
+
+def test_every_revision_but_those_to_come_is_frozen_and_the_last_is_the_tables_own() -> None:
+    config = Config()
+    config.set_main_option("script_location", str(files("service.store") / "migrations"))
+    scripts = ScriptDirectory.from_config(config)
+    assert scripts.get_heads() == [REVISION]
+    assert [file.stem for file in FROZEN] == sorted(script.revision for script in scripts.walk_revisions())
+
+
+def test_the_migrations_make_the_tables(url: str) -> None:
+    Store(url).close()
+    engine = create_engine(url)
+    with engine.connect() as connection:
+        assert compare_metadata(MigrationContext.configure(connection), metadata) == []
+    engine.dispose()
+
+
+@pytest.mark.parametrize("frozen", FROZEN, ids=lambda file: file.stem)
+def test_a_database_of_any_version_is_upgraded_with_all_that_is_in_it(tmp_path: Path, frozen: Path) -> None:
+    file = tmp_path / "store.sqlite"
+    with sqlite3.connect(file) as connection:
+        connection.executescript(frozen.read_text())
+    store = Store(f"sqlite:///{file}")
+    paused, done = store.experiments(limit=9)[0]
+    assert (paused.owner, paused.state, paused.trials["reused"]) == ("Bo", "paused", 2)
+    assert (done.name, done.state, done.tags) == ("ñ 中文", "succeeded", ["a", "b"])
+    rows, _ = store.results.rows({"experiment": [done.id]}, 100)
+    found = {(row["method"], row["language"], row["split"]): row["value"] for row in rows}
+    assert found["zero-shot", "en", "dev"] == 50.5
+    assert found["zero-shot", "hi", "test"] == 66.0
+    assert found["ord-FS", "de", "test"] == 79.125
+    assert store.control.move(paused.id, "resume")
+    store.close()
+
+
+def test_services_that_start_at_once_make_the_tables_once(url: str) -> None:
+    with ThreadPoolExecutor(8) as pool:
+        for store in pool.map(lambda _: Store(url), range(8)):
+            assert store.experiments(limit=1) == ([], None)
+            store.close()
+
+
+@pytest.mark.parametrize(
+    ("statement", "words"),
+    [
+        ("UPDATE alembic_version SET version_num = '9999'", f"schema 9999, of a later version.* has {REVISION}"),
+        ("CREATE TABLE schema_version (version INTEGER)", "from before the first"),
+    ],
+)
+def test_a_database_that_this_service_does_not_know_is_refused(url: str, statement: str, words: str) -> None:
+    Store(url).close()
+    engine = create_engine(url)
+    with engine.begin() as connection:
+        connection.execute(text(statement))
+    engine.dispose()
+    with pytest.raises(RuntimeError, match=words):
+        Store(url)
