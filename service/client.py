@@ -140,7 +140,8 @@ class Client:
 
     def experiments(self, **filters: str) -> pd.DataFrame:
         """Experiments, newest first, filtered by `owner`, `tags`, `state` or `name`."""
-        return pd.DataFrame(self._pages("/v1/experiments", "experiments", filters))
+        pages = self._pages("GET", "/v1/experiments", filters)
+        return pd.DataFrame([one for page in pages for one in page["experiments"]])
 
     def wait(self, id_: str, progress: bool = True, poll_seconds: float = 1.0) -> dict[str, Any]:
         """Wait for an experiment's end, with a progress bar; returns it in its final state, whichever that is.
@@ -179,13 +180,30 @@ class Client:
             except httpx2.TransportError:
                 time.sleep(RECONNECT_SECONDS)
 
-    def results(self, id_: str | None = None, **filters: Any) -> pd.DataFrame:
-        """Score rows, of one experiment or of all, filtered by their first eleven columns, `owner` or `tags`.
+    def results(self, id_: str | None = None, where: Mapping[str, Any] | None = None, **asked: Any) -> pd.DataFrame:
+        """Score rows, of one experiment or of all, as a frame.
 
         Test scores are those of the selected weights, dev scores are there for every epoch; `value` is in percent.
+
+        Args:
+            id_: of the experiment.
+            where: a tree of conditions, such as `{"or": [{"column": "k", "op": "ge", "value": 5}, ...]}`.
+            asked: one value or several for a column each, as `GET /v1/results` takes them; `columns`; `sort`; `at`;
+                `since`, which is `attrs["now"]` of an earlier frame, for what came after it.
         """
-        given = {**({"experiment": id_} if id_ else {}), **filters}
-        return pd.DataFrame(self._pages("/v1/results", "results", given), columns=pd.Index(RESULT_COLUMNS))
+        given = {**({"experiment": id_} if id_ else {}), **asked}
+        named = {name: given.pop(name) for name in ANSWER if name in given}
+        if where is None:
+            pages = self._pages("GET", "/v1/results", {**given, **named})
+        else:
+            several = {name: [one] if isinstance(one, str | int | float) else list(one) for name, one in given.items()}
+            only = [{"column": name, "op": "in", "value": values} for name, values in several.items()]
+            pages = self._pages("POST", "/v1/results/query", {"where": {"and": [where, *only]}, **named})
+        found = list(pages)
+        rows = [row for page in found for row in page["results"]]
+        frame = pd.DataFrame(rows, columns=pd.Index(named.get("columns", RESULT_COLUMNS)))
+        frame.attrs["now"] = found[0]["now"]
+        return frame
 
     def table(self, id_: str, metric: str | None = None) -> pd.DataFrame:
         """Test scores of an experiment: methods (with K and candidate) down, languages across, mean over seeds.
@@ -204,14 +222,15 @@ class Client:
         methods = experiment["spec"]["methods"]
         return table.sort_index(key=lambda index: index.map(methods.index) if index.name == "method" else index)
 
-    def _pages(self, path: str, name: str, given: Mapping[str, Any]) -> list[dict[str, Any]]:
-        rows: list[dict[str, Any]] = []
+    def _pages(self, method: str, path: str, given: Mapping[str, Any]) -> Iterator[dict[str, Any]]:
+        """Every page of an answer; what is asked goes into the query, or into the body where there is one."""
+        where = "params" if method == "GET" else "json"
         cursor: dict[str, str] = {}
         while True:
-            page = self._json("GET", path, params={**given, **cursor})
-            rows += page[name]
+            page = self._json(method, path, **{where: {**given, **cursor}})
+            yield page
             if page["next"] is None:
-                return rows
+                return
             cursor = {"cursor": page["next"]}
 
     def _json(self, method: str, path: str, **arguments: Any) -> dict[str, Any]:
@@ -248,6 +267,9 @@ def _events(lines: Iterable[str]) -> Iterator[dict[str, Any]]:
             yield {"number": int(fields["id"]), "event": fields["event"], **json.loads(fields["data"])}
             fields = {}
 
+
+# What is asked of an answer besides which rows it has.
+ANSWER = ("columns", "sort", "at", "since", "limit")
 
 RESULT_COLUMNS = (
     "experiment", "trial", "method", "k", "seed", "alpha", "candidate", "language", "split", "metric", "epoch",

@@ -1,15 +1,19 @@
-"""Results: score rows, filtered, in pages."""
+"""Results: score rows, filtered, sorted, in pages."""
 
 import csv
 import io
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 
 from fastapi import APIRouter, Query, Request
 from fastapi.responses import JSONResponse, Response
 from pydantic import BaseModel, ConfigDict, Field
 
 from search_spaces.spec import Text
-from service.store import RESULT_COLUMNS
+from service import store
+from service.api.problems import refusals
+from service.api.query import FORMS, columns, conditions, order
+from service.store import Page
+from service.store.query import EVERYTHING, Where, equal
 
 router = APIRouter(tags=["results"])
 
@@ -18,10 +22,22 @@ Texts = Annotated[list[Text], Field(max_length=1000)]
 Wholes = Annotated[list[Whole], Field(max_length=1000)]
 
 
-class ResultQuery(BaseModel):
-    """Which rows: each parameter keeps the rows with this value, given several times with any of them."""
+class Answer(BaseModel):
+    """How rows are told: which columns, in which order, in which form, and which page of them."""
 
     model_config = ConfigDict(extra="forbid")
+
+    columns: Texts = Field([], description="all, if none is named")
+    sort: Annotated[Texts, Field(max_length=20)] = Field([], description="columns, with a minus for descending")
+    at: Literal["selected", "every"] = "selected"
+    since: Annotated[int, Field(ge=0, lt=2**63)] | None = Field(None, description="`now` of an earlier answer")
+    format: Literal["json", "csv"] = "json"
+    limit: Annotated[int, Field(ge=1, le=10_000)] = 10_000
+    cursor: Annotated[str, Field(max_length=10_000)] | None = None
+
+
+class ResultQuery(Answer):
+    """Which rows: each parameter keeps the rows with this value, given several times with any of them."""
 
     experiment: Texts = []
     trial: Texts = []
@@ -36,33 +52,47 @@ class ResultQuery(BaseModel):
     epoch: Wholes = []
     owner: Texts = []
     tags: Texts = []
-    at: Literal["selected", "every"] = "selected"
-    format: Literal["json", "csv"] = "json"
-    limit: Annotated[int, Field(ge=1, le=10_000)] = 10_000
-    cursor: Text | None = None
 
 
-@router.get("/results")
+class ResultBody(Answer):
+    """Which rows: a tree of conditions."""
+
+    where: Any = Field(None, description=FORMS)
+
+
+@router.get("/results", responses=refusals(422))
 def results(request: Request, wanted: Annotated[ResultQuery, Query()]) -> Response:
-    """Score rows in the order in which they came: `{"results": [...], "next": cursor or null}`, or CSV.
+    """Score rows in the order in which they came: `{"results": [...], "next": cursor or null, "now": moment}`, or CSV.
 
     `value` is in percent. Test scores are those of the weights that the method selects; dev scores are there for
     every epoch. With `at=every` test scores are those of every epoch, where the spec's `test_at` asked for them. `cut`
-    says that only the first `examples` examples of the split were scored. With CSV the next
-    page's cursor is in the header `Next-Cursor`.
+    says that only the first `examples` examples of the split were scored. What comes while pages are read is on none of
+    them: `since=` the first page's `now` asks for it, and for rows that changed. With CSV `next` and `now` are in the
+    headers `Next-Cursor` and `Now`.
     """
-    filters = {
-        name: values
-        for name, values in wanted.model_dump(exclude={"at", "format", "limit", "cursor"}).items()
-        if values
-    }
-    every = wanted.at == "every"
-    rows, following = request.app.state.store.results.rows(filters, wanted.limit, wanted.cursor, every)
+    filters = wanted.model_dump(exclude=set(Answer.model_fields))
+    return _answer(request, equal({name: values for name, values in filters.items() if values}), wanted)
+
+
+@router.post("/results/query", responses=refusals(422))
+def query(request: Request, wanted: ResultBody) -> Response:
+    """The same for any tree of conditions, such as `{"and": [{"column": "k", "op": "ge", "value": 5}, {"or": [...]}]}`.
+
+    Operators are `eq`, `ne`, `lt`, `le`, `gt`, `ge` and `in`; null equals null, and is neither less nor greater. Texts
+    are compared by code points.
+    """
+    return _answer(request, EVERYTHING if wanted.where is None else conditions(wanted.where), wanted)
+
+
+def _answer(request: Request, where: Where, wanted: Answer) -> Response:
+    told = columns(wanted.columns)
+    question = store.Query(where, order(wanted.sort), told, wanted.at == "every", wanted.since)
+    page: Page = request.app.state.store.results.rows(question, wanted.limit, wanted.cursor)
     if wanted.format == "json":
-        return JSONResponse({"results": rows, "next": following})
+        return JSONResponse({"results": page.rows, "next": page.next, "now": page.now})
     table = io.StringIO()
-    writer = csv.DictWriter(table, RESULT_COLUMNS)
+    writer = csv.DictWriter(table, told)
     writer.writeheader()
-    writer.writerows(rows)
-    headers = {"Next-Cursor": following} if following else {}
+    writer.writerows(page.rows)
+    headers = {"Now": str(page.now), **({"Next-Cursor": page.next} if page.next else {})}
     return Response(table.getvalue(), media_type="text/csv", headers=headers)

@@ -1,7 +1,7 @@
 """What is kept: experiments, their trials and results, scores. SQLite by default, PostgreSQL by URL."""
 
 from service.store.database import BadCursorError, StoreFullError
-from service.store.results import RESULT_COLUMNS
+from service.store.results import RESULT_COLUMNS, Page, Query
 from service.store.slots import Room
 from service.store.store import Experiment, KeyReusedError, Store, Submission
 from service.store.trials import OutstandingTrial
@@ -12,6 +12,8 @@ __all__ = [
     "Experiment",
     "KeyReusedError",
     "OutstandingTrial",
+    "Page",
+    "Query",
     "Room",
     "Store",
     "StoreFullError",

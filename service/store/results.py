@@ -1,22 +1,56 @@
 """What was found: score rows, what candidates came to, the shots that were drawn."""
 
-from collections.abc import Mapping, Sequence
-from dataclasses import fields
+from dataclasses import dataclass, fields
+from hashlib import sha256
 from statistics import fmean
-from typing import Any
+from typing import Any, NamedTuple
 
-from sqlalchemy import ColumnElement, and_, false, func, literal, select
+from sqlalchemy import ColumnElement, and_, false, func, literal, select, tuple_, union
 
 from search_spaces.judging import Judged
 from service.store import costs
-from service.store.database import Database, decode, encode
-from service.store.schema import experiments, planned_results, planned_trials, scores, selections, tags, trials
+from service.store.database import BadCursorError, Database, decode, encode
+from service.store.query import EVERYTHING, By, Columns, Where, after, equal
+from service.store.schema import clock, experiments, planned_results, planned_trials, scores, selections, tags, trials
 from trainers.config import Score, Selection, TrialConfig
 
-RESULT_COLUMNS = (
-    "experiment", "trial", "method", "k", "seed", "alpha", "candidate", "language", "split", "metric", "epoch",
-    "value", "examples", "cut", "selected", "selection", "judged_on",
-)  # fmt: skip
+# What a row says, and of which type.
+RESULT_COLUMNS: dict[str, type[str] | type[int] | type[float] | type[bool]] = {
+    "experiment": str, "trial": str, "method": str, "k": int, "seed": int, "alpha": float, "candidate": str,
+    "language": str, "split": str, "metric": str, "epoch": int, "value": float, "examples": int, "cut": bool,
+    "selected": bool, "selection": str, "judged_on": str,
+}  # fmt: skip
+
+
+@dataclass(frozen=True)
+class Query:
+    """A question about results.
+
+    Attributes:
+        where: which rows; of RESULT_COLUMNS, `owner`, and `tags` (with "eq" and "in": it has one of them).
+        order: by what they are sorted; where that leaves it open, as they came.
+        columns: what is told of each.
+        every_step: test scores of all steps that have one, for curves; else those at the step that was selected.
+        since: only rows that came after that moment, or changed: `Page.now` of an earlier answer.
+    """
+
+    where: Where = EVERYTHING
+    order: tuple[By, ...] = ()
+    columns: tuple[str, ...] = tuple(RESULT_COLUMNS)
+    every_step: bool = False
+    since: int | None = None
+
+    def digest(self) -> str:
+        """A name of it: cursors are of one query."""
+        return sha256(repr(self).encode()).hexdigest()[:16]
+
+
+class Page(NamedTuple):
+    """Some rows of an answer, the cursor of the next page if there is one, and the moment that all pages are of."""
+
+    rows: list[dict[str, Any]]
+    next: str | None
+    now: int
 
 
 class Results:
@@ -29,69 +63,78 @@ class Results:
     def __init__(self, database: Database) -> None:
         self._database = database
 
-    def rows(
-        self, filters: Mapping[str, Sequence[Any]], limit: int, cursor: str | None = None, every_step: bool = False
-    ) -> tuple[list[dict[str, Any]], str | None]:
-        """Rows of RESULT_COLUMNS, in the order in which their scores came, and the cursor of the next page.
-
-        Test scores are those at the step that the method selected; dev scores are there for every epoch.
+    def rows(self, query: Query, limit: int, cursor: str | None = None) -> Page:
+        """A page of an answer. What comes while pages are read is not on them, but after `Page.now`.
 
         Args:
-            filters: per column (of RESULT_COLUMNS, or `owner` and `tags`) the values to keep.
+            query: what is asked.
             limit: how many rows at most.
             cursor: where the page before ended.
-            every_step: test scores of all steps that have one, for curves.
 
         Raises:
-            BadCursorError: no page ended so.
+            BadCursorError: no page of this query ended so.
         """
-        is_selected = func.coalesce(scores.c.step == selections.c.step, false())
-        joined = (
-            planned_results.join(
-                scores,
-                and_(*(scores.c[name] == planned_results.c[name] for name in ("trial", "language", "split", "data"))),
-            )
-            .outerjoin(
-                selections, and_(*(selections.c[name] == planned_results.c[name] for name in ("trial", "selection")))
-            )
-            .join(experiments, experiments.c.id == planned_results.c.experiment)
-        )
-        columns: dict[str, ColumnElement[Any]] = {
+        selected = func.coalesce(scores.c.step == selections.c.step, false()).label("selected")
+        of_score = and_(*(scores.c[name] == planned_results.c[name] for name in ("trial", "language", "split", "data")))
+        told: dict[str, ColumnElement[Any]] = {
             name: planned_results.c[name] if name in planned_results.c else scores.c[name]
             for name in RESULT_COLUMNS
             if name != "selected"
         }
-        columns["selected"] = is_selected.label("selected")
-        query = (
-            select(scores.c.id.label("score_id"), planned_results.c.id.label("result_id"), *columns.values())
-            .select_from(joined)
-            .where(is_selected | (scores.c.split != "test") | literal(every_step))
-            .order_by(scores.c.id, planned_results.c.id)
-            .limit(limit + 1)
-        )
-        for name, values in filters.items():
-            if name == "tags":
-                query = query.where(experiments.c.id.in_(select(tags.c.experiment).where(tags.c.tag.in_(values))))
-            else:
-                query = query.where((experiments.c.owner if name == "owner" else columns[name]).in_(values))
-        if cursor is not None:
-            score, result = decode(cursor, int, int)
-            query = query.where((scores.c.id > score) | ((scores.c.id == score) & (planned_results.c.id > result)))
+        told["selected"] = selected
+        tagged = select(tags.c.tag).where(tags.c.experiment == experiments.c.id)
+        columns = Columns({**told, "owner": experiments.c.owner}, {"tags": tagged}, self._database.ordered)
+        keys = [*columns.keys(query.order), (scores.c.id, False), (planned_results.c.id, False)]
+        visible = selected | (scores.c.split != "test") | literal(query.every_step)
         with self._database.read() as connection:
-            rows = connection.execute(query).mappings().all()
-        page = rows[:limit]
-        following = encode(page[-1]["score_id"], page[-1]["result_id"]) if len(rows) > limit else None
-        return [{name: row[name] for name in RESULT_COLUMNS} for row in page], following
+            if cursor is None:
+                now, last = connection.execute(select(clock.c.now)).scalar_one(), None
+            else:
+                now, last = _decoded(query, cursor)
+            of_selection = and_(
+                *(selections.c[name] == planned_results.c[name] for name in ("trial", "selection")),
+                selections.c.at <= now,
+            )
+            joined = (
+                planned_results.join(scores, of_score)
+                .outerjoin(selections, of_selection)
+                .join(experiments, experiments.c.id == planned_results.c.experiment)
+            )
+            statement = (
+                select(
+                    *(told[name] for name in query.columns), *(key.label(f"key_{n}") for n, (key, _) in enumerate(keys))
+                )
+                .select_from(joined)
+                .where(
+                    visible, columns.clause(query.where), *(table.c.at <= now for table in (scores, planned_results))
+                )
+                .order_by(*(key.desc() if descending else key for key, descending in keys))
+                .limit(limit + 1)
+            )
+            if query.since is not None:
+                came = [table.c.at > query.since for table in (scores, planned_results, selections)]
+                pairs = union(
+                    *(select(planned_results.c.id, scores.c.id).select_from(joined).where(one) for one in came)
+                )
+                statement = statement.where(tuple_(planned_results.c.id, scores.c.id).in_(pairs))
+            if last is not None:
+                statement = statement.where(after(keys, last))
+            rows = connection.execute(statement).mappings().all()
+        following = None
+        if len(rows) > limit:
+            ended = [rows[limit - 1][f"key_{n}"] for n in range(len(keys))]
+            following = encode(query.digest(), now, ended)
+        return Page([{name: row[name] for name in query.columns} for row in rows[:limit]], following, now)
 
     def test_scores(self, experiment: str, metric: str) -> list[dict[str, Any]]:
         """`method`, `trial`, `language`, `value` of the selected test scores of the trials that are compared."""
-        filters = {"experiment": [experiment], "split": ["test"], "metric": [metric]}
+        query = Query(equal({"experiment": [experiment], "split": ["test"], "metric": [metric]}))
         found: list[dict[str, Any]] = []
         cursor = None
         while True:
-            rows, cursor = self.rows(filters, 10_000, cursor)
-            found += rows
-            if cursor is None:
+            page = self.rows(query, 10_000, cursor)
+            found += page.rows
+            if (cursor := page.next) is None:
                 return found
 
     def by_selection(self, trial: str) -> dict[Selection, list[Score]]:
@@ -170,3 +213,11 @@ class Results:
                     key = {"language": language, "k": config["k"], "seed": config["seed"]}
                     drawn[language, config["k"], config["seed"]] = {**key, **shots}
         return [drawn[key] for key in sorted(drawn)]
+
+
+def _decoded(query: Query, cursor: str) -> tuple[int, list[Any]]:
+    """The moment of a query's pages, and the keys of the last row of one."""
+    match decode(cursor):
+        case [digest, now, last] if digest == query.digest():
+            return now, last
+    raise BadCursorError("it is of another query")

@@ -7,6 +7,7 @@ from sqlalchemy import (
     Column,
     Float,
     ForeignKey,
+    Index,
     Integer,
     MetaData,
     String,
@@ -22,6 +23,9 @@ REVISION = "0001"
 
 # SQLite counts up only an INTEGER primary key.
 Sequence = BigInteger().with_variant(Integer, "sqlite")
+
+# One row: the last moment at which something was written that has an `at` of it: planned results, selections, scores.
+clock = Table("clock", metadata, Column("now", Sequence, primary_key=True, autoincrement=False))
 
 # What a user asked for. Times are seconds since 1970 (UTC). `request_key` is that of the request (Idempotency-Key),
 # `request_digest` of what was asked under it. `driver_*` name the process that runs it: its pid, when that process was
@@ -173,6 +177,7 @@ planned_results = Table(
     Column("trial", ForeignKey("trials.digest"), nullable=False, index=True),
     Column("selection", String(16), nullable=False),
     Column("data", String(20), nullable=False),
+    Column("at", Sequence, nullable=False, index=True),
 )
 
 # Which of a trial's steps a selection chose.
@@ -182,6 +187,7 @@ selections = Table(
     Column("trial", ForeignKey("trials.digest"), primary_key=True),
     Column("selection", String(16), primary_key=True),
     Column("step", Integer, nullable=False),
+    Column("at", Sequence, nullable=False, index=True),
 )
 
 # What an encoder's tokenizer makes of a split: of the most of its `examples` that a trial has tokenised. `data` is the
@@ -212,5 +218,7 @@ scores = Table(
     Column("attempt", Integer, nullable=False),
     Column("examples", Integer, nullable=False),
     Column("cut", Boolean, nullable=False),
+    Column("at", Sequence, nullable=False, index=True),
+    Index("ix_scores_trial_language", "trial", "language", "split", "data"),
     UniqueConstraint("trial", "step", "language", "split", "data", "metric"),
 )

@@ -13,9 +13,10 @@ from search_spaces.estimate import Known
 from search_spaces.plan import Plan
 from search_spaces.spec import ExperimentSpec
 from service.store import costs
+from service.store.clock import tick
 from service.store.control import Control
 from service.store.coverage import Coverage
-from service.store.database import Database, Observe, decode, encode, nobody
+from service.store.database import BadCursorError, Database, Observe, decode, encode, nobody
 from service.store.events import Events, tell
 from service.store.results import Results
 from service.store.schema import attempts, experiments, planned_results, planned_trials, selections, sizes, tags, trials
@@ -204,9 +205,8 @@ class Store:
                 state = {"state": "succeeded" if done else "queued", "reason": "", "reused": done}
                 links.append({**row, **state, "estimated": seconds.get(digest)})
             connection.execute(self._database.insert(planned_trials).on_conflict_do_nothing(), links)
-            connection.execute(
-                insert(planned_results), [{"experiment": experiment, **asdict(result)} for result in plan.results]
-            )
+            common = {"experiment": experiment, "at": tick(connection)}
+            connection.execute(insert(planned_results), [{**common, **asdict(result)} for result in plan.results])
         connection.execute(update(experiments).where(experiments.c.id == experiment).values(planned=True))
 
     def known(self, spec: ExperimentSpec, plan: Plan) -> Known:
@@ -253,7 +253,11 @@ class Store:
         if id_ is not None:
             query = query.where(experiments.c.id == id_)
         if cursor is not None:
-            created, last = decode(cursor, float, str)
+            match decode(cursor):
+                case [float(created), str(last)]:
+                    pass
+                case _:
+                    raise BadCursorError("it is of another query")
             query = query.where(
                 (experiments.c.created < created) | ((experiments.c.created == created) & (experiments.c.id > last))
             )

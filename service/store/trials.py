@@ -6,8 +6,9 @@ from collections.abc import Collection, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
 
-from sqlalchemy import Connection, func, insert, select, update
+from sqlalchemy import Connection, func, insert, or_, select, update
 
+from service.store.clock import tick
 from service.store.coverage import Coverage
 from service.store.database import Database
 from service.store.events import tell
@@ -110,13 +111,19 @@ class Trials:
             if experiment is None:
                 return
             tell(connection, experiment, "trial", trial=digest, state="succeeded")
-            self._add_scores(connection, digest, attempt, outcome.scores)
+            at = self._add_scores(connection, digest, attempt, outcome.scores)
             statement = self._database.insert(selections)
+            changed = {name: statement.excluded[name] for name in ("step", "at")}
             connection.execute(
                 statement.on_conflict_do_update(
-                    index_elements=["trial", "selection"], set_={"step": statement.excluded.step}
+                    index_elements=["trial", "selection"],
+                    set_=changed,
+                    where=selections.c.step != statement.excluded.step,
                 ),
-                [{"trial": digest, "selection": name, "step": step} for name, step in outcome.selected.items()],
+                [
+                    {"trial": digest, "selection": name, "step": step, "at": at}
+                    for name, step in outcome.selected.items()
+                ],
             )
             # a training that diverged has measures that JSON has no words for
             facts = json.loads(json.dumps(outcome.facts), parse_constant=lambda _: None)
@@ -182,18 +189,22 @@ class Trials:
         mine = query.where(trials.c.digest == digest, trials.c.attempt == attempt, attempts.c.number == attempt)
         return connection.execute(mine.where(attempts.c.state == "running")).scalar()
 
-    def _add_scores(self, connection: Connection, digest: str, attempt: int, found: Sequence[Score]) -> None:
+    def _add_scores(self, connection: Connection, digest: str, attempt: int, found: Sequence[Score]) -> int:
+        """Store scores, and return the moment. One that is there already stays as it is, and of its moment."""
+        at = tick(connection)
         if not found:
-            return
+            return at
         statement = self._database.insert(scores)
-        changed = ("value", "epoch", "attempt", "examples", "cut")
+        said = ("value", "epoch", "examples", "cut")
         connection.execute(
             statement.on_conflict_do_update(
                 index_elements=["trial", "step", "language", "split", "data", "metric"],
-                set_={name: statement.excluded[name] for name in changed},
+                set_={name: statement.excluded[name] for name in (*said, "attempt", "at")},
+                where=or_(*(scores.c[name] != statement.excluded[name] for name in said)),
             ),
-            [{"trial": digest, "attempt": attempt, **asdict(score)} for score in found],
+            [{"trial": digest, "attempt": attempt, **asdict(score), "at": at} for score in found],
         )
+        return at
 
 
 def end(connection: Connection, state: str, reason: str = "", **of: Any) -> None:

@@ -487,7 +487,7 @@ def test_what_is_not_there_is_a_404_problem(client: TestClient, path: str) -> No
 
 
 def test_results_are_json_or_csv(client: TestClient) -> None:
-    assert client.get("/v1/results").json() == {"results": [], "next": None}
+    assert client.get("/v1/results").json() == {"results": [], "next": None, "now": 0}
     table = client.get("/v1/results?format=csv")
     assert table.headers["content-type"].startswith("text/csv")
     assert table.text.split() == [
@@ -556,6 +556,7 @@ def test_the_interface_describes_itself(client: TestClient) -> None:
         "/v1/presets",
         "/v1/plans",
         "/v1/results",
+        "/v1/results/query",
         "/v1/trials/{id_}",
         "/v1/trials/{id_}/log",
         "/v1/trials/{id_}/predictions",

@@ -78,6 +78,14 @@ def test_an_experiment_from_submission_to_scores(calm: Any, spec: Fields) -> Non
     assert list(table.columns) == ["en", "de", "hi", "mean"]
     assert table.loc[("ord-FS", 5), "mean"] == pytest.approx(scores["ord-FS", 5, 1][["de", "hi"]].mean())
 
+    german = {
+        "and": [{"column": "language", "op": "ne", "value": "en"}, {"column": "language", "op": "lt", "value": "e"}]
+    }
+    found = client.results(id_, german, split="test", k=[0, 5], sort=["-value"], columns=["language", "value"])
+    assert list(found.columns) == ["language", "value"]
+    assert found["value"].tolist() == sorted(scores.xs("de", level="language"), reverse=True)
+    assert client.results(id_, since=rows.attrs["now"]).empty
+
     planned = client.plan(spec)
     assert (planned["trials"], planned["reused"], planned["source_trainings_there"], planned["steps"]) == (5, 5, 1, 0)
     more = client.plan({**spec, "seeds": [1, 2]})

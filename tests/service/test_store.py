@@ -9,7 +9,8 @@ import pytest
 
 from search_spaces.plan import Plan, PlannedResult, PlannedTrial
 from search_spaces.spec import ExperimentSpec
-from service.store import BadCursorError, KeyReusedError, Store, Submission
+from service.store import BadCursorError, KeyReusedError, Query, Store, Submission
+from service.store.query import equal
 from trainers import Outcome, Report, Score, TrialConfig
 from trainers.config import Selection, Split, Training, Work
 from trainers.sub_words import Size
@@ -105,11 +106,17 @@ def finish(store: Store, experiment: str, config: TrialConfig, *scores: Score) -
     store.trials.succeeded(config.digest, attempt, outcome_of(*scores, **selected))
 
 
+def page_of(
+    store: Store, filters: dict[str, list[Any]], limit: int, cursor: str | None = None
+) -> tuple[list[dict[str, Any]], str | None]:
+    """Result rows that have one of some values in each column, and the cursor of the next page."""
+    found = store.results.rows(Query(equal(filters)), limit, cursor)
+    return found.rows, found.next
+
+
 def values(store: Store, experiment: str, **filters: str) -> list[float]:
     """What the experiment's results of some kind are."""
-    rows, _ = store.results.rows(
-        {"experiment": [experiment], **{name: [value] for name, value in filters.items()}}, 1000
-    )
+    rows, _ = page_of(store, {"experiment": [experiment], **{name: [value] for name, value in filters.items()}}, 1000)
     return [row["value"] for row in rows]
 
 
@@ -148,7 +155,7 @@ def test_results_are_test_scores_at_the_selected_step_and_dev_scores_of_every_ep
     chosen = [score(language, value, step=20, epoch=2) for language, value in tests.items()]
     store.trials.succeeded(SOURCE.digest, attempt, outcome_of(*chosen, source_dev=20))
     finish(store, id_, ADAPTED, score("de", 45.0))
-    rows, following = store.results.rows({"experiment": [id_]}, 100)
+    rows, following = page_of(store, {"experiment": [id_]}, 100)
     assert following is None
     seen = {(row["method"], row["k"], row["language"], row["split"], row["epoch"]): row["value"] for row in rows}
     assert seen == {
@@ -178,7 +185,7 @@ def test_a_late_report_of_an_older_attempt_is_refused(store: Store) -> None:
     old = store.trials.started(id_, SOURCE.digest)
     new = store.trials.started(id_, SOURCE.digest)
     store.trials.reported(SOURCE.digest, old, report_of(score("en", 1.0, "dev")))
-    assert store.results.rows({"experiment": [id_]}, 10) == ([], None)
+    assert page_of(store, {"experiment": [id_]}, 10) == ([], None)
     store.trials.reported(SOURCE.digest, new, report_of(score("en", 2.0, "dev")))
     assert values(store, id_) == [2.0]
     store.trials.succeeded(SOURCE.digest, old, outcome_of(score("de", 3.0), source_dev=10))
@@ -197,7 +204,7 @@ def test_a_trial_that_is_done_is_reused_by_the_next_experiment(store: Store) -> 
     assert found is not None
     assert found.trials["reused"] == 1
     assert list(store.trials.outstanding(second)) == [ADAPTED.digest]
-    assert {row["language"] for row in store.results.rows({"experiment": [second]}, 10)[0]} == {"en", "de", "hi"}
+    assert {row["language"] for row in page_of(store, {"experiment": [second]}, 10)[0]} == {"en", "de", "hi"}
 
 
 def test_what_is_known_of_a_plan_is_what_is_missing_trained_counted_and_measured(store: Store) -> None:
@@ -425,11 +432,11 @@ def test_a_deleted_experiment_takes_with_it_what_no_other_one_plans(store: Store
     assert store.control.delete(id_) == [ADAPTED.digest]
     assert store.experiment(id_) is store.trials.one(ADAPTED.digest) is None
     assert store.control.delete(id_) is None
-    rows, _ = store.results.rows({}, 100)
+    rows, _ = page_of(store, {}, 100)
     assert [(row["experiment"], row["value"]) for row in rows] == [(kept, 1.0)]
     store.control.move(kept, "succeed")
     assert store.control.delete(kept) == [SOURCE.digest]
-    assert not store.results.rows({}, 100)[0]
+    assert not page_of(store, {}, 100)[0]
 
 
 def test_a_final_state_stays(store: Store) -> None:
@@ -496,10 +503,10 @@ def test_experiments_are_filtered_and_paged_newest_first(store: Store) -> None:
 def test_pages_of_results_add_up_to_one(store: Store) -> None:
     id_ = store.add_experiment(spec_of(tags="x"), plan_of())
     finish(store, id_, SOURCE, score("en", 1.0), score("de", 2.0), score("hi", 3.0))
-    whole, _ = store.results.rows({"tags": ["x"]}, 100)
+    whole, _ = page_of(store, {"tags": ["x"]}, 100)
     paged, cursor = [], None
     while True:
-        rows, cursor = store.results.rows({"tags": ["x"]}, 1, cursor)
+        rows, cursor = page_of(store, {"tags": ["x"]}, 1, cursor)
         paged += rows
         if cursor is None:
             break
@@ -553,7 +560,7 @@ def finish_both(store: Store, experiment: str, last: int, target_dev: int) -> No
 def test_two_selections_of_a_trial_give_two_results_of_two_steps(store: Store) -> None:
     id_ = store.add_experiment(spec_of(), plan_of("target-dev"))
     finish_both(store, id_, last=20, target_dev=10)
-    rows, _ = store.results.rows({"experiment": [id_]}, 100)
+    rows, _ = page_of(store, {"experiment": [id_]}, 100)
     tests = {row["method"]: (row["selection"], row["epoch"], row["value"]) for row in rows if row["split"] == "test"}
     assert tests == {"ord-FS": ("last", 2, 80.0), "ord-FS+dev": ("target-dev", 1, 90.0)}
     dev = [(row["method"], row["epoch"], row["selected"]) for row in rows if row["split"] == "dev"]
@@ -564,7 +571,7 @@ def test_two_selections_of_a_trial_give_two_results_of_two_steps(store: Store) -
 def test_two_selections_of_the_same_step_give_two_results_of_one_score(store: Store) -> None:
     id_ = store.add_experiment(spec_of(), plan_of("target-dev"))
     finish_both(store, id_, last=20, target_dev=20)
-    rows, _ = store.results.rows({"experiment": [id_], "split": ["test"]}, 100)
+    rows, _ = page_of(store, {"experiment": [id_], "split": ["test"]}, 100)
     assert [(row["method"], row["selection"], row["epoch"], row["value"]) for row in rows] == [
         ("ord-FS", "last", 2, 80.0),
         ("ord-FS+dev", "target-dev", 2, 80.0),
@@ -619,10 +626,10 @@ def test_a_late_attempt_changes_no_selection(store: Store) -> None:
     id_ = store.add_experiment(spec_of(), plan_of("target-dev"))
     old = store.trials.started(id_, ADAPTED.digest)
     finish_both(store, id_, last=20, target_dev=10)
-    before = store.results.by_selection(ADAPTED.digest), store.results.rows({"experiment": [id_]}, 100)
+    before = store.results.by_selection(ADAPTED.digest), page_of(store, {"experiment": [id_]}, 100)
     late = outcome_of(score("de", 3.0, step=20), score("de", 4.0, step=30), last=30, target_dev=20)
     store.trials.succeeded(ADAPTED.digest, old, late)
-    assert (store.results.by_selection(ADAPTED.digest), store.results.rows({"experiment": [id_]}, 100)) == before
+    assert (store.results.by_selection(ADAPTED.digest), page_of(store, {"experiment": [id_]}, 100)) == before
 
 
 # Draws

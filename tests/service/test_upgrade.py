@@ -12,7 +12,8 @@ from alembic.migration import MigrationContext
 from alembic.script import ScriptDirectory
 from sqlalchemy import create_engine, text
 
-from service.store import Store
+from service.store import Query, Store
+from service.store.query import equal
 from service.store.schema import REVISION, metadata
 
 FROZEN = sorted((Path(__file__).parent / "frozen").glob("*.sql"))
@@ -43,7 +44,7 @@ def test_a_database_of_any_version_is_upgraded_with_all_that_is_in_it(tmp_path: 
     paused, done = store.experiments(limit=9)[0]
     assert (paused.owner, paused.state, paused.trials["reused"]) == ("Bo", "paused", 2)
     assert (done.name, done.state, done.tags) == ("ñ 中文", "succeeded", ["a", "b"])
-    rows, _ = store.results.rows({"experiment": [done.id]}, 100)
+    rows = store.results.rows(Query(equal({"experiment": [done.id]})), 100).rows
     found = {(row["method"], row["language"], row["split"]): row["value"] for row in rows}
     assert found["zero-shot", "en", "dev"] == 50.5
     assert found["zero-shot", "hi", "test"] == 66.0

@@ -9,6 +9,11 @@ revision, down_revision = "0001", None
 def upgrade() -> None:
     """Make the tables."""
     op.create_table(
+        "clock",
+        sa.Column("now", sa.BigInteger().with_variant(sa.Integer(), "sqlite"), autoincrement=False, nullable=False),
+        sa.PrimaryKeyConstraint("now"),
+    )
+    op.create_table(
         "experiments",
         sa.Column("id", sa.String(length=12), nullable=False),
         sa.Column("name", sa.Text(), nullable=False),
@@ -94,10 +99,12 @@ def upgrade() -> None:
         sa.Column("trial", sa.String(length=20), nullable=False),
         sa.Column("selection", sa.String(length=16), nullable=False),
         sa.Column("data", sa.String(length=20), nullable=False),
+        sa.Column("at", sa.BigInteger().with_variant(sa.Integer(), "sqlite"), nullable=False),
         sa.ForeignKeyConstraint(["experiment"], ["experiments.id"]),
         sa.ForeignKeyConstraint(["trial"], ["trials.digest"]),
         sa.PrimaryKeyConstraint("id"),
     )
+    op.create_index("ix_planned_results_at", "planned_results", ["at"])
     op.create_index("ix_planned_results_experiment", "planned_results", ["experiment"])
     op.create_index("ix_planned_results_trial", "planned_results", ["trial"])
     op.create_table(
@@ -133,18 +140,23 @@ def upgrade() -> None:
         sa.Column("attempt", sa.Integer(), nullable=False),
         sa.Column("examples", sa.Integer(), nullable=False),
         sa.Column("cut", sa.Boolean(), nullable=False),
+        sa.Column("at", sa.BigInteger().with_variant(sa.Integer(), "sqlite"), nullable=False),
         sa.ForeignKeyConstraint(["trial"], ["trials.digest"]),
         sa.PrimaryKeyConstraint("id"),
         sa.UniqueConstraint("trial", "step", "language", "split", "data", "metric"),
     )
+    op.create_index("ix_scores_at", "scores", ["at"])
+    op.create_index("ix_scores_trial_language", "scores", ["trial", "language", "split", "data"])
     op.create_table(
         "selections",
         sa.Column("trial", sa.String(length=20), nullable=False),
         sa.Column("selection", sa.String(length=16), nullable=False),
         sa.Column("step", sa.Integer(), nullable=False),
+        sa.Column("at", sa.BigInteger().with_variant(sa.Integer(), "sqlite"), nullable=False),
         sa.ForeignKeyConstraint(["trial"], ["trials.digest"]),
         sa.PrimaryKeyConstraint("trial", "selection"),
     )
+    op.create_index("ix_selections_at", "selections", ["at"])
     op.create_table(
         "shares",
         sa.Column("experiment", sa.String(length=12), nullable=False),
@@ -181,3 +193,4 @@ def upgrade() -> None:
         sa.PrimaryKeyConstraint("experiment", "tag"),
     )
     op.create_index("ix_tags_tag", "tags", ["tag"])
+    op.execute("INSERT INTO clock (now) VALUES (0)")

@@ -1,0 +1,119 @@
+"""Questions about rows: a tree of conditions, an order, and the rows that come after one."""
+
+import operator
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, Literal
+
+from sqlalchemy import ColumnElement, Select, and_, case, false, func, or_, true
+
+Operator = Literal["eq", "ne", "lt", "le", "gt", "ge", "in"]
+
+ORDERED: dict[str, Any] = {"lt": operator.lt, "le": operator.le, "gt": operator.gt, "ge": operator.ge}
+
+Column = ColumnElement[Any]
+
+
+@dataclass(frozen=True)
+class Condition:
+    """A column compared with a value, with several for "in". None equals None, and is neither less nor greater."""
+
+    column: str
+    op: Operator
+    value: Any
+
+
+@dataclass(frozen=True)
+class Every:
+    """All of these hold; so they do of none."""
+
+    of: tuple["Where", ...] = ()
+
+
+@dataclass(frozen=True)
+class Some:
+    """One of these holds at least."""
+
+    of: tuple["Where", ...] = ()
+
+
+Where = Condition | Every | Some
+
+
+EVERYTHING = Every()
+
+
+@dataclass(frozen=True)
+class By:
+    """A column to sort by. None comes after all else, or before when descending."""
+
+    column: str
+    descending: bool = False
+
+
+def equal(filters: Mapping[str, Sequence[Any]]) -> Every:
+    """Each column has one of some values."""
+    return Every(tuple(Condition(column, "in", tuple(values)) for column, values in filters.items()))
+
+
+class Columns:
+    """The columns that may be asked about, by name.
+
+    Args:
+        columns: each as SQL.
+        sets: those of which a row has several, each as a query of them; only "eq" and "in" ask for such.
+        ordered: makes of a column one that is compared by code points, as Python compares.
+    """
+
+    def __init__(
+        self, columns: Mapping[str, Column], sets: Mapping[str, Select[Any]], ordered: Callable[[Column], Column]
+    ) -> None:
+        self._columns, self._sets, self._ordered = columns, sets, ordered
+
+    def clause(self, where: Where) -> ColumnElement[bool]:
+        """A tree as SQL."""
+        match where:
+            case Every(of):
+                return and_(true(), *map(self.clause, of))
+            case Some(of):
+                return or_(false(), *map(self.clause, of))
+            case Condition(name, op, value) if name in self._sets:
+                [column] = self._sets[name].selected_columns
+                return self._sets[name].where(self._compared(column, op, value)).exists()
+            case Condition(name, op, value):
+                return self._compared(self._columns[name], op, value)
+
+    def _compared(self, column: Column, op: Operator, value: Any) -> ColumnElement[bool]:
+        match op:
+            case "eq":
+                return column.is_not_distinct_from(value)
+            case "ne":
+                return column.is_distinct_from(value)
+            case "in":
+                there = column.in_([one for one in value if one is not None])
+                return or_(there, column.is_(None)) if None in value else there
+            case _ if value is None:
+                return false()
+            case _:
+                return self._ordered(column).operate(ORDERED[op], value)
+
+    def keys(self, order: Sequence[By]) -> list[tuple[Column, bool]]:
+        """What rows are sorted by, each with whether it descends: two keys a column, so that None has its place."""
+        found: list[tuple[Column, bool]] = []
+        for by in order:
+            column = self._columns[by.column]
+            if column.type.python_type is bool:
+                column = case((column, 1), else_=0)
+            nothing = "" if column.type.python_type is str else 0
+            found.append((case((column.is_(None), 1), else_=0), by.descending))
+            found.append((self._ordered(func.coalesce(column, nothing)), by.descending))
+        return found
+
+
+def after(keys: Sequence[tuple[Column, bool]], values: Sequence[Any]) -> ColumnElement[bool]:
+    """The rows that come after one, whose keys had these values."""
+    found: ColumnElement[bool] = false()
+    for (key, descending), value in reversed(list(zip(keys, values, strict=True))):
+        beyond = key < value if descending else key > value
+        found = or_(beyond, and_(key == value, found))
+    return found
