@@ -169,7 +169,8 @@ class Results:
             .where(compared, scores.c.split == "dev", scores.c.metric == metric)
             .order_by(of_trial, scores.c.step)
         )
-        chosen = select(selections).join(planned_trials, of_trial == selections.c.trial).where(compared)
+        chosen = select(selections.c.trial, selections.c.selection, selections.c.step)
+        chosen = chosen.join(planned_trials, of_trial == selections.c.trial).where(compared)
         with self._database.read() as connection:
             rows = connection.execute(asking.order_by(planned_trials.c.position)).mappings().all()
             found = {
