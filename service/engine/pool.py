@@ -23,6 +23,14 @@ MAX_RAY_FOLDER = 38
 
 START_SECONDS = 60.0
 
+# Ray's head remembers what has ended, for a dashboard that we do not have; over weeks it would grow.
+SYSTEM_CONFIG = {
+    "prestart_worker_first_driver": False,
+    "task_events_report_interval_ms": 0,
+    "maximum_gcs_dead_worker_cached_count": 100,
+    "maximum_gcs_destroyed_actor_cached_count": 100,
+}
+
 
 class PoolError(RuntimeError):
     """The pool did not start."""
@@ -155,7 +163,7 @@ def _serve(home: Path) -> None:
             log_to_driver=False,
             object_store_memory=100 * 2**20,  # our objects are specs and scores
             _temp_dir=str(folder),
-            _system_config={"prestart_worker_first_driver": False},
+            _system_config=SYSTEM_CONFIG,
         )
         signal.signal(signal.SIGTERM, _exit)
         signal.signal(signal.SIGINT, _exit)
