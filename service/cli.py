@@ -174,9 +174,12 @@ def _spec(arguments: argparse.Namespace) -> Any:
             raise ValueError("give a file, --preset or both")
         return {}
     try:
-        return json.loads(arguments.file.read_text())
+        spec = json.loads(arguments.file.read_text())
     except ValueError as error:
         raise ValueError(f"{arguments.file} is not JSON: {error}") from error
+    if not isinstance(spec, dict):
+        raise ValueError(f"{arguments.file} is no JSON object")
+    return spec
 
 
 def _results(arguments: argparse.Namespace) -> int:
@@ -272,8 +275,13 @@ def _print_table(client: Any, id_: str) -> None:
     print(f"\n{spec['task']}, {metric} on the test sets in percent, mean over {seeds} seed{'s' if seeds > 1 else ''};"
           f" {data}; {spec['encoder']}")  # fmt: skip
     print("mean: over the target languages\n")
-    print(client.table(id_).to_string(float_format="{:.1f}".format))
-    for digest in client.results(id_, method="gradient-mix-train")["trial"].unique():
+    table = client.table(id_)
+    print(
+        table.to_string(float_format="{:.1f}".format)
+        if len(table)
+        else f"no test scores yet: it is {experiment['state']}"
+    )
+    for digest in client.results(id_, method="gradient-mix-train", split="test")["trial"].unique():
         met = client.trial(digest)["facts"]["training"]["surgery"]
         conflicts, cosine = met["conflict_rate"] or 0, met["mean_cosine"] or 0
         print(f"\nsurgery in trial {digest}: {met['operations']} operations, {conflicts:.0%} of them on a conflict;")

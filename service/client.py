@@ -165,11 +165,13 @@ class Client:
         """What has happened to an experiment since an event, and then what does, until it is over.
 
         Each has its `number`, `event` ("experiment" or "trial"), `at`, `state`, and what else is to be said. A
-        connection that is lost is made again, and goes on where it ended.
+        connection that is lost is made again, and goes on where it ended. ConnectionError if there never was one.
         """
+        connected = False
         while True:
             try:
                 with self._http.stream("GET", f"/v1/experiments/{id_}/events", params={"after": after}) as answer:
+                    connected = True
                     if not answer.is_success:
                         answer.read()
                     if _succeeded(answer).status_code == NO_CONTENT:
@@ -177,7 +179,9 @@ class Client:
                     for event in _events(answer.iter_lines()):
                         after = event["number"]
                         yield event
-            except httpx2.TransportError:
+            except httpx2.TransportError as error:
+                if not connected:
+                    raise self._no_answer(error) from error
                 time.sleep(RECONNECT_SECONDS)
 
     def results(self, id_: str | None = None, where: Mapping[str, Any] | None = None, **asked: Any) -> pd.DataFrame:
@@ -240,8 +244,11 @@ class Client:
         try:
             answer = self._http.request(method, path, **arguments)
         except httpx2.TransportError as error:
-            raise ConnectionError(f"no service answers at {self._http.base_url} ({error})") from error
+            raise self._no_answer(error) from error
         return _succeeded(answer)
+
+    def _no_answer(self, error: httpx2.TransportError) -> ConnectionError:
+        return ConnectionError(f"no service answers at {self._http.base_url} ({error})")
 
 
 def _succeeded(answer: httpx2.Response) -> httpx2.Response:

@@ -57,7 +57,7 @@ def secret(name: str, environment: Mapping[str, str] = os.environ) -> str | None
     ValueError names the variable that is wrong, and never says what is in the file.
     """
     plain, variable = f"ALLASPRAK_{name}", f"ALLASPRAK_{name}_FILE"
-    value, file = environment.get(plain) or None, environment.get(variable) or None
+    value, file = environment.get(plain, "").strip() or None, environment.get(variable) or None
     if file is None:
         return value
     if value is not None:

@@ -9,12 +9,15 @@ from starlette.exceptions import HTTPException
 from starlette.middleware.trustedhost import TrustedHostMiddleware
 
 from search_spaces.checks import World
+from search_spaces.spec import Problem, SpecError
 from service.api import control, events, experiments, metrics, results, trials
 from service.api.problems import add_handlers
 from service.security import is_authorised
 from service.store import Store
 
 MAX_BODY_BYTES = 2**20
+
+VERSION_PREFIX = "/v1"
 
 
 def create_app(store: Store, world: Callable[[], World], token: str | None) -> FastAPI:
@@ -30,7 +33,7 @@ def create_app(store: Store, world: Callable[[], World], token: str | None) -> F
     if token is None:
         # Without a token only the loopback address protects us: a page elsewhere whose name resolves to it must not.
         app.add_middleware(TrustedHostMiddleware, allowed_hosts=["127.0.0.1", "localhost", "[::1]"])
-    v1 = APIRouter(prefix="/v1", dependencies=[Depends(_authorise)])
+    v1 = APIRouter(prefix=VERSION_PREFIX, dependencies=[Depends(_authorise), Depends(_know_all)])
     v1.include_router(experiments.router)
     v1.include_router(control.router)
     v1.include_router(events.router)
@@ -42,12 +45,24 @@ def create_app(store: Store, world: Callable[[], World], token: str | None) -> F
     add_handlers(app)
     description = app.openapi()
     description["components"]["schemas"].update(experiments.SCHEMAS)
+    app.state.parameters = {
+        (method.upper(), path): {one["name"] for one in operation.get("parameters", []) if one["in"] == "query"}
+        for path, operations in description["paths"].items()
+        for method, operation in operations.items()
+    }
     return app
 
 
 def _authorise(request: Request) -> None:
     if not is_authorised(request.headers.get("authorization"), request.app.state.token):
         raise HTTPException(401, "this service asks for a token", {"WWW-Authenticate": "Bearer"})
+
+
+def _know_all(request: Request) -> None:
+    """Refuse a query parameter that a route does not know: whoever DELETEs with `?dry_run=true` does not mean it."""
+    known = request.app.state.parameters[request.method, VERSION_PREFIX + request.scope["route"].path]
+    if unknown := [name for name in request.query_params if name not in known]:
+        raise SpecError([Problem(ascii(name)[1:-1], "there is no such parameter") for name in unknown])
 
 
 def _health(request: Request) -> JSONResponse:

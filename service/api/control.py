@@ -1,7 +1,6 @@
 """Control of experiments: cancel, pause, resume, retry, their priority, and forgetting them."""
 
 import time
-from typing import Any
 
 from fastapi import APIRouter, Request
 from fastapi.responses import JSONResponse, Response
@@ -9,7 +8,7 @@ from pydantic import BaseModel, ConfigDict
 from starlette.exceptions import HTTPException
 
 from search_spaces.spec import Priority
-from service.api.experiments import show_experiment
+from service.api.experiments import show_experiment, state_of
 from service.api.problems import refusals
 from service.store import Store
 from service.store.states import FINAL, MOVES, MoveName
@@ -58,7 +57,7 @@ class Change(BaseModel):
 @router.patch("/experiments/{id_}", responses=refusals(404, 413, 422))
 def change(request: Request, id_: str, wanted: Change) -> JSONResponse:
     """Change which experiments go before this one."""
-    show_experiment(request, id_)
+    state_of(request, id_)
     request.app.state.store.control.set_priority(id_, wanted.priority)
     return JSONResponse(show_experiment(request, id_))
 
@@ -67,12 +66,14 @@ def change(request: Request, id_: str, wanted: Change) -> JSONResponse:
 def delete(request: Request, id_: str) -> Response:
     """Forget an experiment that is over, with the trials, models and predictions that no other experiment asks for."""
     store: Store = request.app.state.store
-    state = show_experiment(request, id_)["state"]
+    state_of(request, id_)
     deadline = time.monotonic() + STOP_SECONDS
     while (orphans := store.control.delete(id_)) is None:
-        if state not in FINAL or time.monotonic() > deadline:
+        if (state := state_of(request, id_)) not in FINAL:
             raise HTTPException(409, f"it is {state}; allowed for one that is {' or '.join(FINAL)}: cancel it first")
-        time.sleep(0.1)  # its driver is just being stopped
+        if time.monotonic() > deadline:
+            raise HTTPException(409, "its driver is still being stopped; ask again")
+        time.sleep(0.1)
     home = request.app.state.world().home
     for digest in orphans:
         remove_trial(home, digest)
@@ -82,11 +83,10 @@ def delete(request: Request, id_: str) -> Response:
 
 def _moved(request: Request, id_: str, name: MoveName) -> JSONResponse:
     """The experiment after a move; one that is there already is as good."""
-    state = show_experiment(request, id_)["state"]
+    state = state_of(request, id_)
     move = MOVES[name]
     if not request.app.state.store.control.move(id_, name):
-        after: dict[str, Any] = show_experiment(request, id_)
         there = {move.to, "running"} if move.to == "queued" else {move.to}
-        if after["state"] not in there:
+        if state_of(request, id_) not in there:
             raise HTTPException(409, f"{name} is for an experiment that is {' or '.join(move.origins)}, not {state}")
     return JSONResponse(show_experiment(request, id_))

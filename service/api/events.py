@@ -11,7 +11,7 @@ from fastapi.sse import EventSourceResponse, ServerSentEvent
 from pydantic import BaseModel, ConfigDict, Field
 from starlette.exceptions import HTTPException
 
-from service.api.experiments import show_experiment
+from service.api.experiments import state_of
 from service.api.problems import refusals
 from service.store import Store
 from service.store.states import FINAL
@@ -37,7 +37,7 @@ def _begin(
     last_event_id: Annotated[str | None, Header(pattern=r"^\d{1,9}$")] = None,
 ) -> int:
     """The number of the event after which to begin. HTTPException 204 if there will be no more: do not reconnect."""
-    state = show_experiment(request, id_)["state"]
+    state = state_of(request, id_)
     number = wanted.after if last_event_id is None else int(last_event_id)
     if state in FINAL and not request.app.state.store.events.after(id_, number, 1):
         raise HTTPException(204)

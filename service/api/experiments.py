@@ -24,6 +24,7 @@ from service.api.times import with_times
 from service.api.trials import LogEnd, last_lines
 from service.reports.sweep import sweep
 from service.store import Experiment, Store, Submission
+from service.store.states import State
 from trainers.data import XTREME_R, open_data
 from trainers.disk import driver_log
 from trainers.encoders import encoder_size
@@ -45,7 +46,7 @@ class Listing(BaseModel):
 
     owner: Text | None = None
     tags: Text | None = Field(None, description="experiments that have this tag")
-    state: Text | None = None
+    state: State | None = None
     name: Text | None = None
     limit: Annotated[int, Field(ge=1, le=1000)] = 100
     cursor: Text | None = None
@@ -106,14 +107,14 @@ def show(request: Request, id_: str) -> JSONResponse:
 @router.get("/experiments/{id_}/log")
 def log(request: Request, id_: str, wanted: Annotated[LogEnd, Query()]) -> PlainTextResponse:
     """The last lines that its drivers have written, as text."""
-    show_experiment(request, id_)
+    state_of(request, id_)
     return last_lines(driver_log(request.app.state.world().home, id_), wanted)
 
 
 @router.get("/experiments/{id_}/shots")
 def shots(request: Request, id_: str) -> JSONResponse:
     """The draws that its trials were trained on, so that anyone can repeat them: `{"shots": [...]}`."""
-    show_experiment(request, id_)
+    state_of(request, id_)
     return JSONResponse({"shots": request.app.state.store.results.shots(id_)})
 
 
@@ -177,11 +178,20 @@ def _estimated(store: Store, spec: ExperimentSpec, world: World) -> Estimate:
     return found
 
 
+def state_of(request: Request, id_: str) -> str:
+    """The state of an experiment. HTTPException 404 if there is none of this id."""
+    state: str | None = request.app.state.store.control.state(id_) if id_.isalnum() and id_.isascii() else None
+    if state is None:
+        raise HTTPException(404, "there is no experiment with this id")
+    return state
+
+
 def show_experiment(request: Request, id_: str) -> dict[str, Any]:
     """An experiment as it is answered. HTTPException 404 if there is none of this id."""
-    experiment = request.app.state.store.experiment(id_) if id_.isalnum() and id_.isascii() else None
+    state_of(request, id_)
+    experiment = request.app.state.store.experiment(id_)
     if experiment is None:
-        raise HTTPException(404, "there is no experiment with this id")
+        raise HTTPException(404, "there is no experiment with this id any more")
     return _shown(experiment, request.app.state.world())
 
 
@@ -195,4 +205,7 @@ def _eta(experiment: Experiment, world: World) -> str | None:
     at_once, left = trials_at_once(resources, world), experiment.cost["left"]
     if experiment.state != "running" or left is None or at_once is None:
         return None
-    return datetime.fromtimestamp(time.time() + left / devices(resources) / at_once, UTC).isoformat()
+    try:
+        return datetime.fromtimestamp(time.time() + left / devices(resources) / at_once, UTC).isoformat()
+    except (OverflowError, ValueError, OSError):  # beyond what calendars have
+        return None

@@ -10,6 +10,7 @@ from prometheus_client.registry import Collector
 
 from search_spaces.checks import World
 from service.store import Store
+from service.store.states import ATTEMPT_STATES, STATES, TRIAL_STATES
 
 STORE_SECONDS = Histogram(
     "allasprak_store_seconds", "How long the database was used for at a time", ["what"], registry=None
@@ -35,9 +36,21 @@ class _Now(Collector):
 
     def collect(self) -> Iterator[Metric]:
         counts, used, pool = self.store.counts(), self.store.slots.in_use(), self.world()
-        yield _by("allasprak_experiments", "Experiments by state", "state", counts.experiments)
-        yield _by("allasprak_trials", "Trials that experiments ask for, by state", "state", counts.trials)
-        yield _by("allasprak_attempts", "Attempts at trials that are kept, by state", "state", counts.attempts)
+        yield _by(
+            "allasprak_experiments", "Experiments by state", "state", dict.fromkeys(STATES, 0) | counts.experiments
+        )
+        yield _by(
+            "allasprak_trials",
+            "Trials that experiments ask for, by state",
+            "state",
+            dict.fromkeys(TRIAL_STATES, 0) | counts.trials,
+        )
+        yield _by(
+            "allasprak_attempts",
+            "Attempts at trials that are kept, by state",
+            "state",
+            dict.fromkeys(ATTEMPT_STATES, 0) | counts.attempts,
+        )
         yield _by("allasprak_pool_used", "What running trials take", "resource", vars(used))
         there = {"cpus": pool.cpus, "gpus": pool.gpus, "memory": pool.memory}
         known = {name: size for name, size in there.items() if size is not None}

@@ -8,7 +8,7 @@ from typing import Any
 
 from fastapi import FastAPI, Request
 from fastapi.exceptions import RequestValidationError
-from fastapi.responses import JSONResponse
+from fastapi.responses import JSONResponse, Response
 from starlette.exceptions import HTTPException
 
 from search_spaces.spec import Problem, SpecError
@@ -57,7 +57,7 @@ def _request_error(_: Request, error: Any) -> JSONResponse:
     problems = [
         # ascii: a lone surrogate in a query string can't be printed otherwise
         Problem(
-            ascii(".".join(part for part in detail["loc"][1:] if isinstance(part, str)))[1:-1],
+            ascii(".".join(part for part in detail["loc"][1:] if isinstance(part, str)) or "body")[1:-1],
             "there is no such parameter" if detail["type"] == "extra_forbidden" else detail["msg"],
         )
         for detail in error.errors()
@@ -79,7 +79,9 @@ def _disk_full(request: Request, error: Any) -> JSONResponse:
     return _unforeseen(request, error)
 
 
-def _http_error(_: Request, error: Any) -> JSONResponse:
+def _http_error(_: Request, error: Any) -> Response:
+    if error.status_code == HTTPStatus.NO_CONTENT:  # which has no body, by its definition
+        return Response(status_code=error.status_code, headers=error.headers)
     return problem(error.status_code, str(error.detail), headers=error.headers)
 
 

@@ -12,7 +12,7 @@ from service.store.query import By, Condition, Every, Operator, Some, Where
 # What conditions may be on: the columns of a row, and of its experiment.
 ASKED: dict[str, type] = {**RESULT_COLUMNS, "owner": str, "tags": str}
 
-MOST_CONDITIONS, MOST_DEPTH, MOST_VALUES = 200, 10, 1000
+MOST_CONDITIONS, MOST_DEPTH, MOST_VALUES, MOST_VALUES_IN_ALL = 200, 10, 1000, 10_000
 
 FORMS = '{"and": [...]}, {"or": [...]} or {"column": ..., "op": ..., "value": ...}'
 
@@ -35,8 +35,9 @@ def conditions(given: Any, field: str = "where") -> Where:
         SpecError: it is none, or too large; the first wrong field is named.
     """
     found = _tree(given, field, MOST_DEPTH)
-    if _count(found) > MOST_CONDITIONS:
-        raise _wrong(field, f"more than {MOST_CONDITIONS} conditions")
+    parts, values = _size(found)
+    if parts > MOST_CONDITIONS or values > MOST_VALUES_IN_ALL:
+        raise _wrong(field, f"more than {MOST_CONDITIONS} conditions, or {MOST_VALUES_IN_ALL} values in them")
     return found
 
 
@@ -94,8 +95,12 @@ def _value(given: Any, type_: type, field: str) -> Any:
         raise _wrong(field, error.errors()[0]["msg"]) from error
 
 
-def _count(where: Where) -> int:
-    return 1 if isinstance(where, Condition) else sum(map(_count, where.of))
+def _size(where: Where) -> tuple[int, int]:
+    """How many conditions and groups of them there are, and values to compare with."""
+    if isinstance(where, Condition):
+        return 1, len(where.value) if where.op == "in" else 1
+    parts, values = zip((1, 0), *map(_size, where.of), strict=True)
+    return sum(parts), sum(values)
 
 
 def _unknown(field: str, given: Any, allowed: Any) -> SpecError:

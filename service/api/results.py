@@ -47,7 +47,7 @@ class ResultQuery(Answer):
     alpha: Annotated[list[Annotated[float, Field(ge=0, le=1, allow_inf_nan=False)]], Field(max_length=1000)] = []
     candidate: Texts = []
     language: Texts = []
-    split: Texts = []
+    split: Annotated[list[Literal["dev", "test"]], Field(max_length=1000)] = []
     metric: Texts = []
     epoch: Wholes = []
     owner: Texts = []

@@ -10,13 +10,17 @@ from typing import Any, Literal
 
 from sqlalchemy import ColumnElement, Connection, Table, create_engine, event
 from sqlalchemy.dialects import postgresql, sqlite
-from sqlalchemy.exc import OperationalError
+from sqlalchemy.exc import OperationalError, SQLAlchemyError
 
 from service.store.upgrade import upgrade
 
 
 class StoreFullError(OSError):
     """The disk or the database is full: nothing was changed."""
+
+
+class DatabaseError(RuntimeError):
+    """The database is not there, or its URL is none."""
 
 
 class BadCursorError(ValueError):
@@ -38,10 +42,20 @@ class Database:
     Args:
         url: as SQLAlchemy writes it.
         observe: is told of each connection to read or write how many seconds it was used for.
+
+    Raises:
+        DatabaseError: it is not there.
+        SchemaVersionError: it is of another version of this service.
     """
 
     def __init__(self, url: str, observe: Observe = nobody) -> None:
         self._observe = observe
+        try:
+            self._open(url)
+        except (SQLAlchemyError, ImportError) as error:
+            raise DatabaseError(f"ALLASPRAK_DATABASE_URL: {error}") from error
+
+    def _open(self, url: str) -> None:
         self._reading = create_engine(url)
         self._writing = create_engine(url)
         if self._reading.dialect.name == "sqlite":

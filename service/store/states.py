@@ -2,7 +2,12 @@
 
 from collections.abc import Mapping
 from types import MappingProxyType
-from typing import Literal, NamedTuple
+from typing import Literal, NamedTuple, get_args
+
+State = Literal["queued", "running", "paused", "succeeded", "failed", "cancelled"]
+STATES: tuple[State, ...] = get_args(State)
+TRIAL_STATES = ("queued", "running", "succeeded", "stopped", "failed", "cancelled")
+ATTEMPT_STATES = ("running", "succeeded", "stopped", "failed", "died", "interrupted")
 
 # The pool works, or will work, for these; a final state is left by `retry` alone.
 ACTIVE = ("queued", "running")

@@ -459,6 +459,9 @@ def test_experiments_are_found_by_owner_and_tags(client: TestClient, spec: Field
         ("/v1/experiments?limit=-1", "limit"),
         ("/v1/experiments?limit=1000000000", "limit"),
         ("/v1/experiments?colour=red", "colour"),
+        ("/v1/experiments?state=done", "state"),
+        ("/v1/presets?colour=red", "colour"),
+        ("/v1/results?split=tset", "split"),
         ("/v1/experiments?cursor=nonsense", "cursor"),
         ("/v1/experiments?cursor=W3RydWUsIngiXQ", "cursor"),
         ("/v1/experiments?cursor=WzEsIlx1ZDgwMCJd", "cursor"),
@@ -533,6 +536,41 @@ def test_the_shots_of_what_is_not_there_or_has_not_run_are_none(client: TestClie
     assert client.get(f"/v1/experiments/{'0' * 12}/shots").status_code == 404
     id_ = client.post("/v1/experiments", json=spec).json()["id"]
     assert client.get(f"/v1/experiments/{id_}/shots").json() == {"shots": []}
+
+
+@pytest.mark.parametrize(
+    ("method", "path"), [("DELETE", ""), ("POST", "/cancel"), ("POST", "/pause"), ("GET", "/shots")]
+)
+def test_nothing_is_done_for_who_asks_for_something_else(
+    client: TestClient, spec: Fields, method: str, path: str
+) -> None:
+    id_ = client.post("/v1/experiments", json=spec).json()["id"]
+    answer = client.request(method, f"/v1/experiments/{id_}{path}?dry_run=true")
+    assert answer.status_code == 422
+    assert fields_of(answer) == {"dry_run": "there is no such parameter"}
+    assert client.get(f"/v1/experiments/{id_}").json()["state"] == "queued"
+
+
+def test_an_experiment_that_no_calendar_sees_the_end_of_is_shown_and_cancelled(
+    client: TestClient, store: Store, spec: Fields, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    id_ = client.post("/v1/experiments", json=spec).json()["id"]
+    store.control.move(id_, "start")
+    endless = {"planned": 1e13, "spent": 0.0, "left": 1e13, "error": None}
+    monkeypatch.setattr("service.store.store.costs.cost", lambda *_: endless)
+    shown = client.get(f"/v1/experiments/{id_}")
+    assert (shown.status_code, shown.json()["cost"]["eta"]) == (200, None)
+    assert client.post(f"/v1/experiments/{id_}/cancel").json()["state"] == "cancelled"
+
+
+def test_two_who_delete_at_once_are_told_at_once(client: TestClient, spec: Fields) -> None:
+    id_ = client.post("/v1/experiments", json=spec).json()["id"]
+    client.post(f"/v1/experiments/{id_}/cancel")
+    with ThreadPoolExecutor(4) as pool:
+        begin = time.monotonic()
+        answers = sorted(pool.map(lambda _: client.delete(f"/v1/experiments/{id_}").status_code, range(4)))
+    assert answers == [204, 404, 404, 404]
+    assert time.monotonic() - begin < 5
 
 
 def test_what_has_not_run_has_said_nothing(client: TestClient, store: Store, spec: Fields) -> None:

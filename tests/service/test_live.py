@@ -67,6 +67,16 @@ def test_a_stream_tells_all_that_happens_once_and_goes_on_where_it_ended(service
     assert (wrong.status_code, wrong.json()["errors"][0]["field"]) == (422, "last-event-id")
 
 
+def test_the_end_of_a_stream_is_no_error_of_the_server(service: Any, spec: Fields) -> None:
+    client = service.client
+    id_ = client.submit({**spec, "seeds": [40], "methods": ["zero-shot"]})
+    client.wait(id_, progress=False)
+    events = list(client.events(id_))
+    assert list(client.events(id_, after=events[-1]["number"])) == []
+    lines = [json.loads(line) for line in service.log.read_text().splitlines()]
+    assert [line for line in lines if line["levelname"] == "ERROR"] == []
+
+
 def test_a_trial_s_log_says_what_it_did_and_why_it_failed(service: Any, spec: Fields) -> None:
     client = service.client
     wanted = {**spec, "seeds": [41], "methods": ["zero-shot"]}

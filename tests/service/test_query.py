@@ -307,6 +307,19 @@ def test_nesting_has_an_end(client: TestClient) -> None:
         assert 400 <= answer.status_code < 500, number
 
 
+@pytest.mark.parametrize(
+    "where",
+    [
+        {"and": [{"and": []}] * 1100},
+        {"and": [{"or": []}] * 60_000},
+        {"or": [{"column": "k", "op": "in", "value": [1] * 1000}] * 11},
+    ],
+)
+def test_empty_groups_and_long_lists_count_too(client: TestClient, where: dict[str, Any]) -> None:
+    answer = client.post("/v1/results/query", json={"where": where})
+    assert (answer.status_code, answer.json()["errors"][0]["field"]) == (422, "where")
+
+
 def test_a_cursor_is_of_its_own_query(store: Store, client: TestClient) -> None:
     filled(store, range(1, 3))
     following = client.get("/v1/results?limit=2&k=5").json()["next"]

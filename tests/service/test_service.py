@@ -391,6 +391,12 @@ def test_the_command_line_submits_and_shows_results(tmp_path: Path, start_servic
     assert "zero-shot" in shown
     assert "sample corpus (artificial" in shown
     assert run("results", id_, "--csv").stdout.startswith("experiment,trial,method")
+    file.write_text(json.dumps({**spec, "methods": ["gradient-mix-train"], "training": {"epochs": 1000}}))
+    under_way = run("submit", str(file)).stdout.strip()
+    service.until(lambda: len(Client(service.url, "s3cret").results(under_way)))  # a dev score of a trial that trains
+    assert "no test scores yet: it is running" in run("results", under_way).stdout
+    file.write_text("[1, 2]")
+    assert "is no JSON object" in run("submit", str(file)).stderr
     file.write_text(json.dumps({**spec, "k": [0], "task": "parsing"}))
     refused = run("submit", str(file))
     assert refused.returncode == 1
@@ -403,4 +409,6 @@ def test_the_command_line_submits_and_shows_results(tmp_path: Path, start_servic
     service.process.wait(30)
     gone = run("results", id_)
     assert gone.returncode == 1
+    with pytest.raises(ConnectionError, match="no service answers"):
+        next(Client(service.url, "s3cret").events(id_))
     assert "Traceback" not in gone.stderr
