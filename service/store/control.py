@@ -63,7 +63,9 @@ class Control:
         if name in ("pause", "cancel"):
             change["driver_unwanted"] = experiments.c.driver_pid.is_not(None)
         if name == "retry":
-            change |= {"finished": None, "driver_deaths": 0, "driver_due": None}
+            change["finished"] = None
+        if name in ("retry", "resume"):
+            change |= {"driver_deaths": 0, "driver_due": None}
         mine = experiments.c.id == experiment
         with self._database.write() as connection:
             allowed = update(experiments).where(mine, experiments.c.state.in_(move.origins))

@@ -56,8 +56,9 @@ class Database:
             raise DatabaseError(f"ALLASPRAK_DATABASE_URL: {error}") from error
 
     def _open(self, url: str) -> None:
-        self._reading = create_engine(url)
-        self._writing = create_engine(url)
+        # a connection that the server has closed meanwhile (it was restarted) is made again
+        self._reading = create_engine(url, pool_pre_ping=True)
+        self._writing = create_engine(url, pool_pre_ping=True)
         if self._reading.dialect.name == "sqlite":
             for engine in (self._reading, self._writing):
                 event.listen(engine, "connect", _configure_sqlite)

@@ -6,6 +6,7 @@ from threading import Thread
 from typing import Any
 
 import pytest
+from sqlalchemy import create_engine, text
 
 from search_spaces.plan import Plan, PlannedResult, PlannedTrial
 from search_spaces.spec import ExperimentSpec
@@ -480,6 +481,9 @@ def test_a_driver_that_died_has_a_successor_the_later_the_more_often_until_a_tri
         store.trials.reported(SOURCE.digest, attempt, report_of(score("en", 1.0, "dev"), epoch=epoch))
         store.control.driver_died(id_, "died", (0.0, 60.0))
         assert store.control.runnable(1) == ([] if waits else [id_])
+    store.control.move(id_, "pause")
+    store.control.move(id_, "resume")
+    assert store.control.runnable(1) == [id_]  # whoever resumes it does not want to wait
     finish(store, id_, SOURCE, score("en", 1.0), score("de", 2.0), score("hi", 3.0))
     store.control.driver_died(id_, "died", (0.0, 60.0))
     assert store.control.runnable(1) == [id_]
@@ -488,6 +492,22 @@ def test_a_driver_that_died_has_a_successor_the_later_the_more_often_until_a_tri
     found = store.experiment(id_)
     assert found is not None
     assert found.state == "cancelled"
+
+
+def test_a_store_outlives_its_server_s_connections(postgres: str) -> None:
+    store = Store(postgres)
+    id_ = store.add_experiment(spec_of(), plan_of())
+    store.experiments(limit=1)
+    engine = create_engine(postgres)
+    with engine.begin() as connection:
+        others = "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE pid <> pg_backend_pid()"
+        assert len(connection.execute(text(f"{others} AND backend_type = 'client backend'")).all()) >= 2
+    engine.dispose()
+    assert store.control.move(id_, "pause")
+    found = store.experiment(id_)
+    assert found is not None
+    assert found.state == "paused"
+    store.close()
 
 
 def test_experiments_are_filtered_and_paged_newest_first(store: Store) -> None:
