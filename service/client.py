@@ -197,11 +197,11 @@ class Client:
         """
         given = {**({"experiment": id_} if id_ else {}), **asked}
         named = {name: given.pop(name) for name in ANSWER if name in given}
+        named |= {name: _several(named[name]) for name in ("columns", "sort") if name in named}
         if where is None:
             pages = self._pages("GET", "/v1/results", {**given, **named})
         else:
-            several = {name: [one] if isinstance(one, str | int | float) else list(one) for name, one in given.items()}
-            only = [{"column": name, "op": "in", "value": values} for name, values in several.items()]
+            only = [{"column": name, "op": "in", "value": _several(values)} for name, values in given.items()]
             pages = self._pages("POST", "/v1/results/query", {"where": {"and": [where, *only]}, **named})
         found = list(pages)
         rows = [row for page in found for row in page["results"]]
@@ -282,6 +282,11 @@ RESULT_COLUMNS = (
     "experiment", "trial", "method", "k", "seed", "alpha", "candidate", "language", "split", "metric", "epoch",
     "value", "examples", "cut", "selected", "selection", "judged_on",
 )  # fmt: skip
+
+
+def _several(values: Any) -> list[Any]:
+    """One value or several, as a list."""
+    return [values] if isinstance(values, str | int | float) else list(values)
 
 
 def _query(preset: str | None) -> dict[str, str]:

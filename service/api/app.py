@@ -67,5 +67,5 @@ def _know_all(request: Request) -> None:
 
 def _health(request: Request) -> JSONResponse:
     """Alive, and the database answers."""
-    request.app.state.store.experiments(limit=1)
+    request.app.state.store.control.state("")
     return JSONResponse({"status": "ok", "version": version("allasprak")})

@@ -23,7 +23,7 @@ MAX_RAY_FOLDER = 38
 
 START_SECONDS = 60.0
 
-# Ray's head remembers what has ended, for a dashboard that we do not have; over weeks it would grow.
+# Ray's head remembers what has ended, for a dashboard that we do not have: less of it. What that saves is not measured.
 SYSTEM_CONFIG = {
     "prestart_worker_first_driver": False,
     "task_events_report_interval_ms": 0,

@@ -128,7 +128,8 @@ class Results:
 
     def test_scores(self, experiment: str, metric: str) -> list[dict[str, Any]]:
         """`method`, `trial`, `language`, `value` of the selected test scores of the trials that are compared."""
-        query = Query(equal({"experiment": [experiment], "split": ["test"], "metric": [metric]}))
+        filters = equal({"experiment": [experiment], "split": ["test"], "metric": [metric]})
+        query = Query(filters, columns=("method", "trial", "language", "value"))
         found: list[dict[str, Any]] = []
         cursor = None
         while True:

@@ -1,4 +1,4 @@
-"""The states of an experiment, and every move between them that there is."""
+"""The states of experiments, trials and attempts, and every move of an experiment that there is."""
 
 from collections.abc import Mapping
 from types import MappingProxyType

@@ -563,6 +563,12 @@ def test_an_experiment_that_no_calendar_sees_the_end_of_is_shown_and_cancelled(
     assert client.post(f"/v1/experiments/{id_}/cancel").json()["state"] == "cancelled"
 
 
+def test_a_state_that_nobody_is_in_is_counted_as_none(client: TestClient) -> None:
+    said = client.get("/metrics").text.splitlines()
+    for what, state in (("experiments", "paused"), ("trials", "failed"), ("attempts", "died")):
+        assert f'allasprak_{what}{{state="{state}"}} 0.0' in said
+
+
 def test_two_who_delete_at_once_are_told_at_once(client: TestClient, spec: Fields) -> None:
     id_ = client.post("/v1/experiments", json=spec).json()["id"]
     client.post(f"/v1/experiments/{id_}/cancel")

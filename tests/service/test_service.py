@@ -84,6 +84,8 @@ def test_an_experiment_from_submission_to_scores(calm: Any, spec: Fields) -> Non
     found = client.results(id_, german, split="test", k=[0, 5], sort=["-value"], columns=["language", "value"])
     assert list(found.columns) == ["language", "value"]
     assert found["value"].tolist() == sorted(scores.xs("de", level="language"), reverse=True)
+    for where in (None, german):
+        assert list(client.results(id_, where, columns="value", sort="-value").columns) == ["value"]
     assert client.results(id_, since=rows.attrs["now"]).empty
 
     planned = client.plan(spec)

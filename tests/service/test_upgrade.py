@@ -53,6 +53,16 @@ def test_a_database_of_any_version_is_upgraded_with_all_that_is_in_it(tmp_path: 
     store.close()
 
 
+@pytest.mark.parametrize(
+    "url",
+    ["nonsense", "nodb://u:s3cret@h/x", "postgresql+psycopg://u:s3cret@127.0.0.1:1/x", "sqlite:////nowhere/x.sqlite"],
+)
+def test_a_database_that_is_not_there_is_named_by_its_setting_and_no_secret_is_told(url: str) -> None:
+    with pytest.raises(RuntimeError, match="ALLASPRAK_DATABASE_URL: ") as raised:
+        Store(url)
+    assert "s3cret" not in str(raised.value)
+
+
 def test_services_that_start_at_once_make_the_tables_once(url: str) -> None:
     with ThreadPoolExecutor(8) as pool:
         for store in pool.map(lambda _: Store(url), range(8)):
