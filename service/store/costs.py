@@ -1,7 +1,7 @@
 """What trials cost: measured, planned, spent and left. In seconds of a trial, however many devices it has."""
 
 import time
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from typing import Any, NamedTuple
 
 from sqlalchemy import ColumnElement, Connection, and_, case, func, select
@@ -50,11 +50,12 @@ class Ran(NamedTuple):
     epochs: ColumnElement[int]
 
 
-def ran() -> Ran:
-    """How planned trials ran, with the columns of `planned_trials` and `trials`."""
+def ran(experiments: Collection[str]) -> Ran:
+    """How planned trials of some experiments ran, with the columns of `planned_trials` and `trials`."""
     took = func.coalesce(attempts.c.ended, time.time()) - attempts.c.started
     key = attempts.c.trial, attempts.c.experiment
-    mine = select(*key, func.max(attempts.c.number).label("number"), func.sum(took).label("took")).group_by(*key)
+    mine = select(*key, func.max(attempts.c.number).label("number"), func.sum(took).label("took"))
+    mine = mine.where(attempts.c.experiment.in_(experiments)).group_by(*key)
     own, last = mine.subquery("own"), attempts.alias("last")
     of_own = and_(own.c.trial == planned_trials.c.trial, own.c.experiment == planned_trials.c.experiment)
     number = func.coalesce(own.c.number, trials.c.attempt)
@@ -67,17 +68,18 @@ def ran() -> Ran:
     return Ran(tables, seconds, func.coalesce(last.c.epoch, 0))
 
 
-def spent(connection: Connection, experiment: str) -> tuple[int, float]:
-    """How many trials were begun for an experiment, and the seconds that all attempts at them took so far."""
+def spent(connection: Connection, experiments: Collection[str]) -> dict[str, tuple[int, float]]:
+    """Of each experiment how many trials were begun for it, and the seconds that all attempts at them took so far."""
     took = func.coalesce(attempts.c.ended, time.time()) - attempts.c.started
-    query = select(func.count(attempts.c.trial.distinct()), func.coalesce(func.sum(took), 0.0))
-    begun, took = connection.execute(query.where(attempts.c.experiment == experiment)).one()
-    return int(begun), float(took)
+    mine = attempts.c.experiment
+    query = select(mine, func.count(attempts.c.trial.distinct()), func.sum(took)).where(mine.in_(experiments))
+    found = {id_: (begun, seconds) for id_, begun, seconds in connection.execute(query.group_by(mine))}
+    return dict.fromkeys(experiments, (0, 0.0)) | found
 
 
-def cost(connection: Connection, experiment: str, spec: Mapping[str, Any]) -> dict[str, float | None]:
-    """An experiment's `planned`, `spent` and `left` in seconds of a device, and `error`, as in `Experiment`."""
-    mine, tried = planned_trials.c, ran()
+def cost(connection: Connection, specs: Mapping[str, Mapping[str, Any]]) -> dict[str, dict[str, float | None]]:
+    """What experiments, by id with their specs, take: as `cost` of an `Experiment` each."""
+    mine, tried = planned_trials.c, ran(specs)
     is_open, trained = mine.state.in_(("queued", "running")), and_(mine.state == "succeeded", ~mine.reused)
     sums = {
         "unknown": case((and_(mine.estimated.is_(None), ~mine.reused), 1), else_=0),
@@ -87,16 +89,22 @@ def cost(connection: Connection, experiment: str, spec: Mapping[str, Any]) -> di
         "expected": case((trained, mine.estimated), else_=0.0),
         "taken": case((trained, tried.seconds), else_=0.0),
     }
-    columns = (func.coalesce(func.sum(value), 0).label(name) for name, value in sums.items())
-    query = select(*columns).select_from(tried.tables).where(mine.experiment == experiment)
-    found = connection.execute(query).mappings().one()
+    columns = [func.coalesce(func.sum(value), 0).label(name) for name, value in sums.items()]
+    query = select(mine.experiment, *columns).select_from(tried.tables).where(mine.experiment.in_(specs))
+    rows = connection.execute(query.group_by(mine.experiment)).mappings()
+    found = dict.fromkeys(specs, dict.fromkeys(sums, 0.0)) | {row["experiment"]: dict(row) for row in rows}
+    begun = spent(connection, specs)
+    return {id_: _cost(found[id_], begun[id_][1], spec) for id_, spec in specs.items()}
+
+
+def _cost(sums: Mapping[str, float], seconds: float, spec: Mapping[str, Any]) -> dict[str, float | None]:
     of_trial = devices(ResourcesSpec.model_validate(spec["resources"]))
-    is_known = not found["unknown"]
-    error = found["expected"] / found["taken"] if is_known and found["taken"] else None
-    left = max(0.0, found["open"] / (error or 1.0) - found["running"])
+    is_known = not sums["unknown"]
+    error = sums["expected"] / sums["taken"] if is_known and sums["taken"] else None
+    left = max(0.0, sums["open"] / (error or 1.0) - sums["running"])
     return {
-        "planned": of_trial * found["planned"] if is_known else None,
-        "spent": of_trial * spent(connection, experiment)[1],
+        "planned": of_trial * sums["planned"] if is_known else None,
+        "spent": of_trial * seconds,
         "left": of_trial * left if is_known else None,
         "error": error,
     }

@@ -158,7 +158,7 @@ class Results:
         """What is known of an experiment's trials that are compared with others, by digest."""
         of_trial = planned_trials.c.trial
         compared = and_(planned_trials.c.experiment == experiment, planned_trials.c.sweep.is_not(None))
-        tried = costs.ran()
+        tried = costs.ran([experiment])
         asking = (
             select(planned_trials, trials.c.config, tried.epochs.label("epochs"), tried.seconds.label("seconds"))
             .select_from(tried.tables)

@@ -2,7 +2,7 @@
 
 import secrets
 import time
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from types import MappingProxyType
 from typing import Any, NamedTuple
@@ -21,6 +21,7 @@ from service.store.events import Events, tell
 from service.store.results import Results
 from service.store.schema import attempts, experiments, planned_results, planned_trials, selections, sizes, tags, trials
 from service.store.slots import Slots
+from service.store.states import TRIAL_STATES
 from service.store.trials import Trials
 from trainers.sub_words import Size
 
@@ -263,50 +264,62 @@ class Store:
             )
         with self._database.read() as connection:
             rows = connection.execute(query).mappings().all()
-            page = [self._experiment(connection, row) for row in rows[:limit]]
+            page = self._shown(connection, rows[:limit])
         more = len(rows) > limit
         return page, encode(page[-1].created, page[-1].id) if more else None
 
-    def _experiment(self, connection: Connection, row: Mapping[Any, Any]) -> Experiment:
-        mine = planned_trials.c.experiment == row["id"]
-        tried = costs.ran()
-        share = cast(tried.epochs, Float) / (trials.c.epochs + 1)
-        by_state = (
-            select(planned_trials.c.state, planned_trials.c.reused, func.count(), func.sum(share))
-            .select_from(tried.tables)
-            .where(mine)
-            .group_by(planned_trials.c.state, planned_trials.c.reused)
-        )
-        counts = dict.fromkeys(
-            ("total", "queued", "running", "succeeded", "stopped", "failed", "cancelled", "reused"), 0
-        )
-        done = 0.0
-        for state, reused, number, begun in connection.execute(by_state):
-            counts["total"] += number
-            counts[state] += number
-            counts["reused"] += number if reused else 0
-            done += {"running": begun, "queued": 0, "cancelled": 0}.get(state, number)
+    def _shown(self, connection: Connection, rows: Sequence[Mapping[Any, Any]]) -> list[Experiment]:
+        """Experiments with what is counted of them: as many queries for a hundred as for one."""
+        ids = [row["id"] for row in rows]
+        progress, counts = self._progress(connection, ids)
+        mine = planned_trials.c.experiment
         failed = (
-            select(planned_trials.c.trial, planned_trials.c.reason, trials.c.config)
+            select(mine, planned_trials.c.trial, planned_trials.c.reason, trials.c.config)
             .join(trials, trials.c.digest == planned_trials.c.trial)
-            .where(mine, planned_trials.c.state == "failed")
+            .where(mine.in_(ids), planned_trials.c.state == "failed")
             .order_by(planned_trials.c.position)
         )
-        named = ("method", "seed", "k", "target_languages")
-        failures = [
-            {"trial": digest, **{name: config[name] for name in named}, "reason": reason}
-            for digest, reason, config in connection.execute(failed)
+        failures: dict[str, list[dict[str, Any]]] = {id_: [] for id_ in ids}
+        for id_, digest, reason, config in connection.execute(failed):
+            named = {name: config[name] for name in ("method", "seed", "k", "target_languages")}
+            failures[id_].append({"trial": digest, **named, "reason": reason})
+        tagged: dict[str, list[str]] = {id_: [] for id_ in ids}
+        for id_, tag in connection.execute(select(tags).where(tags.c.experiment.in_(ids)).order_by(tags.c.tag)):
+            tagged[id_].append(tag)
+        cost = costs.cost(connection, {row["id"]: row["spec"] for row in rows})
+        columns = ("id", "name", "owner", "priority", "state", "reason", "created", "started", "finished", "spec")
+        return [
+            Experiment(
+                **{name: row[name] for name in columns},
+                tags=tagged[row["id"]],
+                progress=progress.get(row["id"], float(row["state"] == "succeeded")),
+                trials=counts[row["id"]],
+                cost=cost[row["id"]],
+                failures=failures[row["id"]],
+            )
+            for row in rows
         ]
-        own_tags = select(tags.c.tag).where(tags.c.experiment == row["id"]).order_by(tags.c.tag)
-        return Experiment(
-            **{name: row[name] for name in ("id", "name", "owner", "priority", "state", "reason", "created", "started",
-                                            "finished", "spec")},
-            tags=list(connection.execute(own_tags).scalars()),
-            progress=done / counts["total"] if counts["total"] else float(row["state"] == "succeeded"),
-            trials=counts,
-            cost=costs.cost(connection, row["id"], row["spec"]),
-            failures=failures,
-        )  # fmt: skip
+
+    def _progress(
+        self, connection: Connection, ids: Collection[str]
+    ) -> tuple[dict[str, float], dict[str, dict[str, int]]]:
+        """Of each experiment that has trials the share that is done, and of each how many are in which state."""
+        mine, tried = planned_trials.c.experiment, costs.ran(ids)
+        share = cast(tried.epochs, Float) / (trials.c.epochs + 1)
+        by_state = (
+            select(mine, planned_trials.c.state, planned_trials.c.reused, func.count(), func.sum(share))
+            .select_from(tried.tables)
+            .where(mine.in_(ids))
+            .group_by(mine, planned_trials.c.state, planned_trials.c.reused)
+        )
+        counts = {id_: dict.fromkeys(("total", *TRIAL_STATES, "reused"), 0) for id_ in ids}
+        done = dict.fromkeys(ids, 0.0)
+        for id_, state, reused, number, begun in connection.execute(by_state):
+            counts[id_]["total"] += number
+            counts[id_][state] += number
+            counts[id_]["reused"] += number if reused else 0
+            done[id_] += {"running": begun, "queued": 0, "cancelled": 0}.get(state, number)
+        return {id_: done[id_] / counts[id_]["total"] for id_ in ids if counts[id_]["total"]}, counts
 
     def plan_of(self, experiment: str) -> dict[str, dict[str, str]] | None:
         """Its trials, and per trial {language: digest of the test examples}; None as long as no plan is stored."""
@@ -319,7 +332,7 @@ class Store:
     def spent(self, experiment: str) -> tuple[int, float]:
         """How many trials were begun for an experiment, and the seconds that all attempts at them took so far."""
         with self._database.read() as connection:
-            return costs.spent(connection, experiment)
+            return costs.spent(connection, [experiment])[experiment]
 
     def counts(self) -> Counts:
         """How much there is of everything now."""
