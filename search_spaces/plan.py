@@ -15,7 +15,7 @@ from trainers.examples import Data, evaluation_data
 from trainers.methods import METHODS, SOURCE_TRAINING
 from trainers.protocols import PROTOCOLS
 from trainers.shots import draw_from
-from trainers.splits import shots_could_select, source_dev, target_dev
+from trainers.splits import shots_could_select, source_dev, target_dev, training_data
 from trainers.tasks import TASKS
 
 
@@ -221,11 +221,7 @@ class Planner:
         alpha: float | Schedule | None,
         candidate: Candidate,
     ) -> TrialConfig:
-        splits: list[tuple[str, Split]] = [(self.source, "train"), (self.source, "dev")]
-        splits += [(target, self.protocol.shots_split[self.spec.task]) for target in targets]
-        if "target-dev" in self._selections(method):
-            splits += [(target, "dev") for target in targets]
-        data = [[language, split, self.data.facts(language, split).digest] for language, split in splits]
+        shots, selections = self.protocol.shots_split[self.spec.task], self._selections(method)
         return TrialConfig(
             task=self.spec.task,
             method=method,
@@ -238,7 +234,7 @@ class Planner:
             training=candidate.training(self.spec),
             encoder=self.spec.encoder,
             encoder_digest=self.encoder,
-            data_digest=digest(data),
+            data_digest=training_data(self.data, self.source, targets, shots, selections),
         )
 
 

@@ -139,9 +139,21 @@ def _write_tokenizer(folder: Path) -> int:
     return tokenizer.get_vocab_size()
 
 
+@dataclass(frozen=True)
+class Postgres:
+    """A PostgreSQL server of our own: its URL, and how it is controlled."""
+
+    url: str
+    control: list[Any]
+
+    def run(self, *command: str) -> None:
+        """`pg_ctl`."""
+        subprocess.run([*self.control, *command], check=True, stdout=subprocess.DEVNULL, cwd="/")
+
+
 @pytest.fixture(scope="session")
-def postgres_url(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
-    """URL of a PostgreSQL server of our own, on a socket in a temporary folder."""
+def postgres_server() -> Iterator[Postgres]:
+    """A server on a socket in a temporary folder."""
     found = sorted(Path("/usr/lib/postgresql").glob("*/bin/initdb"))
     if not found:
         pytest.skip("no PostgreSQL server is installed (Debian's package postgresql)")
@@ -153,16 +165,23 @@ def postgres_url(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
         shutil.chown(root, "postgres")
         as_user = ["runuser", "-u", "postgres", "--"]
     data = root / "data"
-    quiet: dict[str, Any] = {"check": True, "stdout": subprocess.DEVNULL, "cwd": "/"}
-    subprocess.run([*as_user, binaries / "initdb", "-D", data, "-A", "trust", "-U", "tester"], **quiet)
+    initdb = [*as_user, binaries / "initdb", "-D", data, "-A", "trust", "-U", "tester"]
+    subprocess.run(initdb, check=True, stdout=subprocess.DEVNULL, cwd="/")
     options = f"-c listen_addresses='' -k {root}"
-    control = [*as_user, binaries / "pg_ctl", "-D", data, "-w"]
-    subprocess.run([*control, "-o", options, "-l", root / "log", "start"], **quiet)
+    control = [*as_user, binaries / "pg_ctl", "-D", data, "-w", "-o", options, "-l", root / "log"]
+    server = Postgres(f"postgresql+psycopg://tester@/postgres?host={root}", control)
+    server.run("start")
     try:
-        yield f"postgresql+psycopg://tester@/postgres?host={root}"
+        yield server
     finally:
-        subprocess.run([*control, "-m", "immediate", "stop"], **quiet)
+        server.run("-m", "immediate", "stop")
         shutil.rmtree(root)
+
+
+@pytest.fixture(scope="session")
+def postgres_url(postgres_server: Postgres) -> str:
+    """URL of that server."""
+    return postgres_server.url
 
 
 @pytest.fixture

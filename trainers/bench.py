@@ -253,6 +253,7 @@ class TrialBench:
         state = {
             "selections": self.trial.selections,
             "judge": self.trial.judge,
+            "tests": self.trial.evaluate if self.trial.test_every_report else (),
             "history": self.history,
             "training": training.state_dict(),
             "reports": [report.to_dict() for report in self.reports],
@@ -262,12 +263,14 @@ class TrialBench:
         checkpoints.save(checkpoints_of(self.trial.home, self.trial.config.digest), state)
 
     def _state(self) -> dict[str, Any] | None:
-        """What an attempt that was interrupted wrote down last, if it looked at the same dev sets."""
+        """What an attempt that was interrupted wrote down last, if it looked at the same dev sets and all the tests."""
         state = checkpoints.load(checkpoints_of(self.trial.home, self.trial.config.digest))
         if state is None:
             return None
         looked_at = tuple(state["selections"]), tuple(state["judge"])
-        return state if looked_at == (self.trial.selections, self.trial.judge) else None
+        tests = set(self.trial.evaluate) if self.trial.test_every_report else set()
+        same = looked_at == (self.trial.selections, self.trial.judge) and tests <= set(state["tests"])
+        return state if same else None
 
     def _resume(self, training: loop.Loop, state: Mapping[str, Any]) -> None:
         """Go on where the state was written down."""

@@ -13,6 +13,10 @@ LANGUAGE_CODE = r"[A-Za-z0-9][A-Za-z0-9_-]{0,31}"
 Example = dict[str, Any]  # {"tokens": [...], "tags": [...]} for ner; each task says what it needs
 
 
+# Why something that was planned cannot be run any more.
+CHANGED = "the data, the encoder or our numerics have changed since it was accepted: submit it again"
+
+
 class DataError(ValueError):
     """An example or a split is not as its task needs it; the message names file and line."""
 

@@ -7,7 +7,7 @@ Of the source, which trains on all its examples otherwise, a tenth drawn by a ha
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from trainers.config import Split, digest
+from trainers.config import Selection, Split, digest
 from trainers.examples import Data, Facts
 from trainers.shots import Shots, hashed_order
 
@@ -22,6 +22,17 @@ class Part:
     split: Split
     places: Sequence[int]
     digest: str
+
+
+def training_data(
+    data: Data, source: str, targets: Sequence[str], shots_split: Split, selections: Sequence[Selection]
+) -> str:
+    """Digest of all that a training reads: the source's examples, and the splits of shots and of target dev sets."""
+    splits: list[tuple[str, Split]] = [(source, "train"), (source, "dev")]
+    splits += [(target, shots_split) for target in targets]
+    if "target-dev" in selections:
+        splits += [(target, "dev") for target in targets]
+    return digest([[language, split, data.facts(language, split).digest] for language, split in splits])
 
 
 def source_training(data: Data, language: str) -> Part:

@@ -33,6 +33,7 @@ def run(trial: Trial, report: Callable[[Report], None]) -> Outcome:
     An attempt that was interrupted is gone on with from its last checkpoint, to the bit; a model that was kept is not
     trained again. Two processes that want the same trial run it one after the other, and the second finds the model
     of the first. Where the GPU's memory runs out it is tried once more, each update in more passes; the facts say so.
+    Checkpoints stay: whoever has stored the outcome removes them (`trainers.disk.checkpoints_of`).
 
     Args:
         trial: what to train and to score, and where to work.
@@ -77,7 +78,6 @@ def _run(trial: Trial, report: Callable[[Report], None]) -> Outcome:
             METHODS[trial.config.method].train(bench)
         outcome = bench.outcome()
         del bench
-        shutil.rmtree(checkpoints_of(trial.home, trial.config.digest), ignore_errors=True)
         memory.release()
     facts = {
         "seconds": time.monotonic() - begin,
@@ -103,6 +103,7 @@ def _source_model(trial: Trial, source: TrialConfig) -> Model:
     model = models.load(trial.home, source, selection)
     if model is None:
         run(replace(trial, config=source, source=None, selections=(selection,), evaluate=()), lambda _: None)
+        shutil.rmtree(checkpoints_of(trial.home, source.digest), ignore_errors=True)  # its model is kept
         _set_up(trial)
         model = models.load(trial.home, source, selection)
     assert model is not None

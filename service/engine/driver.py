@@ -19,9 +19,10 @@ from search_spaces.search import PbtScheduler
 from search_spaces.spaces import highest
 from search_spaces.spec import ExperimentSpec
 from service.engine import tune
+from service.engine.processes import started
 from service.engine.schedulers import Halving, PerRivals, Populations
 from service.engine.share import Share
-from service.engine.work import CHANGED, ExperimentWork
+from service.engine.work import ExperimentWork
 from service.settings import Settings
 from service.store import OutstandingTrial, Room, Store, StoreFullError, reserve
 from trainers import Outcome, Report, Trial, memory
@@ -29,12 +30,15 @@ from trainers.config import DataReference
 from trainers.data import XTREME_R, hub, open_data, xtreme_r_folder
 from trainers.disk import checkpoints_of
 from trainers.encoders import encoder_digest, encoder_size, prepare_encoder
-from trainers.examples import DataError
+from trainers.examples import CHANGED, DataError
 from trainers.languages import languages_of
 from trainers.protocols import PROTOCOLS
 
 # Trials that are proposed ahead where neither the pool nor the spec says how many may run at once.
 MOST_AT_ONCE = 16
+
+# A database server that is started anew is waited for.
+DATABASE_SECONDS = 60.0
 
 log = logging.getLogger(__name__)
 
@@ -48,8 +52,11 @@ def drive(experiment: str, address: str, slots: int | None, settings: Settings) 
         slots: trials that the pool holds at once, if that is known.
         settings: where to read and write.
     """
-    store = Store(settings.database_url)
+    store = Store(settings.database_url, patience=DATABASE_SECONDS)
     try:
+        if not store.control.set_driver(experiment, os.getpid(), started(os.getpid())):
+            log.warning("experiment %s has another driver, or needs none", experiment)
+            return
         _run(experiment, address, slots, settings, store)
     except ConnectionError:
         raise  # Ray is gone; the supervisor starts it and another driver again
@@ -159,6 +166,8 @@ def _scheduler(
 def _conclude(experiment: str, store: Store) -> None:
     stored = store.experiment(experiment)
     assert stored is not None
+    if left := stored.trials["queued"] + stored.trials["running"]:
+        raise RuntimeError(f"{left} trials have not ended")  # another driver goes on with them
     if not stored.failures:
         store.control.move(experiment, "succeed")
         return
@@ -191,16 +200,30 @@ class Recorder:
         """An epoch is over."""
         self.store.trials.reported(digest, self.attempts[digest], report)
 
-    def succeeded(self, digest: str, outcome: Outcome) -> None:
-        """A trial is done."""
-        self.store.trials.succeeded(digest, self.attempts[digest], outcome)
+    def succeeded(self, digest: str, outcome: Outcome) -> bool:
+        """A trial is done. Now that all is stored nobody needs its checkpoints."""
+        found = self.store.trials.succeeded(digest, self.attempts[digest], outcome)
+        if found == "refused":
+            return False
+        if found == "incomplete":
+            self.store.trials.failed(self.experiment, digest, f"it lacks scores that were planned: {CHANGED}")
+        self._remove_checkpoints(digest)
         self.work.ended(digest)
+        return True
 
     def stopped(self, digest: str, reason: str) -> None:
-        """A trial is not worth going on with. Its scores stay, its checkpoints do not."""
-        self.store.trials.stopped(self.experiment, digest, reason)
-        shutil.rmtree(checkpoints_of(self.home, digest), ignore_errors=True)
+        """A trial is not worth going on with. Its scores stay; its checkpoints, if others go on with them."""
+        if self.store.trials.stopped(self.experiment, digest, reason):
+            self._remove_checkpoints(digest)
         self.work.ended(digest)
+
+    def refused(self, digest: str, reason: str) -> None:
+        """A trial will not start."""
+        self.store.trials.stopped(self.experiment, digest, reason)
+        self.work.ended(digest)
+
+    def _remove_checkpoints(self, digest: str) -> None:
+        shutil.rmtree(checkpoints_of(self.home, digest), ignore_errors=True)
 
     def failed(self, digest: str, reason: str) -> None:
         """A trial will not be done."""
@@ -219,7 +242,8 @@ def _exit(_signal: int, _frame: FrameType | None) -> None:
 def main() -> None:
     """Run the experiment that the command line names."""
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(name)s %(message)s")
-    signal.signal(signal.SIGTERM, _exit)
+    for signal_ in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(signal_, _exit)
     experiment, address, slots = sys.argv[1:]
     drive(experiment, address, int(slots) or None, Settings.from_environment())
 

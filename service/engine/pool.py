@@ -4,6 +4,7 @@ The embedded Ray lives in a process of its own (`python -m service.engine.pool`)
 the file `pool.json` in the home names it.
 """
 
+import contextlib
 import json
 import os
 import secrets
@@ -16,7 +17,8 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from types import FrameType
 
-from service.engine.processes import ProcessId, start, stop
+from service.engine.processes import ProcessId, start, started, stop
+from trainers.disk import write_text
 
 # A Unix socket's path has at most 107 bytes; Ray appends "/session_<date>_<pid>/sockets/plasma_store" (67) to it.
 MAX_RAY_FOLDER = 38
@@ -82,14 +84,17 @@ def ensure(home: Path) -> Pool:
         if before.process.find() is not None:
             return before
         _end(before, patience=0)  # a head that was killed leaves some of its processes behind
+    with contextlib.suppress(FileNotFoundError):  # one that a server was starting when it was killed
+        stop(ProcessId(**json.loads(_starting_file(home).read_text())), patience=0)
     _write_token(_token_file(home))
     _state_file(home).unlink(missing_ok=True)
     log = home / "logs" / "pool.log"
     process = start(["service.engine.pool", str(home)], environment(home, embedded=True), log)
+    write_text(_starting_file(home), json.dumps(asdict(process)))
     try:
         deadline = time.monotonic() + START_SECONDS
         while time.monotonic() < deadline and process.find() is not None:
-            if (pool := _last(home)) is not None:
+            if (pool := _last(home)) is not None and pool.process == process:
                 return pool
             time.sleep(0.1)
     except BaseException:
@@ -116,6 +121,10 @@ def _end(pool: Pool, patience: float) -> None:
 
 def _state_file(home: Path) -> Path:
     return home / "pool.json"
+
+
+def _starting_file(home: Path) -> Path:
+    return home / "pool-starting.json"
 
 
 def _token_file(home: Path) -> Path:
@@ -152,6 +161,8 @@ def _serve(home: Path) -> None:
     import psutil
     import ray
 
+    me = ProcessId(os.getpid(), started(os.getpid()))
+    write_text(_starting_file(home), json.dumps(asdict(me)))  # whoever started us may be dead before it has
     folder = _ray_folder(home)
     try:
         # "local": an address that an earlier Ray left in a file must not be joined.
@@ -174,11 +185,9 @@ def _serve(home: Path) -> None:
             "gpus": int(resources.get("GPU", 0)),
             "memory": int(resources["memory"]),
             "folder": str(folder),
-            "process": asdict(ProcessId(os.getpid(), psutil.Process().create_time())),
+            "process": asdict(me),
         }
-        unfinished = _state_file(home).with_suffix(".new")
-        unfinished.write_text(json.dumps(state))
-        unfinished.replace(_state_file(home))
+        write_text(_state_file(home), json.dumps(state))
         head = [child for child in psutil.Process().children() if child.name() in ("gcs_server", "raylet")]
         while all(child.is_running() and child.status() != psutil.STATUS_ZOMBIE for child in head):
             time.sleep(0.5)

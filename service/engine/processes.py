@@ -1,4 +1,7 @@
-"""Processes that outlive whoever started them, known by pid and start time (pids are used again)."""
+"""Processes that outlive whoever started them, known by pid and start time (pids are used again).
+
+The start time is that of the kernel, in seconds since the machine was started: the clock on the wall may be set anew.
+"""
 
 import contextlib
 import os
@@ -16,7 +19,7 @@ NICE = 5
 
 @dataclass(frozen=True)
 class ProcessId:
-    """A process on this machine: its pid, and when it was started (seconds since 1970)."""
+    """A process on this machine: its pid, and when it was started (seconds since the machine was)."""
 
     pid: int
     created: float
@@ -25,7 +28,7 @@ class ProcessId:
         """The process if it runs, else None. A child that has ended is reaped."""
         try:
             process = psutil.Process(self.pid)
-            if process.create_time() != self.created:
+            if started(self.pid) != self.created:
                 return None
             if process.status() == psutil.STATUS_ZOMBIE:
                 process.wait(0)
@@ -33,6 +36,15 @@ class ProcessId:
             return process
         except (psutil.NoSuchProcess, psutil.TimeoutExpired):
             return None
+
+
+def started(pid: int) -> float:
+    """When a process was started, as `ProcessId` has it: field 22 of /proc/<pid>/stat (proc(5)). NoSuchProcess."""
+    try:
+        fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
+    except (FileNotFoundError, ProcessLookupError) as error:
+        raise psutil.NoSuchProcess(pid) from error
+    return int(fields[19]) / os.sysconf("SC_CLK_TCK")
 
 
 def start(arguments: Sequence[str], environment: Mapping[str, str], log: Path) -> ProcessId:
@@ -48,9 +60,8 @@ def start(arguments: Sequence[str], environment: Mapping[str, str], log: Path) -
             start_new_session=True,
         )
     process.returncode = 0  # waited for through psutil, by whoever asks; a Popen that is forgotten would complain
-    started = psutil.Process(process.pid)
-    started.nice(NICE)
-    return ProcessId(process.pid, started.create_time())
+    psutil.Process(process.pid).nice(NICE)
+    return ProcessId(process.pid, started(process.pid))
 
 
 def stop(id_: ProcessId, patience: float) -> None:
@@ -72,8 +83,9 @@ def stop(id_: ProcessId, patience: float) -> None:
 
 def _session(id_: ProcessId) -> list[psutil.Process]:
     """The processes of the session that a process leads or led; none if its pid means another one by now."""
-    if psutil.pid_exists(id_.pid) and psutil.Process(id_.pid).create_time() != id_.created:
-        return []
+    with contextlib.suppress(psutil.NoSuchProcess):
+        if started(id_.pid) != id_.created:
+            return []
     found = []
     for process in psutil.process_iter():
         with contextlib.suppress(ProcessLookupError):

@@ -144,6 +144,11 @@ class Populations(PerRivals):
             log_config=False,
         )
 
+    @property
+    def keeps(self) -> int:
+        """How many checkpoints of a member stay: others take over one that is up to two intervals old."""
+        return 2 * self.pbt.perturbation_interval + 1
+
     def choose_trial_to_run(self, tune_controller: Any) -> TuneTrial | None:
         """Of the paused trials, which new ones are as well, that which is least far, once it has a slot."""
         live = tune_controller.get_live_trials()

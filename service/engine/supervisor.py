@@ -2,6 +2,7 @@
 
 import fcntl
 import logging
+import shutil
 import threading
 from pathlib import Path
 from typing import IO
@@ -80,6 +81,7 @@ class Supervisor(threading.Thread):
     def _release(self, experiment: str, driver: tuple[int, float], reason: str = "") -> None:
         """Stop a driver resumably: what it was at is queued again, unless its experiment is not to go on."""
         stop(ProcessId(*driver), patience=0)  # the store is consistent at any moment
+        shutil.rmtree(self.settings.home / "tune" / experiment, ignore_errors=True)
         self.store.control.move(experiment, "requeue", reason)
         self.store.control.release_driver(experiment)
 
@@ -94,8 +96,12 @@ class Supervisor(threading.Thread):
                 stop(ProcessId(*driver), patience=0)  # what it has left
                 reason = f"its driver died ({{deaths}} without getting further, see {self._log(experiment)})"
                 control.driver_died(experiment, f"{reason}; another starts in {{delay}} s", DELAYS)
+        drivers = control.drivers()
+        for experiment in control.outranked(MAX_DRIVERS):
+            self._release(experiment, drivers[experiment], "experiments of a higher priority go first")
         for experiment in control.runnable(MAX_DRIVERS):
             self._start(experiment)
+        reserve.make(self.settings.home)
 
     def _renew_pool(self) -> None:
         """Drivers would wait a minute for a pool that is gone."""
@@ -107,11 +113,12 @@ class Supervisor(threading.Thread):
     def _start(self, experiment: str) -> None:
         arguments = ["service.engine.driver", experiment, self.pool.address, str(self.pool.cpus or 0)]
         process = start(arguments, self._environment, self._log(experiment))
+        known = False
         try:
-            self.store.control.set_driver(experiment, process.pid, process.created)
-        except BaseException:
-            stop(process, patience=0)  # nobody would know of it
-            raise
+            known = self.store.control.set_driver(experiment, process.pid, process.created)
+        finally:
+            if not known:
+                stop(process, patience=0)
 
     def _log(self, experiment: str) -> Path:
         return driver_log(self.settings.home, experiment)

@@ -4,7 +4,7 @@ import logging
 import os
 import shutil
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Protocol
@@ -43,11 +43,14 @@ class Listener(Protocol):
     def reported(self, digest: str, report: Report) -> None:
         """An epoch is over."""
 
-    def succeeded(self, digest: str, outcome: Outcome) -> None:
-        """A trial is done."""
+    def succeeded(self, digest: str, outcome: Outcome) -> bool:
+        """A trial is done. False if that comes too late: it has to be asked for again."""
 
     def stopped(self, digest: str, reason: str) -> None:
-        """A trial will not go on, or not start, because it is not worth it."""
+        """A trial will not go on, because it is not worth it."""
+
+    def refused(self, digest: str, reason: str) -> None:
+        """A trial will not start."""
 
     def failed(self, digest: str, reason: str) -> None:
         """A trial will not be done."""
@@ -57,7 +60,13 @@ class Listener(Protocol):
 
 
 class Work(Protocol):
-    """The trials that are to run: known from the start, or proposed while others run."""
+    """The trials that are to run: known from the start, or proposed while others run.
+
+    Attributes:
+        failed_before: those that have failed, and are not tried again.
+    """
+
+    failed_before: set[str]
 
     def more(self) -> Mapping[str, Trial]:
         """Further trials, by digest, in the order in which they should start; none at the moment, or no more ever."""
@@ -71,8 +80,8 @@ class Work(Protocol):
     def is_complete(self) -> bool:
         """Whether there will never be more."""
 
-    def refusal(self) -> str | None:
-        """Why no further trial may start (a budget that is used up), if so."""
+    def refused(self, waiting: Mapping[str, Trial]) -> Mapping[str, str]:
+        """Which of some trials, by digest, will not start, and why (a budget is used up)."""
 
 
 def run_trials(work: Work, share: Share, storage: Path, listener: Listener, scheduler: PerRivals | None = None) -> None:
@@ -88,13 +97,18 @@ def run_trials(work: Work, share: Share, storage: Path, listener: Listener, sche
     # With a search algorithm of one's own Tune lets one actor at a time start; by then the one before is reused.
     os.environ["TUNE_MAX_PENDING_TRIALS_PG"] = "16"
     os.environ["TUNE_GLOBAL_CHECKPOINT_S"] = "86400"  # nobody reads Tune's own state, and it takes a third of its time
+    os.environ["TUNE_DISABLE_SIGINT_HANDLER"] = "1"  # Tune would end as if all were done
     resources = {"cpu": share.room.cpus, "gpu": share.room.gpus, "memory": share.room.memory}
     gate = Gate(work, None if isinstance(scheduler, Populations) else share, listener)
     relay = _Relay(listener, gate)
     tune_config = tune.TuneConfig(
         search_alg=gate, scheduler=scheduler, reuse_actors=True, trial_dirname_creator=lambda trial: trial.trial_id
     )
-    run_config = tune.RunConfig(name=storage.name, storage_path=str(storage.parent), callbacks=[relay], verbose=0)
+    kept = tune.CheckpointConfig(num_to_keep=scheduler.keeps if isinstance(scheduler, Populations) else None)
+    run_config = tune.RunConfig(
+        name=storage.name, storage_path=str(storage.parent), callbacks=[relay], verbose=0, checkpoint_config=kept
+    )
+    shutil.rmtree(storage, ignore_errors=True)  # what a process that was killed has left
     while not gate.is_done():
         if gate.is_finished():  # others have the pool, or what is to come waits for something
             time.sleep(WAIT_SECONDS)
@@ -109,6 +123,7 @@ def run_trials(work: Work, share: Share, storage: Path, listener: Listener, sche
             shutil.rmtree(storage, ignore_errors=True)
         if relay.error is not None:
             raise relay.error
+        gate.end_run()
 
 
 def join(address: str) -> None:
@@ -133,8 +148,8 @@ class Gate(SearchAlgorithm):  # type: ignore[misc]
         self.spec: dict[str, Any] = {}
         self.parser = _make_parser()
         self.waiting: dict[str, Trial] = {}
-        self.running: set[str] = set()
-        self.failed: set[str] = set()
+        self.running: dict[str, Trial] = {}
+        self.failed = set(work.failed_before)
         self.deaths: dict[str, int] = {}
         self.due: dict[str, float] = {}
         self.admitted: Any = None
@@ -169,10 +184,9 @@ class Gate(SearchAlgorithm):  # type: ignore[misc]
     def _admit(self) -> tuple[str, Trial] | None:
         """The next trial that has all it needs: its source training, and a slot."""
         self._take(self.work.more())
-        if self.waiting and (reason := self.work.refusal()):
-            for refused in self.waiting:
-                self.listener.stopped(refused, reason)
-            self.waiting.clear()
+        for refused, reason in self.work.refused(self.waiting).items() if self.waiting else ():
+            del self.waiting[refused]
+            self.listener.refused(refused, reason)
         while True:
             ready = self._ready()
             digest = next(iter(ready), None) if self.share is None else self.share.claim(ready)
@@ -181,7 +195,7 @@ class Gate(SearchAlgorithm):  # type: ignore[misc]
             del self.waiting[digest]
             trial = self.work.still(digest)
             if trial is not None:
-                self.running.add(digest)
+                self.running[digest] = trial
                 return digest, trial
             self._leave(digest)  # another experiment has done it since
             self.work.ended(digest)
@@ -235,19 +249,27 @@ class Gate(SearchAlgorithm):  # type: ignore[misc]
         digest = digest_of(trial_id)
         if digest not in self.running:
             return
-        self.running.remove(digest)
+        del self.running[digest]
         self._leave(digest)
         self.looked = 0.0
         if result is not None and result.get("kind") == "failed":
             self.failed.add(digest)
 
-    def put_back(self, digest: str, trial: Trial) -> str:
-        """A trial's process has died: it waits again, the longer the more often; returns that in words."""
+    def put_back(self, digest: str, trial: Trial, why: str) -> None:
+        """A trial has to go on in another process: it waits again, the longer the more often."""
         self.deaths[digest] = self.deaths.get(digest, 0) + 1
         delay = DELAYS[min(self.deaths[digest], len(DELAYS)) - 1]
         self.due[digest] = time.monotonic() + delay
         self._take({digest: trial})
-        return f"its process died ({self.deaths[digest]} times without progress); it goes on in {delay:g} s"
+        reason = f"{why} ({self.deaths[digest]} times without progress); it goes on in {delay:g} s"
+        self.listener.died(digest, reason)
+
+    def end_run(self) -> None:
+        """Tune has ended. What it lost on its way (an actor that could not be reused: nobody is told) waits again."""
+        lost, self.running = self.running, {}
+        for digest, trial in lost.items():
+            self._leave(digest)
+            self.put_back(digest, trial, "Ray Tune has lost it")
 
     def came_to(self, digest: str, epoch: int) -> None:
         """A trial has come to the end of an epoch; if it was never so far, its deaths are forgotten."""
@@ -287,7 +309,8 @@ class _Relay(tune.Callback):  # type: ignore[misc]
         if kind == "failed":
             self._tell("failed", digest, value)
         elif kind == "succeeded":
-            self._tell("succeeded", digest, Outcome.from_dict(value))
+            if not self._tell("succeeded", digest, Outcome.from_dict(value)):
+                self._guarded(self.gate.put_back, digest, trial.config["trial"], "it counted as dead, and came late")
         else:
             self.gate.came_to(digest, result["epoch"])
             self._tell("reported", digest, Report.from_dict(value))
@@ -298,16 +321,18 @@ class _Relay(tune.Callback):  # type: ignore[misc]
             self._tell("stopped", digest_of(trial.trial_id), f"the scheduler stopped it after epoch {epoch}")
 
     def on_trial_error(self, iteration: int, trials: list[Any], trial: Any, **_: Any) -> None:
-        digest = digest_of(trial.trial_id)
-        self._tell("died", digest, self.gate.put_back(digest, trial.config["trial"]))
+        self._guarded(self.gate.put_back, digest_of(trial.trial_id), trial.config["trial"], "its process died")
 
     def __reduce__(self) -> tuple[type, tuple[()]]:
         return dict, ()  # as `Gate`
 
-    def _tell(self, event: str, *values: Any) -> None:
+    def _tell(self, event: str, *values: Any) -> Any:
+        return self._guarded(getattr(self.listener, event), *values)
+
+    def _guarded(self, act: Callable[..., Any], *values: Any) -> Any:
         try:
-            getattr(self.listener, event)(*values)
+            return act(*values)
         except Exception as error:
-            log.exception("%s %s", event, values[0])
+            log.exception("%s %s", act.__name__, values[0])
             self.error = self.error or error
             raise

@@ -14,7 +14,7 @@ from service.engine.proposals import Proposer
 from service.engine.schedulers import Rivals
 from service.store import OutstandingTrial, Store
 from trainers import Trial
-from trainers.examples import DataError
+from trainers.examples import CHANGED, DataError
 from trainers.methods import METHODS
 from trainers.tasks import TASKS
 
@@ -61,6 +61,7 @@ class ExperimentWork:
         self.rivals: dict[str, Rivals] = {}
         self.ready: dict[str, Trial] = {}
         self.unended: set[str] = set()
+        self.failed_before = store.trials.of_state(experiment, "failed")
         self._add(store.trials.outstanding(experiment))
         self.proposals = self._recalled()
 
@@ -80,7 +81,16 @@ class ExperimentWork:
         """Whether all trials are known."""
         return not self.ready and all(proposals.is_exhausted for proposals in self.proposals)
 
-    def refusal(self) -> str | None:
+    def refused(self, waiting: Mapping[str, Trial]) -> Mapping[str, str]:
+        """Which of some trials will not start, and why. What has begun goes on, and what it starts from."""
+        reason = self._refusal()
+        if reason is None:
+            return {}
+        begun = self.store.trials.begun(self.experiment)
+        needed = {trial.source.digest for digest, trial in waiting.items() if digest in begun and trial.source}
+        return dict.fromkeys(waiting.keys() - begun - needed, reason)
+
+    def _refusal(self) -> str | None:
         """Why no further trial may start: the budget is used up."""
         budget = self.spec.search.budget
         if budget is None:
@@ -113,7 +123,7 @@ class ExperimentWork:
 
     def _propose(self, proposals: Proposals) -> None:
         """One more candidate, or none ever."""
-        candidate = proposals.proposer.propose() if self.refusal() is None else None
+        candidate = proposals.proposer.propose() if self._refusal() is None else None
         if candidate is None:
             proposals.is_exhausted = True
             return
@@ -162,9 +172,6 @@ class ExperimentWork:
         self._watch(proposals, candidate, plan)
         is_open = candidate in proposals.open
         proposals.proposer.recall(candidate, None if is_open else self._value(proposals.trials[candidate]))
-
-
-CHANGED = "the data, the encoder or our numerics have changed since it was accepted: submit it again"
 
 
 def _sources(plan: Plan) -> set[str]:

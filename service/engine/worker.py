@@ -20,7 +20,12 @@ import trainers
 from search_spaces.judging import objective
 from trainers import Report, Trial, memory
 from trainers.config import Change
+from trainers.data import open_data
 from trainers.disk import checkpoints_of, log_of
+from trainers.encoders import encoder_digest
+from trainers.examples import CHANGED, DataError
+from trainers.protocols import PROTOCOLS
+from trainers.splits import training_data
 
 log = logging.getLogger(__name__)
 
@@ -38,6 +43,7 @@ def train(config: dict[str, Any]) -> None:
     trial: Trial = config["trial"]
     if trial.device == "cpu":
         os.environ["CUDA_VISIBLE_DEVICES"] = ""  # where Ray gives it none it would see them all
+    os.environ["TUNE_FUNCTION_THREAD_TIMEOUT_S"] = "60"  # large models take longer than Tune's two seconds to be freed
     _load()
     memory.release()  # what a trial that was stopped has left: it must not clean up itself
     with _log(log_of(trial.home, trial.config.digest)):
@@ -56,6 +62,7 @@ def _run(trial: Trial, config: Mapping[str, Any]) -> None:
 
     try:
         log.info("begins on %s, process %d: %s", platform.node(), os.getpid(), trial.config)
+        _check(trial)
         outcome = trainers.run(_taken_over(trial, config, checkpoints), report)
     except Exception as error:
         log.exception("it failed")
@@ -63,6 +70,15 @@ def _run(trial: Trial, config: Mapping[str, Any]) -> None:
     else:
         log.info("it is done: %s", outcome.selected)
         tune.report({"kind": "succeeded", "value": outcome.to_dict()})
+
+
+def _check(trial: Trial) -> None:
+    """Its data and its encoder may have changed since it was planned, and it would be trained under a false name."""
+    config = trial.config
+    data, shots = open_data(trial.data, config.task, trial.home), PROTOCOLS[config.protocol].shots_split[config.task]
+    found = training_data(data, config.source_language, config.target_languages, shots, trial.selections)
+    if (found, encoder_digest(config.encoder, trial.home)) != (config.data_digest, config.encoder_digest):
+        raise DataError(CHANGED)
 
 
 @contextmanager

@@ -4,7 +4,7 @@ import time
 from collections.abc import Sequence
 from typing import Any
 
-from sqlalchemy import ColumnElement, Connection, delete, func, select, update
+from sqlalchemy import ColumnElement, Connection, Row, delete, func, select, update
 
 from service.store.database import Database
 from service.store.events import tell
@@ -35,19 +35,32 @@ class Control:
         self._database = database
 
     def runnable(self, most: int) -> list[str]:
-        """The active experiments that have no driver and should have one now.
+        """The active experiments that have no driver and should have one now, as many as there is room for.
 
         Of all active ones so many may have one: those of the highest priority, and then the longest queued.
         """
+        first, others = self._in_order(most)
+        room = most - sum(row.driver_pid is not None for row in (*first, *others))
+        return [row.id for row in first if _needs_driver(row)][: max(0, room)]
+
+    def outranked(self, most: int) -> list[str]:
+        """The active experiments whose drivers have to make room for others of a higher priority, the last first."""
+        first, others = self._in_order(most)
+        taken = [row.id for row in others if row.driver_pid is not None]
+        room = most - len(taken) - sum(row.driver_pid is not None for row in first)
+        lacking = sum(map(_needs_driver, first)) - max(0, room)
+        return taken[::-1][: max(0, lacking)]
+
+    def _in_order(self, most: int) -> tuple[Sequence[Row[Any, Any, Any]], Sequence[Row[Any, Any, Any]]]:
+        """The active experiments that may have drivers, and the others."""
         query = (
             select(experiments.c.id, experiments.c.driver_pid, experiments.c.driver_due)
             .where(experiments.c.state.in_(ACTIVE))
             .order_by(experiments.c.priority.desc(), experiments.c.created, experiments.c.id)
-            .limit(most)
         )
         with self._database.read() as connection:
             rows = connection.execute(query).all()
-        return [row.id for row in rows if row.driver_pid is None and (row.driver_due or 0.0) <= time.time()]
+        return rows[:most], rows[most:]
 
     def move(self, experiment: str, name: MoveName, reason: str = "") -> bool:
         """Make one of `states.MOVES`; False if the experiment's state does not allow it, and nothing is changed.
@@ -147,11 +160,13 @@ class Control:
         with self._database.read() as connection:
             return {id_: (pid, created) for id_, pid, created in connection.execute(query)}
 
-    def set_driver(self, experiment: str, pid: int, created: float) -> None:
-        """Remember the process that runs it."""
-        change = update(experiments).where(experiments.c.id == experiment)
+    def set_driver(self, experiment: str, pid: int, created: float) -> bool:
+        """Remember the process that runs it; False, and nothing is changed, if another does or none is to."""
+        this = (experiments.c.driver_pid == pid) & (experiments.c.driver_created == created)
+        free = (experiments.c.driver_pid.is_(None) & experiments.c.state.in_(ACTIVE)) | this
+        change = update(experiments).where(experiments.c.id == experiment, free)
         with self._database.write() as connection:
-            connection.execute(change.values(driver_pid=pid, driver_created=created))
+            return bool(connection.execute(change.values(driver_pid=pid, driver_created=created)).rowcount)
 
     def driver_died(self, experiment: str, reason: str, delays: Sequence[float]) -> None:
         """Forget a driver that died. After a delay, one for each death in a row, it may have another.
@@ -184,3 +199,7 @@ class Control:
             connection.execute(update(experiments).where(mine).values(**free, driver_unwanted=False))
             state = connection.execute(select(experiments.c.state).where(mine)).scalar_one()
             self._settle(connection, experiment, state, f"the experiment is {state}")
+
+
+def _needs_driver(row: Row[Any, Any, Any]) -> bool:
+    return row.driver_pid is None and (row.driver_due or 0.0) <= time.time()

@@ -8,7 +8,7 @@ from contextlib import contextmanager
 from hashlib import sha256
 from typing import Any, Literal
 
-from sqlalchemy import ColumnElement, Connection, Table, create_engine, event
+from sqlalchemy import ColumnElement, Connection, Engine, Table, create_engine, event, make_url
 from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.exc import OperationalError, SQLAlchemyError
 
@@ -29,6 +29,11 @@ class BadCursorError(ValueError):
 
 CHECKSUM_BYTES = 8
 
+# libpq's: a server whose machine is gone is noticed in a minute, not in hours.
+POSTGRESQL = {"connect_timeout": 10, "keepalives_idle": 30, "keepalives_interval": 10, "keepalives_count": 3}
+
+RETRY_SECONDS = 0.5
+
 Observe = Callable[[Literal["read", "write"], float], None]
 
 
@@ -42,14 +47,15 @@ class Database:
     Args:
         url: as SQLAlchemy writes it.
         observe: is told of each connection to read or write how many seconds it was used for.
+        patience: seconds to wait for a server that is away, for it may be started anew.
 
     Raises:
         DatabaseError: it is not there.
         SchemaVersionError: it is of another version of this service.
     """
 
-    def __init__(self, url: str, observe: Observe = nobody) -> None:
-        self._observe = observe
+    def __init__(self, url: str, observe: Observe = nobody, patience: float = 0.0) -> None:
+        self._observe, self._patience = observe, patience
         try:
             self._open(url)
         except (SQLAlchemyError, ImportError) as error:
@@ -57,8 +63,9 @@ class Database:
 
     def _open(self, url: str) -> None:
         # a connection that the server has closed meanwhile (it was restarted) is made again
-        self._reading = create_engine(url, pool_pre_ping=True)
-        self._writing = create_engine(url, pool_pre_ping=True)
+        options = POSTGRESQL if make_url(url).drivername.startswith("postgresql") else {}
+        self._reading = create_engine(url, pool_pre_ping=True, connect_args=options)
+        self._writing = create_engine(url, pool_pre_ping=True, connect_args=options)
         if self._reading.dialect.name == "sqlite":
             for engine in (self._reading, self._writing):
                 event.listen(engine, "connect", _configure_sqlite)
@@ -74,19 +81,29 @@ class Database:
     @contextmanager
     def read(self) -> Iterator[Connection]:
         """A connection to ask."""
-        with self._timed("read"), self._reading.connect() as connection:
+        with self._timed("read"), self._connected(self._reading) as connection:
             yield connection
 
     @contextmanager
     def write(self) -> Iterator[Connection]:
         """One transaction, all or nothing. StoreFullError if there is no room for it."""
         try:
-            with self._timed("write"), self._writing.begin() as connection:
+            with self._timed("write"), self._connected(self._writing) as connection, connection.begin():
                 yield connection
         except OperationalError as error:
             if any(words in str(error.orig) for words in ("disk is full", "disk full", "No space left")):
                 raise StoreFullError(f"the database could not be written: {error.orig}") from error
             raise
+
+    def _connected(self, engine: Engine) -> Connection:
+        deadline = time.monotonic() + self._patience
+        while True:
+            try:
+                return engine.connect()
+            except OperationalError:
+                if engine.dialect.name == "sqlite" or time.monotonic() > deadline:
+                    raise
+                time.sleep(RETRY_SECONDS)
 
     @contextmanager
     def _timed(self, what: Literal["read", "write"]) -> Iterator[None]:

@@ -83,6 +83,7 @@ class Store:
     Args:
         url: of the database, as SQLAlchemy writes it.
         observe: is told how long the database took, as in `Database`.
+        patience: seconds to wait for a server that is away.
 
     Attributes:
         control: their states and the processes that run them.
@@ -92,8 +93,8 @@ class Store:
         events: all that happens, in order.
     """
 
-    def __init__(self, url: str, observe: Observe = nobody) -> None:
-        self._database = Database(url, observe)
+    def __init__(self, url: str, observe: Observe = nobody, patience: float = 0.0) -> None:
+        self._database = Database(url, observe, patience)
         self.control = Control(self._database)
         self.slots = Slots(self._database)
         self.trials = Trials(self._database)

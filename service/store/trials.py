@@ -4,7 +4,7 @@ import json
 import time
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import asdict, dataclass
-from typing import Any
+from typing import Any, Literal
 
 from sqlalchemy import Connection, func, insert, or_, select, update
 
@@ -13,7 +13,11 @@ from service.store.coverage import Coverage
 from service.store.database import Database
 from service.store.events import tell
 from service.store.schema import attempts, experiments, planned_trials, scores, selections, sizes, trials
+from service.store.states import ACTIVE
 from trainers.config import Outcome, Report, Score, Selection, TrialConfig
+
+# What became of an outcome.
+Taken = Literal["taken", "incomplete", "refused"]
 
 
 @dataclass(frozen=True)
@@ -45,6 +49,8 @@ class Trials:
     def outstanding(self, experiment: str, among: Collection[str] | None = None) -> dict[str, OutstandingTrial]:
         """The trials that an experiment still needs, by digest, in their order; all are queued again.
 
+        Not what was stopped, or has failed: that is for `retry`.
+
         Args:
             experiment: its id.
             among: only these are looked at, if not None.
@@ -52,7 +58,7 @@ class Trials:
         query = (
             select(planned_trials, trials.c.config, trials.c.source)
             .join(trials, trials.c.digest == planned_trials.c.trial)
-            .where(planned_trials.c.experiment == experiment, planned_trials.c.state.not_in(("succeeded", "stopped")))
+            .where(planned_trials.c.experiment == experiment, planned_trials.c.state.in_(ACTIVE))
             .order_by(planned_trials.c.position)
         )
         if among is not None:
@@ -75,10 +81,23 @@ class Trials:
                     connection.execute(mine.values(state="succeeded", reason="", reused=True))
         return found
 
+    def of_state(self, experiment: str, state: str) -> set[str]:
+        """The trials of an experiment that are in a state."""
+        query = select(planned_trials.c.trial).filter_by(experiment=experiment, state=state)
+        with self._database.read() as connection:
+            return set(connection.execute(query).scalars())
+
+    def begun(self, experiment: str) -> set[str]:
+        """The trials that were begun for an experiment."""
+        query = select(attempts.c.trial).filter_by(experiment=experiment).distinct()
+        with self._database.read() as connection:
+            return set(connection.execute(query).scalars())
+
     def started(self, experiment: str, digest: str) -> int:
         """A trial begins to run for an experiment; returns the number of this attempt."""
         with self._database.write() as connection:
             tell(connection, experiment, "trial", trial=digest, state="running", epoch=0)
+            end(connection, "interrupted", "another attempt has begun", experiment=experiment, trial=digest)
             number = trials.c.attempt + 1
             connection.execute(update(trials).filter_by(digest=digest).values(attempt=number))
             attempt = int(connection.execute(select(trials.c.attempt).filter_by(digest=digest)).scalar_one())
@@ -104,12 +123,17 @@ class Trials:
             if report.epoch > (connection.execute(before).scalar() or 0):
                 _got_on(connection, experiment)
 
-    def succeeded(self, digest: str, attempt: int, outcome: Outcome) -> None:
-        """Store what a trial came to, and that it is done for whoever needs no more."""
+    def succeeded(self, digest: str, attempt: int, outcome: Outcome) -> Taken:
+        """Store what a trial came to, and that it is done for whoever needs no more.
+
+        Returns:
+            "refused", and nothing is stored, if it comes too late: another attempt has begun, or this one has ended.
+            "incomplete" if there are scores among what its experiment needs that it does not have.
+        """
         with self._database.write() as connection:
             experiment = self._runs_for(connection, digest, attempt)
             if experiment is None:
-                return
+                return "refused"
             tell(connection, experiment, "trial", trial=digest, state="succeeded")
             at = self._add_scores(connection, digest, attempt, outcome.scores)
             statement = self._database.insert(selections)
@@ -133,30 +157,42 @@ class Trials:
             self._add_sizes(connection, digest, outcome.facts.get("sizes", {}))
             waiting = select(planned_trials).filter_by(trial=digest, state="running")
             there = Coverage(connection, [digest])
-            for row in connection.execute(waiting).mappings().all():
-                if there.missing(row) is None:
-                    mine = update(planned_trials).filter_by(experiment=row["experiment"], trial=digest)
-                    connection.execute(mine.values(state="succeeded"))
+            done = {row["experiment"]: there.missing(row) is None
+                    for row in connection.execute(waiting).mappings().all()}  # fmt: skip
+            for one in (one for one, is_done in done.items() if is_done):
+                mine = update(planned_trials).filter_by(experiment=one, trial=digest)
+                connection.execute(mine.values(state="succeeded"))
+            return "taken" if done.get(experiment, True) else "incomplete"
 
-    def stopped(self, experiment: str, digest: str, reason: str) -> None:
-        """Store that a scheduler stopped a trial early for an experiment. Its scores stay."""
-        self._end_early(experiment, digest, "stopped", reason)
+    def stopped(self, experiment: str, digest: str, reason: str) -> bool:
+        """Store that a trial will not go on, or not begin, for an experiment. Its scores stay.
+
+        Returns:
+            Whether nobody will go on with it from where it is: no other experiment waits for it, runs it or may retry.
+        """
+        others = planned_trials.c.experiment != experiment
+        wanted = planned_trials.c.state.in_((*ACTIVE, "failed"))
+        query = select(planned_trials.c.experiment).where(planned_trials.c.trial == digest, others, wanted)
+        with self._database.write() as connection:
+            self._end_early(connection, experiment, digest, "stopped", reason)
+            return connection.execute(query.limit(1)).first() is None
 
     def failed(self, experiment: str, digest: str, reason: str) -> None:
         """Store that a trial failed for an experiment, and why. Its scores stay."""
-        self._end_early(experiment, digest, "failed", reason)
+        with self._database.write() as connection:
+            self._end_early(connection, experiment, digest, "failed", reason)
 
     def died(self, experiment: str, digest: str, reason: str) -> None:
         """Store that a trial's process died; it is queued again."""
-        self._end_early(experiment, digest, "died", reason)
-
-    def _end_early(self, experiment: str, digest: str, state: str, reason: str) -> None:
-        key = {"experiment": experiment, "trial": digest}
         with self._database.write() as connection:
-            tell(connection, experiment, "trial", trial=digest, state=state, reason=reason)
-            end(connection, state, reason, **key)
-            becomes = "queued" if state == "died" else state
-            connection.execute(update(planned_trials).filter_by(**key).values(state=becomes, reason=reason))
+            self._end_early(connection, experiment, digest, "died", reason)
+
+    def _end_early(self, connection: Connection, experiment: str, digest: str, state: str, reason: str) -> None:
+        key = {"experiment": experiment, "trial": digest}
+        tell(connection, experiment, "trial", trial=digest, state=state, reason=reason)
+        end(connection, state, reason, **key)
+        becomes = "queued" if state == "died" else state
+        connection.execute(update(planned_trials).filter_by(**key).values(state=becomes, reason=reason))
 
     def one(self, digest: str) -> dict[str, Any] | None:
         """A trial's configuration, facts and attempts, and its state for each experiment; None if there is none."""

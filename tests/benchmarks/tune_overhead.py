@@ -26,6 +26,7 @@ class Nothing:
         self.waiting = {trial.config.digest: trial for trial in made}
         self.trials, self.runs, self.room = dict(self.waiting), False, Room(1, 0, 0)
         self.times: list[float] = []
+        self.failed_before: set[str] = set()
 
     def more(self) -> Mapping[str, Trial]:
         ready, self.waiting = self.waiting, {}
@@ -46,8 +47,8 @@ class Nothing:
     def is_complete(self) -> bool:
         return not self.waiting
 
-    def refusal(self) -> str | None:
-        return None
+    def refused(self, waiting: Mapping[str, Trial]) -> Mapping[str, str]:
+        return {}
 
     def started(self, digest: str) -> None:
         """Not what is measured."""
@@ -55,7 +56,7 @@ class Nothing:
     def reported(self, digest: str, report: Report) -> None:
         raise AssertionError(report)
 
-    def succeeded(self, digest: str, outcome: Outcome) -> None:
+    def succeeded(self, digest: str, outcome: Outcome) -> bool:
         raise AssertionError(outcome)
 
     def stopped(self, digest: str, reason: str) -> None:

@@ -85,6 +85,7 @@ def test_cancelling_frees_the_workers_at_once_and_keeps_what_is_done(
     assert done["trials"]["running"] == done["trials"]["queued"] == 0
     assert done["trials"]["cancelled"] + done["trials"]["succeeded"] == done["trials"]["total"]
     assert len(client.results(id_))
+    assert not (service.home / "tune" / id_).exists()
     assert client.wait(behind, progress=False)["state"] == "succeeded"  # the pool is free for others
 
 
@@ -179,6 +180,18 @@ def test_a_retry_runs_the_failed_trials_again_and_no_other(service: Any, spec: F
     assert (experiment["state"], experiment["trials"]["failed"]) == ("succeeded", 0)
     assert client.trial(done)["attempt"] == attempts[done]
     assert client.trial(failing)["attempt"] == attempts[failing] + 1
+
+
+def test_what_comes_late_because_its_process_counted_as_dead_is_run_again(service: Any, longer: Fields) -> None:
+    client, store = service.client, Store(f"sqlite:///{service.home / 'allasprak.sqlite'}")
+    id_ = client.submit({**longer, "seeds": [32], "methods": ["zero-shot"]})
+    training(service, id_)
+    [trial] = client.results(id_)["trial"].unique()
+    store.trials.started(id_, trial)  # as a second driver would
+    store.close()
+    assert client.wait(id_, progress=False)["state"] == "succeeded"
+    assert [one["state"] for one in client.trial(trial)["attempts"]] == ["interrupted", "died", "succeeded"]
+    assert len(client.results(id_, split="test")) == 3
 
 
 def test_experiments_share_the_pool_and_that_of_the_higher_priority_goes_first(

@@ -143,6 +143,21 @@ def test_a_budget_ends_a_search(client: Client, sweep: Fields) -> None:
     assert trials["stopped"] == trials["total"] - trials["succeeded"]
 
 
+def test_what_has_begun_when_a_budget_is_used_up_goes_to_its_end_in_another_driver_too(
+    service: Any, client: Client, sweep: Fields
+) -> None:
+    training = {**sweep["training"], "epochs": 40}
+    fields = {**sweep, "seeds": [41, 42], "training": training, "search": {"budget": {"trials": 2}}}
+    id_ = client.submit(fields)
+    service.until(lambda: (trials := client.experiment(id_)["trials"])["stopped"] and trials["running"])
+    begun = client.experiment(id_)["trials"]
+    for driver in service.named("service.engine.driver"):
+        driver.kill()
+    trials = finished(client, id_)["trials"]
+    assert trials["stopped"] == begun["stopped"]
+    assert trials["succeeded"] == begun["succeeded"] + begun["running"]
+
+
 def test_test_scores_of_every_epoch_are_there_for_whoever_asks(client: Client, spec: Fields) -> None:
     first = client.submit({**spec, "methods": ["zero-shot"]})
     finished(client, first)

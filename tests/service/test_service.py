@@ -18,6 +18,7 @@ import psutil
 import pytest
 
 from service.client import Client, ServiceError
+from service.engine import pool, processes
 from trainers.config import DataReference
 from trainers.data import open_data, sample
 from trainers.methods import METHODS
@@ -277,6 +278,68 @@ def test_data_that_change_after_they_were_accepted_are_not_trained_on(
     finished(service.client, service.client.submit(mine))
 
 
+def test_data_that_change_while_trials_run_are_not_trained_on_under_their_old_name(
+    tmp_path: Path, start_service: StartService, spec: Fields, longer: Fields
+) -> None:
+    root = tmp_path / "data" / "mine"
+    write_sample(root)
+    service = start_service(tmp_path / "home", ALLASPRAK_DATA_ROOT=str(tmp_path / "data"))
+    client = service.client
+    methods = ["zero-shot", "naive-mix-train"]
+    fields = {**longer, "methods": methods, "data": {"folder": "mine"}, "resources": spec["resources"]}
+    id_ = client.submit(fields)
+    service.until(lambda: client.experiment(id_)["trials"]["running"])
+    with (root / "ner/de/train.jsonl").open("a") as file:
+        file.write('\n{"tokens": ["neu"], "tags": ["O"]}')
+    [failure] = finished(client, id_, "failed")["failures"]
+    assert failure["method"] == "naive-mix-train"
+    assert "changed since" in failure["reason"]
+    assert set(client.results(id_)["method"]) == {"zero-shot"}
+
+
+def test_a_pool_that_was_being_started_when_its_server_was_killed_is_not_doubled(
+    tmp_path: Path, start_service: StartService
+) -> None:
+    home = tmp_path / "home"
+    environment = {**pool.environment(home, embedded=True), "ALLASPRAK_HOME": str(home)}
+    begun = processes.start(["service.engine.pool", str(home)], environment, tmp_path / "log")
+    deadline = time.monotonic() + 30
+    while not (home / "pool-starting.json").exists():
+        assert time.monotonic() < deadline
+        time.sleep(0.01)
+    service = start_service(home)
+    time.sleep(1)
+    assert len(service.named("service.engine.pool")) == 1
+    service.stop()
+    assert begun.find() is None
+
+
+def test_a_process_is_known_by_a_time_that_no_clock_changes(tmp_path: Path) -> None:
+    process = processes.start(["this"], os.environ, tmp_path / "log")
+    assert process.created == pytest.approx(time.clock_gettime(time.CLOCK_BOOTTIME), abs=5)
+    assert processes.ProcessId(process.pid, process.created + 1).find() is None
+    processes.stop(process, patience=5)
+    assert process.find() is None
+
+
+def test_a_database_server_that_is_started_anew_is_waited_for(
+    tmp_path: Path, start_service: StartService, postgres: str, postgres_server: Any, longer: Fields
+) -> None:
+    service = start_service(tmp_path / "home", ALLASPRAK_DATABASE_URL=postgres)
+    client = service.client
+    id_ = client.submit({**longer, "methods": ["zero-shot", "naive-mix-train"], "resources": {}})
+    service.until(lambda: client.experiment(id_)["trials"]["running"])
+    drivers = [process.pid for process in service.named("service.engine.driver")]
+    postgres_server.run("-m", "fast", "stop")
+    time.sleep(5)
+    assert [process.pid for process in service.named("service.engine.driver")] == drivers
+    postgres_server.run("start")
+    finished(client, id_)
+    assert len(client.results(id_, split="test")) == 6
+    trials = client.results(id_)["trial"].unique()
+    assert [len(client.trial(trial)["attempts"]) for trial in trials] == [1, 1]
+
+
 @pytest.fixture
 def small_disk(tmp_path: Path) -> Iterator[Path]:
     """A folder on a disk of 100 MB."""
@@ -314,6 +377,7 @@ def test_a_full_disk_ends_in_a_clear_state_with_what_was_stored_still_there(
     pd.testing.assert_series_equal(service.scores(first), scores)
 
     filler.unlink()
+    service.until(lambda: (small_disk / "home" / "reserve").exists(), 10)  # for the next time
     service.stop()
     service = start_service(small_disk / "home")
     pd.testing.assert_series_equal(service.scores(first), scores)

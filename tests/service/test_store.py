@@ -189,12 +189,15 @@ def test_a_late_report_of_an_older_attempt_is_refused(store: Store) -> None:
     assert page_of(store, {"experiment": [id_]}, 10) == ([], None)
     store.trials.reported(SOURCE.digest, new, report_of(score("en", 2.0, "dev")))
     assert values(store, id_) == [2.0]
-    store.trials.succeeded(SOURCE.digest, old, outcome_of(score("de", 3.0), source_dev=10))
+    assert store.trials.succeeded(SOURCE.digest, old, outcome_of(score("de", 3.0), source_dev=10)) == "refused"
     trial = store.trials.one(SOURCE.digest)
     assert trial is not None
     assert trial["facts"] is None
     assert [one["state"] for one in trial["experiments"]] == ["running"]
+    assert [one["state"] for one in trial["attempts"]] == ["interrupted", "running"]
     assert values(store, id_) == [2.0]
+    partly = outcome_of(score("de", 3.0), score("en", 3.0, data="changed"), source_dev=10)
+    assert store.trials.succeeded(SOURCE.digest, new, partly) == "incomplete"
 
 
 def test_a_trial_that_is_done_is_reused_by_the_next_experiment(store: Store) -> None:
@@ -369,10 +372,13 @@ def test_a_failed_trial_names_its_reason_and_a_retry_clears_it(store: Store) -> 
     found = store.experiment(id_)
     assert found is not None
     assert [(one["trial"], one["reason"]) for one in found.failures] == [(ADAPTED.digest, "no room")]
-    assert list(store.trials.outstanding(id_)) == [ADAPTED.digest]
+    assert not store.trials.outstanding(id_)  # also of a driver that starts again: it is for a retry
+    store.control.move(id_, "fail", "1 of 2")
+    store.control.move(id_, "retry")
     again = store.experiment(id_)
     assert again is not None
     assert not again.failures
+    assert list(store.trials.outstanding(id_)) == [ADAPTED.digest]
 
 
 def test_one_key_is_one_experiment_also_for_simultaneous_writers(store: Store) -> None:
@@ -397,6 +403,53 @@ def test_experiments_are_deleted_while_others_plan_the_same_trials(store: Store)
         list(threads.map(submit_and_delete, range(150)))
     assert store.experiments(limit=100)[0] == []
     assert store.trials.one(SOURCE.digest) is None
+
+
+def test_a_trial_that_was_stopped_is_nobody_s_unless_another_experiment_waits_for_it(store: Store) -> None:
+    one, other = (store.add_experiment(spec_of(), plan_of()) for _ in range(2))
+    store.trials.started(one, SOURCE.digest)
+    assert not store.trials.stopped(one, SOURCE.digest, "the scheduler stopped it")
+    store.trials.failed(other, SOURCE.digest, "no room")
+    assert not store.trials.stopped(one, SOURCE.digest, "the scheduler stopped it")  # the other may be retried
+    store.control.move(other, "cancel")
+    store.control.delete(other)
+    assert store.trials.stopped(one, SOURCE.digest, "the scheduler stopped it")
+
+
+def test_an_experiment_has_one_driver_and_none_when_it_is_not_to_go_on(store: Store) -> None:
+    id_, paused = (store.add_experiment(spec_of(), plan_of()) for _ in range(2))
+    assert store.control.set_driver(id_, 1, 2.0)
+    assert store.control.set_driver(id_, 1, 2.0)  # its server and the driver itself both say so
+    assert not store.control.set_driver(id_, 3, 4.0)
+    assert store.control.drivers() == {id_: (1, 2.0)}
+    store.control.move(paused, "pause")
+    assert not store.control.set_driver(paused, 3, 4.0)
+
+
+def test_so_many_experiments_have_drivers_and_those_of_a_higher_priority_take_their_room(store: Store) -> None:
+    def submit(priority: int, count: int) -> list[str]:
+        return [store.add_experiment(spec_of(priority=priority), plan_of()) for _ in range(count)]
+
+    def start() -> None:
+        for id_ in store.control.runnable(3):
+            assert store.control.set_driver(id_, 1, 2.0)
+
+    low = submit(0, 5)
+    start()
+    assert set(store.control.drivers()) == set(low[:3])
+    [high] = submit(1, 1)
+    assert store.control.runnable(3) == []
+    assert store.control.outranked(3) == [low[2]]
+    store.control.release_driver(low[2])
+    start()
+    assert set(store.control.drivers()) == {high, *low[:2]}
+    assert store.control.outranked(3) == []
+    highest = submit(2, 4)
+    assert set(store.control.outranked(3)) == {high, *low[:2]}
+    for id_ in store.control.outranked(3):
+        store.control.release_driver(id_)
+    start()
+    assert set(store.control.drivers()) == set(highest[:3])
 
 
 def test_a_driver_is_unwanted_from_a_pause_or_cancellation_until_it_is_released(store: Store) -> None:
