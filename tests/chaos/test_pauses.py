@@ -10,13 +10,14 @@ Fields = dict[str, Any]
 WARM_UP = 0.2
 
 
-def memory(service: Any) -> float:
+PROCESSES = ("service.cli serve", "service.engine.pool", "gcs/gcs_server", "raylet/raylet", "Agent")
+
+
+def memory(service: Any) -> dict[str, float]:
     """MiB that the server's process and the pool's own have for themselves."""
-    uss = 0
-    for words in ("service.cli serve", "service.engine.pool", "gcs/gcs_server", "raylet/raylet", "Agent"):
-        for process in service.named(words):
-            uss += process.memory_full_info().uss
-    return uss / 2**20
+    return {
+        words: sum(process.memory_full_info().uss for process in service.named(words)) / 2**20 for words in PROCESSES
+    }
 
 
 def test_pausing_and_resuming_leaves_nothing_behind(
@@ -28,7 +29,7 @@ def test_pausing_and_resuming_leaves_nothing_behind(
     # more epochs than there can be in all cycles, and at most those of one are done again
     training = {**longer["training"], "epochs": 200, "max_source_examples": 2000}
     id_ = client.submit({**longer, "methods": ["zero-shot", "naive-mix-train"], "training": training})
-    measured, before = list[float](), 0
+    measured, before = list[dict[str, float]](), 0
     for _ in range(cycles):
         service.until(lambda: client.experiment(id_)["trials"]["running"])
         client.pause(id_)
@@ -40,6 +41,9 @@ def test_pausing_and_resuming_leaves_nothing_behind(
         client.resume(id_)
     client.cancel(id_)
     after_warm_up = measured[int(WARM_UP * cycles)]
-    growth = measured[-1] / after_warm_up - 1
-    print(f"\n{cycles} pauses: from {after_warm_up:.0f} MiB after {WARM_UP:.0%} of them {growth:+.1%}")
+    grown = {words: measured[-1][words] - mebibytes for words, mebibytes in after_warm_up.items()}
+    total = sum(after_warm_up.values())
+    growth = sum(grown.values()) / total
+    parts = ", ".join(f"{words} {mebibytes:+.1f}" for words, mebibytes in grown.items())
+    print(f"\n{cycles} pauses: from {total:.0f} MiB after {WARM_UP:.0%} of them {growth:+.1%} (MiB: {parts})")
     assert not full or growth < 0.05

@@ -149,8 +149,8 @@ def test_what_has_begun_when_a_budget_is_used_up_goes_to_its_end_in_another_driv
     training = {**sweep["training"], "epochs": 40}
     fields = {**sweep, "seeds": [41, 42], "training": training, "search": {"budget": {"trials": 2}}}
     id_ = client.submit(fields)
-    service.until(lambda: (trials := client.experiment(id_)["trials"])["stopped"] and trials["running"])
-    begun = client.experiment(id_)["trials"]
+    begun = service.until(lambda: (trials := client.experiment(id_)["trials"])["stopped"] == 8 and trials)
+    assert begun["running"]
     for driver in service.named("service.engine.driver"):
         driver.kill()
     trials = finished(client, id_)["trials"]

@@ -286,7 +286,8 @@ def test_data_that_change_while_trials_run_are_not_trained_on_under_their_old_na
     service = start_service(tmp_path / "home", ALLASPRAK_DATA_ROOT=str(tmp_path / "data"))
     client = service.client
     methods = ["zero-shot", "naive-mix-train"]
-    fields = {**longer, "methods": methods, "data": {"folder": "mine"}, "resources": spec["resources"]}
+    mine = {"data": {"folder": "mine"}, "target_languages": ["de"]}
+    fields = {**longer, **mine, "methods": methods, "resources": spec["resources"]}
     id_ = client.submit(fields)
     service.until(lambda: client.experiment(id_)["trials"]["running"])
     with (root / "ner/de/train.jsonl").open("a") as file:
