@@ -37,7 +37,7 @@ def test_pausing_and_resuming_leaves_nothing_behind(
         assert client.experiment(id_)["state"] == "paused"
         measured.append(memory(service))
         before = before or len(service.processes())
-        assert len(service.processes()) <= before, "processes stay behind"
+        service.until(lambda: len(service.processes()) <= before, 10)  # noqa: B023  (a worker may have been on its way)
         client.resume(id_)
     client.cancel(id_)
     after_warm_up = measured[int(WARM_UP * cycles)]
