@@ -3,11 +3,12 @@
 import io
 import json
 import time
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
 import httpx2
 import pandas as pd
+import pyarrow as pa
 from tqdm.auto import tqdm
 
 from service.settings import secret
@@ -198,15 +199,47 @@ class Client:
         given = {**({"experiment": id_} if id_ else {}), **asked}
         named = {name: given.pop(name) for name in ANSWER if name in given}
         named |= {name: _several(named[name]) for name in ("columns", "sort") if name in named}
+        named["format"] = "arrow"
         if where is None:
-            pages = self._pages("GET", "/v1/results", {**given, **named})
+            answer = self._answer("GET", "/v1/results", params={**given, **named})
         else:
             only = [{"column": name, "op": "in", "value": _several(values)} for name, values in given.items()]
-            pages = self._pages("POST", "/v1/results/query", {"where": {"and": [where, *only]}, **named})
-        found = list(pages)
-        rows = [row for page in found for row in page["results"]]
-        frame = pd.DataFrame(rows, columns=pd.Index(named.get("columns", RESULT_COLUMNS)))
-        frame.attrs["now"] = found[0]["now"]
+            answer = self._answer("POST", "/v1/results/query", json={"where": {"and": [where, *only]}, **named})
+        with pa.ipc.open_stream(answer.content) as stream:
+            frame = stream.read_pandas()
+        frame.attrs["now"] = int(answer.headers["Now"])
+        return frame
+
+    def summary(self, by: Sequence[str] = ("method", "k"), **asked: Any) -> pd.DataFrame:
+        """Means over seeds by some columns, a seed's value being the mean over target languages.
+
+        Args:
+            by: of `task`, `method`, `k`, `alpha`, `candidate`, `language`, `seed`, `metric`, `experiment`, ...
+            asked: filters as of `results`; `split`; `metric`; `published=True` for the paper's figures beside ours.
+
+        Returns:
+            Columns of `by`, `mean`, `sd`, `n` (seeds), `min`, `max`, `mean_with_source`, `sd_with_source`, `languages`,
+            `seeds`, `missing`, `complete`, `mixed` (what differs within a group) and `best`.
+        """
+        return pd.DataFrame(self._json("GET", "/v1/results/summary", params={"by": ",".join(by), **asked})["summary"])
+
+    def compare(self, better: str, over: str, shots: int, **asked: Any) -> pd.DataFrame:
+        """What each target language gains by one method over another at K, and whether it is noise.
+
+        Args:
+            better: the method that gains.
+            over: the other one.
+            shots: K.
+            asked: filters as of `results`.
+
+        Returns:
+            `language`, `gain`, `sd`, `seeds`, `low`, `high`, `p`, `smallest_p`, `p_holm`, `wins`, `ties`, `losses`; the
+            same of the mean over languages is `attrs["overall"]`.
+        """
+        wanted = {"better": better, "over": over, "shots": shots, **asked}
+        found = self._json("GET", "/v1/results/compare", params=wanted)
+        frame = pd.DataFrame(found["languages"])
+        frame.attrs["overall"] = found["overall"]
         return frame
 
     def table(self, id_: str, metric: str | None = None) -> pd.DataFrame:
@@ -277,11 +310,6 @@ def _events(lines: Iterable[str]) -> Iterator[dict[str, Any]]:
 
 # What is asked of an answer besides which rows it has.
 ANSWER = ("columns", "sort", "at", "since", "limit")
-
-RESULT_COLUMNS = (
-    "experiment", "trial", "method", "k", "seed", "alpha", "candidate", "language", "split", "metric", "epoch",
-    "value", "examples", "cut", "selected", "selection", "judged_on",
-)  # fmt: skip
 
 
 def _several(values: Any) -> list[Any]:

@@ -55,7 +55,7 @@ class Database:
     """
 
     def __init__(self, url: str, observe: Observe = nobody, patience: float = 0.0) -> None:
-        self._observe, self._patience = observe, patience
+        self.url, self._observe, self._patience = url, observe, patience
         try:
             self._open(url)
         except (SQLAlchemyError, ImportError) as error:

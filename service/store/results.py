@@ -1,14 +1,16 @@
 """What was found: score rows, what candidates came to, the shots that were drawn."""
 
+from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass, fields
 from hashlib import sha256
 from statistics import fmean
 from typing import Any, NamedTuple
 
-from sqlalchemy import ColumnElement, and_, false, func, literal, select, tuple_, union
+from pyarrow import RecordBatch
+from sqlalchemy import ColumnElement, Connection, Select, and_, false, func, literal, select, union
 
 from search_spaces.judging import Judged
-from service.store import costs
+from service.store import arrow, costs
 from service.store.database import BadCursorError, Database, decode, encode
 from service.store.query import EVERYTHING, By, Columns, Where, after, equal
 from service.store.schema import clock, experiments, planned_results, planned_trials, scores, selections, tags, trials
@@ -21,6 +23,15 @@ RESULT_COLUMNS: dict[str, type[str] | type[int] | type[float] | type[bool]] = {
     "selected": bool, "selection": str, "judged_on": str,
 }  # fmt: skip
 
+# What one of the values is that an experiment wants to know, and the value.
+CELL_COLUMNS: dict[str, type[str] | type[int] | type[float] | type[bool]] = {
+    "experiment": str, "trial": str, "method": str, "k": int, "seed": int, "alpha": float, "candidate": str,
+    "language": str, "selection": str, "judged_on": str, "data": str, "metric": str, "value": float,
+}  # fmt: skip
+
+# So many rows are read here; for more another process is worth its third of a second.
+FEW_ROWS = 10_000
+
 
 @dataclass(frozen=True)
 class Query:
@@ -28,7 +39,7 @@ class Query:
 
     Attributes:
         where: which rows; of RESULT_COLUMNS, `owner`, and `tags` (with "eq" and "in": it has one of them).
-        order: by what they are sorted; where that leaves it open, as they came.
+        order: by what they are sorted; where that leaves it open, as they were planned.
         columns: what is told of each.
         every_step: test scores of all steps that have one, for curves; else those at the step that was selected.
         since: only rows that came after that moment, or changed: `Page.now` of an earlier answer.
@@ -74,57 +85,113 @@ class Results:
         Raises:
             BadCursorError: no page of this query ended so.
         """
+        with self._database.read() as connection:
+            now, last = (_moment(connection), None) if cursor is None else _decoded(query, cursor)
+            if query.since == now:
+                return Page([], None, now)
+            statement, keys = self._statement(query, now)
+            statement = statement.add_columns(*(key.label(f"key_{n}") for n, (key, _) in enumerate(keys)))
+            if last is not None:
+                statement = statement.where(after(keys, last))
+            rows = connection.execute(statement.limit(limit + 1)).mappings().all()
+        following = None
+        if len(rows) > limit:
+            ended = [rows[limit - 1][f"key_{n}"] for n in range(len(keys))]
+            following = encode(query.digest(), now, ended)
+        return Page([{name: row[name] for name in query.columns} for row in rows[:limit]], following, now)
+
+    def whole(self, query: Query, limit: int | None = None) -> tuple[int, Iterator[RecordBatch]]:
+        """A whole answer in Arrow's batches, one at least, and the moment that it is of."""
+        types = {name: RESULT_COLUMNS[name] for name in query.columns}
+        most = FEW_ROWS if limit is None else min(limit, FEW_ROWS)
+        with self._database.read() as connection:
+            now = _moment(connection)
+            if query.since == now:
+                return now, iter([arrow.batch([], types)])
+            statement, _ = self._statement(query, now)
+            rows = connection.execute(statement.limit(most + (limit != most))).all()
+        if len(rows) <= most:
+            return now, iter([arrow.batch(rows, types)])
+        return now, arrow.batches(self._database.url, statement.limit(limit), types)
+
+    def cells(self, where: Where, split: str, metric: str | None) -> RecordBatch:
+        """What experiments want to know, and the value of it: null as long as it is not there.
+
+        Args:
+            where: which; of CELL_COLUMNS but `metric`, of `owner` and of `tags`.
+            split: "test" or "dev": always of the weights that were selected.
+            metric: None for all that there are; "" is that of a value that is not there.
+
+        Returns:
+            CELL_COLUMNS.
+        """
+        told: dict[str, ColumnElement[Any]] = {
+            name: planned_results.c[name] for name in CELL_COLUMNS if name in planned_results.c
+        }
+        told |= {"metric": func.coalesce(scores.c.metric, ""), "value": scores.c.value}
+        of_selection = and_(*(selections.c[name] == planned_results.c[name] for name in ("trial", "selection")))
+        of_score = and_(_of_score(), scores.c.step == selections.c.step)
+        joined = (
+            planned_results.outerjoin(selections, of_selection)
+            .outerjoin(scores, of_score if metric is None else and_(of_score, scores.c.metric == metric))
+            .join(experiments, experiments.c.id == planned_results.c.experiment)
+        )
+        statement = (
+            select(*(told[name].label(name) for name in CELL_COLUMNS))
+            .select_from(joined)
+            .where(planned_results.c.split == split, self._columns(told).clause(where))
+        )
+        with self._database.read() as connection:
+            return arrow.batch(connection.execute(statement).all(), CELL_COLUMNS)
+
+    def specs(self, ids: Collection[str]) -> dict[str, dict[str, Any]]:
+        """What some experiments asked for, by id."""
+        query = select(experiments.c.id, experiments.c.spec).where(experiments.c.id.in_(ids))
+        with self._database.read() as connection:
+            return {id_: spec for id_, spec in connection.execute(query)}  # noqa: C416  (mypy knows no rows as pairs)
+
+    def _columns(self, told: Mapping[str, ColumnElement[Any]]) -> Columns:
+        tagged = select(tags.c.tag).where(tags.c.experiment == experiments.c.id)
+        return Columns({**told, "owner": experiments.c.owner}, {"tags": tagged}, self._database.ordered)
+
+    def _statement(self, query: Query, now: int) -> tuple[Select[Any], list[tuple[ColumnElement[Any], bool]]]:
+        """A query as SQL, as of a moment, and the keys that its rows are sorted by."""
         selected = func.coalesce(scores.c.step == selections.c.step, false()).label("selected")
-        of_score = and_(*(scores.c[name] == planned_results.c[name] for name in ("trial", "language", "split", "data")))
         told: dict[str, ColumnElement[Any]] = {
             name: planned_results.c[name] if name in planned_results.c else scores.c[name]
             for name in RESULT_COLUMNS
             if name != "selected"
         }
         told["selected"] = selected
-        tagged = select(tags.c.tag).where(tags.c.experiment == experiments.c.id)
-        columns = Columns({**told, "owner": experiments.c.owner}, {"tags": tagged}, self._database.ordered)
-        keys = [*columns.keys(query.order), (scores.c.id, False), (planned_results.c.id, False)]
+        columns = self._columns(told)
+        keys = [*columns.keys(query.order), (planned_results.c.id, False), (scores.c.id, False)]
         visible = selected | (scores.c.split != "test") | literal(query.every_step)
-        with self._database.read() as connection:
-            if cursor is None:
-                now, last = connection.execute(select(clock.c.now)).scalar_one(), None
-            else:
-                now, last = _decoded(query, cursor)
-            of_selection = and_(
-                *(selections.c[name] == planned_results.c[name] for name in ("trial", "selection")),
-                selections.c.at <= now,
-            )
-            joined = (
-                planned_results.join(scores, of_score)
+        of_selection = and_(
+            *(selections.c[name] == planned_results.c[name] for name in ("trial", "selection")), selections.c.at <= now
+        )
+        joined = (
+            planned_results.join(scores, _of_score())
+            .outerjoin(selections, of_selection)
+            .join(experiments, experiments.c.id == planned_results.c.experiment)
+        )
+        asked_of = joined
+        if query.since is not None:
+            came = [table.c.at > query.since for table in (scores, planned_results, selections)]
+            ids = planned_results.c.id.label("planned"), scores.c.id.label("score")
+            pairs = union(*(select(*ids).select_from(joined).where(one) for one in came)).subquery("pairs")
+            asked_of = (
+                pairs.join(planned_results, planned_results.c.id == pairs.c.planned)
+                .join(scores, scores.c.id == pairs.c.score)
                 .outerjoin(selections, of_selection)
                 .join(experiments, experiments.c.id == planned_results.c.experiment)
             )
-            statement = (
-                select(
-                    *(told[name] for name in query.columns), *(key.label(f"key_{n}") for n, (key, _) in enumerate(keys))
-                )
-                .select_from(joined)
-                .where(
-                    visible, columns.clause(query.where), *(table.c.at <= now for table in (scores, planned_results))
-                )
-                .order_by(*(key.desc() if descending else key for key, descending in keys))
-                .limit(limit + 1)
-            )
-            if query.since is not None:
-                came = [table.c.at > query.since for table in (scores, planned_results, selections)]
-                pairs = union(
-                    *(select(planned_results.c.id, scores.c.id).select_from(joined).where(one) for one in came)
-                )
-                statement = statement.where(tuple_(planned_results.c.id, scores.c.id).in_(pairs))
-            if last is not None:
-                statement = statement.where(after(keys, last))
-            rows = connection.execute(statement).mappings().all()
-        following = None
-        if len(rows) > limit:
-            ended = [rows[limit - 1][f"key_{n}"] for n in range(len(keys))]
-            following = encode(query.digest(), now, ended)
-        return Page([{name: row[name] for name in query.columns} for row in rows[:limit]], following, now)
+        statement = (
+            select(*(told[name].label(name) for name in query.columns))
+            .select_from(asked_of)
+            .where(visible, columns.clause(query.where), *(table.c.at <= now for table in (scores, planned_results)))
+            .order_by(*(key.desc() if descending else key for key, descending in keys))
+        )
+        return statement, keys
 
     def test_scores(self, experiment: str, metric: str) -> list[dict[str, Any]]:
         """`method`, `trial`, `language`, `value` of the selected test scores of the trials that are compared."""
@@ -215,6 +282,14 @@ class Results:
                     key = {"language": language, "k": config["k"], "seed": config["seed"]}
                     drawn[language, config["k"], config["seed"]] = {**key, **shots}
         return [drawn[key] for key in sorted(drawn)]
+
+
+def _of_score() -> ColumnElement[bool]:
+    return and_(*(scores.c[name] == planned_results.c[name] for name in ("trial", "language", "split", "data")))
+
+
+def _moment(connection: Connection) -> int:
+    return int(connection.execute(select(clock.c.now)).scalar_one())
 
 
 def _decoded(query: Query, cursor: str) -> tuple[int, list[Any]]:

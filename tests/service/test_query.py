@@ -8,6 +8,8 @@ from pathlib import Path
 from typing import Any
 
 import pandas as pd
+import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 from starlette.testclient import TestClient
 
@@ -78,6 +80,12 @@ def rows_of(store: Store, query: Query, limit: int = 10_000) -> list[dict[str, A
             return rows
 
 
+def whole(store: Store, query: Query) -> list[dict[str, Any]]:
+    """The whole answer in Arrow."""
+    _, batches = store.results.whole(query)
+    return [row for batch in batches for row in batch.to_pylist()]
+
+
 def random_tree(chance: random.Random, rows: pd.DataFrame, depth: int = 3) -> Where:
     if depth and chance.random() < 0.6:
         parts = tuple(random_tree(chance, rows, depth - 1) for _ in range(chance.randint(0, 3)))
@@ -141,6 +149,8 @@ def test_filters_sorts_and_pages_are_those_of_pandas(store: Store, url: str) -> 
         sizes.append(len(expected))
         answer = rows_of(store, Query(where, order), limit=chance.choice((40, 10_000)))
         assert answer == [found[index] for index in expected.index], where
+        if len(sizes) % 10 == 0:  # by other drivers than the pages
+            assert whole(store, Query(where, order)) == answer
     assert sum(0 < size < len(rows) for size in sizes) / len(sizes) > 0.2  # they are no trivial questions
 
 
@@ -248,6 +258,47 @@ def test_a_tree_and_plain_parameters_ask_the_same(store: Store, client: TestClie
     assert table.text.splitlines()[0] == "value,k"
     assert "Next-Cursor" in table.headers
     assert int(table.headers["Now"]) == tree.json()["now"]
+
+
+def test_large_answers_come_from_another_process_and_are_the_same(
+    store: Store, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    filled(store, range(1, 4))
+    queries = [Query(), Query(order=(By("value", True),), columns=("value", "alpha", "method", "cut"))]
+    queries += [Query(Condition("language", "in", ("de", "Zz"))), Query(Condition("alpha", "eq", None), since=1)]
+    expected = [whole(store, query) for query in queries]
+    monkeypatch.setattr("service.store.results.FEW_ROWS", 3)
+    assert [whole(store, query) for query in queries] == expected
+    _, batches = store.results.whole(Query(), limit=5)
+    assert sum(batch.num_rows for batch in batches) == 5
+
+
+def test_parquet_and_arrow_come_whole_and_typed(store: Store, client: TestClient) -> None:
+    id_ = filled(store, range(1, 4))
+    rows = client.get("/v1/results").json()["results"]
+    for format_, read in (("arrow", pa.ipc.open_stream), ("parquet", pq.ParquetFile)):
+        answer = client.get("/v1/results", params={"format": format_})
+        table = read(pa.BufferReader(answer.content))
+        table = table.read_all() if format_ == "arrow" else table.read()
+        assert table.to_pylist() == rows
+        assert int(answer.headers["Now"]) > 0
+        assert [str(table.schema.field(name).type) for name in ("k", "alpha", "cut", "language")] == [
+            "int64", "double", "bool", "string",
+        ]  # fmt: skip
+        some = client.post("/v1/results/query", json={"format": format_, "limit": 3, "columns": ["value", "alpha"]})
+        found = read(pa.BufferReader(some.content))
+        assert (found.read_all() if format_ == "arrow" else found.read()).to_pylist() == [
+            {"value": row["value"], "alpha": row["alpha"]} for row in rows[:3]
+        ]
+        cursor = client.get("/v1/results?limit=2").json()["next"]
+        refused = client.get("/v1/results", params={"format": format_, "cursor": cursor})
+        assert refused.json()["errors"][0]["field"] == "cursor"
+    empty = client.get("/v1/results?format=arrow&k=77")
+    assert pa.ipc.open_stream(empty.content).read_all().num_rows == 0
+    refused = client.get("/v1/results?format=parquet&k=77")
+    assert (refused.status_code, refused.json()["errors"][0]["field"]) == (422, "format")
+    assert "allowed" in refused.json()["errors"][0]["message"]
+    assert client.get(f"/v1/results?experiment={id_}&format=arrow&since={answer.headers['Now']}").status_code == 200
 
 
 @pytest.mark.parametrize(

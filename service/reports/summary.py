@@ -1,0 +1,164 @@
+"""Summaries: means over seeds of what experiments found, by any columns, and beside what was published.
+
+As in the paper, a seed's value is the mean over target languages; mean, sd and n are over seeds. What is not there is
+never averaged over: a seed that lacks a language does not count, and its group says that it is incomplete.
+"""
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import pandas as pd
+
+from service.reports import published
+from trainers.protocols import PAPER
+from trainers.tasks import TASKS
+
+# What an experiment's spec says of its results.
+OF_SPEC = ("task", "source_language", "encoder", "protocol", "data", "name", "owner")
+
+# What a summary may be by.
+BY = (
+    "task", "method", "k", "alpha", "candidate", "language", "seed", "metric", "experiment", "encoder", "protocol",
+    "data", "judged_on", "name", "owner",
+)  # fmt: skip
+
+# A group with several values of one of these is of unlike things, unless it is by it.
+UNLIKE = ("task", "metric", "method", "k", "alpha", "candidate", "encoder", "protocol", "data", "judged_on")
+
+FIGURES = ("mean", "sd", "n", "min", "max", "mean_with_source", "sd_with_source")
+
+
+def described(cells: pd.DataFrame, specs: Mapping[str, Mapping[str, Any]]) -> pd.DataFrame:
+    """Cells with what their experiments' specs say (`OF_SPEC`), each task's own metric alone, each cell once.
+
+    Args:
+        cells: as `service.store` has them; those of the metric that was asked for, or of all.
+        specs: by experiment.
+    """
+    rows = cells.rename(columns={"data": "examples"})
+    for name in OF_SPEC:
+        rows[name] = rows["experiment"].map({id_: _plain(spec.get(name)) for id_, spec in specs.items()})
+    return rows
+
+
+def of_main_metric(rows: pd.DataFrame) -> pd.DataFrame:
+    """Of each task its own metric; what is not there yet has none, and is of that one."""
+    main = rows["task"].map({name: task.metric for name, task in TASKS.items()})
+    rows = rows[(rows["metric"] == main) | (rows["metric"] == "")]
+    return rows.assign(metric=main[rows.index])
+
+
+def summary(rows: pd.DataFrame, by: Sequence[str]) -> pd.DataFrame:
+    """A row for each group of cells.
+
+    Args:
+        rows: of `described`.
+        by: of BY; with "language" a seed's value is that language's.
+
+    Returns:
+        The columns of `by`; FIGURES, NaN where there are none; `languages` and `seeds`, how many there are;
+        `missing`, how many values are not there; `complete`; `mixed`, the names of what differs within the group; and
+        `best`, whether its mean is the greatest among those that differ in their methods alone.
+    """
+    by = list(by)
+    if "experiment" not in by:  # a trial that several experiments asked for counts once
+        one = ["trial", "selection", "examples", "language", "seed", "metric", *dict.fromkeys([*UNLIKE, *by])]
+        rows = rows.drop_duplicates(list(dict.fromkeys(one)))
+    is_source = (rows["language"] == rows["source_language"]) & ("language" not in by)
+    rows = rows.assign(target=rows["value"].mask(is_source), absent=rows["value"].isna())
+    per_seed = rows.groupby([*dict.fromkeys([*by, "seed"])], dropna=False, as_index=False, observed=True).agg(
+        target=("target", "mean"),
+        whole=("value", "mean"),
+        absent=("absent", "sum"),
+        languages=("language", "nunique"),
+        cells=("value", "size"),
+    )
+    groups = per_seed.groupby(by, dropna=False, observed=True) if by else per_seed.groupby(lambda _: 0)
+    full = (per_seed["absent"] == 0) & (per_seed["cells"] == groups["cells"].transform("max"))
+    counted = per_seed.assign(
+        target=per_seed["target"].where(full), whole=per_seed["whole"].where(full), full=full, short=~full
+    )
+    again = counted.groupby(by, dropna=False, as_index=False, observed=True) if by else counted.groupby(lambda _: 0)
+    found = again.agg(
+        mean=("target", "mean"), sd=("target", "std"), n=("full", "sum"), min=("target", "min"), max=("target", "max"),
+        mean_with_source=("whole", "mean"), sd_with_source=("whole", "std"), languages=("languages", "max"),
+        seeds=("full", "size"), missing=("absent", "sum"), short=("short", "sum"),
+    )  # fmt: skip
+    found["complete"] = found.pop("short") == 0
+    found["mixed"] = _mixed(rows, by)
+    others = [name for name in by if name != "method"]
+    best = found.groupby(others, dropna=False)["mean"].transform("max") if others else found["mean"].max()
+    found["best"] = found["mean"] == best
+    return found.reset_index(drop=True)
+
+
+def beside_published(found: pd.DataFrame, rows: pd.DataFrame, by: Sequence[str]) -> pd.DataFrame:
+    """A summary with `published`, Table 1's mean or a language's own of Tables 4 to 7, and `difference` from it.
+
+    `differs` names what is not as it was in the paper. Null where the paper has no such value, or it can't be read.
+
+    Args:
+        found: a summary by method and k at least.
+        rows: what it is of, all of one task in each group.
+        by: what it is by.
+
+    Raises:
+        ValueError: it is not by method and k, or has groups of several tasks.
+    """
+    for name in ("method", "k"):
+        if name not in by:
+            raise ValueError(f"published figures are by method and k: name {name} in by")
+    tasks = rows[[*by, "task"]].drop_duplicates()
+    if len(tasks) != len(found):
+        raise ValueError("published figures are of one task: name task in by, or ask for one")
+    of_group = found[list(by)].merge(tasks, on=list(dict.fromkeys(by)), how="left") if "task" not in by else found
+    table, key, ours = published.table1(), ["task", "method", "k"], "mean_with_source"
+    table = table.rename(columns={"mean_with_source": "published"})
+    if "language" in by:
+        table, key, ours = published.per_language(), [*key, "language"], "mean"
+        table = table[table["row_mean_matches_published_average"] != "no"].rename(columns={"value": "published"})
+    known = table.set_index(key)["published"]
+    wanted = pd.MultiIndex.from_frame(of_group[key])
+    values = known.reindex(wanted).to_numpy()
+    differs = [_differs(row) for row in _settings(rows, found, by)]
+    return found.assign(published=values, difference=found[ours].to_numpy() - values, differs=differs)
+
+
+def _settings(rows: pd.DataFrame, found: pd.DataFrame, by: Sequence[str]) -> list[dict[str, list[Any]]]:
+    """What the specs of each group say, in the order of a summary's rows."""
+    names = ["encoder", "protocol", "data", "task", "language", "alpha"]
+    groups = dict(list(rows.groupby(list(by), dropna=False, observed=True)))
+    keys = [tuple(row) for row in found[list(by)].itertuples(index=False)]
+    by_text = {str(key): group for key, group in groups.items()}
+    return [{name: list(by_text[str(key)][name].unique()) for name in names} for key in keys]
+
+
+def _differs(of: Mapping[str, Sequence[Any]]) -> list[str]:
+    [task] = of["task"]
+    found = [] if {name.rpartition("/")[2] for name in of["encoder"]} == {published.ENCODERS[task]} else ["encoder"]
+    found += [] if of["data"] == ["xtreme-r"] else ["data"]
+    found += [] if of["protocol"] == ["paper"] else ["protocol"]
+    alphas = [alpha for alpha in of["alpha"] if pd.notna(alpha)]
+    found += [] if not alphas or alphas == [PAPER.alpha[task]] else ["alpha"]
+    one_language = len(of["language"]) == 1
+    return found + ([] if one_language or len(of["language"]) == published.LANGUAGES[task] else ["languages"])
+
+
+def _mixed(rows: pd.DataFrame, by: Sequence[str]) -> list[list[str]]:
+    names = [name for name in UNLIKE if name not in by and rows[name].nunique(dropna=False) > 1]
+    if not by:
+        return [names]
+    groups = rows.groupby(list(by), dropna=False, observed=True)
+    counts = groups[names].nunique(dropna=False) if names else None
+    found = (
+        [[name for name in names if row[name] > 1] for row in counts.to_dict("records")]
+        if counts is not None
+        else [[] for _ in range(groups.ngroups)]
+    )
+    same = list(dict.fromkeys([*by, "seed", "language", *UNLIKE]))
+    twice = rows.groupby(same, dropna=False, observed=True)["trial"].nunique().groupby(list(by), dropna=False).max()
+    return [[*mixed, *(["trial"] if most > 1 else [])] for mixed, most in zip(found, twice, strict=True)]
+
+
+def _plain(value: Any) -> Any:
+    return value["folder"] if isinstance(value, dict) and "folder" in value else str(value)

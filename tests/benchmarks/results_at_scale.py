@@ -1,0 +1,175 @@
+"""A million scores: a summary of some, all of them as a frame through the client, and a poll for what is new."""
+
+import argparse
+import contextlib
+import itertools
+import random
+import socket
+import statistics
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+from side_by_side import at_most, parser, print_table, setting
+from sqlalchemy import create_engine, insert, update
+
+from service.client import Client
+from service.store import Store
+from service.store.schema import clock, experiments, planned_results, planned_trials, scores, selections, trials
+
+METHODS, KS, SEEDS, LANGUAGES, CANDIDATES = ("mix-FT", "naive-mix-train"), (1, 5, 10), 5, 40, 8
+OF_EXPERIMENT = len(METHODS) * len(KS) * SEEDS * LANGUAGES * CANDIDATES  # 9,600 scores of 240 trials
+
+SUMMARY_MS, FRAME_SECONDS, FRAME_GB, POLL_MS = 150.0, 5.0, 1.0, 10.0
+
+SERVER = """
+import sys, uvicorn
+from pathlib import Path
+from search_spaces.checks import World
+from service.api import create_app
+from service.store import Store
+world = World(Path(sys.argv[2]), Path(sys.argv[2]), None, None, None)
+uvicorn.run(create_app(Store(sys.argv[1]), lambda: world, None), port=int(sys.argv[3]), log_level="warning")
+"""
+
+# The client in a process of its own, so that the memory is its own.
+FRAME = """
+import resource, sys, time
+from service.client import Client
+import pyarrow, pandas
+before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+begin = time.perf_counter()
+frame = Client(sys.argv[1]).results()
+print(len(frame), time.perf_counter() - begin, (resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before) / 2**20)
+"""
+
+
+def main() -> None:
+    """Measure and print."""
+    made = parser(__doc__)
+    made.add_argument("--rows", type=int, default=1_000_000)
+    made.add_argument("--rounds", type=int, default=20)
+    arguments = made.parse_args()
+    rows = OF_EXPERIMENT if arguments.quick else arguments.rows
+    with tempfile.TemporaryDirectory(prefix="scale-") as folder:
+        url = f"sqlite:///{Path(folder) / 'allasprak.sqlite'}"
+        ids = fill(url, rows)
+        with served(url, folder) as base:
+            measure(base, url, ids, arguments)
+
+
+def fill(url: str, rows: int) -> list[str]:
+    """Write so many score rows, of as many experiments as that takes; returns their ids."""
+    Store(url).close()
+    engine, chance, ids = create_engine(url), random.Random(0), list[str]()
+    with engine.begin() as connection:
+        for number in range(-(-rows // OF_EXPERIMENT)):
+            ids.append(f"{number:012x}")
+            written = list(itertools.islice(_scores(number), max(0, rows - number * OF_EXPERIMENT)))
+            digests = sorted({row["trial"] for row in written})
+            connection.execute(insert(experiments), [_experiment(ids[-1])])
+            connection.execute(insert(trials), [_trial(digest) for digest in digests])
+            connection.execute(insert(planned_trials), [_planned(ids[-1], digest) for digest in digests])
+            chosen = {"selection": "source-dev", "step": 10, "at": number + 1}
+            connection.execute(insert(selections), [{"trial": digest, **chosen} for digest in digests])
+            common = {"experiment": ids[-1], "selection": "source-dev", "judged_on": "", "data": "d" * 20}
+            connection.execute(insert(planned_results), [{**common, **row, "at": number + 1} for row in written])
+            values = {"step": 10, "metric": "f1", "epoch": 3, "attempt": 1, "examples": 1000, "cut": False}
+            connection.execute(
+                insert(scores),
+                [
+                    {**values, "data": "d" * 20, "at": number + 1, "value": chance.uniform(20, 90)}
+                    | {name: row[name] for name in ("trial", "language", "split")}
+                    for row in written
+                ],
+            )
+        connection.execute(update(clock).values(now=len(ids)))
+    engine.dispose()
+    return ids
+
+
+def _scores(number: int) -> Iterator[dict[str, Any]]:
+    """What an experiment asks: a row for each score."""
+    parts = itertools.product(METHODS, KS, range(SEEDS), range(CANDIDATES), range(LANGUAGES))
+    for place, (method, k, seed, candidate, language) in enumerate(parts):
+        trial = f"{number:08x}{place // LANGUAGES:012x}"
+        code = "en" if language == 0 else f"l{language:02d}"
+        yield {
+            "method": method, "k": k, "seed": seed, "alpha": None, "candidate": f"learning_rate {candidate}e-5",
+            "language": code, "split": "test", "trial": trial,
+        }  # fmt: skip
+
+
+def _experiment(id_: str) -> dict[str, Any]:
+    spec = {"task": "ner", "source_language": "en", "encoder": "e", "protocol": "paper", "data": "xtreme-r"}
+    texts = {"name": "scale", "owner": "", "state": "succeeded", "reason": ""}
+    numbers = {"priority": 0, "created": 0.0, "driver_deaths": 0, "events": 0}
+    return {"id": id_, "spec": spec, "planned": True, "driver_unwanted": False, **texts, **numbers}
+
+
+def _trial(digest: str) -> dict[str, Any]:
+    return {"digest": digest, "config": {}, "source": None, "attempt": 1, "epochs": 3, "facts": {}}
+
+
+def _planned(experiment: str, digest: str) -> dict[str, Any]:
+    needed = {"selections": ["source-dev"], "evaluate": {}, "judge": {}, "sweep": None, "test_every_report": False}
+    state = {"state": "succeeded", "reason": "", "reused": False, "estimated": None}
+    return {"experiment": experiment, "trial": digest, "position": 0, **needed, **state}
+
+
+@contextlib.contextmanager
+def served(url: str, home: str) -> Iterator[str]:
+    """The REST interface over a database, in a process of its own; its address."""
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port = probe.getsockname()[1]
+    process = subprocess.Popen([sys.executable, "-c", SERVER, url, home, str(port)])
+    try:
+        base = f"http://127.0.0.1:{port}"
+        while not Client(base).is_up():
+            time.sleep(0.1)
+        yield base
+    finally:
+        process.terminate()
+        process.wait()
+
+
+def measure(base: str, url: str, ids: list[str], arguments: argparse.Namespace) -> None:
+    """Print what a server over the database takes."""
+    client, middle = Client(base), ids[len(ids) // 2]
+    now = client.results(middle, limit=1).attrs["now"]
+    summary = median_ms(lambda: client.summary(by=["method", "k", "candidate"], experiment=middle), arguments.rounds)
+    poll = median_ms(lambda: client.results(since=now), arguments.rounds)
+    answer = subprocess.run([sys.executable, "-c", FRAME, base], capture_output=True, text=True, check=True)
+    rows, seconds, gigabytes = (float(value) for value in answer.stdout.split())
+    print(setting(1, "cpu", "SQLite", arguments.quick) + "\n")
+    print_table(
+        ["of all", "found", "target"],
+        [
+            [f"summary of one experiment's {OF_EXPERIMENT:,} scores by method, K and candidate", f"{summary:.0f} ms",
+             at_most(SUMMARY_MS, summary, arguments.quick)],
+            [f"all {rows:,.0f} as a frame", f"{seconds:.1f} s", at_most(FRAME_SECONDS, seconds, arguments.quick)],
+            ["memory that the frame's process takes for it", f"{gigabytes:.2f} GiB",
+             at_most(FRAME_GB, gigabytes, arguments.quick)],
+            ["poll for what is new, where nothing is", f"{poll:.1f} ms", at_most(POLL_MS, poll, arguments.quick)],
+        ],
+    )  # fmt: skip
+
+
+def median_ms(act: Callable[[], object], rounds: int) -> float:
+    """The median of some rounds, after one to warm up."""
+    act()
+    taken = []
+    for _ in range(rounds):
+        begin = time.perf_counter()
+        act()
+        taken.append(time.perf_counter() - begin)
+    return 1e3 * statistics.median(taken)
+
+
+if __name__ == "__main__":
+    main()

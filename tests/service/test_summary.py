@@ -1,0 +1,223 @@
+"""Summaries and comparisons over the REST interface, on every database, beside pandas and the paper."""
+
+import random
+from collections.abc import Iterator
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+import pytest
+from starlette.testclient import TestClient
+
+from search_spaces.checks import World
+from search_spaces.plan import Plan, PlannedResult, PlannedTrial
+from search_spaces.spec import ExperimentSpec
+from service.api.app import create_app
+from service.reports import published
+from service.store import Store
+from trainers import Outcome, Score, TrialConfig
+from trainers.config import Training
+from trainers.protocols import PAPER
+
+TRAINING = Training(3, 32, 2e-5, 0.0, 1e-8, 1.0, 0, 128)
+LANGUAGES = ("en", "de", "hi", "sw")
+METHODS = {"zero-shot": 0, "ord-FS": 5, "naive-mix-train": 5, "gradient-mix-train": 5}
+
+Rows = list[dict[str, Any]]
+
+
+@pytest.fixture
+def client(store: Store, tmp_path: Path) -> Iterator[TestClient]:
+    app = create_app(store, lambda: World(tmp_path, tmp_path, None, None, None), None)
+    with TestClient(app, base_url="http://127.0.0.1", raise_server_exceptions=False) as client:
+        yield client
+
+
+def score(method: str, seed: int, language: str) -> float:
+    return random.Random(f"{method} {seed} {language}").uniform(20, 90)
+
+
+def experiment(store: Store, seeds: range, lacking: tuple[str, int, str] | None = None, **fields: Any) -> str:
+    """An experiment over LANGUAGES that is done, but for the score of one (method, seed, language)."""
+    wanted = {"task": "ner", "encoder": "e", "data": "sample", "target_languages": list(LANGUAGES[1:]), "k": [5]}
+    spec = ExperimentSpec.model_validate({**wanted, "methods": list(METHODS), "seeds": list(seeds), **fields})
+    plan, config = Plan(), TrialConfig("ner", "", "en", ("de",), 5, 1, None, "paper", TRAINING, "e", "digest", "data")
+    for seed in seeds:
+        for method, k in METHODS.items():
+            alpha = 0.5 if method == "gradient-mix-train" else None
+            mine = replace(config, method=method, k=k, seed=seed, alpha=alpha)
+            plan.add(PlannedTrial(mine, None, ("source-dev",), dict.fromkeys(LANGUAGES, "test")))
+            for language in LANGUAGES:
+                plan.results.append(
+                    PlannedResult(method, k, seed, alpha, "", "", language, "test", mine.digest, "source-dev", "test")
+                )
+    id_ = store.add_experiment(spec, plan)
+    for digest, trial in store.trials.outstanding(id_).items():
+        method, seed = trial.config.method, trial.config.seed
+        attempt = store.trials.started(id_, digest)
+        scores = tuple(
+            Score(10, 3, language, "test", metric, score(method, seed, language) + more, 100, "test", cut=False)
+            for language in LANGUAGES
+            for metric, more in (("f1", 0.0), ("precision", 1.0))
+            if (method, seed, language) != lacking
+        )
+        store.trials.succeeded(digest, attempt, Outcome({"source-dev": 10}, scores, {"shots": {}}))
+    return id_
+
+
+def summary(client: TestClient, by: str, **asked: Any) -> Rows:
+    answer = client.get("/v1/results/summary", params={"by": by, **asked})
+    assert answer.status_code == 200, answer.text
+    found: Rows = answer.json()["summary"]
+    return found
+
+
+def test_a_seed_s_value_is_the_mean_over_targets_and_mean_sd_and_n_are_over_seeds(
+    store: Store, client: TestClient
+) -> None:
+    experiment(store, range(1, 6))
+    rows = {row["method"]: row for row in summary(client, "method,k")}
+    assert {(row["method"], row["k"]) for row in rows.values()} == set(METHODS.items())
+    for method, row in rows.items():
+        table = pd.DataFrame([[score(method, seed, language) for language in LANGUAGES] for seed in range(1, 6)])
+        targets, whole = table.iloc[:, 1:].mean(axis=1), table.mean(axis=1)
+        assert row["mean"] == pytest.approx(targets.mean())
+        assert row["sd"] == pytest.approx(targets.std())
+        assert (row["min"], row["max"]) == (pytest.approx(targets.min()), pytest.approx(targets.max()))
+        assert row["mean_with_source"] == pytest.approx(whole.mean())
+        assert row["sd_with_source"] == pytest.approx(whole.std())
+        assert (row["n"], row["seeds"], row["languages"], row["missing"], row["complete"]) == (5, 5, 4, 0, True)
+        assert row["mixed"] == []
+    [first] = [row for row in rows.values() if row["method"] == "zero-shot"]
+    assert first["best"]  # the only one at K = 0
+    few = [row for row in rows.values() if row["k"] == 5]
+    assert [row["best"] for row in few] == [row["mean"] == max(one["mean"] for one in few) for row in few]
+
+
+def test_by_language_and_by_seed(store: Store, client: TestClient) -> None:
+    experiment(store, range(1, 4))
+    for row in summary(client, "method,language"):
+        values = pd.Series([score(row["method"], seed, row["language"]) for seed in range(1, 4)])
+        assert (row["mean"], row["sd"]) == (pytest.approx(values.mean()), pytest.approx(values.std()))
+    for row in summary(client, "seed", method="ord-FS"):
+        targets = [score("ord-FS", row["seed"], language) for language in LANGUAGES[1:]]
+        assert row["mean"] == pytest.approx(sum(targets) / 3)
+        assert (row["n"], row["sd"]) == (1, None)
+
+
+def test_a_seed_that_lacks_a_language_does_not_count_and_its_group_says_so(store: Store, client: TestClient) -> None:
+    experiment(store, range(1, 6), lacking=("ord-FS", 2, "hi"))
+    rows = {row["method"]: row for row in summary(client, "method")}
+    values = pd.Series(
+        [sum(score("ord-FS", seed, language) for language in LANGUAGES[1:]) / 3 for seed in (1, 3, 4, 5)]
+    )
+    short = rows["ord-FS"]
+    assert (short["mean"], short["sd"]) == (pytest.approx(values.mean()), pytest.approx(values.std()))
+    assert (short["n"], short["seeds"], short["missing"], short["complete"]) == (4, 5, 1, False)
+    assert all(row["complete"] for method, row in rows.items() if method != "ord-FS")
+    unfinished = store.add_experiment(*_planned_only())
+    [row] = summary(client, "method", experiment=unfinished)
+    assert (row["mean"], row["n"], row["missing"], row["complete"]) == (None, 0, 1, False)
+
+
+def _planned_only() -> tuple[ExperimentSpec, Plan]:
+    wanted = {"task": "ner", "encoder": "e", "data": "sample", "target_languages": ["de"], "k": [5]}
+    spec = ExperimentSpec.model_validate({**wanted, "methods": ["mix-FT"], "seeds": [1]})
+    config = TrialConfig("ner", "mix-FT", "en", ("de",), 5, 1, None, "paper", TRAINING, "e", "digest", "data")
+    plan = Plan()
+    plan.add(PlannedTrial(config, None, ("last",), {"de": "test"}))
+    plan.results.append(PlannedResult("mix-FT", 5, 1, None, "", "", "de", "test", config.digest, "last", "test"))
+    return spec, plan
+
+
+def test_a_trial_of_several_experiments_counts_once(store: Store, client: TestClient) -> None:
+    first = experiment(store, range(1, 4))
+    before = summary(client, "method,k")
+    second = experiment(store, range(2, 4))
+    assert summary(client, "method,k") == before
+    by_experiment = summary(client, "experiment,method")
+    assert {(row["experiment"], row["n"]) for row in by_experiment} == {(first, 3), (second, 2)}
+
+
+def test_what_is_unlike_within_a_group_is_named(store: Store, client: TestClient) -> None:
+    experiment(store, range(1, 3))
+    [row] = summary(client, "task")
+    assert row["mixed"] == ["method", "k", "alpha"]
+    experiment(store, range(1, 3), encoder="another")
+    assert {tuple(row["mixed"]) for row in summary(client, "method")} == {("encoder",)}
+    assert {tuple(row["mixed"]) for row in summary(client, "method,encoder")} == {()}
+
+
+def test_a_metric_may_be_named(store: Store, client: TestClient) -> None:
+    experiment(store, range(1, 3))
+    main, other = summary(client, "method"), summary(client, "method", metric="precision")
+    assert [row["mean"] for row in other] == [pytest.approx(row["mean"] + 1) for row in main]
+    assert {row["mean"] for row in summary(client, "method", metric="colour")} == {None}
+
+
+def test_published_figures_stand_beside_ours_with_what_differs(store: Store, client: TestClient) -> None:
+    experiment(store, range(1, 3))
+    table = published.table1().set_index(["task", "method", "k"])["mean_with_source"]
+    for row in summary(client, "task,method,k", published=True):
+        printed = table["ner", row["method"], row["k"]]
+        assert row["published"] == printed
+        assert row["difference"] == pytest.approx(row["mean_with_source"] - printed)
+        alpha = [] if row["method"] != "gradient-mix-train" or PAPER.alpha["ner"] == 0.5 else ["alpha"]
+        assert row["differs"] == ["encoder", "data", *alpha, "languages"]
+    languages = published.per_language()
+    for row in summary(client, "method,k,language", published=True):
+        same = (languages["method"] == row["method"]) & (languages["k"] == row["k"]) & (languages["task"] == "ner")
+        [printed] = languages["value"][same & (languages["language"] == row["language"])].tolist() or [None]
+        assert row["published"] == printed
+    refused = client.get("/v1/results/summary?by=method&published=true")
+    assert (refused.status_code, refused.json()["errors"][0]["field"]) == (422, "by")
+
+
+def test_a_comparison_is_paired_and_says_what_five_seeds_can_tell(store: Store, client: TestClient) -> None:
+    experiment(store, range(1, 6))
+    asked = {"better": "gradient-mix-train", "over": "zero-shot", "shots": 5}
+    found = client.get("/v1/results/compare", params=asked).json()
+    gains = {
+        language: [score(asked["better"], seed, language) - score("zero-shot", seed, language) for seed in range(1, 6)]
+        for language in LANGUAGES[1:]
+    }
+    assert [row["language"] for row in found["languages"]] == sorted(gains, key=lambda one: -sum(gains[one]))
+    for row in found["languages"]:
+        assert row["gain"] == pytest.approx(sum(gains[row["language"]]) / 5)
+        assert row["p_holm"] >= row["p"] >= row["smallest_p"] == 0.0625
+    assert found["overall"]["gain"] == pytest.approx(sum(map(sum, gains.values())) / 15)
+    assert sum(found["overall"][name] for name in ("wins", "ties", "losses")) == 15
+
+
+@pytest.mark.parametrize(
+    ("path", "field", "words"),
+    [
+        ("summary?by=colour", "by", "allowed: task, method"),
+        ("summary?by=method&metric=%00", "metric", "NUL"),
+        ("summary?by=method&colour=1", "colour", "no such"),
+        ("summary?by=method&format=xml", "format", "json"),
+        ("compare?better=ord-FS&over=zero-shot", "shots", "required"),
+        ("compare?better=mix-FT&over=zero-shot&shots=5", "better", "no scores of mix-FT at K = 5"),
+        ("compare?better=ord-FS&over=zero-shot&shots=7", "better", "no scores of ord-FS at K = 7"),
+    ],
+)
+def test_a_summary_that_is_none_is_refused(store: Store, client: TestClient, path: str, field: str, words: str) -> None:
+    experiment(store, range(1, 3))
+    answer = client.get(f"/v1/results/{path}")
+    assert answer.status_code == 422, answer.text
+    [error] = answer.json()["errors"]
+    assert error["field"] == field
+    assert words in error["message"]
+
+
+def test_a_comparison_lacking_a_seed_is_refused_and_says_which(store: Store, client: TestClient) -> None:
+    experiment(store, range(1, 4), lacking=("ord-FS", 2, "hi"))
+    answer = client.get("/v1/results/compare?better=ord-FS&over=zero-shot&shots=5")
+    assert answer.status_code == 422
+    assert "ord-FS, K = 5, seed 2 lacks hi" in answer.json()["errors"][0]["message"]
+
+
+def test_where_there_is_nothing_there_is_no_summary(client: TestClient) -> None:
+    assert summary(client, "method,k") == []
+    assert summary(client, "method,k", published=True) == []
