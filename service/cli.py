@@ -110,7 +110,9 @@ def _serve(arguments: argparse.Namespace) -> int:
     from service.api.metrics import STORE_SECONDS
     from service.engine.supervisor import Supervisor
     from service.store import Store
+    from trainers import memory
 
+    memory.share_heaps()
     settings = Settings.from_environment()
     if not is_loopback(arguments.host) and settings.token is None:
         raise ValueError(f"--host {arguments.host} is more than this machine: set ALLASPRAK_TOKEN(_FILE) first")

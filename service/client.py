@@ -3,7 +3,8 @@
 import io
 import json
 import time
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
 from typing import Any
 
 import httpx2
@@ -242,6 +243,26 @@ class Client:
         frame.attrs["overall"] = found["overall"]
         return frame
 
+    def report(self, name: str, id_: str | Sequence[str] | None = None, **asked: Any) -> "Report":
+        """One of the paper's tables or figures of some experiments' results, or of all; a notebook displays it.
+
+        Args:
+            name: such as "table-1" or "figure-5"; `GET /v1/reports` lists them.
+            id_: of the experiment or experiments.
+            asked: filters as of `results`.
+
+        Raises:
+            ServiceError: there is no such report, or the results lack what it is about.
+        """
+        wanted = {**({"experiment": _several(id_)} if id_ else {}), **asked}
+        path = f"/v1/reports/{name}"
+        found = self._json("GET", path, params=wanted)
+
+        def form(format_: str) -> str:
+            return str(self._answer("GET", path, params={**wanted, "format": format_}).text)
+
+        return Report(found["title"], tuple(found["notes"]), pd.DataFrame(found["data"]), form)
+
     def table(self, id_: str, metric: str | None = None) -> pd.DataFrame:
         """Test scores of an experiment: methods (with K and candidate) down, languages across, mean over seeds.
 
@@ -282,6 +303,22 @@ class Client:
 
     def _no_answer(self, error: httpx2.TransportError) -> ConnectionError:
         return ConnectionError(f"no service answers at {self._http.base_url} ({error})")
+
+
+@dataclass(frozen=True)
+class Report:
+    """A report: `data` is a frame of its figures; in a notebook it shows itself.
+
+    `form(name)` is its text as "csv", "markdown", "latex", "html", or "svg" if it is a figure.
+    """
+
+    title: str
+    notes: tuple[str, ...]
+    data: pd.DataFrame = field(repr=False)
+    form: Callable[[str], str] = field(repr=False)
+
+    def _repr_html_(self) -> str:
+        return self.form("html")
 
 
 def _succeeded(answer: httpx2.Response) -> httpx2.Response:

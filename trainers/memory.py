@@ -18,3 +18,13 @@ def release() -> None:
     torch = sys.modules.get("torch")
     if torch is not None and torch.cuda.is_initialized():
         torch.cuda.empty_cache()
+
+
+def share_heaps() -> None:
+    """Let all threads that are started from now on share two heaps.
+
+    glibc gives each of a server's threads one, and none of what it frees there to the others (mallopt(3), M_ARENA_MAX).
+    """
+    mallopt = getattr(ctypes.CDLL(None), "mallopt", None)
+    if mallopt is not None:
+        mallopt(-8, 2)

@@ -10,7 +10,7 @@ from starlette.middleware.trustedhost import TrustedHostMiddleware
 
 from search_spaces.checks import World
 from search_spaces.spec import Problem, SpecError
-from service.api import control, events, experiments, metrics, results, summaries, trials
+from service.api import control, events, experiments, metrics, reports, results, summaries, trials
 from service.api.problems import add_handlers
 from service.security import is_authorised
 from service.store import Store
@@ -40,6 +40,7 @@ def create_app(store: Store, world: Callable[[], World], token: str | None) -> F
     v1.include_router(trials.router)
     v1.include_router(results.router)
     v1.include_router(summaries.router)
+    v1.include_router(reports.router)
     app.include_router(v1)
     app.include_router(metrics.router, dependencies=[Depends(_authorise)])
     app.add_api_route("/healthz", _health, methods=["GET"])

@@ -14,6 +14,7 @@ from service.api.results import Filters, Whole
 from service.reports.compare import comparison
 from service.reports.summary import BY, beside_published, described, of_main_metric, summary
 from service.store import Store
+from service.store.query import Where
 
 router = APIRouter(tags=["results"])
 
@@ -56,7 +57,7 @@ def summarised(request: Request, wanted: Annotated[Grouped, Query()]) -> Respons
     for name in by:
         if name not in BY:
             raise SpecError([Problem("by", f"{name[:100]!a} is none; allowed: {', '.join(BY)}")])
-    rows = _rows(request, wanted)
+    rows = rows_of(request.app.state.store, wanted.where(), wanted.split, wanted.metric)
     found = summary(rows, by)
     if wanted.published:
         try:
@@ -75,7 +76,7 @@ def compared(request: Request, wanted: Annotated[Pair, Query()]) -> JSONResponse
     `gain`, `sd` and its 95 % bootstrap interval (`low`, `high`) over `seeds`; `p` of a permutation test over seeds,
     `smallest_p` that so many can give, `p_holm` corrected for the number of languages; `wins`, `ties`, `losses`.
     """
-    rows = _rows(request, wanted)
+    rows = rows_of(request.app.state.store, wanted.where(), wanted.split, wanted.metric)
     sources = list(rows["source_language"].unique())
     if len(sources) > 1:
         raise SpecError(
@@ -89,11 +90,11 @@ def compared(request: Request, wanted: Annotated[Pair, Query()]) -> JSONResponse
     return JSONResponse({"overall": plain(found.overall.to_frame().T)[0], "languages": plain(found.languages)})
 
 
-def _rows(request: Request, wanted: Cells) -> pd.DataFrame:
-    store: Store = request.app.state.store
-    cells = store.results.cells(wanted.where(), wanted.split, wanted.metric).to_pandas()
+def rows_of(store: Store, where: Where, split: str, metric: str | None) -> pd.DataFrame:
+    """Scores of the selected weights, by the metric or by each task's own, with what their specs say."""
+    cells = store.results.cells(where, split, metric).to_pandas()
     rows = described(cells, store.results.specs(list(cells["experiment"].unique())))
-    return rows if wanted.metric is not None else of_main_metric(rows)
+    return rows if metric is not None else of_main_metric(rows)
 
 
 def plain(frame: pd.DataFrame) -> list[dict[str, Any]]:

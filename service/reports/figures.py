@@ -4,8 +4,18 @@ from typing import Any
 
 import pandas as pd
 
+from trainers.methods import METHODS
+
 # Okabe and Ito's colours, which the colour-blind tell apart.
 BLUE, ORANGE, GREY = "#0072B2", "#D55E00", "#999999"
+COLOURS = (BLUE, ORANGE, "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#000000")
+MARKERS = ("o", "s", "^", "D", "v", "P", "X")
+
+# Inches: a column of a paper in two columns, and a panel's height; letters are as large as a caption's.
+COLUMN, HEIGHT, POINTS = 3.3, 2.5, 7
+
+# More bars than these have their names turned.
+CROWDED = 20
 
 
 def sweep_figure(table: pd.DataFrame, over: str) -> Any:
@@ -47,3 +57,140 @@ def sweep_figure(table: pd.DataFrame, over: str) -> Any:
         axes.set_title(f"{method}, K = {k}\n{targets}", fontsize="medium")
         axes.legend(fontsize="small")
     return figure
+
+
+def alpha_curve(found: pd.DataFrame) -> Any:
+    """The mean over targets against α."""
+    return _lines(found, "alpha", "α", "mean over targets, percent")[0]
+
+
+def conflicts(found: pd.DataFrame) -> Any:
+    """Conflicts against epochs, a line for each α."""
+    named = found.assign(line=found["method"] + ", α = " + found["alpha"].map("{:g}".format))
+    return _lines(named, "epoch", "epoch", "conflicts, percent of oracle passes")[0]
+
+
+def over_epochs(found: pd.DataFrame, chosen: "pd.Series[float]") -> Any:
+    """Test scores against epochs; a dotted line where a method selects, on average."""
+    figure, panels = _lines(found, "epoch", "epoch", "test, percent")
+    for (task, k, method), epoch in chosen.items():
+        for (of, shots), panel in panels.items():
+            if of == task and k in (0, shots):
+                panel.axvline(epoch, color=_colour(method), linestyle=":", linewidth=0.8)
+    return figure
+
+
+def overfitting(found: pd.DataFrame, first: pd.DataFrame) -> Any:
+    """Dev curves, and how many of them are best after the first epoch."""
+    panels = list(found.groupby(["task", "k"]))
+    figure, axes = _panels(len(panels))
+    for panel, ((task, k), rows) in zip(axes, panels, strict=True):
+        for number, (language, curve) in enumerate(rows.groupby("language")):
+            colour = COLOURS[number % len(COLOURS)]
+            panel.plot(curve["epoch"], curve["mean"], color=colour, linewidth=0.8)
+            end = curve[["epoch", "mean"]].iloc[-1]
+            panel.annotate(f" {language}", end, fontsize=POINTS - 1, color=colour, va="center")
+        [count] = first[(first["task"] == task) & (first["k"] == k)].to_dict("records")
+        panel.set_title(
+            f"{task}, K = {k}: {count['first']} of {count['languages']} best after epoch 1", fontsize=POINTS
+        )
+        panel.set_xlabel("epoch")
+        panel.set_ylabel("target dev, percent")
+        _whole_numbers(panel)
+    return figure
+
+
+def groupings(found: pd.DataFrame) -> Any:
+    """Bars: the mean over common languages by how many targets a model is for."""
+    panels = list(found.groupby(["task", "k"]))
+    figure, axes = _panels(len(panels))
+    low = (found["mean"] - found["sd"].fillna(0.0)).min()
+    for panel, ((task, k), rows) in zip(axes, panels, strict=True):
+        sizes = sorted(rows["targets"].unique())
+        for place, size in enumerate(sizes):
+            here = rows[rows["targets"] == size]
+            width = 0.8 / len(here)
+            for number, row in enumerate(here.to_dict("records")):
+                at = place + (number - (len(here) - 1) / 2) * width
+                spread = 0.0 if pd.isna(row["sd"]) else row["sd"]
+                panel.bar(at, row["mean"], width, yerr=spread, color=_colour(row["method"]), label=row["method"],
+                          error_kw={"linewidth": 0.8})  # fmt: skip
+        panel.set_ylim(bottom=max(0.0, low - 5))
+        panel.set_xticks(range(len(sizes)), [str(size) for size in sizes])
+        panel.set_xlabel("targets of a model")
+        panel.set_ylabel("mean, percent")
+        panel.set_title(f"{task}, K = {k}", fontsize=POINTS)
+    _legend(figure, axes)
+    return figure
+
+
+def dev_sizes(found: pd.DataFrame) -> Any:
+    """Bars: examples of each language's dev set, a panel for each task."""
+    panels = list(found.groupby("task"))
+    figure, axes = _panels(len(panels), wide=True)
+    for panel, (task, rows) in zip(axes, panels, strict=True):
+        panel.bar(rows["language"], rows["examples"], color=BLUE)
+        panel.set_ylabel("dev examples")
+        panel.set_title(task, fontsize=POINTS)
+        panel.margins(x=0.01)
+        panel.tick_params(axis="x", rotation=90 if len(rows) > CROWDED else 0)
+    return figure
+
+
+def _lines(found: pd.DataFrame, over: str, words: str, values: str) -> tuple[Any, dict[tuple[str, int], Any]]:
+    """A panel for each task and K, a line with its sd for each `line`, or method; also the panels.
+
+    What takes no shots is beside every K.
+    """
+    shots = found[found["k"] > 0] if (found["k"] > 0).any() else found
+    keys = list(shots.groupby(["task", "k"]).groups)
+    figure, axes = _panels(len(keys))
+    for panel, (task, k) in zip(axes, keys, strict=True):
+        rows = found[(found["task"] == task) & found["k"].isin([0, k])].sort_values(over)
+        rows = rows if "line" in rows else rows.assign(line=rows["method"])
+        for number, (name, line) in enumerate(rows.groupby("line")):
+            method = line["method"].iloc[0]
+            colour = _colour(method) if name == method else COLOURS[number % len(COLOURS)]
+            style = {"color": colour, "marker": MARKERS[number % len(MARKERS)], "markersize": 3, "linewidth": 1}
+            panel.errorbar(line[over], line["mean"], yerr=line["sd"].fillna(0.0), label=name, capsize=2, **style)
+        panel.set_xlabel(words)
+        panel.set_ylabel(values)
+        panel.set_title(f"{task}, K = {k}", fontsize=POINTS)
+        if over == "epoch":
+            _whole_numbers(panel)
+    _legend(figure, axes)
+    return figure, dict(zip(keys, axes, strict=True))
+
+
+def _colour(method: str) -> str:
+    """A method has one colour in all figures."""
+    return COLOURS[list(METHODS).index(method) % len(COLOURS)] if method in METHODS else GREY
+
+
+def _panels(count: int, wide: bool = False) -> tuple[Any, list[Any]]:
+    """A figure with so many panels: beside each other, or one under the other where they are wide."""
+    import matplotlib as mpl
+    from matplotlib.figure import Figure
+
+    rows, columns = (count, 1) if wide else (1, count)
+    size = (2 * COLUMN, HEIGHT * count) if wide else (COLUMN * count, HEIGHT)
+    with mpl.rc_context({"font.size": POINTS, "axes.titlesize": POINTS, "legend.fontsize": POINTS - 1}):
+        figure = Figure(figsize=size, layout="constrained")
+        axes = list(figure.subplots(rows, columns, squeeze=False).ravel())
+    for panel in axes:
+        panel.spines[["top", "right"]].set_visible(False)
+    return figure, axes
+
+
+def _legend(figure: Any, axes: list[Any]) -> None:
+    """One for all panels, under them."""
+    named = {words: handle for panel in axes for handle, words in zip(*panel.get_legend_handles_labels(), strict=True)}
+    columns = min(len(named), 3 * len(axes))
+    place = {"loc": "outside lower center", "ncols": columns, "frameon": False, "fontsize": POINTS - 1}
+    figure.legend(list(named.values()), list(named), **place)
+
+
+def _whole_numbers(panel: Any) -> None:
+    from matplotlib.ticker import MaxNLocator
+
+    panel.xaxis.set_major_locator(MaxNLocator(integer=True))

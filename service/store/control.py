@@ -12,6 +12,7 @@ from service.store.schema import (
     attempts,
     events,
     experiments,
+    measures,
     planned_results,
     planned_trials,
     scores,
@@ -130,7 +131,7 @@ class Control:
             orphans = list(connection.execute(alone).scalars())
             for table in (planned_results, planned_trials, tags, events):
                 connection.execute(delete(table).where(table.c.experiment == experiment))
-            for table in (selections, scores, attempts):
+            for table in (selections, scores, measures, attempts):
                 connection.execute(delete(table).where(table.c.trial.in_(orphans)))
             connection.execute(delete(trials).where(trials.c.digest.in_(orphans)))
             connection.execute(delete(experiments).where(experiments.c.id == experiment))

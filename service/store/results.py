@@ -13,7 +13,17 @@ from search_spaces.judging import Judged
 from service.store import arrow, costs
 from service.store.database import BadCursorError, Database, decode, encode
 from service.store.query import EVERYTHING, By, Columns, Where, after, equal
-from service.store.schema import clock, experiments, planned_results, planned_trials, scores, selections, tags, trials
+from service.store.schema import (
+    clock,
+    experiments,
+    measures,
+    planned_results,
+    planned_trials,
+    scores,
+    selections,
+    tags,
+    trials,
+)
 from trainers.config import Score, Selection, TrialConfig
 
 # What a row says, and of which type.
@@ -143,6 +153,34 @@ class Results:
         )
         with self._database.read() as connection:
             return arrow.batch(connection.execute(statement).all(), CELL_COLUMNS)
+
+    def measures(self, where: Where) -> list[dict[str, Any]]:
+        """What the trainings behind results measured at each report: `method`, `k`, `seed`, `alpha`, `values`, ...
+
+        Args:
+            where: which; of CELL_COLUMNS but `metric`, of `owner` and of `tags`.
+        """
+        names = (
+            "experiment",
+            "trial",
+            "method",
+            "k",
+            "seed",
+            "alpha",
+            "candidate",
+            "language",
+            "selection",
+            "judged_on",
+        )
+        told: dict[str, ColumnElement[Any]] = {name: planned_results.c[name] for name in (*names, "data")}
+        columns = [told[name] for name in ("experiment", "trial", "method", "k", "seed", "alpha", "candidate")]
+        joined = planned_results.join(experiments, experiments.c.id == planned_results.c.experiment)
+        mine = select(*columns).select_from(joined).where(self._columns(told).clause(where)).distinct().subquery()
+        query = select(mine, measures.c.epoch, measures.c.step, measures.c["values"])
+        query = query.join(measures, measures.c.trial == mine.c.trial)
+        with self._database.read() as connection:
+            rows = connection.execute(query.order_by(mine.c.trial, measures.c.step)).mappings().all()
+        return [dict(row) for row in rows]
 
     def specs(self, ids: Collection[str]) -> dict[str, dict[str, Any]]:
         """What some experiments asked for, by id."""

@@ -19,7 +19,7 @@ from sqlalchemy import (
 metadata = MetaData()
 
 # The last of `migrations/versions`: a table changes together with a migration that makes it so.
-REVISION = "0001"
+REVISION = "0002"
 
 # SQLite counts up only an INTEGER primary key.
 Sequence = BigInteger().with_variant(Integer, "sqlite")
@@ -200,6 +200,17 @@ sizes = Table(
     Column("examples", Integer, nullable=False),
     Column("windows", Integer, nullable=False),
     Column("sub_words", BigInteger, nullable=False),
+)
+
+# What a training measured of itself at a report, since its start or since the report before, as its `values` say: its
+# loss, its speed, what surgery met.
+measures = Table(
+    "measures",
+    metadata,
+    Column("trial", ForeignKey("trials.digest"), primary_key=True),
+    Column("step", Integer, primary_key=True),
+    Column("epoch", Integer, nullable=False),
+    Column("values", JSON, nullable=False),
 )
 
 # A metric's value in percent. A replayed step replaces itself.

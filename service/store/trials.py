@@ -12,7 +12,7 @@ from service.store.clock import tick
 from service.store.coverage import Coverage
 from service.store.database import Database
 from service.store.events import tell
-from service.store.schema import attempts, experiments, planned_trials, scores, selections, sizes, trials
+from service.store.schema import attempts, experiments, measures, planned_trials, scores, selections, sizes, trials
 from service.store.states import ACTIVE
 from trainers.config import Outcome, Report, Score, Selection, TrialConfig
 
@@ -116,6 +116,7 @@ class Trials:
             dev = [{"language": one.language, "metric": one.metric, "value": one.value} for one in report.scores]
             tell(connection, experiment, "trial", trial=digest, state="running", epoch=report.epoch, scores=dev)
             self._add_scores(connection, digest, attempt, report.scores)
+            self._add_measures(connection, digest, report)
             mine = update(attempts).filter_by(trial=digest, number=attempt)
             rate = report.measures.get("steps_per_second")
             connection.execute(mine.where(attempts.c.epoch < report.epoch).values(epoch=report.epoch, rate=rate))
@@ -149,9 +150,7 @@ class Trials:
                     for name, step in outcome.selected.items()
                 ],
             )
-            # a training that diverged has measures that JSON has no words for
-            facts = json.loads(json.dumps(outcome.facts), parse_constant=lambda _: None)
-            connection.execute(update(trials).filter_by(digest=digest).values(facts=facts))
+            connection.execute(update(trials).filter_by(digest=digest).values(facts=_as_json(outcome.facts)))
             end(connection, "succeeded", trial=digest, number=attempt)
             _got_on(connection, experiment)
             self._add_sizes(connection, digest, outcome.facts.get("sizes", {}))
@@ -195,16 +194,19 @@ class Trials:
         connection.execute(update(planned_trials).filter_by(**key).values(state=becomes, reason=reason))
 
     def one(self, digest: str) -> dict[str, Any] | None:
-        """A trial's configuration, facts and attempts, and its state for each experiment; None if there is none."""
+        """A trial's configuration, facts, measures and attempts, and its state for each experiment; None if none."""
         asking = select(planned_trials.c.experiment.label("id"), planned_trials.c.state, planned_trials.c.reason)
         tried = select(*(column for column in attempts.c if column.name != "trial")).filter_by(trial=digest)
+        measured = select(measures.c.epoch, measures.c.step, measures.c["values"]).filter_by(trial=digest)
         with self._database.read() as connection:
             row = connection.execute(select(trials).filter_by(digest=digest)).mappings().one_or_none()
             states = connection.execute(asking.filter_by(trial=digest).order_by("id")).mappings().all()
             rows = connection.execute(tried.order_by(attempts.c.number)).mappings().all()
+            told = connection.execute(measured.order_by(measures.c.step)).mappings().all()
         if row is None:
             return None
-        return {**row, "experiments": [dict(state) for state in states], "attempts": [dict(one) for one in rows]}
+        lists = {"experiments": states, "attempts": rows, "measures": told}
+        return {**row, **{name: [dict(one) for one in found] for name, found in lists.items()}}
 
     def _add_sizes(self, connection: Connection, digest: str, found: Mapping[str, Mapping[str, int]]) -> None:
         if not found:
@@ -217,6 +219,18 @@ class Trials:
                 index_elements=["encoder", "data"], set_=counts, where=sizes.c.examples < statement.excluded.examples
             ),
             [{"encoder": encoder, "data": data, **size} for data, size in found.items()],
+        )
+
+    def _add_measures(self, connection: Connection, digest: str, report: Report) -> None:
+        surgery = {name: value for name, value in report.measures.get("surgery", {}).items() if name != "per_language"}
+        values = _as_json({**report.measures, **({"surgery": surgery} if surgery else {})})
+        row = {"trial": digest, "step": report.step, "epoch": report.epoch, "values": values}
+        statement = self._database.insert(measures)
+        connection.execute(
+            statement.on_conflict_do_update(
+                index_elements=["trial", "step"], set_={"values": statement.excluded["values"]}
+            ),
+            [row],
         )
 
     def _runs_for(self, connection: Connection, digest: str, attempt: int) -> str | None:
@@ -247,6 +261,11 @@ def end(connection: Connection, state: str, reason: str = "", **of: Any) -> None
     """Running attempts end: of an experiment, of a trial for it, or one by its number."""
     running = update(attempts).filter_by(**of, state="running")
     connection.execute(running.values(state=state, reason=reason, ended=time.time()))
+
+
+def _as_json(measured: Mapping[str, Any]) -> Any:
+    """A training that diverged has measures that JSON has no words for: null."""
+    return json.loads(json.dumps(measured), parse_constant=lambda _: None)
 
 
 def _got_on(connection: Connection, experiment: str) -> None:

@@ -1,0 +1,232 @@
+"""The paper's tables and figures, made of our own results; each names the experiments that it needs.
+
+Score rows are those of `service.reports.summary.described`: the test scores of the selected weights by each task's
+metric, where nothing else is said.
+"""
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from functools import partial
+from typing import Literal
+
+import pandas as pd
+
+from service.reports import figures, published
+from service.reports.aggregate import extremes, gains
+from service.reports.report import Report
+from service.reports.summary import beside_published, summary
+from trainers.languages import LANGUAGES
+from trainers.methods import METHODS
+
+SURGERY = "gradient-mix-train"
+
+# Which rows a report is made of: test or dev scores of the selected weights, those of every epoch, or measures.
+Of = Literal["selected", "every", "measures"]
+
+
+@dataclass(frozen=True)
+class Kind:
+    """A report that there is: what it shows, of which rows, and how it is made."""
+
+    title: str
+    of: Of
+    made: Callable[[pd.DataFrame], Report]
+
+
+def table_1(rows: pd.DataFrame) -> Report:
+    """Table 1: methods at each K by task, mean and sd over seeds of the mean over all languages."""
+    by = ["task", "k", "method"]
+    found = beside_published(summary(rows, by), rows, by)
+    zero = found[found["k"] == 0].set_index("task")["mean_with_source"]
+    found["over_zero_shot"] = found["mean_with_source"] - found["task"].map(zero)
+    found["cell"] = [_cell(*row) for row in found[["mean_with_source", "sd_with_source", "complete"]].to_numpy()]
+    display = _pivot(found, ["k", "method"], "task", "cell").fillna("")
+    shades = _pivot(found, ["k", "method"], "task", "over_zero_shot").reindex_like(display)
+    notes = [
+        f"Mean and sd over {_range(found['n'])} seeds of the mean over all languages, the source included.",
+        "Colours show the difference from zero-shot.",
+    ]
+    if not found["complete"].all():
+        notes.append("Cells with * lack scores: seeds that lack a language do not count.")
+    notes += [_setting(found), f"Published: {published.CITATION}."]
+    return Report("Methods at each K", found.drop(columns="cell"), display, tuple(notes), shades)
+
+
+def by_language(rows: pd.DataFrame, task: str) -> Report:
+    """Tables 4 to 7: a task's scores language by language, mean over seeds."""
+    rows = rows[rows["task"] == task]
+    _need(rows, f"test scores of {task}")
+    found = summary(rows, ["k", "method", "language"])
+    whole = summary(rows, ["k", "method"]).assign(language="avg.")
+    whole["mean"] = whole["mean_with_source"]
+    both = pd.concat([found, whole])
+    both["cell"] = [_cell(mean, None, complete) for mean, complete in both[["mean", "complete"]].to_numpy()]
+    zero = both[both["k"] == 0].drop_duplicates("language").set_index("language")["mean"]
+    both["over_zero_shot"] = both["mean"] - both["language"].map(zero)
+    source = rows["source_language"].iloc[0]
+    order = [source, *sorted(set(found["language"]) - {source}), "avg."]
+    display = _pivot(both, ["k", "method"], "language", "cell").reindex(columns=order).fillna("")
+    shades = _pivot(both, ["k", "method"], "language", "over_zero_shot").reindex_like(display)
+    notes = (f"Mean over {_range(found['n'])} seeds; avg. includes {source}. * lacks scores.",)
+    return Report(f"{task} by language", both.drop(columns="cell"), display, notes, shades)
+
+
+def gain_table(rows: pd.DataFrame, least: bool) -> Report:
+    """Tables 2 and 8: the five languages that gain most, or least, by surgery over ord-FS at K = 5."""
+    ours = rows[rows["method"].isin([SURGERY, "ord-FS"])].dropna(subset="value").drop(columns="data")
+    _need(ours, f"{SURGERY} and ord-FS")
+    parts = []
+    for task, scores in ours.groupby("task"):
+        gained = gains(scores, SURGERY, "ord-FS", 5, scores["source_language"].iloc[0])
+        parts.append(extremes(gained)[least].assign(task=task))
+    found = pd.concat(parts, ignore_index=True)
+    found["name"] = [LANGUAGES[code].name if code in LANGUAGES else code for code in found["language"]]
+    display = found.set_index(["task", "language"])[["name", "gain", "sd"]].map(_rounded)
+    words = "least" if least else "most"
+    notes = (f"{SURGERY} minus ord-FS at K = 5, paired by seed: mean and sd over {_range(found['seeds'])} seeds.",)
+    return Report(f"Languages that gain {words} by surgery", found, display, notes)
+
+
+def groupings(rows: pd.DataFrame, task: str | None) -> Report:
+    """Figure 2 with Tables 9 and 10: models of one target, of some, and of all, over the targets that all have."""
+    rows = rows[(rows["k"] > 0) & (rows["language"] != rows["source_language"])]
+    rows = rows if task is None else rows[rows["task"] == task]
+    _need(rows, f"few-shot scores of {task or 'any task'}")
+    rows = rows.assign(targets=rows.groupby("trial")["language"].transform("nunique"))
+    settings = rows.groupby(["task", "k", "method", "targets"])["language"].agg(set)
+    common = {task: set.intersection(*sets) for task, sets in settings.groupby("task")}
+    rows = rows[[language in common[task] for task, language in zip(rows["task"], rows["language"], strict=True)]]
+    _need(rows, "languages that models of every grouping have")
+    by = ["task", "k", "method", "targets"]
+    unlike = rows.assign(candidate=rows["targets"].astype(str))  # how a model's targets are grouped is no repetition
+    found = summary(unlike.drop(columns="targets"), ["task", "k", "method", "candidate"])
+    found["targets"] = found.pop("candidate").astype(int)
+    found = found.sort_values(by, ignore_index=True)
+    languages = summary(unlike.drop(columns="targets"), ["task", "k", "method", "candidate", "language"])
+    languages["targets"] = languages["candidate"].astype(int)
+    cells = languages.assign(cell=languages["mean"].map(_rounded))
+    display = _pivot(cells, by, "language", "cell").fillna("")
+    display["mean"] = found.set_index(by)["mean"].map(_rounded)
+    notes = (
+        f"Targets: how many a model is trained for. Mean over {_range(found['n'])} seeds of the common languages.",
+    )
+    return Report("One target, some, or all", found, display, notes, draw=partial(figures.groupings, found))
+
+
+def overfitting(rows: pd.DataFrame) -> Report:
+    """Figure 3: target dev curves of ord-FS+dev over epochs, and how many languages are best after the first."""
+    curves = rows[(rows["method"] == "ord-FS+dev") & (rows["split"] == "dev")]
+    curves = curves[curves["language"] != curves["source_language"]]
+    _need(curves, "target dev scores of ord-FS+dev")
+    found = curves.groupby(["task", "k", "language", "epoch"], as_index=False).agg(
+        mean=("value", "mean"), n=("seed", "nunique")
+    )
+    best = found.loc[found.groupby(["task", "k", "language"])["mean"].idxmax()]
+    first = best.groupby(["task", "k"]).agg(first=("epoch", lambda epochs: int((epochs == 1).sum())),
+                                            languages=("language", "size")).reset_index()  # fmt: skip
+    display = first.set_index(["task", "k"]).rename(columns={"first": "best after epoch 1"})
+    notes = ("Dev score of the target, mean over seeds, epoch by epoch of adapting.",)
+    return Report("When adapting overfits", found, display, notes, draw=partial(figures.overfitting, found, first))
+
+
+def over_epochs(rows: pd.DataFrame) -> Report:
+    """Figure 5: test scores over epochs with and without a target dev set to select by."""
+    tests = rows[(rows["split"] == "test") & (rows["language"] != rows["source_language"])]
+    tests = tests[tests.groupby("trial")["epoch"].transform("nunique") > 1]
+    _need(tests, 'test scores of every epoch: submit with "test_at": "every"')
+    per_seed = tests.groupby(["task", "k", "method", "epoch", "seed"], as_index=False)["value"].mean()
+    found = per_seed.groupby(["task", "k", "method", "epoch"], as_index=False).agg(
+        mean=("value", "mean"), sd=("value", "std"), n=("seed", "nunique")
+    )
+    chosen = tests[tests["selected"]].groupby(["task", "k", "method"])["epoch"].mean().rename("selected epoch")
+    display = chosen.map(_rounded).to_frame()
+    return Report("Scores over epochs", found, display, ("Targets; mean and sd over seeds.",),
+                  draw=partial(figures.over_epochs, found, chosen))  # fmt: skip
+
+
+def dev_sizes(rows: pd.DataFrame) -> Report:
+    """Figure 4: how many examples each language's dev set has, of those that something was scored on."""
+    devs = rows[rows["split"] == "dev"]
+    _need(devs, "dev scores: methods that select by target dev sets have those of targets")
+    found = devs.groupby(["task", "language"], as_index=False)["examples"].max()
+    found = found.sort_values(["task", "examples"], ascending=[True, False], ignore_index=True)
+    display = found.set_index(["task", "language"])
+    return Report("Sizes of dev sets", found, display, draw=partial(figures.dev_sizes, found))
+
+
+def alpha_curve(rows: pd.DataFrame) -> Report:
+    """The mean over targets against α, the probability of an operation."""
+    ours = rows[rows["alpha"].notna()]
+    _need(ours, "results of surgery")
+    found = summary(ours, ["task", "k", "method", "alpha"])
+    found["cell"] = [_cell(*row) for row in found[["mean", "sd", "complete"]].to_numpy()]
+    display = _pivot(found, ["task", "k", "method"], "alpha", "cell").fillna("")
+    notes = (f"Mean and sd over {_range(found['n'])} seeds of the mean over target languages.",)
+    return Report("Scores by α", found.drop(columns="cell"), display, notes, draw=partial(figures.alpha_curve, found))
+
+
+def conflicts(rows: pd.DataFrame) -> Report:
+    """How often the oracle's gradient conflicts with the batch's, epoch by epoch."""
+    ours = rows[rows["conflict_rate"].notna()]
+    _need(ours, "trainings with surgery")
+    found = ours.groupby(["task", "k", "method", "alpha", "epoch"], as_index=False).agg(
+        mean=("conflict_rate", "mean"), sd=("conflict_rate", "std"), n=("trial", "nunique")
+    )
+    cells = found.assign(cell=found["mean"].map(_rounded))
+    display = _pivot(cells, ["task", "k", "method", "alpha"], "epoch", "cell").fillna("")
+    notes = ("Percent of the tensors operated on; mean over trainings.",)
+    return Report("Conflicts over training", found, display, notes, draw=partial(figures.conflicts, found))
+
+
+KINDS: Mapping[str, Kind] = {
+    "table-1": Kind("methods at each K by task", "selected", table_1),
+    "table-2": Kind("languages that gain most by surgery", "selected", partial(gain_table, least=False)),
+    "table-4": Kind("ner by language", "selected", partial(by_language, task="ner")),
+    "table-5": Kind("pos by language", "selected", partial(by_language, task="pos")),
+    "table-6": Kind("tydiqa by language", "selected", partial(by_language, task="tydiqa")),
+    "table-7": Kind("xnli by language", "selected", partial(by_language, task="xnli")),
+    "table-8": Kind("languages that gain least by surgery", "selected", partial(gain_table, least=True)),
+    "table-9": Kind("ner: one target, some, or all", "selected", partial(groupings, task="ner")),
+    "table-10": Kind("tydiqa: one target, some, or all", "selected", partial(groupings, task="tydiqa")),
+    "figure-2": Kind("one target, some, or all", "selected", partial(groupings, task=None)),
+    "figure-3": Kind("when adapting overfits", "every", overfitting),
+    "figure-4": Kind("sizes of dev sets", "every", dev_sizes),
+    "figure-5": Kind("scores over epochs", "every", over_epochs),
+    "alpha": Kind("scores by α", "selected", alpha_curve),
+    "conflicts": Kind("conflicts over training", "measures", conflicts),
+}
+
+
+def _need(rows: pd.DataFrame, what: str) -> None:
+    if rows.empty:
+        raise ValueError(f"there are no {what} among these results")
+
+
+def _pivot(rows: pd.DataFrame, index: list[str], columns: str, values: str) -> pd.DataFrame:
+    """Wide, methods in the order of the paper."""
+    table = rows.pivot_table(values, index, columns, aggfunc="first", dropna=True)
+    order = list(METHODS)
+    return table.sort_index(key=lambda level: level.map(order.index) if level.name == "method" else level)
+
+
+def _cell(mean: float | None, sd: float | None, complete: bool) -> str:
+    if mean is None or pd.isna(mean):
+        return "–*"
+    spread = f" ± {sd:.2f}" if sd is not None and not pd.isna(sd) else ""
+    return f"{mean:.2f}{spread}{'' if complete else '*'}"
+
+
+def _rounded(value: object) -> str:
+    if isinstance(value, float):
+        return "–" if pd.isna(value) else f"{value:.2f}"
+    return str(value)
+
+
+def _range(numbers: "pd.Series[int]") -> str:
+    low, high = int(numbers.min()), int(numbers.max())
+    return str(low) if low == high else f"{low} to {high}"
+
+
+def _setting(found: pd.DataFrame) -> str:
+    differs = sorted({name for names in found["differs"] for name in names})
+    return f"Not as in the paper: {', '.join(differs)}." if differs else "In the paper's setting."

@@ -1,0 +1,114 @@
+"""A report: figures of an experiment as a table or a drawing, in the forms that papers and notebooks take."""
+
+import html
+import io
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+import pandas as pd
+
+# Differences of so many points and more have the full colour.
+FULL_COLOUR = 20.0
+
+# Gains are blue, losses orange: Okabe and Ito's, which the colour-blind tell apart.
+GAIN, LOSS, WHITE = (0x00, 0x72, 0xB2), (0xD5, 0x5E, 0x00), (0xFF, 0xFF, 0xFF)
+
+
+@dataclass(frozen=True)
+class Report:
+    """What a report says.
+
+    Attributes:
+        title: a line.
+        data: its figures, one a row.
+        display: the same as a reader wants to see it, as text; its index is shown.
+        notes: what a reader has to know, a sentence each.
+        shades: of each cell of `display` its difference from zero-shot, in points; NaN for no colour.
+        draw: makes a matplotlib figure, of a report that is one.
+    """
+
+    title: str
+    data: pd.DataFrame
+    display: pd.DataFrame
+    notes: tuple[str, ...] = ()
+    shades: pd.DataFrame | None = None
+    draw: Callable[[], Any] | None = None
+
+    def markdown(self) -> str:
+        """A GitHub table with title and notes."""
+        table = self.display.reset_index()
+        lines = [" | ".join(map(str, row)) for row in (table.columns, *table.to_numpy())]
+        ruler = "|".join("---" for _ in table.columns)
+        rows = [f"| {lines[0]} |", f"|{ruler}|", *(f"| {line} |" for line in lines[1:])]
+        return "\n".join([f"**{self.title}**", "", *rows, "", *self.notes, ""])
+
+    def latex(self) -> str:
+        """A booktabs table; coloured cells need the package xcolor with the option `table`."""
+        table, indices = self.display.reset_index(), self.display.index.nlevels
+        head = " & ".join(_tex(name) for name in table.columns)
+        rows = []
+        for place, row in enumerate(table.to_numpy()):
+            cells = [
+                self._tex_colour(place, column - indices) + _tex(value).replace("±", r"$\pm$")
+                for column, value in enumerate(row)
+            ]
+            rows.append(" & ".join(cells) + r" \\")
+        shape = "l" * indices + "r" * (len(table.columns) - indices)
+        lines = [
+            r"\begin{table}", r"\centering\small", rf"\begin{{tabular}}{{{shape}}}", r"\toprule", head + r" \\",
+            r"\midrule", *rows, r"\bottomrule", r"\end{tabular}",
+            rf"\caption{{{_tex(' '.join([self.title + '.', *self.notes]))}}}", r"\end{table}", "",
+        ]  # fmt: skip
+        return "\n".join(lines)
+
+    def html(self) -> str:
+        """A table for a notebook, or the drawing."""
+        if self.draw is not None:
+            return self.svg()
+        table, indices = self.display.reset_index(), self.display.index.nlevels
+        head = "".join(f"<th>{html.escape(str(name))}</th>" for name in table.columns)
+        rows = []
+        for place, row in enumerate(table.to_numpy()):
+            cells = [
+                f"<td{self._html_colour(place, column - indices)}>{html.escape(str(value))}</td>"
+                for column, value in enumerate(row)
+            ]
+            rows.append(f"<tr>{''.join(cells)}</tr>")
+        notes = "".join(f"<p>{html.escape(note)}</p>" for note in self.notes)
+        caption = f"<caption>{html.escape(self.title)}</caption>"
+        return f"<table>{caption}<thead><tr>{head}</tr></thead><tbody>{''.join(rows)}</tbody></table>{notes}"
+
+    def svg(self) -> str:
+        """The drawing, its letters as outlines. ValueError if the report is a table."""
+        if self.draw is None:
+            raise ValueError("it is a table")
+        out = io.StringIO()
+        self.draw().savefig(out, format="svg", metadata={"Date": None})
+        return out.getvalue()
+
+    def _colour(self, row: int, column: int) -> str | None:
+        if self.shades is None or column < 0:
+            return None
+        difference = self.shades.iat[row, column]
+        return None if pd.isna(difference) else colour(float(difference))
+
+    def _tex_colour(self, row: int, column: int) -> str:
+        found = self._colour(row, column)
+        return rf"\cellcolor[HTML]{{{found}}}" if found else ""
+
+    def _html_colour(self, row: int, column: int) -> str:
+        found = self._colour(row, column)
+        return f' style="background:#{found};color:#000"' if found else ""
+
+
+def colour(difference: float) -> str:
+    """The colour of a difference as RRGGBB: at most half of the full one, so that black letters stay readable."""
+    share = 0.5 * min(abs(difference) / FULL_COLOUR, 1.0)
+    pairs = zip(WHITE, GAIN if difference > 0 else LOSS, strict=True)
+    return "".join(f"{round(white + share * (full - white)):02X}" for white, full in pairs)
+
+
+def _tex(text: object) -> str:
+    special = {"&": r"\&", "%": r"\%", "_": r"\_", "#": r"\#", "$": r"\$", "α": r"$\alpha$", "{": r"\{", "}": r"\}"}
+    return "".join(special.get(letter, letter) for letter in str(text))

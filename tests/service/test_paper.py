@@ -1,0 +1,136 @@
+"""The paper's tables and figures, of real trials through the whole service, in every form."""
+
+import io
+import xml.etree.ElementTree as ET
+from collections.abc import Callable
+from typing import Any
+
+import pandas as pd
+import pytest
+
+from service.client import Client, ServiceError
+from service.reports.aggregate import gains
+from service.reports.paper import KINDS
+from service.reports.report import FULL_COLOUR, colour
+
+Fields = dict[str, Any]
+
+TABLES = ("table-1", "table-2", "table-4", "table-8")
+FIGURES = ("table-9", "figure-2", "figure-3", "figure-4", "figure-5", "alpha", "conflicts")
+METHODS = ["zero-shot", "ord-FS", "ord-FS+dev", "mix-FT", "naive-mix-train", "gradient-mix-train"]
+
+
+@pytest.fixture(scope="module")
+def client(tmp_path_factory: pytest.TempPathFactory, start_services: Callable[..., Any]) -> Client:
+    made: Client = start_services(tmp_path_factory.mktemp("paper") / "home").client
+    return made
+
+
+@pytest.fixture(scope="module")
+def ids() -> list[str]:
+    return []
+
+
+@pytest.fixture
+def id_(client: Client, spec: Fields, ids: list[str]) -> str:
+    """An experiment with all methods; the first test runs it."""
+    if not ids:
+        training = {**spec["training"], "epochs": 3, "learning_rate": 1e-2, "max_source_examples": 128}
+        wanted = {**spec, "methods": METHODS, "k": [1, 5], "seeds": [1, 2], "training": training, "alpha": 1.0}
+        ids.append(client.submit({**wanted, "test_at": "every", "resources": {}}))
+        assert client.wait(ids[0], progress=False)["state"] == "succeeded"
+    return ids[0]
+
+
+@pytest.mark.parametrize("name", TABLES + FIGURES)
+def test_every_report_comes_in_every_form(client: Client, id_: str, name: str) -> None:
+    found = client.report(name, id_)
+    assert len(found.data)
+    assert found.title
+    assert found.form("csv").splitlines()[0] == ",".join(found.data.columns)
+    assert len(pd.read_csv(io.StringIO(found.form("csv")))) == len(found.data)
+    assert found.form("markdown").startswith(f"**{found.title}**\n\n| ")
+    latex = found.form("latex")
+    assert latex.count(r"\\") == len([line for line in latex.splitlines() if line.endswith(r"\\")])
+    assert latex.count("{") == latex.count("}")
+    shown = found._repr_html_()
+    if name in FIGURES:
+        drawn = ET.fromstring(found.form("svg"))
+        assert drawn.tag.endswith("svg")
+        assert len(list(drawn.iter())) > 50
+        assert "<svg" in shown
+    else:
+        assert shown.startswith("<table>")
+        with pytest.raises(ServiceError, match="it is a table; allowed: json"):
+            found.form("svg")
+
+
+def test_table_1_is_the_summary_beside_the_paper_s(client: Client, id_: str) -> None:
+    table = client.report("table-1", id_).data.set_index(["method", "k"])
+    ours = client.summary(["method", "k"], experiment=id_).set_index(["method", "k"])
+    pd.testing.assert_series_equal(table["mean_with_source"].sort_index(), ours["mean_with_source"].sort_index())
+    assert table["published"].notna().all()
+    assert table["complete"].all()
+    notes = " ".join(client.report("table-1", id_).notes)
+    assert "encoder" in notes
+    assert "2 seeds" in notes
+    display = client.report("table-1", id_).form("markdown")
+    for row in table.itertuples():
+        assert f"{row.mean_with_source:.2f} ± {row.sd_with_source:.2f}" in display
+
+
+def test_tables_2_and_8_are_the_gains(client: Client, id_: str) -> None:
+    rows = client.results(id_, split="test", metric="f1", at="selected")
+    expected = gains(rows, "gradient-mix-train", "ord-FS", 5, "en")
+    most, least = (client.report(name, id_).data for name in ("table-2", "table-8"))
+    assert most["language"].tolist() == expected["language"].tolist()
+    assert most["gain"].tolist() == pytest.approx(expected["gain"].tolist())
+    assert least["language"].tolist() == expected["language"].tolist()[::-1]
+
+
+def test_table_4_has_each_language_and_the_average(client: Client, id_: str) -> None:
+    found = client.report("table-4", id_).data
+    rows = client.results(id_, split="test", metric="f1", at="selected")
+    means = rows.groupby(["method", "k", "language"])["value"].mean()
+    for row in found.itertuples():
+        if row.language != "avg.":
+            assert row.mean == pytest.approx(means[row.method, row.k, row.language])
+        else:
+            assert row.mean == pytest.approx(means[row.method, row.k].mean())
+
+
+def test_figure_3_counts_languages_that_are_best_after_the_first_epoch(client: Client, id_: str) -> None:
+    curves = client.report("figure-3", id_).data
+    rows = client.results(id_, split="dev", method="ord-FS+dev", metric="f1")
+    expected = rows[rows["language"] != "en"].groupby(["k", "language", "epoch"])["value"].mean()
+    assert curves.set_index(["k", "language", "epoch"])["mean"].to_dict() == pytest.approx(expected.to_dict())
+
+
+def test_conflicts_are_those_of_the_trials_facts(client: Client, id_: str) -> None:
+    found = client.report("conflicts", id_).data
+    assert found["epoch"].tolist() == [1, 2, 3] * 2
+    assert found["mean"].dropna().between(0, 100).all()
+    trial = client.results(id_, method="gradient-mix-train", k=5, seed=1)["trial"].iloc[0]
+    measures = client.trial(trial)["measures"]
+    assert [one["epoch"] for one in measures] == [1, 2, 3]
+    surgery = client.trial(trial)["facts"]["training"]["surgery"]
+    assert measures[-1]["values"]["surgery"]["conflict_rate"] == surgery["conflict_rate"]
+    assert "per_language" not in measures[-1]["values"]["surgery"]
+
+
+def test_what_lacks_is_said(client: Client, id_: str) -> None:
+    with pytest.raises(ServiceError, match="there are no test scores of xnli among these results"):
+        client.report("table-7", id_)
+    with pytest.raises(ServiceError, match="there is no such report; allowed: table-1"):
+        client.report("table-99", id_)
+    with pytest.raises(ServiceError, match="gradient-mix-train and ord-FS"):
+        client.report("table-2", id_, method="zero-shot")
+    for name in KINDS:
+        with pytest.raises(ServiceError, match="there are no"):
+            client.report(name, "no-such-experiment")
+
+
+def test_colours_stay_readable_and_tell_gains_from_losses() -> None:
+    assert colour(0.0) == "FFFFFF"
+    assert colour(FULL_COLOUR) == colour(10 * FULL_COLOUR) == "80B8D8"
+    assert colour(-FULL_COLOUR) == "EAAE80"
