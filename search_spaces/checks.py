@@ -4,15 +4,25 @@ from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from math import log
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 from search_spaces.candidates import SEARCHABLE, Candidate, count, searched
 from search_spaces.groups import ungroupable
 from search_spaces.search import AshaScheduler, GridSearcher, TpeSearcher
 from search_spaces.spaces import Range, Scheduled, highest, is_search, lowest
-from search_spaces.spec import MAX_LARGE_TRIALS, MAX_TRIALS, ExperimentSpec, FolderSpec, Problem, SpecError, parse
+from search_spaces.spec import (
+    MAX_LARGE_TRIALS,
+    MAX_TRIALS,
+    DatasetSpec,
+    ExperimentSpec,
+    FolderSpec,
+    Problem,
+    SpecError,
+    parse,
+)
 from trainers.config import DataReference, Split
 from trainers.data import XTREME_R, open_data
+from trainers.data.own import dataset
 from trainers.encoders import EncoderError, encoder_digest
 from trainers.examples import Data, DataError, Facts
 from trainers.languages import languages_of
@@ -58,26 +68,30 @@ def accepted(body: object, world: World) -> ExperimentSpec:
     return spec
 
 
-def data_reference(spec: ExperimentSpec, data_root: Path | None) -> DataReference:
-    """Where a spec's data lie.
+def data_reference(
+    data: Literal["sample", "xtreme-r"] | FolderSpec | DatasetSpec, home: Path, data_root: Path | None
+) -> DataReference:
+    """Where the data of a spec lie.
 
     Raises:
-        DataError: a folder outside the data root, or no data root.
+        DataError: no such dataset, a folder outside the data root, or no data root.
     """
-    if not isinstance(spec.data, FolderSpec):
-        return DataReference(spec.data)
+    if isinstance(data, DatasetSpec):
+        return DataReference("folder", Path(dataset(home, data.dataset).root))
+    if not isinstance(data, FolderSpec):
+        return DataReference(data)
     if data_root is None:
         raise DataError("folders are read only under the data root, and ALLASPRAK_DATA_ROOT is not set")
     root = data_root.resolve()
     try:
-        path = (root / spec.data.folder).resolve()
+        path = (root / data.folder).resolve()
         is_folder = path.is_dir()
     except (OSError, RuntimeError) as error:  # too long a name, links in a circle
-        raise DataError(f"{spec.data.folder} is not a folder: {error}") from error
+        raise DataError(f"{data.folder} is not a folder: {error}") from error
     if not path.is_relative_to(root):
-        raise DataError(f"{spec.data.folder} is not under the data root {data_root}")
+        raise DataError(f"{data.folder} is not under the data root {data_root}")
     if not is_folder:
-        raise DataError(f"{spec.data.folder}: the data root {data_root} has no such folder")
+        raise DataError(f"{data.folder}: the data root {data_root} has no such folder")
     return DataReference("folder", path)
 
 
@@ -197,7 +211,7 @@ def _data(spec: ExperimentSpec, world: World) -> Iterator[Problem]:
                 yield Problem(field, f"XTREME-R has no {spec.task} for {language!r}; allowed: {', '.join(allowed)}")
         return
     try:
-        reference = data_reference(spec, world.data_root)
+        reference = data_reference(spec.data, world.home, world.data_root)
     except DataError as error:
         yield Problem("data", str(error))
         return
@@ -331,7 +345,7 @@ _SEARCHED_FIELDS = (
 CHECKS: tuple[tuple[tuple[str, ...], Callable[[ExperimentSpec, World], Iterable[Problem]]], ...] = (
     ((), _languages),
     (("encoder",), _encoder),
-    (("task", "data", "data.folder"), _data),
+    (("task", "data", "data.folder", "data.dataset"), _data),
     (("task", "protocol", "training", "training.batch_size"), _accumulation),
     (("task", "protocol", *_SEARCHED_FIELDS), _epochs),
     (("methods", *_SEARCHED_FIELDS), _search),

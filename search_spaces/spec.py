@@ -90,6 +90,12 @@ class FolderSpec(Part):
     folder: Name = Field(description="a path under the service's data root")
 
 
+class DatasetSpec(Part):
+    """Data that were added to the service."""
+
+    dataset: Name = Field(description="the name of a dataset, see GET /v1/datasets")
+
+
 class TrainingSpec(Part):
     """What differs from the protocol's hyperparameters; null or absent means the protocol's value."""
 
@@ -131,8 +137,8 @@ class ExperimentSpec(Part):
     encoder: Name = Field(
         description="offline/multilingual-e5-small, the path of a Hugging Face folder, or a name on its hub"
     )
-    data: Literal["sample", "xtreme-r"] | FolderSpec = Field(
-        description='"sample", "xtreme-r" or {"folder": "<path under the data root>"}'
+    data: Literal["sample", "xtreme-r"] | FolderSpec | DatasetSpec = Field(
+        description='"sample", "xtreme-r", {"dataset": "<name>"} or {"folder": "<path under the data root>"}'
     )
     source_language: Code = Field("en", description="a language code that the data have")
     target_languages: Literal["all"] | Annotated[list[Code], Field(min_length=1, max_length=1000)] = Field(

@@ -9,11 +9,12 @@ import sys
 import time
 from pathlib import Path
 from types import FrameType
-from typing import Any
+from typing import Any, get_args
 
 from search_spaces.presets import names, preset
 from service.security import is_loopback
 from service.settings import Settings
+from trainers.config import Selection
 from trainers.tasks import TASKS
 
 # What a stopping server leaves to open streams.
@@ -77,7 +78,9 @@ def _parser() -> argparse.ArgumentParser:
     export = commands.add_parser("export", help="write a trial's kept model as a Hugging Face folder")
     export.add_argument("trial", help="its id; the service's home must be on this machine")
     export.add_argument("folder", type=Path)
-    export.add_argument("--selection", help="where the trial has several: last or target-dev")
+    export.add_argument(
+        "--selection", choices=get_args(Selection), help="where the trial has several: last or target-dev"
+    )
     export.set_defaults(command=_export)
 
     demo = commands.add_parser("demo", help="the sample experiment from start to end, in a service of its own")

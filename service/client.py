@@ -2,9 +2,13 @@
 
 import io
 import json
+import secrets
+import tempfile
 import time
+import zipfile
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any
 
 import httpx2
@@ -18,6 +22,9 @@ from trainers.tasks import TASKS
 DEFAULT_URL = "http://127.0.0.1:8000"
 NO_CONTENT = 204
 RECONNECT_SECONDS = 1.0
+
+# A connection that is lost is tried again after so many seconds, where asking twice is as good as asking once.
+RETRIES = (0.2, 1.0, 3.0)
 FINAL = ("succeeded", "failed", "cancelled")
 
 
@@ -48,7 +55,7 @@ class Client:
         With a preset's name the fields of `spec`, if any, take the place of that preset's. Submitted again with the
         same `key` (of your own, up to 200 characters) it is the same experiment.
         """
-        headers = {"Idempotency-Key": key} if key is not None else {}
+        headers = {"Idempotency-Key": key or secrets.token_hex(16)}  # so that it may be asked again
         answer = self._json("POST", "/v1/experiments", json=dict(spec), params=_query(preset), headers=headers)
         return str(answer["id"])
 
@@ -109,6 +116,45 @@ class Client:
         answer = self._answer("GET", f"/v1/trials/{trial}/predictions", params=wanted)
         return pd.read_feather(io.BytesIO(answer.content))
 
+    def model(self, trial: str, folder: str | Path, selection: str | None = None) -> Path:
+        """Download a trial's kept model as a Hugging Face folder (weights, tokenizer, card); returns that folder.
+
+        Args:
+            trial: its id.
+            folder: where to put it: in `<folder>/<trial>`.
+            selection: where the trial has several: "last" or "target-dev".
+
+        Raises:
+            ServiceError: it was not kept (an experiment with `"keep": "all"` keeps every one).
+        """
+        path, wanted = f"/v1/trials/{trial}/model", {"selection": selection} if selection else {}
+        with tempfile.TemporaryFile() as file, self._http.stream("GET", path, params=wanted) as answer:
+            if not answer.is_success:
+                answer.read()
+            for chunk in _succeeded(answer).iter_bytes():
+                file.write(chunk)
+            with zipfile.ZipFile(file) as archive:
+                archive.extractall(folder)
+        return Path(folder) / trial
+
+    def datasets(self) -> pd.DataFrame:
+        """The data that a spec may name: ours, and those that were added; `tasks` has languages and examples."""
+        return pd.DataFrame(self._json("GET", "/v1/datasets")["datasets"])
+
+    def add_dataset(self, name: str, file: str | Path | None = None, **where: str) -> dict[str, Any]:
+        """Add data of your own, once every example was checked; returns what is known of them.
+
+        Args:
+            name: what a spec calls it, as `{"data": {"dataset": name}}`.
+            file: a zip with `<task>/<language>/<split>.jsonl`; or instead
+            where: `folder`, a path under the service's data root, or `hub`, a dataset repository.
+        """
+        if file is None:
+            return self._json("POST", "/v1/datasets", json={"name": name, **where})
+        with Path(file).open("rb") as content:
+            headers = {"Content-Type": "application/zip"}
+            return self._json("POST", "/v1/datasets", params={"name": name}, content=content, headers=headers)
+
     def sweep(self, id_: str) -> pd.DataFrame:
         """What an experiment's search found: a row per candidate with its objective, test score, and if it is chosen.
 
@@ -162,6 +208,30 @@ class Client:
                 if experiment["state"] in FINAL:
                     return experiment
                 time.sleep(poll_seconds)
+
+    def follow(self, id_: str) -> dict[str, Any]:
+        """Show an experiment's trials live, a bar for each that runs, until it is over; returns it as it is then."""
+        whole = tqdm(total=self.experiment(id_)["trials"]["total"], unit="trial", desc="trials")
+        bars: dict[str, Any] = {}
+        for event in self.events(id_):
+            if event["event"] == "experiment":
+                whole.set_postfix_str(event["reason"] or event["state"])
+                whole.total = self.experiment(id_)["trials"]["total"]
+            elif event["state"] == "running":
+                trial = event["trial"]
+                if trial not in bars:
+                    config = self.trial(trial)["config"]
+                    words = f"{config['method']} K={config['k']} seed {config['seed']}"
+                    bars[trial] = tqdm(total=config["training"]["epochs"], unit="epoch", desc=words, leave=False)
+                bars[trial].n = event["epoch"]
+                scores = {f"{one['language']} {one['metric']}": one["value"] for one in event.get("scores", [])}
+                bars[trial].set_postfix({name: f"{value:.1f}" for name, value in scores.items()})
+            else:
+                if event["trial"] in bars:
+                    bars.pop(event["trial"]).close()
+                whole.update(event["state"] in ("succeeded", "stopped", "failed"))
+        whole.close()
+        return self.experiment(id_)
 
     def events(self, id_: str, after: int = 0) -> Iterator[dict[str, Any]]:
         """What has happened to an experiment since an event, and then what does, until it is over.
@@ -295,11 +365,15 @@ class Client:
         return dict(self._answer(method, path, **arguments).json())
 
     def _answer(self, method: str, path: str, **arguments: Any) -> httpx2.Response:
-        try:
-            answer = self._http.request(method, path, **arguments)
-        except httpx2.TransportError as error:
-            raise self._no_answer(error) from error
-        return _succeeded(answer)
+        again = method == "GET" or "Idempotency-Key" in arguments.get("headers", {})
+        for seconds in (*(RETRIES if again else ()), None):
+            try:
+                return _succeeded(self._http.request(method, path, **arguments))
+            except httpx2.TransportError as error:
+                if seconds is None:
+                    raise self._no_answer(error) from error
+                time.sleep(seconds)
+        raise AssertionError("the last try answers or raises")
 
     def _no_answer(self, error: httpx2.TransportError) -> ConnectionError:
         return ConnectionError(f"no service answers at {self._http.base_url} ({error})")

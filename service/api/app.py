@@ -10,7 +10,7 @@ from starlette.middleware.trustedhost import TrustedHostMiddleware
 
 from search_spaces.checks import World
 from search_spaces.spec import Problem, SpecError
-from service.api import control, events, experiments, metrics, reports, results, summaries, trials
+from service.api import catalog, control, events, experiments, metrics, reports, results, summaries, trials
 from service.api.problems import add_handlers
 from service.security import is_authorised
 from service.store import Store
@@ -36,6 +36,7 @@ def create_app(store: Store, world: Callable[[], World], token: str | None) -> F
     v1 = APIRouter(prefix=VERSION_PREFIX, dependencies=[Depends(_authorise), Depends(_know_all)])
     v1.include_router(experiments.router)
     v1.include_router(control.router)
+    v1.include_router(catalog.router)
     v1.include_router(events.router)
     v1.include_router(trials.router)
     v1.include_router(results.router)

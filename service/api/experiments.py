@@ -161,7 +161,7 @@ def _plan(request: Request, body: object) -> dict[str, Any]:
     world = request.app.state.world()
     spec = as_if_drawn(accepted(body, world))
     if spec.data == XTREME_R:
-        data = open_data(data_reference(spec, world.data_root), spec.task, world.home)
+        data = open_data(data_reference(spec.data, world.home, world.data_root), spec.task, world.home)
         if problems := list(check_data(spec, data)):
             fetched = "XTREME-R is fetched when an experiment is submitted, and planned then; what lies here"
             raise SpecError([Problem(problem.field, f"{fetched}: {problem.message}") for problem in problems])
@@ -170,7 +170,7 @@ def _plan(request: Request, body: object) -> dict[str, Any]:
 
 def _estimated(store: Store, spec: ExperimentSpec, world: World) -> Estimate:
     """The plan of an accepted spec whose data are at hand, with its cost."""
-    data = open_data(data_reference(spec, world.data_root), spec.task, world.home)
+    data = open_data(data_reference(spec.data, world.home, world.data_root), spec.task, world.home)
     made = plan(spec, data, world.home)
     found = estimate(spec, made, data, encoder_size(spec.encoder, world.home), store.known(spec, made))
     if problem := too_small_a_budget(found):

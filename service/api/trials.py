@@ -1,5 +1,10 @@
 """Trials: what they are, what became of them, what they predicted and said."""
 
+import shutil
+import subprocess
+import sys
+import tempfile
+import zipfile
 from contextlib import suppress
 from pathlib import Path
 from typing import Annotated, Any, Literal
@@ -7,10 +12,13 @@ from typing import Annotated, Any, Literal
 from fastapi import APIRouter, Query, Request
 from fastapi.responses import FileResponse, JSONResponse, PlainTextResponse
 from pydantic import BaseModel, ConfigDict, Field
+from starlette.background import BackgroundTask
 from starlette.exceptions import HTTPException
 
 from search_spaces.spec import Problem, SpecError
+from service.api.problems import refusals
 from service.api.times import with_times
+from trainers.config import Selection
 from trainers.disk import log_of, saved
 from trainers.examples import LANGUAGE_CODE
 from trainers.predictions import path_of
@@ -40,7 +48,7 @@ class Evaluation(BaseModel):
 
     language: Annotated[str, Field(pattern=f"^{LANGUAGE_CODE}$")]
     split: Literal["dev", "test"] = "test"
-    selection: Literal["source-dev", "last", "target-dev"] | None = Field(None, description="where there are several")
+    selection: Selection | None = Field(None, description="where there are several")
 
 
 class LogEnd(BaseModel):
@@ -77,6 +85,37 @@ def predictions(request: Request, id_: str, wanted: Annotated[Evaluation, Query(
     if not path.is_file():
         raise HTTPException(404, "the predictions of this evaluation were not kept on this machine")
     return FileResponse(path, media_type="application/vnd.apache.arrow.file", filename=path.name)
+
+
+class Chosen(BaseModel):
+    """Which of a trial's models."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    selection: Selection | None = Field(None, description="where there are several")
+
+
+@router.get("/trials/{id_}/model", responses=refusals(404))
+def model(request: Request, id_: str, wanted: Annotated[Chosen, Query()]) -> FileResponse:
+    """A kept model as a Hugging Face folder with full vocabulary, tokenizer and card, in a zip."""
+    _found_trial(request, id_)
+    scratch = Path(tempfile.mkdtemp(prefix="model-", dir=request.app.state.world().home))
+    try:
+        # in a process of its own: it takes the model's memory, and torch's
+        command = [sys.executable, "-m", "service.cli", "export", id_, str(scratch / id_)]
+        command += ["--selection", wanted.selection] if wanted.selection else []
+        done = subprocess.run(command, capture_output=True, text=True)
+        if done.returncode:
+            raise HTTPException(404, done.stderr.strip().rpartition("\n")[2].removeprefix("allasprak: "))
+        file = scratch / f"{id_}.zip"
+        with zipfile.ZipFile(file, "w") as archive:  # weights do not get smaller
+            for path in sorted((scratch / id_).rglob("*")):
+                archive.write(path, path.relative_to(scratch))
+    except BaseException:
+        shutil.rmtree(scratch, ignore_errors=True)
+        raise
+    done_with = BackgroundTask(shutil.rmtree, scratch, ignore_errors=True)
+    return FileResponse(file, media_type="application/zip", filename=file.name, background=done_with)
 
 
 def _found_trial(request: Request, id_: str) -> dict[str, Any]:

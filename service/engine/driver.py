@@ -73,7 +73,7 @@ def _run(experiment: str, address: str, slots: int | None, settings: Settings, s
     stored = store.experiment(experiment)
     assert stored is not None
     spec = ExperimentSpec.model_validate(stored.spec)
-    reference = data_reference(spec, settings.data_root)
+    reference = data_reference(spec.data, settings.home, settings.data_root)
     planned = store.plan_of(experiment)
     if planned is None:
         store.control.note(experiment, "preparing data")

@@ -27,7 +27,7 @@ def spec(encoder: Path, task: str, **changed: Any) -> dict[str, Any]:
 def check(body: dict[str, Any], home: Path, data_root: Path | None = None) -> int:
     """Carry a spec's plan out; how many results it has."""
     given = accepted(body, World(home, data_root, 1, 0))
-    reference = data_reference(given, data_root)
+    reference = data_reference(given.data, home, data_root)
     made = plan(given, open_data(reference, given.task, home), home)
     scores: dict[str, list[Score]] = {}
     selected: dict[str, dict[str, int]] = {}

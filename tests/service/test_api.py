@@ -557,7 +557,7 @@ def test_an_experiment_that_no_calendar_sees_the_end_of_is_shown_and_cancelled(
     id_ = client.post("/v1/experiments", json=spec).json()["id"]
     store.control.move(id_, "start")
     endless = {"planned": 1e13, "spent": 0.0, "left": 1e13, "error": None}
-    monkeypatch.setattr("service.store.store.costs.cost", lambda *_: endless)
+    monkeypatch.setattr("service.store.store.costs.cost", lambda *_: {id_: endless})
     shown = client.get(f"/v1/experiments/{id_}")
     assert (shown.status_code, shown.json()["cost"]["eta"]) == (200, None)
     assert client.post(f"/v1/experiments/{id_}/cancel").json()["state"] == "cancelled"
@@ -599,11 +599,13 @@ def test_the_interface_describes_itself(client: TestClient) -> None:
         *(f"/v1/experiments/{{id_}}/{name}" for name in ("events", "log", "shots", "sweep")),
         "/v1/presets",
         "/v1/plans",
+        *(f"/v1/{name}" for name in ("tasks", "methods", "languages", "encoders", "datasets", "datasets/{name}")),
         "/v1/results",
-        "/v1/results/query",
+        *(f"/v1/results/{name}" for name in ("query", "summary", "compare")),
+        "/v1/reports",
+        "/v1/reports/{name}",
         "/v1/trials/{id_}",
-        "/v1/trials/{id_}/log",
-        "/v1/trials/{id_}/predictions",
+        *(f"/v1/trials/{{id_}}/{name}" for name in ("log", "predictions", "model")),
         "/healthz",
         "/metrics",
     }

@@ -3,14 +3,19 @@
 import itertools
 import json
 import threading
+import zipfile
 from collections.abc import Callable, Iterator
-from typing import Any
+from pathlib import Path
+from typing import Any, get_args
 
 import httpx2
 import pytest
+from transformers import AutoModelForTokenClassification
 
 from service.client import ServiceError
 from service.store import Store
+from trainers.config import Split
+from trainers.data import sample
 
 Fields = dict[str, Any]
 Event = tuple[int, str, Fields]
@@ -149,3 +154,47 @@ def test_events_of_simultaneous_writers_are_numbered_without_a_gap(store: Store,
         thread.join()
     follower.join(30)
     assert seen == list(range(1, 82))
+
+
+def test_following_shows_what_runs_and_ends_with_the_experiment(
+    service: Any, spec: Fields, capsys: pytest.CaptureFixture[str]
+) -> None:
+    client = service.client
+    id_ = client.submit({**spec, "methods": ["zero-shot", "naive-mix-train"], "seeds": [71]})
+    assert client.follow(id_)["state"] == "succeeded"
+    shown = capsys.readouterr().err
+    assert "naive-mix-train K=5 seed 71" in shown
+    assert "2/2" in shown
+
+
+def test_a_kept_model_is_downloaded_and_loads_and_one_that_was_not_kept_is_said(
+    service: Any, spec: Fields, tmp_path: Path
+) -> None:
+    client = service.client
+    id_ = client.submit({**spec, "methods": ["zero-shot", "naive-mix-train"], "seeds": [72]})
+    assert client.wait(id_, progress=False)["state"] == "succeeded"
+    by_method = client.results(id_).groupby("method")["trial"].first()
+    folder = client.model(by_method["zero-shot"], tmp_path)
+    model = AutoModelForTokenClassification.from_pretrained(folder)
+    assert model.config.id2label[0]
+    assert not list(service.home.glob("model-*"))
+    with pytest.raises(ServiceError, match='"keep": "all" keeps every one'):
+        client.model(by_method["naive-mix-train"], tmp_path)
+    assert not list(service.home.glob("model-*"))
+
+
+def test_a_dataset_is_added_from_a_notebook(service: Any, spec: Fields, tmp_path: Path) -> None:
+    client = service.client
+    with zipfile.ZipFile(tmp_path / "mine.zip", "w") as archive:
+        for language in ("en", "de"):
+            for split in get_args(Split):
+                lines = "\n".join(map(json.dumps, sample.examples("ner", language, split)))
+                archive.writestr(f"ner/{language}/{split}.jsonl", lines)
+    assert client.add_dataset("mine", tmp_path / "mine.zip")["kind"] == "zip"
+    assert client.datasets()["name"].tolist() == ["sample", "xtreme-r", "mine"]
+    mine = {"data": {"dataset": "mine"}, "target_languages": ["de"], "methods": ["zero-shot"]}
+    id_ = client.submit({**spec, **mine})
+    assert client.wait(id_, progress=False)["state"] == "succeeded"
+    assert set(client.results(id_)["language"]) == {"en", "de"}
+    with pytest.raises(ServiceError, match="there is a dataset 'mine'"):
+        client.add_dataset("mine", tmp_path / "mine.zip")

@@ -12,6 +12,44 @@ from nbclient import NotebookClient
 NOTEBOOKS = Path(__file__).parents[1] / "notebooks"
 
 
+def outputs_of(name: str, changes: dict[str, Any]) -> list[Any]:
+    """What a notebook's cells show when its cell `changes = {}` is another one."""
+    notebook = nbformat.read(NOTEBOOKS / f"{name}.ipynb", as_version=4)
+    [cell] = [cell for cell in notebook.cells if cell.source == "changes = {}"]
+    cell.source = f"changes = {json.dumps(changes)}"
+    NotebookClient(notebook, timeout=300).execute()
+    return [output.get("data", {}) for cell in notebook.cells for output in cell.get("outputs", [])]
+
+
+@pytest.fixture
+def small(spec: dict[str, Any]) -> dict[str, Any]:
+    training = {**spec["training"], "learning_rate": 1e-2}
+    return {name: spec[name] for name in ("encoder", "target_languages")} | {"training": training}
+
+
+def test_a_first_experiment(
+    tmp_path: Path, start_service: Callable[..., Any], small: dict[str, Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("ALLASPRAK_URL", start_service(tmp_path / "home").url)
+    shown = outputs_of("first_experiment", {**small, "methods": ["zero-shot", "naive-mix-train"], "k": [5]})
+    assert any("succeeded" in str(data.get("text/plain")) for data in shown)
+    tables = [data["text/html"] for data in shown if "Methods at each K" in data.get("text/html", "")]
+    assert len(tables) == 1
+    assert "naive-mix-train" in tables[0]
+    assert any("published" in str(data.get("text/plain")) for data in shown)
+    assert any(str(data.get("text/plain")).endswith(", 0)") for data in shown)
+
+
+def test_which_languages_gain(
+    tmp_path: Path, start_service: Callable[..., Any], small: dict[str, Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("ALLASPRAK_URL", start_service(tmp_path / "home").url)
+    shown = outputs_of("which_languages_gain", {**small, "seeds": [1, 2]})
+    assert any("p_holm" in str(data.get("text/plain")) for data in shown)
+    assert any("smallest_p': 0.5" in str(data.get("text/plain")) for data in shown)
+    assert any("<svg" in data.get("text/html", "") for data in shown)
+
+
 def test_a_sweep_of_alpha_is_submitted_followed_and_drawn(
     tmp_path: Path, start_service: Callable[..., Any], spec: dict[str, Any], monkeypatch: pytest.MonkeyPatch
 ) -> None:
