@@ -1,5 +1,6 @@
 """The paper's tables and figures, of our own results."""
 
+from pathlib import Path
 from typing import Annotated, Any, Literal
 
 import pandas as pd
@@ -11,12 +12,14 @@ from search_spaces.spec import Problem, SpecError
 from service.api.problems import refusals
 from service.api.results import Filters
 from service.api.summaries import plain, rows_of
+from service.reports.cosines import cosines
 from service.reports.paper import KINDS
 from service.reports.report import Report
 from service.reports.summary import described, of_main_metric
 from service.store import Query as Question
 from service.store import Store
 from service.store.query import Where
+from trainers.methods import METHODS
 
 router = APIRouter(tags=["reports"])
 
@@ -41,10 +44,10 @@ def report(request: Request, name: str, wanted: Annotated[Form, Query()]) -> Res
     """
     if name not in KINDS:
         raise HTTPException(404, f"there is no such report; allowed: {', '.join(KINDS)}")
-    rows = _rows(request.app.state.store, wanted.where(), KINDS[name].of)
-    if rows.empty:
-        raise SpecError([Problem("experiment", "there are no results that these filters leave")])
     try:
+        rows = _rows(request.app.state.store, request.app.state.world().home, wanted.where(), KINDS[name].of)
+        if rows.empty:
+            raise ValueError("there are no results that these filters leave")
         made = KINDS[name].made(rows)
     except ValueError as error:  # it lacks what the report is about, is incomplete, or of several kinds
         raise SpecError([Problem("experiment", str(error))]) from error
@@ -65,7 +68,7 @@ def _answer(made: Report, form: str) -> Response:
     return JSONResponse({"title": made.title, "notes": list(made.notes), "data": plain(made.data)})
 
 
-def _rows(store: Store, where: Where, of: str) -> pd.DataFrame:
+def _rows(store: Store, home: Path, where: Where, of: str) -> pd.DataFrame:
     match of:
         case "selected":
             return rows_of(store, where, "test", None)
@@ -75,8 +78,24 @@ def _rows(store: Store, where: Where, of: str) -> pd.DataFrame:
             kept = ["trial", "method", "k", "seed", "language", "split", "metric", "epoch"]
             rows = described(rows, store.results.specs(list(rows["experiment"].unique())))
             return of_main_metric(rows).drop_duplicates(kept)
-        case _:
+        case "measures":
             return _measures(store, where)
+        case _:
+            return _cosines(store, home, where)
+
+
+def _cosines(store: Store, home: Path, where: Where) -> pd.DataFrame:
+    """The cosines of every two languages in each model of mixed training. ValueError: one was not kept."""
+    tests = rows_of(store, where, "test", None)
+    mixed = tests[tests["method"].isin([name for name, one in METHODS.items() if one.few_shot and not one.adapts])]
+    names = ["task", "experiment", "method", "k", "seed", "trial", "selection"]
+    found: list[dict[str, Any]] = []
+    for row in mixed.drop_duplicates("trial")[names].to_dict("records"):
+        known = cosines(home, str(row["trial"]), str(row["selection"]))
+        for language, line in zip(known["languages"], known["cosines"], strict=True):
+            pairs = zip(known["languages"], line, strict=True)
+            found += [{**row, "language": language, "other": other, "cosine": cosine} for other, cosine in pairs]
+    return pd.DataFrame(found)
 
 
 def _measures(store: Store, where: Where) -> pd.DataFrame:

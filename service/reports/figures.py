@@ -1,5 +1,6 @@
 """Figures, drawn with matplotlib."""
 
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import pandas as pd
@@ -134,6 +135,29 @@ def dev_sizes(found: pd.DataFrame) -> Any:
         panel.set_title(task, fontsize=POINTS)
         panel.margins(x=0.01)
         panel.tick_params(axis="x", rotation=90 if len(rows) > CROWDED else 0)
+    return figure
+
+
+def cosines(found: pd.DataFrame, order: Sequence[str], families: Mapping[str, str]) -> Any:
+    """A heatmap for each task, K and method; lines between families."""
+    groups = list(found.groupby(["task", "k", "method"]))
+    figure, axes = _panels(len(groups))
+    figure.set_figheight(COLUMN)
+    shown = None
+    for panel, ((task, k, method), rows) in zip(axes, groups, strict=True):
+        matrix = rows.pivot_table("mean", "language", "other").reindex(index=order, columns=order)
+        shown = panel.imshow(matrix.where(matrix >= 0), cmap="Blues", vmin=0, vmax=1)
+        ticks = {"labelsize": max(3, min(POINTS, 200 // len(order)))}
+        panel.set_xticks(range(len(order)), order, rotation=90)
+        panel.set_yticks(range(len(order)), order)
+        panel.tick_params(length=0, **ticks)
+        panel.spines[["top", "right"]].set_visible(True)
+        for place in range(1, len(order)):
+            if families[order[place]] != families[order[place - 1]]:
+                for line in (panel.axhline, panel.axvline):
+                    line(place - 0.5, color=GREY, linewidth=0.4)
+        panel.set_title(f"{task}, K = {k}: {method}", fontsize=POINTS)
+    figure.colorbar(shown, ax=axes, shrink=0.8, label="cosine").ax.tick_params(labelsize=POINTS - 1)
     return figure
 
 

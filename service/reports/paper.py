@@ -20,8 +20,9 @@ from trainers.methods import METHODS
 
 SURGERY = "gradient-mix-train"
 
-# Which rows a report is made of: test or dev scores of the selected weights, those of every epoch, or measures.
-Of = Literal["selected", "every", "measures"]
+# Which rows a report is made of: test scores of the selected weights, scores of every epoch, what trainings measured,
+# or the cosines between kept models' gradients.
+Of = Literal["selected", "every", "measures", "cosines"]
 
 
 @dataclass(frozen=True)
@@ -178,6 +179,23 @@ def conflicts(rows: pd.DataFrame) -> Report:
     return Report("Conflicts over training", found, display, notes, draw=partial(figures.conflicts, found))
 
 
+def cosines(rows: pd.DataFrame) -> Report:
+    """Figure 1: cosines between languages' gradients, mean over the seeds' models, languages by family."""
+    found = rows.groupby(["task", "k", "method", "language", "other"], as_index=False).agg(
+        mean=("cosine", "mean"), n=("seed", "nunique")
+    )
+    families = {code: LANGUAGES[code].family if code in LANGUAGES else "" for code in found["language"].unique()}
+    order = sorted(families, key=lambda code: (families[code], code))
+    apart = found[found["language"] != found["other"]]
+    display = apart.groupby(["task", "k", "method"])["mean"].agg(
+        mean="mean", negative=lambda values: 100 * (values < 0).mean()
+    )
+    display = display.map(_rounded).rename(columns={"mean": "mean cosine", "negative": "percent negative"})
+    notes = (f"Mean over {_range(found['n'])} seeds' models; languages by family; negative cells are white.",)
+    return Report("Cosines between languages' gradients", found, display, notes,
+                  draw=partial(figures.cosines, found, order, families))  # fmt: skip
+
+
 KINDS: Mapping[str, Kind] = {
     "table-1": Kind("methods at each K by task", "selected", table_1),
     "table-2": Kind("languages that gain most by surgery", "selected", partial(gain_table, least=False)),
@@ -188,6 +206,7 @@ KINDS: Mapping[str, Kind] = {
     "table-8": Kind("languages that gain least by surgery", "selected", partial(gain_table, least=True)),
     "table-9": Kind("ner: one target, some, or all", "selected", partial(groupings, task="ner")),
     "table-10": Kind("tydiqa: one target, some, or all", "selected", partial(groupings, task="tydiqa")),
+    "figure-1": Kind("cosines between languages' gradients", "cosines", cosines),
     "figure-2": Kind("one target, some, or all", "selected", partial(groupings, task=None)),
     "figure-3": Kind("when adapting overfits", "every", overfitting),
     "figure-4": Kind("sizes of dev sets", "every", dev_sizes),

@@ -171,15 +171,15 @@ def test_a_kept_model_is_downloaded_and_loads_and_one_that_was_not_kept_is_said(
     service: Any, spec: Fields, tmp_path: Path
 ) -> None:
     client = service.client
-    id_ = client.submit({**spec, "methods": ["zero-shot", "naive-mix-train"], "seeds": [72]})
+    id_ = client.submit({**spec, "methods": ["zero-shot", "ord-FS"], "seeds": [72]})
     assert client.wait(id_, progress=False)["state"] == "succeeded"
-    by_method = client.results(id_).groupby("method")["trial"].first()
+    by_method = client.results(id_, language="de", split="test").groupby("method")["trial"].first()
     folder = client.model(by_method["zero-shot"], tmp_path)
     model = AutoModelForTokenClassification.from_pretrained(folder)
     assert model.config.id2label[0]
     assert not list(service.home.glob("model-*"))
     with pytest.raises(ServiceError, match='"keep": "all" keeps every one'):
-        client.model(by_method["naive-mix-train"], tmp_path)
+        client.model(by_method["ord-FS"], tmp_path)
     assert not list(service.home.glob("model-*"))
 
 

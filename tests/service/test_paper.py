@@ -16,7 +16,7 @@ from service.reports.report import FULL_COLOUR, colour
 Fields = dict[str, Any]
 
 TABLES = ("table-1", "table-2", "table-4", "table-8")
-FIGURES = ("table-9", "figure-2", "figure-3", "figure-4", "figure-5", "alpha", "conflicts")
+FIGURES = ("figure-1", "table-9", "figure-2", "figure-3", "figure-4", "figure-5", "alpha", "conflicts")
 METHODS = ["zero-shot", "ord-FS", "ord-FS+dev", "mix-FT", "naive-mix-train", "gradient-mix-train"]
 
 
@@ -116,6 +116,16 @@ def test_conflicts_are_those_of_the_trials_facts(client: Client, id_: str) -> No
     surgery = client.trial(trial)["facts"]["training"]["surgery"]
     assert measures[-1]["values"]["surgery"]["conflict_rate"] == surgery["conflict_rate"]
     assert "per_language" not in measures[-1]["values"]["surgery"]
+
+
+def test_figure_1_is_symmetric_and_kept(client: Client, id_: str) -> None:
+    found = client.report("figure-1", id_, k=5).data
+    assert set(found["method"]) == {"naive-mix-train", "gradient-mix-train"}
+    cosine = found.set_index(["method", "language", "other"])["mean"]
+    for method, language, other in cosine.index:
+        assert cosine[method, language, other] == pytest.approx(cosine[method, other, language])
+        assert language != other or cosine[method, language, other] == pytest.approx(1)
+    assert set(found["language"]) == {"en", "de", "hi"}
 
 
 def test_what_lacks_is_said(client: Client, id_: str) -> None:
