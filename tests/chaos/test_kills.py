@@ -99,16 +99,16 @@ def over(service: Any, id_: str) -> bool:
 
 @pytest.fixture(scope="module")
 def undisturbed(tmp_path_factory: pytest.TempPathFactory, start_services: Callable[..., Any]) -> Callable[..., Any]:
-    """What comes of an experiment that nothing happens to, and the seconds of it in which its trials were at work."""
-    known: list[tuple[pd.DataFrame, float]] = []
+    """What comes of an experiment that nothing happens to, and the seconds in which its trials were at work, or not."""
+    known: list[tuple[pd.DataFrame, float, float]] = []
 
-    def run(wanted: Fields, **settings: str) -> tuple[pd.DataFrame, float]:
+    def run(wanted: Fields, **settings: str) -> tuple[pd.DataFrame, float, float]:
         if not known:
             service = start_services(tmp_path_factory.mktemp("undisturbed") / "home", **settings)
             with watched(f"sqlite:///{service.home / 'allasprak.sqlite'}", service.home) as watch:
                 id_ = service.client.submit(wanted)
                 assert service.client.wait(id_, progress=False)["state"] == "succeeded"
-            known.append((rows_of(service, id_), watch.worked))
+            known.append((rows_of(service, id_), watch.worked, watch.waited))
             service.stop()
         return known[0]
 
@@ -126,7 +126,7 @@ def test_killed_processes_change_no_score_and_leave_nothing_undone(
         wanted |= {"seeds": [1, 2, 3, 4], "k": [1, 5], "training": {**longer["training"], "epochs": 100}}
     home, often = tmp_path / "struck", {"ALLASPRAK_CHECKPOINT_SECONDS": "0"}
     url = f"sqlite:///{home / 'allasprak.sqlite'}" if database == "sqlite" else request.getfixturevalue("postgres")
-    rows, worked = undisturbed(wanted, **often)
+    rows, worked, waited = undisturbed(wanted, **often)
 
     chance = random.Random(kills)
     victims = list(VICTIMS) * -(-kills // len(VICTIMS))
@@ -148,11 +148,13 @@ def test_killed_processes_change_no_score_and_leave_nothing_undone(
                 service.process.wait()
                 service = start_service(home, **often, ALLASPRAK_DATABASE_URL=url)
         assert service.client.wait(id_, progress=False)["state"] == "succeeded"
+    # an undisturbed experiment waits as well, for its driver, and for each trial's data and model
+    restarts, ratio = watch.waited - waited, (watch.worked + waited) / (worked + waited)
     print(
         f"\n{database}: {struck} kills over {rows['trial'].nunique()} trials, {time.monotonic() - begin:.0f} s,"
-        f" {watch.waited:.0f} of them until what was killed was there again; the rest is"
-        f" {watch.worked / worked:.2f} x the undisturbed run's {worked:.0f} s"
+        f" {restarts:.0f} of them until what was killed was at work again; the rest is {ratio:.2f} x the undisturbed"
+        f" run's {worked + waited:.0f} s (at work: {watch.worked:.0f} and {worked:.0f} s)"
     )
     pd.testing.assert_frame_equal(rows_of(service, id_), rows)
     assert struck == kills if full else struck > 0
-    assert not full or watch.worked <= 1.5 * worked
+    assert not full or ratio <= 1.5
