@@ -145,7 +145,6 @@ def test_a_member_goes_on_with_anothers_weights_and_hyperparameters(make_trial: 
     shutil.rmtree(checkpoints_of(taker.home, taker.config.digest))
     shutil.copytree(checkpoints_of(donor.home, donor.config.digest), checkpoints_of(taker.home, taker.config.digest))
     outcome, reports = ran(changed)
-    assert goes_on_with(taker) is None
     assert [report.epoch for report in reports] == [3, 4]
     assert outcome.facts["history"] == [
         {"epoch": 0, "alpha": 1.0, "learning_rate": 1e-2},
