@@ -1,4 +1,4 @@
-"""A million scores: a summary of some, all of them as a frame through the client, and a poll for what is new."""
+"""A million scores: a summary of some, all as a frame, a poll for what is new; then drivers that write at once."""
 
 import argparse
 import contextlib
@@ -14,8 +14,8 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
-from side_by_side import at_most, parser, print_table, setting
-from sqlalchemy import create_engine, insert, update
+from side_by_side import at_least, at_most, parser, print_table, setting
+from sqlalchemy import create_engine, func, insert, make_url, select, update
 
 from service.client import Client
 from service.store import Store
@@ -24,7 +24,9 @@ from service.store.schema import clock, experiments, planned_results, planned_tr
 METHODS, KS, SEEDS, LANGUAGES, CANDIDATES = ("mix-FT", "naive-mix-train"), (1, 5, 10), 5, 40, 8
 OF_EXPERIMENT = len(METHODS) * len(KS) * SEEDS * LANGUAGES * CANDIDATES  # 9,600 scores of 240 trials
 
-SUMMARY_MS, FRAME_SECONDS, FRAME_GB, POLL_MS = 150.0, 5.0, 1.0, 10.0
+DRIVERS, TRIALS, EPOCHS = 8, 50, 3  # each driver's trials, and how often each reports
+
+SUMMARY_MS, FRAME_SECONDS, FRAME_GB, POLL_MS, WRITTEN = 150.0, 5.0, 1.0, 10.0, 2_000.0
 
 SERVER = """
 import sys, uvicorn
@@ -47,19 +49,46 @@ frame = Client(sys.argv[1]).results()
 print(len(frame), time.perf_counter() - begin, (resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before) / 2**20)
 """
 
+# What a driver stores of its trials, each with 80 test scores.
+DRIVER = """
+import itertools, sys, time
+from service.store import Store
+from trainers.config import Outcome, Report, Score
+store, epochs, digests = Store(sys.argv[1]), int(sys.argv[2]), sys.argv[4:]
+print("ready", flush=True)
+sys.stdin.readline()
+begin = time.time()
+for digest in digests:
+    attempt = store.trials.started(sys.argv[3], digest)
+    for epoch in range(1, epochs + 1):
+        dev = Score(epoch, epoch, "en", "dev", "f1", 50.0, 100, "d" * 20, False)
+        store.trials.reported(digest, attempt, Report(epoch, epoch, (dev,), {"steps_per_second": 1.0}))
+    of = itertools.product((f"l{number:02d}" for number in range(40)), ["test"], ["precision", "f1"])
+    tests = tuple(Score(epochs, epochs, *one, 50.0, 100, "d" * 20, False) for one in of)
+    assert store.trials.succeeded(digest, attempt, Outcome({"source-dev": epochs}, tests, {})) == "taken"
+print(begin, time.time())
+"""
+
 
 def main() -> None:
     """Measure and print."""
     made = parser(__doc__)
     made.add_argument("--rows", type=int, default=1_000_000)
     made.add_argument("--rounds", type=int, default=20)
+    made.add_argument("--database", help="an empty one, that the drivers write into; the same SQLite file if not given")
     arguments = made.parse_args()
     rows = OF_EXPERIMENT if arguments.quick else arguments.rows
     with tempfile.TemporaryDirectory(prefix="scale-") as folder:
         url = f"sqlite:///{Path(folder) / 'allasprak.sqlite'}"
         ids = fill(url, rows)
         with served(url, folder) as base:
-            measure(base, url, ids, arguments)
+            read = measure_reading(base, ids, arguments)
+        written = measure_writing(arguments.database or url, 1 if arguments.quick else TRIALS)
+    print(setting(1, "cpu", make_url(arguments.database or url).get_backend_name(), arguments.quick) + "\n")
+    print_table(
+        ["of all", "found", "target"],
+        [*read, ["scores written a second", f"{written:,.0f}", at_least(WRITTEN, written, arguments.quick)]],
+    )
 
 
 def fill(url: str, rows: int) -> list[str]:
@@ -138,26 +167,54 @@ def served(url: str, home: str) -> Iterator[str]:
         process.wait()
 
 
-def measure(base: str, url: str, ids: list[str], arguments: argparse.Namespace) -> None:
-    """Print what a server over the database takes."""
+def measure_reading(base: str, ids: list[str], arguments: argparse.Namespace) -> list[list[str]]:
+    """What a server over the database takes for its answers, as rows of the table."""
     client, middle = Client(base), ids[len(ids) // 2]
     now = client.results(middle, limit=1).attrs["now"]
     summary = median_ms(lambda: client.summary(by=["method", "k", "candidate"], experiment=middle), arguments.rounds)
     poll = median_ms(lambda: client.results(since=now), arguments.rounds)
     answer = subprocess.run([sys.executable, "-c", FRAME, base], capture_output=True, text=True, check=True)
     rows, seconds, gigabytes = (float(value) for value in answer.stdout.split())
-    print(setting(1, "cpu", "SQLite", arguments.quick) + "\n")
-    print_table(
-        ["of all", "found", "target"],
-        [
-            [f"summary of one experiment's {OF_EXPERIMENT:,} scores by method, K and candidate", f"{summary:.0f} ms",
-             at_most(SUMMARY_MS, summary, arguments.quick)],
-            [f"all {rows:,.0f} as a frame", f"{seconds:.1f} s", at_most(FRAME_SECONDS, seconds, arguments.quick)],
-            ["memory that the frame's process takes for it", f"{gigabytes:.2f} GiB",
-             at_most(FRAME_GB, gigabytes, arguments.quick)],
-            ["poll for what is new, where nothing is", f"{poll:.1f} ms", at_most(POLL_MS, poll, arguments.quick)],
-        ],
-    )  # fmt: skip
+    return [
+        [f"summary of one experiment's {OF_EXPERIMENT:,} scores by method, K and candidate", f"{summary:.0f} ms",
+         at_most(SUMMARY_MS, summary, arguments.quick)],
+        [f"all {rows:,.0f} as a frame", f"{seconds:.1f} s", at_most(FRAME_SECONDS, seconds, arguments.quick)],
+        ["memory that the frame's process takes for it", f"{gigabytes:.2f} GiB",
+         at_most(FRAME_GB, gigabytes, arguments.quick)],
+        ["poll for what is new, where nothing is", f"{poll:.1f} ms", at_most(POLL_MS, poll, arguments.quick)],
+    ]  # fmt: skip
+
+
+def measure_writing(url: str, of_each: int) -> float:
+    """Scores a second that drivers store, all at once; each is a process with an experiment of its own."""
+    Store(url).close()
+    engine, drivers = create_engine(url), list[subprocess.Popen[str]]()
+    for number in range(DRIVERS):
+        id_, digests = f"f{number:011x}", [f"f{number:07x}{place:012x}" for place in range(of_each)]
+        with engine.begin() as connection:
+            connection.execute(insert(experiments), [_experiment(id_)])
+            connection.execute(insert(trials), [_trial(digest) | {"attempt": 0} for digest in digests])
+            connection.execute(
+                insert(planned_trials), [_planned(id_, digest) | {"state": "queued"} for digest in digests]
+            )
+        command = [sys.executable, "-c", DRIVER, url, str(EPOCHS), id_, *digests]
+        pipes = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE}
+        drivers.append(subprocess.Popen(command, text=True, **pipes))
+    for driver in drivers:
+        assert driver.stdout
+        assert driver.stdout.readline() == "ready\n"
+    for driver in drivers:
+        assert driver.stdin
+        driver.stdin.write("go\n")
+        driver.stdin.flush()
+    ended = [driver.communicate()[0] for driver in drivers]
+    assert all(driver.returncode == 0 for driver in drivers), "a driver lost a row, or met a locked database"
+    begins, ends = zip(*(map(float, line.split()) for line in ended), strict=True)
+    mine = select(func.count()).select_from(scores).where(scores.c.trial.like("f%"))
+    with engine.begin() as connection:
+        stored = connection.execute(mine).scalar_one()
+    assert stored == DRIVERS * of_each * (EPOCHS + 80), "a row is missing"
+    return float(stored / (max(ends) - min(begins)))
 
 
 def median_ms(act: Callable[[], object], rounds: int) -> float:
