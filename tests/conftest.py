@@ -294,16 +294,18 @@ def start_services() -> Iterator[StartService]:
 def _services() -> Iterator[StartService]:
     services: list[Service] = []
 
-    def start(home: Path, **settings: str) -> Service:
+    def start(home: Path, changed: str = "", **settings: str) -> Service:
+        """`changed`: a statement before the server's own."""
         with socket.socket() as probe:
             probe.bind(("127.0.0.1", 0))
             port = probe.getsockname()[1]
         home.mkdir(parents=True, exist_ok=True)
         log = home.parent / f"{home.name}.log"
         clean = {name: value for name, value in os.environ.items() if not name.startswith("ALLASPRAK_")}
+        program = ["-c", f"{changed}; from service.cli import main; main()"] if changed else ["-m", "service.cli"]
         with log.open("ab") as output:
             process = subprocess.Popen(
-                [sys.executable, "-m", "service.cli", "serve", "--port", str(port)],
+                [sys.executable, *program, "serve", "--port", str(port)],
                 env={**clean, "ALLASPRAK_HOME": str(home), **settings},
                 stdout=output,
                 stderr=subprocess.STDOUT,

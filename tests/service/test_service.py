@@ -315,6 +315,20 @@ def test_a_pool_that_was_being_started_when_its_server_was_killed_is_not_doubled
     assert begun.find() is None
 
 
+def test_a_pool_that_has_served_many_drivers_is_renewed_once_nothing_runs(
+    tmp_path: Path, start_service: StartService, spec: Fields
+) -> None:
+    changed = "import service.engine.supervisor as supervisor; supervisor.RENEW_DRIVERS = 2"
+    service = start_service(tmp_path / "home", changed)
+    client, pools = service.client, set[int]()
+    for seed in (1, 2, 3):
+        client.wait(client.submit({**spec, "methods": ["zero-shot"], "seeds": [seed]}), progress=False)
+        pools |= {process.pid for process in service.until(lambda: service.named("service.engine.pool"))}
+    assert len(pools) == 2  # the second's driver was the last of the first pool
+    assert client.results(split="test")["seed"].nunique() == 3
+    assert len(service.named("service.engine.pool")) == 1
+
+
 def test_a_process_is_known_by_a_time_that_no_clock_changes(tmp_path: Path) -> None:
     process = processes.start(["this"], os.environ, tmp_path / "log")
     assert process.created == pytest.approx(time.clock_gettime(time.CLOCK_BOOTTIME), abs=5)
