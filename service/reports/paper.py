@@ -175,7 +175,7 @@ def conflicts(rows: pd.DataFrame) -> Report:
     )
     cells = found.assign(cell=found["mean"].map(_rounded))
     display = _pivot(cells, ["task", "k", "method", "alpha"], "epoch", "cell").fillna("")
-    notes = ("Percent of the tensors operated on; mean over trainings.",)
+    notes = ("Percent of the epoch's operations on which gradients conflict; mean over trainings.",)
     return Report("Conflicts over training", found, display, notes, draw=partial(figures.conflicts, found))
 
 
