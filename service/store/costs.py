@@ -77,6 +77,15 @@ def spent(connection: Connection, experiments: Collection[str]) -> dict[str, tup
     return dict.fromkeys(experiments, (0, 0.0)) | found
 
 
+def with_device_seconds(attempt: Mapping[Any, Any]) -> dict[str, Any]:
+    """An attempt's columns, with what it took in place of its experiment's spec; None until it ends."""
+    known = dict(attempt)
+    spec, ended = known.pop("spec"), known["ended"]
+    is_known = spec is not None and ended is not None
+    of_trial = devices(ResourcesSpec.model_validate(spec["resources"])) if is_known else None
+    return {**known, "device_seconds": of_trial and of_trial * (ended - known["started"])}
+
+
 def cost(connection: Connection, specs: Mapping[str, Mapping[str, Any]]) -> dict[str, dict[str, float | None]]:
     """What experiments, by id with their specs, take: as `cost` of an `Experiment` each."""
     mine, tried = planned_trials.c, ran(specs)

@@ -9,6 +9,7 @@ from typing import Any, Literal
 from sqlalchemy import Connection, func, insert, or_, select, update
 
 from service.store.clock import tick
+from service.store.costs import with_device_seconds
 from service.store.coverage import Coverage
 from service.store.database import Database
 from service.store.events import tell
@@ -194,9 +195,14 @@ class Trials:
         connection.execute(update(planned_trials).filter_by(**key).values(state=becomes, reason=reason))
 
     def one(self, digest: str) -> dict[str, Any] | None:
-        """A trial's configuration, facts, measures and attempts, and its state for each experiment; None if none."""
+        """A trial's configuration, facts, measures and attempts, and its state for each experiment; None if none.
+
+        An attempt's `device_seconds` are None until it ends, and where the experiment that it ran for was deleted.
+        """
         asking = select(planned_trials.c.experiment.label("id"), planned_trials.c.state, planned_trials.c.reason)
-        tried = select(*(column for column in attempts.c if column.name != "trial")).filter_by(trial=digest)
+        columns = (column for column in attempts.c if column.name != "trial")
+        both = attempts.outerjoin(experiments, experiments.c.id == attempts.c.experiment)
+        tried = select(*columns, experiments.c.spec).select_from(both).where(attempts.c.trial == digest)
         measured = select(measures.c.epoch, measures.c.step, measures.c["values"]).filter_by(trial=digest)
         with self._database.read() as connection:
             row = connection.execute(select(trials).filter_by(digest=digest)).mappings().one_or_none()
@@ -205,7 +211,7 @@ class Trials:
             told = connection.execute(measured.order_by(measures.c.step)).mappings().all()
         if row is None:
             return None
-        lists = {"experiments": states, "attempts": rows, "measures": told}
+        lists = {"experiments": states, "attempts": [with_device_seconds(row) for row in rows], "measures": told}
         return {**row, **{name: [dict(one) for one in found] for name, found in lists.items()}}
 
     def _add_sizes(self, connection: Connection, digest: str, found: Mapping[str, Mapping[str, int]]) -> None:

@@ -180,6 +180,7 @@ def test_a_trial_whose_process_dies_is_tried_again_and_again_and_it_is_told_why(
     *died, last = client.trial(digest)["attempts"]
     assert {attempt["state"] for attempt in died} <= {"died"}  # one that is killed before it begins is no attempt
     assert last["state"] == "succeeded"
+    assert 0 < client.trial(digest)["facts"]["seconds"] <= last["device_seconds"]
 
 
 def test_a_stopped_server_goes_on_where_it_was(tmp_path: Path, start_service: StartService, longer: Fields) -> None:

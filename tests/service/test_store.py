@@ -416,6 +416,18 @@ def test_a_trial_that_was_stopped_is_nobody_s_unless_another_experiment_waits_fo
     assert store.trials.stopped(one, SOURCE.digest, "the scheduler stopped it")
 
 
+def test_an_attempt_knows_its_device_seconds_while_its_experiment_is_known(store: Store) -> None:
+    one, _ = (store.add_experiment(spec_of(resources={"cpus_per_trial": 2}), plan_of()) for _ in range(2))
+    attempt = store.trials.started(one, SOURCE.digest)
+    assert [tried["device_seconds"] for tried in store.trials.one(SOURCE.digest)["attempts"]] == [None]  # type: ignore[index]
+    store.trials.succeeded(SOURCE.digest, attempt, outcome_of(score("en", 1.0), source_dev=10))
+    [tried] = store.trials.one(SOURCE.digest)["attempts"]  # type: ignore[index]
+    assert tried["device_seconds"] == pytest.approx(2 * (tried["ended"] - tried["started"])) != 0
+    store.control.move(one, "cancel")
+    store.control.delete(one)
+    assert [tried["device_seconds"] for tried in store.trials.one(SOURCE.digest)["attempts"]] == [None]  # type: ignore[index]
+
+
 def test_an_experiment_has_one_driver_and_none_when_it_is_not_to_go_on(store: Store) -> None:
     id_, paused = (store.add_experiment(spec_of(), plan_of()) for _ in range(2))
     assert store.control.set_driver(id_, 1, 2.0)
