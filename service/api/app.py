@@ -2,17 +2,19 @@
 
 from collections.abc import Callable
 from importlib.metadata import version
+from typing import Annotated
+from urllib.parse import urlsplit
 
 from fastapi import APIRouter, Depends, FastAPI, Request
 from fastapi.responses import JSONResponse
+from fastapi.security import HTTPBearer
 from starlette.exceptions import HTTPException
-from starlette.middleware.trustedhost import TrustedHostMiddleware
 
 from search_spaces.checks import World
 from search_spaces.spec import Problem, SpecError
 from service.api import catalog, control, events, experiments, metrics, reports, results, summaries, trials
 from service.api.problems import add_handlers
-from service.security import is_authorised
+from service.security import is_authorised, is_loopback
 from service.store import Store
 
 MAX_BODY_BYTES = 2**20
@@ -28,11 +30,14 @@ def create_app(store: Store, world: Callable[[], World], token: str | None) -> F
         world: what specs are checked against, as it is at the moment.
         token: what every request under /v1 must carry; None on a loopback address.
     """
-    app = FastAPI(title="allasprak", version=version("allasprak"), max_body_size=MAX_BODY_BYTES, redirect_slashes=False)
+    app = FastAPI(
+        title="allasprak",
+        version=version("allasprak"),
+        max_body_size=MAX_BODY_BYTES,
+        redirect_slashes=False,
+        dependencies=[Depends(_expect_loopback)] if token is None else [],
+    )
     app.state.store, app.state.world, app.state.token = store, world, token
-    if token is None:
-        # Without a token only the loopback address protects us: a page elsewhere whose name resolves to it must not.
-        app.add_middleware(TrustedHostMiddleware, allowed_hosts=["127.0.0.1", "localhost", "[::1]"])
     v1 = APIRouter(prefix=VERSION_PREFIX, dependencies=[Depends(_authorise), Depends(_know_all)])
     v1.include_router(experiments.router)
     v1.include_router(control.router)
@@ -56,7 +61,18 @@ def create_app(store: Store, world: Callable[[], World], token: str | None) -> F
     return app
 
 
-def _authorise(request: Request) -> None:
+def _expect_loopback(request: Request) -> None:
+    """Without a token only the loopback address protects us: a page elsewhere whose name resolves to it must not."""
+    host = request.headers.get("host", "")
+    try:
+        asked = urlsplit(f"//{host}").hostname or ""
+    except ValueError:
+        asked = ""
+    if not is_loopback(asked):
+        raise HTTPException(400, f"Host: {host!a} is not this machine alone; allowed: localhost, 127.0.0.1")
+
+
+def _authorise(request: Request, _: Annotated[object, Depends(HTTPBearer(auto_error=False))]) -> None:
     if not is_authorised(request.headers.get("authorization"), request.app.state.token):
         raise HTTPException(401, "this service asks for a token", {"WWW-Authenticate": "Bearer"})
 

@@ -507,11 +507,18 @@ def test_a_token_is_asked_for_where_one_is_set(store: Store, tmp_path: Path) -> 
         fields_of(answer)
     assert client.get("/v1/experiments", headers={"Authorization": "Bearer s3cret"}).status_code == 200
     assert client.get("/healthz").status_code == 200
+    description = client.get("/openapi.json").json()  # whose page then asks for the token
+    assert description["paths"]["/v1/experiments"]["get"]["security"] == [{"HTTPBearer": []}]
 
 
-def test_without_a_token_only_this_machine_s_names_are_answered(client: TestClient) -> None:
-    assert client.get("/v1/experiments", headers={"Host": "evil.example"}).status_code == 400
-    assert client.get("/v1/experiments", headers={"Host": "localhost:8000"}).status_code == 200
+@pytest.mark.parametrize("path", ["/v1/experiments", "/metrics", "/healthz"])
+def test_without_a_token_only_this_machine_s_names_are_answered(client: TestClient, path: str) -> None:
+    for host in ("evil.example", "127.0.0.1.evil.example", "0.0.0.0", "[", "[::1", "", "a b"):
+        answer = client.get(path, headers={"Host": host})
+        assert (answer.status_code, answer.headers["content-type"]) == (400, "application/problem+json")
+        assert "Host" in answer.json()["detail"]
+    for host in ("localhost:8000", "127.0.0.1", "127.0.0.2:80", "[::1]:8000"):
+        assert client.get(path, headers={"Host": host}).status_code == 200
 
 
 @pytest.mark.parametrize(
