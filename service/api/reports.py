@@ -90,8 +90,9 @@ def _cosines(store: Store, home: Path, where: Where) -> pd.DataFrame:
     mixed = tests[tests["method"].isin([name for name, one in METHODS.items() if one.few_shot and not one.adapts])]
     names = ["task", "experiment", "method", "k", "seed", "trial", "selection"]
     found: list[dict[str, Any]] = []
-    for row in mixed.drop_duplicates("trial")[names].to_dict("records"):
-        known = cosines(home, str(row["trial"]), str(row["selection"]))
+    rows = mixed.drop_duplicates("trial")[names].to_dict("records")
+    known_of = cosines(home, [(str(row["trial"]), str(row["selection"])) for row in rows])
+    for row, known in zip(rows, known_of, strict=True):
         for language, line in zip(known["languages"], known["cosines"], strict=True):
             pairs = zip(known["languages"], line, strict=True)
             found += [{**row, "language": language, "other": other, "cosine": cosine} for other, cosine in pairs]

@@ -1,12 +1,13 @@
 """Cosines between languages' gradients of kept models (Figure 1).
 
-A process of its own, `python -m service.reports.cosines <trial> <selection>`, loads torch and the model; what it finds
-is kept in `<home>/cosines/`.
+A process of its own, `python -m service.reports.cosines <trial>:<selection>...`, loads torch and the models; what it
+finds is kept in `<home>/cosines/`.
 """
 
 import json
 import subprocess
 import sys
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -14,20 +15,25 @@ from service.settings import Settings
 from trainers.disk import write_text
 
 
-def cosines(home: Path, trial: str, selection: str) -> dict[str, Any]:
-    """A kept model's `languages`, the source first, and the `cosines` of every two, computed if they are not known yet.
+def cosines(home: Path, models: Sequence[tuple[str, str]]) -> list[dict[str, Any]]:
+    """Each kept model's `languages`, the source first, and the `cosines` of every two; computed where not known yet.
+
+    Args:
+        home: the service's.
+        models: of which trials, by what selection.
 
     Raises:
-        ValueError: the model was not kept, or its data or encoder can't be had; in the words of what failed.
+        ValueError: one was not kept, or its data or encoder can't be had; in the words of what failed. What was found by
+            then is kept.
     """
-    known = _file(home, trial, selection)
-    if not known.is_file():
-        command = [sys.executable, "-m", "service.reports.cosines", trial, selection]
+    files = [_file(home, *model) for model in models]
+    lacking = [":".join(model) for model, file in zip(models, files, strict=True) if not file.is_file()]
+    if lacking:
+        command = [sys.executable, "-m", "service.reports.cosines", *lacking]
         done = subprocess.run(command, capture_output=True, text=True)
         if done.returncode:
             raise ValueError(done.stderr.strip().rpartition("\n")[2])
-    found: dict[str, Any] = json.loads(known.read_text())
-    return found
+    return [json.loads(file.read_text()) for file in files]
 
 
 def _file(home: Path, trial: str, selection: str) -> Path:
@@ -66,6 +72,8 @@ def _compute(trial: str, selection: Any, settings: Settings) -> None:
 
 if __name__ == "__main__":
     try:
-        _compute(sys.argv[1], sys.argv[2], Settings.from_environment())
+        for model in sys.argv[1:]:
+            of_trial, _, by = model.partition(":")
+            _compute(of_trial, by, Settings.from_environment())
     except (ValueError, OSError) as error:
         sys.exit(str(error))
