@@ -169,6 +169,13 @@ class Populations(PerRivals):
 
 
 class _Population(PopulationBasedTraining):  # type: ignore[misc]
+    def _checkpoint_or_exploit(self, trial: TuneTrial, tune_controller: Any, upper: Any, lower: Any) -> None:
+        """Tune keeps the weights of those that are among the best when they report; others may be so by and by."""
+        super()._checkpoint_or_exploit(trial, tune_controller, upper, lower)
+        state = self._trial_state[trial]
+        if state.last_checkpoint is None and trial.status == TuneTrial.RUNNING:
+            state.last_checkpoint = tune_controller._schedule_trial_save(trial, result=state.last_result)
+
     def _get_new_config(self, trial: TuneTrial, trial_to_clone: TuneTrial) -> tuple[dict[str, Any], dict[str, Any]]:
         """Tune hands over the whole configuration; which trial it is stays."""
         config, operations = super()._get_new_config(trial, trial_to_clone)

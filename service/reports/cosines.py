@@ -23,8 +23,8 @@ def cosines(home: Path, models: Sequence[tuple[str, str]]) -> list[dict[str, Any
         models: of which trials, by what selection.
 
     Raises:
-        ValueError: one was not kept, or its data or encoder can't be had; in the words of what failed. What was found by
-            then is kept.
+        ValueError: one was not kept, or its data or encoder can't be had; in the words of what failed. What was found
+            by then is kept.
     """
     files = [_file(home, *model) for model in models]
     lacking = [":".join(model) for model, file in zip(models, files, strict=True) if not file.is_file()]

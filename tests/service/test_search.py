@@ -245,7 +245,7 @@ def test_a_population_hands_on_weights_and_changes_what_is_searched_also_when_it
     pbt = {"name": "pbt", "perturbation_interval": 1, "quantile_fraction": 0.5}
     low, high = 1e-5, 3e-2
     rate = {"loguniform": [low, high], "samples": 4}  # of a grid, what takes over may draw the value it had
-    training = {**rates["training"], "learning_rate": rate, "epochs": 6}
+    training = {**rates["training"], "learning_rate": rate}
     fields = {**rates, "seeds": [1], "training": training, "search": {"scheduler": pbt}}
     fields["resources"] = {"max_concurrent_trials": 2}
     id_ = client.submit(fields)
@@ -257,7 +257,7 @@ def test_a_population_hands_on_weights_and_changes_what_is_searched_also_when_it
         driver.kill()
     assert finished(client, id_)["trials"]["succeeded"] == 4
     rows = client.results(id_)
-    assert epochs_of(rows).eq(6).all()
+    assert epochs_of(rows).eq(4).all()
     histories = {trial: client.trial(trial)["facts"]["history"] for trial in rows["trial"].unique()}
     changed = [history for history in histories.values() if len(history) > 1]
     assert changed
