@@ -117,7 +117,7 @@ def groupings(found: pd.DataFrame) -> Any:
                 panel.bar(at, row["mean"], width, yerr=spread, color=_colour(row["method"]), label=row["method"],
                           error_kw={"linewidth": 0.8})  # fmt: skip
         panel.set_ylim(bottom=max(0.0, low - 5))
-        panel.set_xticks(range(len(sizes)), [str(size) for size in sizes])
+        panel.set_xticks(range(len(sizes)), [f"{size:g}" for size in sizes])
         panel.set_xlabel("targets of a model")
         panel.set_ylabel("mean, percent")
         panel.set_title(f"{task}, K = {k}", fontsize=POINTS)
@@ -133,7 +133,7 @@ def dev_sizes(found: pd.DataFrame) -> Any:
         panel.bar(rows["language"], rows["examples"], color=BLUE)
         panel.set_ylabel("dev examples")
         panel.set_title(task, fontsize=POINTS)
-        panel.margins(x=0.01)
+        panel.set_xlim(-0.6, max(len(rows), 8) - 0.4)
         panel.tick_params(axis="x", rotation=90 if len(rows) > CROWDED else 0)
     return figure
 
@@ -157,7 +157,9 @@ def cosines(found: pd.DataFrame, order: Sequence[str], families: Mapping[str, st
                 for line in (panel.axhline, panel.axvline):
                     line(place - 0.5, color=GREY, linewidth=0.4)
         panel.set_title(f"{task}, K = {k}: {method}", fontsize=POINTS)
-    figure.colorbar(shown, ax=axes, shrink=0.8, label="cosine").ax.tick_params(labelsize=POINTS - 1)
+    bar = figure.colorbar(shown, ax=axes, shrink=0.8)
+    bar.set_label("cosine", fontsize=POINTS)
+    bar.ax.tick_params(labelsize=POINTS - 1)
     return figure
 
 

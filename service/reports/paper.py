@@ -44,7 +44,7 @@ def table_1(rows: pd.DataFrame) -> Report:
     display = _pivot(found, ["k", "method"], "task", "cell").fillna("")
     shades = _pivot(found, ["k", "method"], "task", "over_zero_shot").reindex_like(display)
     notes = [
-        f"Mean and sd over {_range(found['n'])} seeds of the mean over all languages, the source included.",
+        f"Mean and sd over {_seeds(found['n'])} of the mean over all languages, the source included.",
         "Colours show the difference from zero-shot.",
     ]
     if not found["complete"].all():
@@ -68,7 +68,7 @@ def by_language(rows: pd.DataFrame, task: str) -> Report:
     order = [source, *sorted(set(found["language"]) - {source}), "avg."]
     display = _pivot(both, ["k", "method"], "language", "cell").reindex(columns=order).fillna("")
     shades = _pivot(both, ["k", "method"], "language", "over_zero_shot").reindex_like(display)
-    notes = (f"Mean over {_range(found['n'])} seeds; avg. includes {source}. * lacks scores.",)
+    notes = (f"Mean over {_seeds(found['n'])}; avg. includes {source}. * lacks scores.",)
     return Report(f"{task} by language", both.drop(columns="cell"), display, notes, shades)
 
 
@@ -84,7 +84,7 @@ def gain_table(rows: pd.DataFrame, least: bool) -> Report:
     found["name"] = [LANGUAGES[code].name if code in LANGUAGES else code for code in found["language"]]
     display = found.set_index(["task", "language"])[["name", "gain", "sd"]].map(_rounded)
     words = "least" if least else "most"
-    notes = (f"{SURGERY} minus ord-FS at K = 5, paired by seed: mean and sd over {_range(found['seeds'])} seeds.",)
+    notes = (f"{SURGERY} minus ord-FS at K = 5, paired by seed: mean and sd over {_seeds(found['seeds'])}.",)
     return Report(f"Languages that gain {words} by surgery", found, display, notes)
 
 
@@ -93,23 +93,27 @@ def groupings(rows: pd.DataFrame, task: str | None) -> Report:
     rows = rows[(rows["k"] > 0) & (rows["language"] != rows["source_language"])]
     rows = rows if task is None else rows[rows["task"] == task]
     _need(rows, f"few-shot scores of {task or 'any task'}")
-    rows = rows.assign(targets=rows.groupby("trial")["language"].transform("nunique"))
+    of = ["task", "k", "method", "experiment"]
+    sizes = rows.groupby([*of, "trial"], as_index=False)["language"].nunique()
+    rows = rows.merge(sizes.groupby(of)["language"].mean().rename("targets"), on=of)
     settings = rows.groupby(["task", "k", "method", "targets"])["language"].agg(set)
     common = {task: set.intersection(*sets) for task, sets in settings.groupby("task")}
     rows = rows[[language in common[task] for task, language in zip(rows["task"], rows["language"], strict=True)]]
     _need(rows, "languages that models of every grouping have")
     by = ["task", "k", "method", "targets"]
-    unlike = rows.assign(candidate=rows["targets"].astype(str))  # how a model's targets are grouped is no repetition
-    found = summary(unlike.drop(columns="targets"), ["task", "k", "method", "candidate"])
-    found["targets"] = found.pop("candidate").astype(int)
-    found = found.sort_values(by, ignore_index=True)
-    languages = summary(unlike.drop(columns="targets"), ["task", "k", "method", "candidate", "language"])
-    languages["targets"] = languages["candidate"].astype(int)
-    cells = languages.assign(cell=languages["mean"].map(_rounded))
+    unlike = rows.assign(candidate=rows.pop("targets").astype(str))  # how targets are grouped is no repetition
+    found, languages = (
+        summary(unlike, [*by[:-1], "candidate", *more]).rename(columns={"candidate": "targets"})
+        for more in ([], ["language"])
+    )
+    found = found.astype({"targets": float}).sort_values(by, ignore_index=True)
+    cells = languages.assign(cell=languages["mean"].map(_rounded), targets=languages["targets"].astype(float))
     display = _pivot(cells, by, "language", "cell").fillna("")
     display["mean"] = found.set_index(by)["mean"].map(_rounded)
+    display = display.rename(index=lambda size: f"{size:g}", level="targets")
     notes = (
-        f"Targets: how many a model is trained for. Mean over {_range(found['n'])} seeds of the common languages.",
+        "Targets: how many a model is trained for, on average where groups differ.",
+        f"Mean over {_seeds(found['n'])} of the languages that all have.",
     )
     return Report("One target, some, or all", found, display, notes, draw=partial(figures.groupings, found))
 
@@ -162,7 +166,7 @@ def alpha_curve(rows: pd.DataFrame) -> Report:
     found = summary(ours, ["task", "k", "method", "alpha"])
     found["cell"] = [_cell(*row) for row in found[["mean", "sd", "complete"]].to_numpy()]
     display = _pivot(found, ["task", "k", "method"], "alpha", "cell").fillna("")
-    notes = (f"Mean and sd over {_range(found['n'])} seeds of the mean over target languages.",)
+    notes = (f"Mean and sd over {_seeds(found['n'])} of the mean over target languages.",)
     return Report("Scores by α", found.drop(columns="cell"), display, notes, draw=partial(figures.alpha_curve, found))
 
 
@@ -191,7 +195,7 @@ def cosines(rows: pd.DataFrame) -> Report:
         mean="mean", negative=lambda values: 100 * (values < 0).mean()
     )
     display = display.map(_rounded).rename(columns={"mean": "mean cosine", "negative": "percent negative"})
-    notes = (f"Mean over {_range(found['n'])} seeds' models; languages by family; negative cells are white.",)
+    notes = (f"Mean over {_seeds(found['n'])}' models; languages by family; negative cells are white.",)
     return Report("Cosines between languages' gradients", found, display, notes,
                   draw=partial(figures.cosines, found, order, families))  # fmt: skip
 
@@ -241,9 +245,9 @@ def _rounded(value: object) -> str:
     return str(value)
 
 
-def _range(numbers: "pd.Series[int]") -> str:
+def _seeds(numbers: "pd.Series[int]") -> str:
     low, high = int(numbers.min()), int(numbers.max())
-    return str(low) if low == high else f"{low} to {high}"
+    return f"{low if low == high else f'{low} to {high}'} seed{'s' if high != 1 else ''}"
 
 
 def _setting(found: pd.DataFrame) -> str:
