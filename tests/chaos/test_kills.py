@@ -97,42 +97,36 @@ def over(service: Any, id_: str) -> bool:
     return bool(service.client.experiment(id_)["state"] == "succeeded")
 
 
-@pytest.fixture(scope="module")
-def undisturbed(tmp_path_factory: pytest.TempPathFactory, start_services: Callable[..., Any]) -> Callable[..., Any]:
+def undisturbed(service: Any, url: str, wanted: Fields) -> tuple[pd.DataFrame, float, float]:
     """What comes of an experiment that nothing happens to, and the seconds in which its trials were at work, or not."""
-    known: list[tuple[pd.DataFrame, float, float]] = []
-
-    def run(wanted: Fields, **settings: str) -> tuple[pd.DataFrame, float, float]:
-        if not known:
-            service = start_services(tmp_path_factory.mktemp("undisturbed") / "home", **settings)
-            with watched(f"sqlite:///{service.home / 'allasprak.sqlite'}", service.home) as watch:
-                id_ = service.client.submit(wanted)
-                assert service.client.wait(id_, progress=False)["state"] == "succeeded"
-            known.append((rows_of(service, id_), watch.worked, watch.waited))
-            service.stop()
-        return known[0]
-
-    return run
+    with watched(url, service.home) as watch:
+        id_ = service.client.submit(wanted)
+        assert service.client.wait(id_, progress=False)["state"] == "succeeded"
+    rows = rows_of(service, id_)
+    service.client.delete(id_)  # the database may be the one in which it is to run again
+    service.stop()
+    return rows, watch.worked, watch.waited
 
 
 @pytest.mark.parametrize("database", ["sqlite", "postgresql"])
 def test_killed_processes_change_no_score_and_leave_nothing_undone(
-    tmp_path: Path, request: pytest.FixtureRequest, start_service: Callable[..., Any], undisturbed: Callable[..., Any],
-    longer: Fields, full: bool, database: str,
+    tmp_path: Path, request: pytest.FixtureRequest, start_service: Callable[..., Any], longer: Fields, full: bool,
+    database: str,
 ) -> None:  # fmt: skip
     kills = 100 if full else {"sqlite": len(VICTIMS), "postgresql": len(VICTIMS) // 2}[database]
     wanted = {**longer, "seeds": [11]}
     if full:
         wanted |= {"seeds": [1, 2, 3, 4], "k": [1, 5], "training": {**longer["training"], "epochs": 100}}
-    home, often = tmp_path / "struck", {"ALLASPRAK_CHECKPOINT_SECONDS": "0"}
-    url = f"sqlite:///{home / 'allasprak.sqlite'}" if database == "sqlite" else request.getfixturevalue("postgres")
-    rows, worked, waited = undisturbed(wanted, **often)
+    home = tmp_path / "struck"
+    url = f"sqlite:///{tmp_path / 'one.sqlite'}" if database == "sqlite" else request.getfixturevalue("postgres")
+    settings = {"ALLASPRAK_CHECKPOINT_SECONDS": "0", "ALLASPRAK_DATABASE_URL": url}
+    rows, worked, waited = undisturbed(start_service(tmp_path / "undisturbed", **settings), url, wanted)
 
     chance = random.Random(kills)
     victims = list(VICTIMS) * -(-kills // len(VICTIMS))
     chance.shuffle(victims)
     moments = sorted(chance.uniform(0, 0.8) for _ in range(kills))  # of the experiment's own course
-    service = start_service(home, **often, ALLASPRAK_DATABASE_URL=url)
+    service = start_service(home, **settings)
     begin, struck = time.monotonic(), 0
     id_ = service.client.submit(wanted)
     with watched(url, home) as watch:
@@ -146,7 +140,7 @@ def test_killed_processes_change_no_score_and_leave_nothing_undone(
             struck += 1
             if victim == "the API server and supervisor":
                 service.process.wait()
-                service = start_service(home, **often, ALLASPRAK_DATABASE_URL=url)
+                service = start_service(home, **settings)
         assert service.client.wait(id_, progress=False)["state"] == "succeeded"
     # an undisturbed experiment waits as well, for its driver, and for each trial's data and model
     restarts, ratio = watch.waited - waited, (watch.worked + waited) / (worked + waited)

@@ -128,6 +128,31 @@ def test_figure_1_is_symmetric_and_kept(client: Client, id_: str) -> None:
     assert set(found["language"]) == {"en", "de", "hi"}
 
 
+def test_groups_of_unlike_sizes_are_one_setting_between_one_target_and_all() -> None:
+    """Each language's score is how many targets its model is for."""
+    same = dict.fromkeys(("encoder", "protocol", "data", "judged_on", "name", "owner", "selection", "candidate"), "")
+    same |= {
+        "task": "ner",
+        "source_language": "en",
+        "k": 5,
+        "alpha": 1.0,
+        "seed": 1,
+        "metric": "f1",
+        "examples": "test",
+    }
+    groupings = {"one": ["de", "hi", "sw"], "some": ["de hi", "sw"], "all": ["de hi sw"]}
+    rows = pd.DataFrame(
+        {**same, "experiment": id_, "method": "gradient-mix-train", "trial": f"{id_} {group}", "language": language,
+         "value": float(len(group.split()))}
+        for id_, groups in groupings.items() for group in groups for language in ("en", *group.split())
+    )  # fmt: skip
+    found = KINDS["table-9"].made(rows)
+    assert found.data["targets"].tolist() == [1.0, 1.5, 3.0]
+    assert found.data["mean"].tolist() == [1.0, pytest.approx(5 / 3), 3.0]
+    assert found.display.index.get_level_values("targets").tolist() == ["1", "1.5", "3"]
+    assert found.display["hi"].tolist() == ["1.00", "2.00", "3.00"]
+
+
 def test_what_lacks_is_said(client: Client, id_: str) -> None:
     with pytest.raises(ServiceError, match="there are no test scores of xnli among these results"):
         client.report("table-7", id_)
