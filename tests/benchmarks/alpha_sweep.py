@@ -42,7 +42,8 @@ def main() -> None:
     lost = scores.max() - scores.loc[chosen]
     of_grid = scores.max() - scores.loc[scores["objective_mean"].idxmax()]
     print(f"gradient-mix-train on the sample corpus, {len(grid)} values of alpha x {len(spec['seeds'])} seeds,")
-    print(f"{spec['training']['epochs']} epochs, {spec['encoder']}, K = {spec['k'][0]} in {len(spec['target_languages'])} languages;")
+    epochs, [k], targets = spec["training"]["epochs"], spec["k"], spec["target_languages"]
+    print(f"{epochs} epochs, {spec['encoder']}, K = {k} in {len(targets)} languages;")
     print(f"ASHA from epoch {ASHA['grace_period']} on, in the order of the table.")
     print(setting(1, "cpu", "fp32", arguments.quick) + "\n")
     print_table(
