@@ -7,6 +7,8 @@ import threading
 from pathlib import Path
 from typing import IO
 
+import psutil
+
 from service.engine import pool as pools
 from service.engine.processes import ProcessId, start, stop
 from service.settings import Settings
@@ -97,10 +99,13 @@ class Supervisor(threading.Thread):
         if self.pool.process is not None and self.pool.process.find() is None:
             self._renew_pool()
         for experiment, driver in control.drivers().items():
-            if ProcessId(*driver).find() is None:
+            process = ProcessId(*driver).find()
+            if process is None:
                 stop(ProcessId(*driver), patience=0)  # what it has left
                 reason = f"its driver died ({{deaths}} without getting further, see {self._log(experiment)})"
                 control.driver_died(experiment, f"{reason}; another starts in {{delay}} s", DELAYS)
+            elif not self._is_of_pool(process):
+                self._end_of_pool(experiment, driver)
         drivers = control.drivers()
         for experiment in control.outranked(MAX_DRIVERS):
             self._release(experiment, drivers[experiment], "experiments of a higher priority go first")
@@ -112,11 +117,21 @@ class Supervisor(threading.Thread):
         reserve.make(self.settings.home)
 
     def _renew_pool(self) -> None:
-        """Drivers would wait a minute for a pool that is gone."""
         for experiment, driver in self.store.control.drivers().items():
-            stop(ProcessId(*driver), patience=0)
-            self.store.control.driver_died(experiment, "the pool died, and is started again", ())
+            self._end_of_pool(experiment, driver)
         self.pool, self._drivers_of_pool = self._ensure_pool(), 0
+
+    def _end_of_pool(self, experiment: str, driver: tuple[int, float]) -> None:
+        """A driver would wait for its pool that is gone: a minute, or without end if it was about to join it."""
+        stop(ProcessId(*driver), patience=0)
+        self.store.control.driver_died(experiment, "the pool died, and is started again", ())
+
+    def _is_of_pool(self, driver: psutil.Process) -> bool:
+        """Whether it was started for the pool that there is: an earlier server's may be for one that died with it."""
+        try:
+            return self.pool.address in driver.cmdline()
+        except psutil.Error:
+            return True  # it has just ended: that is seen the next time
 
     def _start(self, experiment: str) -> None:
         arguments = ["service.engine.driver", experiment, self.pool.address, str(self.pool.cpus or 0)]

@@ -107,6 +107,11 @@ def test_an_experiment_from_submission_to_scores(calm: Any, spec: Fields) -> Non
     assert calm.scores(wider)["zero-shot", 0, 1, "en"] == scores["zero-shot", 0, 1, "en"]
     assert models_of(calm) - before == set(rows["trial"][~rows["method"].isin(["ord-FS"]) | (rows["language"] == "en")])
 
+    kept = client.submit({**spec, "keep": "all"})  # two trials are done, but not their models
+    assert finished(client, kept)["trials"]["reused"] == 3
+    pd.testing.assert_series_equal(calm.scores(kept), scores)
+    assert models_of(calm) - before == set(rows["trial"]) | set(client.results(wider)["trial"])
+
 
 def test_every_method_on_another_task_its_predictions_its_draws_and_its_model(
     tmp_path: Path, calm: Any, spec: Fields
@@ -314,6 +319,22 @@ def test_a_pool_that_was_being_started_when_its_server_was_killed_is_not_doubled
     assert len(service.named("service.engine.pool")) == 1
     service.stop()
     assert begun.find() is None
+
+
+def test_a_driver_whose_pool_died_together_with_the_server_is_followed_by_another(
+    tmp_path: Path, start_service: StartService, longer: Fields
+) -> None:
+    service = start_service(tmp_path / "home")
+    id_ = service.client.submit({**longer, "methods": ["zero-shot"]})
+    [driver] = service.until(lambda: service.named("service.engine.driver"))
+    driver.suspend()  # one that is about to join the pool would wait for it without end
+    service.process.kill()
+    service.process.wait()
+    for process in service.named("service.engine.pool") + service.named("gcs_server") + service.named("raylet"):
+        process.kill()
+    service = start_service(tmp_path / "home")
+    finished(service.client, id_)
+    assert not driver.is_running()
 
 
 def test_a_pool_that_has_served_many_drivers_is_renewed_once_nothing_runs(
