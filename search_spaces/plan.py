@@ -25,7 +25,8 @@ class PlannedTrial:
 
     `selections` are the checkpoints that are scored, `evaluate` the test data: {language: digest of the examples}.
     `judge` are the dev data on which it is compared with the other trials of its `sweep`, in the same form; a trial
-    that is compared with none has no sweep. `test_every_report`: test scores after each epoch.
+    that is compared with none has no sweep. `test_every_report`: test scores after each epoch. `keep`: its selected
+    models are wanted on disk.
     """
 
     config: TrialConfig
@@ -35,6 +36,7 @@ class PlannedTrial:
     judge: dict[str, str] = field(default_factory=dict)
     sweep: str | None = None
     test_every_report: bool = False
+    keep: bool = False
 
 
 @dataclass(frozen=True)
@@ -77,6 +79,7 @@ class Plan:
             judge={**planned.judge, **trial.judge},
             sweep=planned.sweep or trial.sweep,
             test_every_report=planned.test_every_report or trial.test_every_report,
+            keep=planned.keep or trial.keep,
         )
 
 
@@ -153,7 +156,8 @@ class Planner:
             judge = self._judge(group, config) if words else {}
             sweep = digest([config.method, k, group]) if words else None
             start, curves = source.config if source else None, self.spec.test_at == "every"
-            plan.add(PlannedTrial(config, start, selections, evaluate, judge, sweep, curves))
+            keep = self.spec.keeps(config.method)
+            plan.add(PlannedTrial(config, start, selections, evaluate, judge, sweep, curves, keep))
             selection = method.selection or selections[0]
             number = None if isinstance(alpha, tuple) else alpha
             known = partial(PlannedResult, name, k, seed, number, words, judged_on)
@@ -172,7 +176,8 @@ class Planner:
     def _source_training(self, seed: int, candidate: Candidate) -> PlannedTrial:
         """What two-stage methods start from, and whose score they have in the source language."""
         config = self._config(SOURCE_TRAINING, (), 0, seed, None, candidate)
-        trial = PlannedTrial(config, None, self._selections(SOURCE_TRAINING), self._tests((self.source,)))
+        selections, evaluate = self._selections(SOURCE_TRAINING), self._tests((self.source,))
+        trial = PlannedTrial(config, None, selections, evaluate, keep=True)
         self.planned.add(trial)
         return trial
 

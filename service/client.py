@@ -276,8 +276,7 @@ class Client:
         else:
             only = [{"column": name, "op": "in", "value": _several(values)} for name, values in given.items()]
             answer = self._answer("POST", "/v1/results/query", json={"where": {"and": [where, *only]}, **named})
-        with pa.ipc.open_stream(answer.content) as stream:
-            frame = stream.read_pandas()
+        frame = _frame(answer)
         frame.attrs["now"] = int(answer.headers["Now"])
         return frame
 
@@ -292,7 +291,8 @@ class Client:
             Columns of `by`, `mean`, `sd`, `n` (seeds), `min`, `max`, `mean_with_source`, `sd_with_source`, `languages`,
             `seeds`, `missing`, `complete`, `mixed` (what differs within a group) and `best`.
         """
-        return pd.DataFrame(self._json("GET", "/v1/results/summary", params={"by": ",".join(by), **asked})["summary"])
+        wanted = {"by": ",".join(by), **asked, "format": "arrow"}
+        return _frame(self._answer("GET", "/v1/results/summary", params=wanted))
 
     def compare(self, better: str, over: str, shots: int, **asked: Any) -> pd.DataFrame:
         """What each target language gains by one method over another at K, and whether it is noise.
@@ -309,7 +309,7 @@ class Client:
         """
         wanted = {"better": better, "over": over, "shots": shots, **asked}
         found = self._json("GET", "/v1/results/compare", params=wanted)
-        frame = pd.DataFrame(found["languages"])
+        frame = pd.DataFrame(found["languages"]).astype({"sd": float, "low": float, "high": float})
         frame.attrs["overall"] = found["overall"]
         return frame
 
@@ -405,6 +405,12 @@ def _succeeded(answer: httpx2.Response) -> httpx2.Response:
     except (ValueError, KeyError):
         detail, errors = answer.text or f"status {answer.status_code}", []
     raise ServiceError(answer.status_code, detail, errors)
+
+
+def _frame(answer: httpx2.Response) -> pd.DataFrame:
+    """What an Arrow stream holds."""
+    with pa.ipc.open_stream(answer.content) as stream:
+        return stream.read_pandas()
 
 
 def _events(lines: Iterable[str]) -> Iterator[dict[str, Any]]:

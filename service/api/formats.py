@@ -4,6 +4,7 @@ import io
 import tempfile
 from collections.abc import Iterator
 
+import pandas as pd
 import pyarrow as pa
 import pyarrow.parquet as pq
 
@@ -24,6 +25,14 @@ def as_arrow(batches: Iterator[pa.RecordBatch]) -> Iterator[bytes]:
             yield _taken(sink)
             stream.write_batch(batch)
     yield _taken(sink)
+
+
+def frame_as_arrow(frame: pd.DataFrame) -> bytes:
+    """A small frame as an Arrow stream, without its index."""
+    table, sink = pa.Table.from_pandas(frame, preserve_index=False), io.BytesIO()
+    with pa.ipc.new_stream(sink, table.schema) as stream:
+        stream.write_table(table)
+    return sink.getvalue()
 
 
 def as_parquet(batches: Iterator[pa.RecordBatch]) -> Iterator[bytes]:

@@ -15,7 +15,7 @@ from service.api.summaries import plain, rows_of
 from service.reports.cosines import cosines
 from service.reports.paper import KINDS
 from service.reports.report import Report
-from service.reports.summary import described, of_main_metric
+from service.reports.summary import OF_SPEC, described, of_main_metric
 from service.store import Query as Question
 from service.store import Store
 from service.store.query import Where
@@ -75,7 +75,7 @@ def _rows(store: Store, home: Path, where: Where, of: str) -> pd.DataFrame:
         case "every":
             _, batches = store.results.whole(Question(where, every_step=True))
             rows = pd.concat([batch.to_pandas() for batch in batches], ignore_index=True)
-            kept = ["trial", "method", "k", "seed", "language", "split", "metric", "epoch"]
+            kept = ["trial", "method", "k", "seed", "language", "split", "metric", "epoch", "examples"]
             rows = described(rows, store.results.specs(list(rows["experiment"].unique())))
             return of_main_metric(rows).drop_duplicates(kept)
         case "measures":
@@ -88,7 +88,7 @@ def _cosines(store: Store, home: Path, where: Where) -> pd.DataFrame:
     """The cosines of every two languages in each model of mixed training. ValueError: one was not kept."""
     tests = rows_of(store, where, "test", None)
     mixed = tests[tests["method"].isin([name for name, one in METHODS.items() if one.few_shot and not one.adapts])]
-    names = ["task", "experiment", "method", "k", "seed", "trial", "selection"]
+    names = ["method", "k", "seed", "alpha", "candidate", "judged_on", "trial", "selection", "experiment", *OF_SPEC]
     found: list[dict[str, Any]] = []
     rows = mixed.drop_duplicates("trial")[names].to_dict("records")
     known_of = cosines(home, [(str(row["trial"]), str(row["selection"])) for row in rows])

@@ -9,10 +9,11 @@ from fastapi.responses import JSONResponse, Response
 from pydantic import ConfigDict, Field
 
 from search_spaces.spec import Problem, SpecError, Text
+from service.api.formats import MEDIA_TYPES, frame_as_arrow
 from service.api.problems import refusals
 from service.api.results import Filters, Whole
 from service.reports.compare import comparison
-from service.reports.summary import BY, beside_published, described, of_main_metric, summary
+from service.reports.summary import BY, beside_published, described, of_main_metric, require_alike, summary
 from service.store import Store
 from service.store.query import Where
 
@@ -31,7 +32,7 @@ class Grouped(Cells):
 
     by: Annotated[list[Text], Field(min_length=1, max_length=20)] = Field(["method", "k"], description=", ".join(BY))
     published: bool = Field(False, description="beside the paper's figures")
-    format: Literal["json", "csv"] = "json"
+    format: Literal["json", "csv", "arrow"] = "json"
 
 
 class Pair(Cells):
@@ -46,14 +47,14 @@ class Pair(Cells):
 
 @router.get("/results/summary", responses=refusals(422))
 def summarised(request: Request, wanted: Annotated[Grouped, Query()]) -> Response:
-    """Means over seeds, a seed's value being that over target languages: `{"summary": [...]}`, or CSV.
+    """Means over seeds, a seed's value being that over target languages: `{"summary": [...]}`, CSV, or Arrow's stream.
 
     A row for each group of `by`, such as `by=method,k`, with `mean`, `sd`, `n` (seeds), `min`, `max`,
     `mean_with_source`, `sd_with_source`, `languages`, `missing`, `complete`, `mixed` and `best`. A seed that lacks a
     language does not count, and its group is not `complete`. With `published` the paper's figure, the `difference` from
     it, and what `differs` from its setting.
     """
-    by = [name for given in wanted.by for name in given.split(",")]
+    by = list(dict.fromkeys(name for given in wanted.by for name in given.split(",")))
     for name in by:
         if name not in BY:
             raise SpecError([Problem("by", f"{name[:100]!a} is none; allowed: {', '.join(BY)}")])
@@ -66,6 +67,8 @@ def summarised(request: Request, wanted: Annotated[Grouped, Query()]) -> Respons
             raise SpecError([Problem("by", str(error))]) from error
     if wanted.format == "csv":
         return Response(found.to_csv(index=False), media_type="text/csv")
+    if wanted.format == "arrow":
+        return Response(frame_as_arrow(found), media_type=MEDIA_TYPES["arrow"])
     return JSONResponse({"summary": plain(found)})
 
 
@@ -77,14 +80,11 @@ def compared(request: Request, wanted: Annotated[Pair, Query()]) -> JSONResponse
     `smallest_p` that so many can give, `p_holm` corrected for the number of languages; `wins`, `ties`, `losses`.
     """
     rows = rows_of(request.app.state.store, wanted.where(), wanted.split, wanted.metric)
-    sources = list(rows["source_language"].unique())
-    if len(sources) > 1:
-        raise SpecError(
-            [Problem("experiment", f"these have several source languages ({', '.join(sources)}): name one")]
-        )
-    scores = rows.dropna(subset="value").drop(columns=["data"])
+    rows = rows[rows["method"].isin([wanted.better, wanted.over]) & rows["k"].isin([0, wanted.shots])]
     try:
-        found = comparison(scores, wanted.better, wanted.over, wanted.shots, sources[0] if sources else "")
+        require_alike(rows)
+        scores, source = rows.dropna(subset="value").drop(columns=["data"]), rows["source_language"].max()
+        found = comparison(scores, wanted.better, wanted.over, wanted.shots, source)
     except ValueError as error:
         raise SpecError([Problem("better", str(error))]) from error
     return JSONResponse({"overall": plain(found.overall.to_frame().T)[0], "languages": plain(found.languages)})

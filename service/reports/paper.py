@@ -14,7 +14,7 @@ import pandas as pd
 from service.reports import figures, published
 from service.reports.aggregate import extremes, gains
 from service.reports.report import Report
-from service.reports.summary import beside_published, summary
+from service.reports.summary import beside_published, require_alike, summary
 from trainers.languages import LANGUAGES
 from trainers.methods import METHODS
 
@@ -37,6 +37,7 @@ class Kind:
 def table_1(rows: pd.DataFrame) -> Report:
     """Table 1: methods at each K by task, mean and sd over seeds of the mean over all languages."""
     by = ["task", "k", "method"]
+    require_alike(rows)
     found = beside_published(summary(rows, by), rows, by)
     zero = found[found["k"] == 0].set_index("task")["mean_with_source"]
     found["over_zero_shot"] = found["mean_with_source"] - found["task"].map(zero)
@@ -57,6 +58,7 @@ def by_language(rows: pd.DataFrame, task: str) -> Report:
     """Tables 4 to 7: a task's scores language by language, mean over seeds."""
     rows = rows[rows["task"] == task]
     _need(rows, f"test scores of {task}")
+    require_alike(rows)
     found = summary(rows, ["k", "method", "language"])
     whole = summary(rows, ["k", "method"]).assign(language="avg.")
     whole["mean"] = whole["mean_with_source"]
@@ -76,6 +78,7 @@ def gain_table(rows: pd.DataFrame, least: bool) -> Report:
     """Tables 2 and 8: the five languages that gain most, or least, by surgery over ord-FS at K = 5."""
     ours = rows[rows["method"].isin([SURGERY, "ord-FS"])].dropna(subset="value").drop(columns="data")
     _need(ours, f"{SURGERY} and ord-FS")
+    require_alike(ours)
     parts = []
     for task, scores in ours.groupby("task"):
         gained = gains(scores, SURGERY, "ord-FS", 5, scores["source_language"].iloc[0])
@@ -96,11 +99,12 @@ def groupings(rows: pd.DataFrame, task: str | None) -> Report:
     of = ["task", "k", "method", "experiment"]
     sizes = rows.groupby([*of, "trial"], as_index=False)["language"].nunique()
     rows = rows.merge(sizes.groupby(of)["language"].mean().rename("targets"), on=of)
+    by = ["task", "k", "method", "targets"]
+    require_alike(rows, by)
     settings = rows.groupby(["task", "k", "method", "targets"])["language"].agg(set)
     common = {task: set.intersection(*sets) for task, sets in settings.groupby("task")}
     rows = rows[[language in common[task] for task, language in zip(rows["task"], rows["language"], strict=True)]]
     _need(rows, "languages that models of every grouping have")
-    by = ["task", "k", "method", "targets"]
     unlike = rows.assign(candidate=rows.pop("targets").astype(str))  # how targets are grouped is no repetition
     found, languages = (
         summary(unlike, [*by[:-1], "candidate", *more]).rename(columns={"candidate": "targets"})
@@ -123,6 +127,7 @@ def overfitting(rows: pd.DataFrame) -> Report:
     curves = rows[(rows["method"] == "ord-FS+dev") & (rows["split"] == "dev")]
     curves = curves[curves["language"] != curves["source_language"]]
     _need(curves, "target dev scores of ord-FS+dev")
+    require_alike(curves)
     found = curves.groupby(["task", "k", "language", "epoch"], as_index=False).agg(
         mean=("value", "mean"), n=("seed", "nunique")
     )
@@ -139,6 +144,7 @@ def over_epochs(rows: pd.DataFrame) -> Report:
     tests = rows[(rows["split"] == "test") & (rows["language"] != rows["source_language"])]
     tests = tests[tests.groupby("trial")["epoch"].transform("nunique") > 1]
     _need(tests, 'test scores of every epoch: submit with "test_at": "every"')
+    require_alike(tests)
     per_seed = tests.groupby(["task", "k", "method", "epoch", "seed"], as_index=False)["value"].mean()
     found = per_seed.groupby(["task", "k", "method", "epoch"], as_index=False).agg(
         mean=("value", "mean"), sd=("value", "std"), n=("seed", "nunique")
@@ -153,6 +159,7 @@ def dev_sizes(rows: pd.DataFrame) -> Report:
     """Figure 4: how many examples each language's dev set has, of those that something was scored on."""
     devs = rows[rows["split"] == "dev"]
     _need(devs, "dev scores: methods that select by target dev sets have those of targets")
+    require_alike(devs)
     found = devs.groupby(["task", "language"], as_index=False)["examples"].max()
     found = found.sort_values(["task", "examples"], ascending=[True, False], ignore_index=True)
     display = found.set_index(["task", "language"])
@@ -163,7 +170,9 @@ def alpha_curve(rows: pd.DataFrame) -> Report:
     """The mean over targets against α, the probability of an operation."""
     ours = rows[rows["alpha"].notna()]
     _need(ours, "results of surgery")
-    found = summary(ours, ["task", "k", "method", "alpha"])
+    by = ["task", "k", "method", "alpha"]
+    require_alike(ours, by)
+    found = summary(ours, by)
     found["cell"] = [_cell(*row) for row in found[["mean", "sd", "complete"]].to_numpy()]
     display = _pivot(found, ["task", "k", "method"], "alpha", "cell").fillna("")
     notes = (f"Mean and sd over {_seeds(found['n'])} of the mean over target languages.",)
@@ -174,7 +183,9 @@ def conflicts(rows: pd.DataFrame) -> Report:
     """How often the oracle's gradient conflicts with the batch's, epoch by epoch."""
     ours = rows[rows["conflict_rate"].notna()]
     _need(ours, "trainings with surgery")
-    found = ours.groupby(["task", "k", "method", "alpha", "epoch"], as_index=False).agg(
+    by = ["task", "k", "method", "alpha"]
+    require_alike(ours, by)
+    found = ours.groupby([*by, "epoch"], as_index=False).agg(
         mean=("conflict_rate", "mean"), sd=("conflict_rate", "std"), n=("trial", "nunique")
     )
     cells = found.assign(cell=found["mean"].map(_rounded))
@@ -185,6 +196,7 @@ def conflicts(rows: pd.DataFrame) -> Report:
 
 def cosines(rows: pd.DataFrame) -> Report:
     """Figure 1: cosines between languages' gradients, mean over the seeds' models, languages by family."""
+    require_alike(rows)
     found = rows.groupby(["task", "k", "method", "language", "other"], as_index=False).agg(
         mean=("cosine", "mean"), n=("seed", "nunique")
     )

@@ -19,11 +19,18 @@ OF_SPEC = ("task", "source_language", "encoder", "protocol", "data", "name", "ow
 # What a summary may be by.
 BY = (
     "task", "method", "k", "alpha", "candidate", "language", "seed", "metric", "experiment", "encoder", "protocol",
-    "data", "judged_on", "name", "owner",
+    "data", "source_language", "judged_on", "name", "owner",
 )  # fmt: skip
 
 # A group with several values of one of these is of unlike things, unless it is by it.
-UNLIKE = ("task", "metric", "method", "k", "alpha", "candidate", "encoder", "protocol", "data", "judged_on")
+UNLIKE = (
+    "task", "metric", "method", "k", "alpha", "candidate", "encoder", "protocol", "data", "source_language",
+    "judged_on",
+)  # fmt: skip
+
+# What a report has one value of: in each task, and in each of its own groups.
+ONE_IN_TASK = ("encoder", "protocol", "data", "source_language")
+ONE_IN_GROUP = ("metric", "alpha", "candidate", "judged_on")
 
 FIGURES = ("mean", "sd", "n", "min", "max", "mean_with_source", "sd_with_source")
 
@@ -48,6 +55,42 @@ def of_main_metric(rows: pd.DataFrame) -> pd.DataFrame:
     return rows.assign(metric=main[rows.index])
 
 
+def require_alike(rows: pd.DataFrame, by: Sequence[str] = ("task", "k", "method")) -> None:
+    """Refuse to tell in one report what can't be compared, or would be a mean over unlike things.
+
+    Args:
+        rows: what a report is made of.
+        by: its groups.
+
+    Raises:
+        ValueError: they are of several encoders, of several α in one group, of test sets that were cut in several ways,
+            of several trainings for the same language and seed, ...; what differs is named, and where.
+    """
+    for names, within in ((ONE_IN_TASK, ["task"]), (ONE_IN_GROUP, list(by))):
+        for name in names:
+            if name in rows and name not in within:
+                _require_one(rows, name, within)
+    if "language" not in rows:
+        return
+    tests = rows[rows["split"] == "test"] if "split" in rows else rows
+    if "examples" in rows:
+        _require_one(tests, "examples", ["task", "language"])
+    _require_one(rows[rows["language"] != rows["source_language"]], "trial", [*by, "seed", "language"])
+
+
+def _require_one(rows: pd.DataFrame, name: str, within: list[str]) -> None:
+    values = rows.drop_duplicates([*within, name]).groupby(within, dropna=False, observed=True)[name].agg(list)
+    several = values[values.map(len) > 1]
+    if several.empty:
+        return
+    of = several.index[0] if isinstance(several.index[0], tuple) else (several.index[0],)
+    where = ", ".join(f"{column} {value}" for column, value in zip(within, of, strict=True))
+    raise ValueError(
+        f"results of several {name} ({', '.join(map(str, several.iloc[0]))}; {where}) are not for one report: name an"
+        " experiment, or what else tells them apart"
+    )
+
+
 def summary(rows: pd.DataFrame, by: Sequence[str]) -> pd.DataFrame:
     """A row for each group of cells.
 
@@ -65,13 +108,19 @@ def summary(rows: pd.DataFrame, by: Sequence[str]) -> pd.DataFrame:
         one = ["trial", "selection", "examples", "language", "seed", "metric", *dict.fromkeys([*UNLIKE, *by])]
         rows = rows.drop_duplicates(list(dict.fromkeys(one)))
     is_source = (rows["language"] == rows["source_language"]) & ("language" not in by)
-    rows = rows.assign(target=rows["value"].mask(is_source), absent=rows["value"].isna())
-    per_seed = rows.groupby([*dict.fromkeys([*by, "seed"])], dropna=False, as_index=False, observed=True).agg(
+    rows = rows.assign(target=rows["value"].mask(is_source), absent=rows["value"].isna(), cells=1)
+    of_cell = list(dict.fromkeys([*by, "seed", "language"]))
+    each = rows
+    if rows.duplicated(of_cell).any():  # such as the source, of which each model for some of the targets has a score
+        each = rows.groupby(of_cell, dropna=False, as_index=False, observed=True).agg(
+            target=("target", "mean"), value=("value", "mean"), absent=("absent", "sum"), cells=("cells", "sum")
+        )
+    per_seed = each.groupby([*dict.fromkeys([*by, "seed"])], dropna=False, as_index=False, observed=True).agg(
         target=("target", "mean"),
         whole=("value", "mean"),
         absent=("absent", "sum"),
-        languages=("language", "nunique"),
-        cells=("value", "size"),
+        languages=("language", "size"),
+        cells=("cells", "sum"),
     )
     groups = per_seed.groupby(by, dropna=False, observed=True) if by else per_seed.groupby(lambda _: 0)
     full = (per_seed["absent"] == 0) & (per_seed["cells"] == groups["cells"].transform("max"))
@@ -155,9 +204,15 @@ def _mixed(rows: pd.DataFrame, by: Sequence[str]) -> list[list[str]]:
         if counts is not None
         else [[] for _ in range(groups.ngroups)]
     )
-    same = list(dict.fromkeys([*by, "seed", "language", *UNLIKE]))
-    twice = rows.groupby(same, dropna=False, observed=True)["trial"].nunique().groupby(list(by), dropna=False).max()
-    return [[*mixed, *(["trial"] if most > 1 else [])] for mixed, most in zip(found, twice, strict=True)]
+    alike = list(dict.fromkeys([*by, "language", *UNLIKE]))
+    several = {
+        "trial": rows.groupby(list(dict.fromkeys([*alike, "seed"])), dropna=False, observed=True)["trial"].nunique(),
+        "examples": rows.groupby(alike, dropna=False, observed=True)["examples"].nunique(),
+    }
+    for name, counts_of in several.items():
+        most = counts_of.groupby(list(by), dropna=False).max()
+        found = [[*mixed, *([name] if number > 1 else [])] for mixed, number in zip(found, most, strict=True)]
+    return found
 
 
 def _plain(value: Any) -> Any:

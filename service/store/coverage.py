@@ -1,4 +1,4 @@
-"""Which of the scores that an experiment needs are there."""
+"""Which of the scores and models that an experiment needs are there."""
 
 from collections.abc import Collection, Mapping
 from typing import Any
@@ -19,15 +19,17 @@ class Coverage:
     def __init__(self, connection: Connection, digests: Collection[str]) -> None:
         self.epochs: dict[str, int] = {}
         self.chosen: dict[str, dict[str, int]] = {}
+        self.kept: set[tuple[str, str]] = set()
         self.steps: dict[tuple[str, str, str, str], set[int]] = {}
         choices = (
-            select(selections.c.trial, selections.c.selection, selections.c.step, trials.c.epochs)
+            select(selections.c.trial, selections.c.selection, selections.c.step, selections.c.kept, trials.c.epochs)
             .join(trials, trials.c.digest == selections.c.trial)
             .where(selections.c.trial.in_(digests))
         )
-        for trial, selection, step, epochs in connection.execute(choices):
+        for trial, selection, step, kept, epochs in connection.execute(choices):
             self.epochs[trial] = epochs
             self.chosen.setdefault(trial, {})[selection] = step
+            self.kept |= {(trial, selection)} if kept else set()
         columns = (scores.c.trial, scores.c.split, scores.c.language, scores.c.data, scores.c.step)
         for *key, step in connection.execute(select(*columns).where(scores.c.trial.in_(self.chosen))):
             self.steps.setdefault((key[0], key[1], key[2], key[3]), set()).add(step)
@@ -35,8 +37,8 @@ class Coverage:
     def missing(self, planned: Mapping[Any, Any]) -> tuple[str, ...] | None:
         """What a planned trial still lacks: the languages without a test score of what was selected; None if nothing.
 
-        Where no more than scores on its judging dev sets are lacking, no language is. Where test scores of every epoch
-        are asked for, there must be as many as epochs.
+        Where no more than scores on its judging dev sets are lacking, or models, no language is. Where test scores of
+        every epoch are asked for, there must be as many as epochs.
         """
         trial = planned["trial"]
         chosen = self.chosen.get(trial, {})
@@ -49,4 +51,5 @@ class Coverage:
             return tuple(name for name, of in found.items() if not of.issuperset(steps) or len(of) < at_least)
 
         tests = lacking("test", planned["evaluate"], self.epochs[trial] if planned["test_every_report"] else 1)
-        return tests if tests or lacking("dev", planned["judge"], 1) else None
+        models = planned["keep"] and not self.kept >= {(trial, selection) for selection in planned["selections"]}
+        return tests if tests or models or lacking("dev", planned["judge"], 1) else None

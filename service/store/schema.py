@@ -14,12 +14,13 @@ from sqlalchemy import (
     Table,
     Text,
     UniqueConstraint,
+    false,
 )
 
 metadata = MetaData()
 
 # The last of `migrations/versions`: a table changes together with a migration that makes it so.
-REVISION = "0002"
+REVISION = "0003"
 
 # SQLite counts up only an INTEGER primary key.
 Sequence = BigInteger().with_variant(Integer, "sqlite")
@@ -137,10 +138,10 @@ slots = Table(
 
 # What an experiment needs of a trial, and whether it has it: `selections` are the checkpoints that are scored,
 # `evaluate` is {language: digest of the test examples}, `judge` the same of the dev examples on which it is compared
-# with the other trials of its `sweep`, `test_every_report` asks for test scores of every epoch. `reused` says that all
-# those scores were there before the experiment came to run the trial; the state "stopped" that a scheduler found it not
-# worth going on, "cancelled" that the experiment was. `estimated` are the seconds that it was planned to take (null
-# where that was not known).
+# with the other trials of its `sweep`, `test_every_report` asks for test scores of every epoch, `keep` for the models
+# that were selected. `reused` says that all that was there before the experiment came to run the trial; the state
+# "stopped" that a scheduler found it not worth going on, "cancelled" that the experiment was. `estimated` are the
+# seconds that it was planned to take (null where that was not known).
 planned_trials = Table(
     "planned_trials",
     metadata,
@@ -152,6 +153,7 @@ planned_trials = Table(
     Column("judge", JSON, nullable=False),
     Column("sweep", String(20)),
     Column("test_every_report", Boolean, nullable=False),
+    Column("keep", Boolean, nullable=False, server_default=false()),
     Column("state", String(16), nullable=False),
     Column("reason", Text, nullable=False),
     Column("reused", Boolean, nullable=False),
@@ -180,13 +182,14 @@ planned_results = Table(
     Column("at", Sequence, nullable=False, index=True),
 )
 
-# Which of a trial's steps a selection chose.
+# Which of a trial's steps a selection chose, and whether that model is on disk.
 selections = Table(
     "selections",
     metadata,
     Column("trial", ForeignKey("trials.digest"), primary_key=True),
     Column("selection", String(16), primary_key=True),
     Column("step", Integer, nullable=False),
+    Column("kept", Boolean, nullable=False, server_default=false()),
     Column("at", Sequence, nullable=False, index=True),
 )
 

@@ -201,7 +201,7 @@ class Store:
             there = Coverage(connection, plan.trials)
             for position, (digest, planned) in enumerate(plan.trials.items(), start=first):
                 needed = {name: getattr(planned, name) for name in
-                          ("selections", "evaluate", "judge", "sweep", "test_every_report")}  # fmt: skip
+                          ("selections", "evaluate", "judge", "sweep", "test_every_report", "keep")}  # fmt: skip
                 row = {"experiment": experiment, "trial": digest, "position": position, **needed}
                 done = there.missing(row) is None
                 state = {"state": "succeeded" if done else "queued", "reason": "", "reused": done}

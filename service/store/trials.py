@@ -147,10 +147,14 @@ class Trials:
                     where=selections.c.step != statement.excluded.step,
                 ),
                 [
-                    {"trial": digest, "selection": name, "step": step, "at": at}
+                    {"trial": digest, "selection": name, "step": step, "kept": False, "at": at}
                     for name, step in outcome.selected.items()
                 ],
             )
+            keeps = select(planned_trials.c.keep).filter_by(experiment=experiment, trial=digest)
+            if connection.execute(keeps).scalar():
+                chosen = selections.c.selection.in_(outcome.selected)
+                connection.execute(update(selections).filter_by(trial=digest).where(chosen).values(kept=True))
             connection.execute(update(trials).filter_by(digest=digest).values(facts=_as_json(outcome.facts)))
             end(connection, "succeeded", trial=digest, number=attempt)
             _got_on(connection, experiment)

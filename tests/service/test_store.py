@@ -1,7 +1,7 @@
 """The store's contract, which every database must keep."""
 
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from threading import Thread
 from typing import Any
 
@@ -209,6 +209,26 @@ def test_a_trial_that_is_done_is_reused_by_the_next_experiment(store: Store) -> 
     assert found.trials["reused"] == 1
     assert list(store.trials.outstanding(second)) == [ADAPTED.digest]
     assert {row["language"] for row in page_of(store, {"experiment": [second]}, 10)[0]} == {"en", "de", "hi"}
+
+
+def test_a_trial_without_the_models_that_are_to_be_kept_is_run_again_and_once_they_are_there_it_is_not(
+    store: Store,
+) -> None:
+    def submitted(*, keep: bool) -> str:
+        plan = Plan()
+        plan.add(replace(source_of("en"), keep=keep))
+        plan.results.append(result_of("zero-shot", 0, "en", SOURCE, "source-dev"))
+        return store.add_experiment(spec_of(), plan)
+
+    finish(store, submitted(keep=False), SOURCE, score("en", 1.0))
+    assert store.trials.outstanding(submitted(keep=False)) == {}
+    keeping = submitted(keep=True)
+    assert store.trials.outstanding(keeping)[SOURCE.digest].evaluate == ()
+    finish(store, keeping, SOURCE)
+    assert store.trials.outstanding(submitted(keep=True)) == {}
+    found = store.experiment(keeping)
+    assert found is not None
+    assert found.trials["succeeded"] == 1
 
 
 def test_what_is_known_of_a_plan_is_what_is_missing_trained_counted_and_measured(store: Store) -> None:

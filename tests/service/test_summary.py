@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import pandas as pd
+import pyarrow as pa
 import pytest
 from starlette.testclient import TestClient
 
@@ -149,6 +150,63 @@ def test_what_is_unlike_within_a_group_is_named(store: Store, client: TestClient
     assert {tuple(row["mixed"]) for row in summary(client, "method,encoder")} == {()}
 
 
+def grouped(store: Store, test_sets: dict[str, str]) -> str:
+    """One model for each of two targets, each scored in the source language as well: by 10 points apart."""
+    wanted = {"task": "ner", "encoder": "e", "data": "sample", "target_languages": ["de", "hi"], "k": [5]}
+    spec = ExperimentSpec.model_validate({**wanted, "methods": ["naive-mix-train"], "seeds": [1]})
+    plan = Plan()
+    for target in ("de", "hi"):
+        config = TrialConfig("ner", "naive-mix-train", "en", (target,), 5, 1, None, "paper", TRAINING, "e", "d", "data")
+        plan.add(PlannedTrial(config, None, ("source-dev",), {"en": "test", target: test_sets[target]}))
+        known = PlannedResult("naive-mix-train", 5, 1, None, "", "", "en", "test", config.digest, "source-dev", "test")
+        plan.results.extend([known, replace(known, language=target, data=test_sets[target])])
+    id_ = store.add_experiment(spec, plan)
+    for digest, trial in store.trials.outstanding(id_).items():
+        [target] = trial.config.target_languages
+        values = {"en": 80.0, "de": 50.0} if target == "de" else {"en": 90.0, "hi": 40.0}
+        scores = tuple(
+            Score(10, 3, language, "test", "f1", value, 100, test_sets.get(language, "test"), cut=False)
+            for language, value in values.items()
+            if language in trial.evaluate
+        )
+        attempt = store.trials.started(id_, digest)
+        store.trials.succeeded(digest, attempt, Outcome({"source-dev": 10}, scores, {"shots": {}}))
+    return id_
+
+
+def test_the_source_counts_once_where_each_model_is_for_some_of_the_targets(store: Store, client: TestClient) -> None:
+    grouped(store, {"de": "test", "hi": "test"})
+    [row] = summary(client, "method,k")
+    assert (row["mean"], row["mean_with_source"]) == (45.0, pytest.approx((85 + 50 + 40) / 3))
+    assert (row["languages"], row["n"], row["complete"], row["mixed"]) == (3, 1, True, ["trial"])
+    table = client.get("/v1/reports/table-1").json()["data"]
+    assert [one["mean_with_source"] for one in table] == [row["mean_with_source"]]
+
+
+def test_what_is_unlike_is_neither_compared_nor_in_one_report(store: Store, client: TestClient) -> None:
+    first = experiment(store, range(1, 3))
+    experiment(store, range(1, 3), encoder="another")
+    compared = "results/compare?better=ord-FS&over=zero-shot&shots=5"
+    for path in ("reports/table-1?", "reports/table-4?", "reports/table-2?", "reports/alpha?", f"{compared}&"):
+        answer = client.get(f"/v1/{path}")
+        assert answer.status_code == 422, path
+        assert "several encoder (e, another; task ner)" in answer.json()["errors"][0]["message"]
+        assert client.get(f"/v1/{path}&experiment={first}").status_code == 200, path
+
+
+def test_test_sets_that_were_cut_in_several_ways_are_told_apart(store: Store, client: TestClient) -> None:
+    grouped(store, {"de": "test", "hi": "test"})
+    grouped(store, {"de": "first ten", "hi": "test"})
+    assert {row["language"]: row["mixed"] for row in summary(client, "language")} == {
+        "de": ["examples"],
+        "en": ["trial"],
+        "hi": [],
+    }
+    refused = client.get("/v1/reports/table-1")
+    assert refused.status_code == 422
+    assert "several examples (" in refused.json()["errors"][0]["message"]
+
+
 def test_a_metric_may_be_named(store: Store, client: TestClient) -> None:
     experiment(store, range(1, 3))
     main, other = summary(client, "method"), summary(client, "method", metric="precision")
@@ -216,6 +274,23 @@ def test_a_comparison_lacking_a_seed_is_refused_and_says_which(store: Store, cli
     answer = client.get("/v1/results/compare?better=ord-FS&over=zero-shot&shots=5")
     assert answer.status_code == 422
     assert "ord-FS, K = 5, seed 2 lacks hi" in answer.json()["errors"][0]["message"]
+
+
+def test_a_summary_in_arrow_s_form_has_its_types_also_where_it_knows_no_number(
+    store: Store, client: TestClient
+) -> None:
+    experiment(store, range(1, 2))
+    found = []
+    for by in ("method,alpha", "method,alpha,experiment"):
+        answer = client.get("/v1/results/summary", params={"by": by, "format": "arrow"})
+        with pa.ipc.open_stream(answer.content) as stream:
+            found.append(stream.read_pandas())
+    assert found[0]["mean"].tolist() == [row["mean"] for row in summary(client, "method,alpha")]
+    for frame in found:
+        assert (frame["sd"].dtype, frame["n"].dtype, frame["complete"].dtype) == (float, int, bool)
+    answer = client.get("/v1/results/summary", params={"by": "method", "format": "arrow", "method": "mix-FT"})
+    with pa.ipc.open_stream(answer.content) as stream:
+        assert {"method", "mean", "sd", "n", "mixed"} <= set(stream.read_pandas().columns)
 
 
 def test_where_there_is_nothing_there_is_no_summary(client: TestClient) -> None:
