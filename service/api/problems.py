@@ -16,6 +16,9 @@ from service.store import BadCursorError, KeyReusedError, StoreFullError
 
 log = logging.getLogger(__name__)
 
+# FastAPI's words for a body that its JSON library gives up on.
+UNPARSED = "There was an error parsing the body"
+
 
 def refusals(*statuses: int) -> dict[int | str, dict[str, Any]]:
     """How a route documents that it may answer a problem."""
@@ -82,7 +85,8 @@ def _disk_full(request: Request, error: Any) -> JSONResponse:
 def _http_error(_: Request, error: Any) -> Response:
     if error.status_code == HTTPStatus.NO_CONTENT:  # which has no body, by its definition
         return Response(status_code=error.status_code, headers=error.headers)
-    return problem(error.status_code, str(error.detail), headers=error.headers)
+    problems = [Problem("body", "allowed: JSON, not nested so deeply")] if error.detail == UNPARSED else []
+    return problem(error.status_code, str(error.detail), problems, headers=error.headers)
 
 
 def _unforeseen(request: Request, error: Exception) -> JSONResponse:

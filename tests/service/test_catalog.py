@@ -151,6 +151,17 @@ def link(name: str) -> bytes:
     return out.getvalue()
 
 
+def broken(method: int) -> bytes:
+    """A zip in which some bytes of a packed file are others."""
+    out = io.BytesIO()
+    with zipfile.ZipFile(out, "w", method) as archive:
+        archive.writestr("ner/en/train.jsonl", lines("ner", "en", "train"))
+    content = bytearray(out.getvalue())
+    begin = 30 + len("ner/en/train.jsonl")
+    content[begin + 20 : begin + 40] = b"\xff" * 20
+    return bytes(content)
+
+
 @pytest.mark.parametrize(
     ("contents", "words"),
     [
@@ -170,6 +181,10 @@ def link(name: str) -> bytes:
         ({**files("ner"), "ner/de/dev.jsonl": ""}, "is empty"),
         ({**files("ner"), "ner/de/test.jsonl": '{"tokens": ["a"], "tags": ["B-COLOUR"]}'}, "B-COLOUR"),
         ({f"ner/en/{number}/x.jsonl": "" for number in range(10_001)}, "allowed: 10000"),
+        ({f"ner/en/{number}/x.jsonl": "" for number in range(80_000)}, "its directory has"),
+        ({**files("ner"), "mine/ner/de/dev.jsonl": lines("ner", "de", "dev", 1)}, "another file ner/de/dev.jsonl"),
+        ({**files("ner"), "ner/de/dev.jsonl": " " * (2**24 + 1)}, "de/dev.jsonl, line 1: longer than 16 MiB"),
+        *((broken(method), "not a zip") for method in (zipfile.ZIP_DEFLATED, zipfile.ZIP_BZIP2, zipfile.ZIP_LZMA)),
     ],
 )
 def test_a_zip_that_is_none_or_unsafe_or_wrong_is_refused_and_nothing_is_stored(

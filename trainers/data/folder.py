@@ -8,6 +8,7 @@ import json
 import re
 from collections.abc import Iterator
 from dataclasses import asdict, replace
+from functools import partial
 from itertools import islice
 from pathlib import Path
 
@@ -19,6 +20,9 @@ from trainers.tasks import TASKS
 
 # Raised when what is remembered of a file changes its form.
 FACTS_FORM = 3
+
+# An example is a few kilobytes; what has no line breaks is no file of them.
+MOST_LINE_BYTES = 2**24
 
 # Tasks that XTREME-R has without a third split.
 TWO_SPLITS = ("tydiqa",)
@@ -97,7 +101,9 @@ class FolderData:
 def _lines(path: Path) -> Iterator[tuple[int, object]]:
     """(line number from 1, parsed line), blank lines left out."""
     with path.open("rb") as lines:
-        for number, line in enumerate(lines, start=1):
+        for number, line in enumerate(iter(partial(lines.readline, MOST_LINE_BYTES + 1), b""), start=1):
+            if len(line) > MOST_LINE_BYTES:
+                raise DataError(f"{path}, line {number}: longer than {MOST_LINE_BYTES / 2**20:g} MiB")
             if not line.strip():
                 continue
             try:

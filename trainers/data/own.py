@@ -5,12 +5,14 @@ A dataset appears whole or not at all, and never changes under its name.
 """
 
 import json
+import lzma
 import re
 import secrets
 import shutil
 import stat
 import time
 import zipfile
+import zlib
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass
@@ -29,10 +31,17 @@ SPLITS: tuple[Split, ...] = ("train", "dev", "test")
 
 NAME = r"[a-z0-9][a-z0-9_-]{0,62}"
 
-# Of a zip; XTREME-R's four tasks together have some 400 files and 2 GB.
+# Of a zip; XTREME-R's four tasks together have some 400 files and 2 GB. Its directory is read at once, and a file's
+# examples are held in memory.
 MOST_FILES, MOST_BYTES = 10_000, 8 * 2**30
+MOST_DIRECTORY_BYTES, MOST_FILE_BYTES = 2**22, 2**30
 
 CHUNK_BYTES = 2**20
+
+# What the library raises for a file that is broken, encrypted, or packed in a way that it does not know.
+UNREADABLE = (
+    zipfile.BadZipFile, zipfile.LargeZipFile, NotImplementedError, RuntimeError, EOFError, zlib.error, lzma.LZMAError,
+)  # fmt: skip
 
 
 class NameTakenError(ValueError):
@@ -85,10 +94,14 @@ def add_zip(home: Path, name: str, file: BinaryIO) -> Dataset:
 
     def fill(folder: Path) -> Path:
         try:
-            with zipfile.ZipFile(file) as archive:
+            with zipfile.ZipFile(_Modest(file)) as archive:
                 _extract(archive, folder)
-        except (zipfile.BadZipFile, zipfile.LargeZipFile, NotImplementedError, RuntimeError, EOFError) as error:
+        except UNREADABLE as error:
             raise DataError(f"it is not a zip that can be read: {error}") from error
+        except OSError as error:
+            if error.errno is None:  # of bz2, not of the disk
+                raise DataError(f"it is not a zip that can be read: {error}") from error
+            raise
         return folder
 
     return _add(home, name, "zip", fill)
@@ -155,22 +168,40 @@ def _unfinished(place: Path) -> Iterator[Path]:
         shutil.rmtree(folder, ignore_errors=True)
 
 
+class _Modest:
+    """A zip as a file, of which no directory of more files than we allow is read: it would fill the memory."""
+
+    def __init__(self, file: BinaryIO) -> None:
+        self._file = file
+        self.seek, self.seekable, self.tell, self.close = file.seek, file.seekable, file.tell, file.close
+
+    def read(self, size: int = -1) -> bytes:
+        if size > MOST_DIRECTORY_BYTES:
+            raise DataError(f"its directory has {size / 2**20:.0f} MiB; allowed: {MOST_FILES} files")
+        return self._file.read(size)
+
+
 def _extract(archive: zipfile.ZipFile, folder: Path) -> None:
     """The files of a zip that are data: nothing outside of the folder, and no more than there is room for."""
     files = [info for info in archive.infolist() if not info.is_dir()]
     if len(files) > MOST_FILES:
         raise DataError(f"it has {len(files)} files; allowed: {MOST_FILES}")
-    wanted = {info.filename: path for info in files if (path := _inside(info)) is not None}
     room = min(MOST_BYTES, shutil.disk_usage(folder).free - RESERVE_BYTES)
-    for name, path in wanted.items():
+    for info in files:
+        if (path := _inside(info)) is None:
+            continue
         target = folder / path
+        if target.exists():
+            raise DataError(f"{info.filename[:200]!r}: there is another file {path}")
         target.parent.mkdir(parents=True, exist_ok=True)
-        with archive.open(name) as source, target.open("wb") as to:
+        with archive.open(info) as source, target.open("wb") as to:
             while chunk := source.read(CHUNK_BYTES):
                 room -= len(chunk)  # what it says of its sizes is not to be trusted
                 if room < 0:
                     raise DataError(f"unpacked it is larger than {MOST_BYTES / 2**30:g} GiB, or than there is room for")
                 to.write(chunk)
+                if to.tell() > MOST_FILE_BYTES:
+                    raise DataError(f"{path} is larger than allowed: {MOST_FILE_BYTES / 2**30:g} GiB")
 
 
 def _inside(info: zipfile.ZipInfo) -> Path | None:
