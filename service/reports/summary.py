@@ -30,7 +30,7 @@ UNLIKE = (
 
 # What a report has one value of: in each task, and in each of its own groups.
 ONE_IN_TASK = ("encoder", "protocol", "data", "source_language")
-ONE_IN_GROUP = ("metric", "alpha", "candidate", "judged_on")
+ONE_IN_GROUP = ("metric", "candidate", "judged_on")
 
 FIGURES = ("mean", "sd", "n", "min", "max", "mean_with_source", "sd_with_source")
 
@@ -75,7 +75,10 @@ def require_alike(rows: pd.DataFrame, by: Sequence[str] = ("task", "k", "method"
     tests = rows[rows["split"] == "test"] if "split" in rows else rows
     if "examples" in rows:
         _require_one(tests, "examples", ["task", "language"])
-    _require_one(rows[rows["language"] != rows["source_language"]], "trial", [*by, "seed", "language"])
+    targets = rows[rows["language"] != rows["source_language"]]
+    if "alpha" not in by:  # groups of targets of several sizes have their own
+        _require_one(targets, "alpha", [*by, "language"])
+    _require_one(targets, "trial", [*by, "seed", "language"])
 
 
 def _require_one(rows: pd.DataFrame, name: str, within: list[str]) -> None:

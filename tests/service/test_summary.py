@@ -39,14 +39,16 @@ def score(method: str, seed: int, language: str) -> float:
     return random.Random(f"{method} {seed} {language}").uniform(20, 90)
 
 
-def experiment(store: Store, seeds: range, lacking: tuple[str, int, str] | None = None, **fields: Any) -> str:
+def experiment(
+    store: Store, seeds: range, lacking: tuple[str, int, str] | None = None, surgery: float = 0.5, **fields: Any
+) -> str:
     """An experiment over LANGUAGES that is done, but for the score of one (method, seed, language)."""
     wanted = {"task": "ner", "encoder": "e", "data": "sample", "target_languages": list(LANGUAGES[1:]), "k": [5]}
     spec = ExperimentSpec.model_validate({**wanted, "methods": list(METHODS), "seeds": list(seeds), **fields})
     plan, config = Plan(), TrialConfig("ner", "", "en", ("de",), 5, 1, None, "paper", TRAINING, "e", "digest", "data")
     for seed in seeds:
         for method, k in METHODS.items():
-            alpha = 0.5 if method == "gradient-mix-train" else None
+            alpha = surgery if method == "gradient-mix-train" else None
             mine = replace(config, method=method, k=k, seed=seed, alpha=alpha)
             plan.add(PlannedTrial(mine, None, ("source-dev",), dict.fromkeys(LANGUAGES, "test")))
             for language in LANGUAGES:
@@ -192,6 +194,18 @@ def test_what_is_unlike_is_neither_compared_nor_in_one_report(store: Store, clie
         assert answer.status_code == 422, path
         assert "several encoder (e, another; task ner)" in answer.json()["errors"][0]["message"]
         assert client.get(f"/v1/{path}&experiment={first}").status_code == 200, path
+
+
+def test_values_of_alpha_are_told_apart(store: Store, client: TestClient) -> None:
+    experiment(store, range(1, 3))
+    experiment(store, range(3, 5), surgery=0.7)
+    rows = {row["method"]: row for row in summary(client, "method")}
+    assert (rows["gradient-mix-train"]["mixed"], rows["ord-FS"]["mixed"], rows["ord-FS"]["n"]) == (["alpha"], [], 4)
+    refused = client.get("/v1/reports/table-1")
+    assert refused.status_code == 422
+    assert "several alpha (0.5, 0.7; task ner, k 5, method grad" in refused.json()["errors"][0]["message"]
+    curve = client.get("/v1/reports/alpha").json()["data"]
+    assert [(row["alpha"], row["n"]) for row in curve] == [(0.5, 2), (0.7, 2)]
 
 
 def test_test_sets_that_were_cut_in_several_ways_are_told_apart(store: Store, client: TestClient) -> None:
