@@ -4,13 +4,18 @@ import errno
 import fcntl
 import secrets
 import shutil
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
+from math import inf
 from pathlib import Path
 
 # Room that is left to the database, so that it can still say what happened when models have filled the disk.
 RESERVE_BYTES = 64 * 2**20
+
+# A trial's process that was told to end is gone after two.
+END_SECONDS = 5.0
 
 
 def need_room(folder: Path, size: int) -> None:
@@ -82,10 +87,14 @@ def saved(home: Path, digest: str) -> Saved:
 
 
 def remove_trial(home: Path, digest: str) -> None:
-    """Remove what a trial has written: models, checkpoints, predictions, its log."""
-    log_of(home, digest).unlink(missing_ok=True)
-    for kind in ("models", "checkpoints", "predictions"):
-        shutil.rmtree(home / kind / digest, ignore_errors=True)
+    """Remove what a trial has written: models, checkpoints, predictions, its log; not if it is at work again.
+
+    A process that is at work on it and about to end is waited for.
+    """
+    with suppress(TimeoutError), lock(home / "locks" / digest, patience=END_SECONDS):
+        log_of(home, digest).unlink(missing_ok=True)
+        for kind in ("models", "checkpoints", "predictions"):
+            shutil.rmtree(home / kind / digest, ignore_errors=True)
 
 
 def write_text(path: Path, text: str) -> None:
@@ -95,9 +104,17 @@ def write_text(path: Path, text: str) -> None:
 
 
 @contextmanager
-def lock(path: Path) -> Iterator[None]:
-    """Hold a file's lock, waiting for whoever holds it. It goes with the process, however that ends."""
+def lock(path: Path, patience: float = inf) -> Iterator[None]:
+    """Hold a file's lock, waiting for whoever holds it: so long, then TimeoutError. It goes with the process."""
     path.parent.mkdir(parents=True, exist_ok=True)
+    deadline = time.monotonic() + patience
     with path.open("w") as file:
-        fcntl.flock(file, fcntl.LOCK_EX)
+        while True:
+            try:
+                fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                break
+            except BlockingIOError:
+                if time.monotonic() > deadline:
+                    raise TimeoutError(f"{path} is locked") from None
+                time.sleep(0.05)
         yield

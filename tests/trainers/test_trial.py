@@ -9,6 +9,7 @@ import sys
 from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
+from threading import Thread
 from types import SimpleNamespace
 from typing import Any
 
@@ -509,3 +510,20 @@ def test_importing_what_plans_and_serves_loads_no_torch(module: str) -> None:
     assert done.returncode == 0, done.stderr
     assert "torch" not in done.stdout.split()
     assert "transformers" not in done.stdout.split()
+
+
+def test_files_of_a_trial_that_is_at_work_are_not_removed_and_one_that_ends_is_waited_for(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    log = disk.log_of(tmp_path, "digest")
+    log.parent.mkdir(parents=True)
+    log.write_text("it begins")
+    with disk.lock(tmp_path / "locks" / "digest"):
+        monkeypatch.setattr(disk, "END_SECONDS", 0.1)
+        disk.remove_trial(tmp_path, "digest")
+        assert log.exists()
+        monkeypatch.setattr(disk, "END_SECONDS", 30.0)
+        removing = Thread(target=disk.remove_trial, args=(tmp_path, "digest"))
+        removing.start()
+    removing.join()
+    assert not log.exists()
