@@ -135,7 +135,7 @@ def overfitting(rows: pd.DataFrame) -> Report:
     first = best.groupby(["task", "k"]).agg(first=("epoch", lambda epochs: int((epochs == 1).sum())),
                                             languages=("language", "size")).reset_index()  # fmt: skip
     display = first.set_index(["task", "k"]).rename(columns={"first": "best after epoch 1"})
-    notes = ("Dev score of the target, mean over seeds, epoch by epoch of adapting.",)
+    notes = (f"Dev score of the target, mean over {_seeds(found['n'])}, epoch by epoch of adapting.",)
     return Report("When adapting overfits", found, display, notes, draw=partial(figures.overfitting, found, first))
 
 
@@ -145,13 +145,20 @@ def over_epochs(rows: pd.DataFrame) -> Report:
     tests = tests[tests.groupby("trial")["epoch"].transform("nunique") > 1]
     _need(tests, 'test scores of every epoch: submit with "test_at": "every"')
     require_alike(tests)
-    per_seed = tests.groupby(["task", "k", "method", "epoch", "seed"], as_index=False)["value"].mean()
-    found = per_seed.groupby(["task", "k", "method", "epoch"], as_index=False).agg(
-        mean=("value", "mean"), sd=("value", "std"), n=("seed", "nunique")
+    per_seed = tests.groupby(["task", "k", "method", "epoch", "seed"], as_index=False).agg(
+        value=("value", "mean"), languages=("language", "nunique")
+    )
+    whole = per_seed["languages"] == per_seed["task"].map(tests.groupby("task")["language"].nunique())
+    found = (
+        per_seed[whole]
+        .groupby(["task", "k", "method", "epoch"], as_index=False)
+        .agg(mean=("value", "mean"), sd=("value", "std"), n=("seed", "nunique"))
     )
     chosen = tests[tests["selected"]].groupby(["task", "k", "method"])["epoch"].mean().rename("selected epoch")
     display = chosen.map(_rounded).to_frame()
-    return Report("Scores over epochs", found, display, ("Targets; mean and sd over seeds.",),
+    notes = [f"Mean over targets; mean and sd over {_seeds(found['n'])}."]
+    notes += [] if whole.all() else ["Epochs of seeds that lack a language do not count."]
+    return Report("Scores over epochs", found, display, tuple(notes),
                   draw=partial(figures.over_epochs, found, chosen))  # fmt: skip
 
 

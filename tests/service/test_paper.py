@@ -128,21 +128,30 @@ def test_figure_1_is_symmetric_and_kept(client: Client, id_: str) -> None:
     assert set(found["language"]) == {"en", "de", "hi"}
 
 
+# What cells of one setting have in common.
+SAME = {
+    **dict.fromkeys(("encoder", "protocol", "data", "judged_on", "name", "owner", "selection", "candidate"), ""),
+    **{"task": "ner", "source_language": "en", "k": 5, "alpha": 1.0, "seed": 1, "metric": "f1", "examples": "test"},
+}
+
+
+def test_curves_leave_out_what_lacks_a_language_and_say_so() -> None:
+    rows = pd.DataFrame(
+        {**SAME, "method": "gradient-mix-train", "trial": f"seed {seed}", "seed": seed, "language": language,
+         "split": "test", "epoch": epoch, "selected": epoch == 2, "value": float(10 * seed + epoch)}
+        for seed in (1, 2) for epoch in (1, 2) for language in ("en", "de", "hi")
+        if (seed, epoch, language) != (2, 2, "hi")
+    )  # fmt: skip
+    found = KINDS["figure-5"].made(rows)
+    assert found.data[["epoch", "mean", "n"]].to_numpy().tolist() == [[1, 16, 2], [2, 12, 1]]
+    assert "Epochs of seeds that lack a language do not count." in found.notes
+
+
 def test_groups_of_unlike_sizes_are_one_setting_between_one_target_and_all() -> None:
     """Each language's score is how many targets its model is for."""
-    same = dict.fromkeys(("encoder", "protocol", "data", "judged_on", "name", "owner", "selection", "candidate"), "")
-    same |= {
-        "task": "ner",
-        "source_language": "en",
-        "k": 5,
-        "alpha": 1.0,
-        "seed": 1,
-        "metric": "f1",
-        "examples": "test",
-    }
     groupings = {"one": ["de", "hi", "sw"], "some": ["de hi", "sw"], "all": ["de hi sw"]}
     rows = pd.DataFrame(
-        {**same, "experiment": id_, "method": "gradient-mix-train", "trial": f"{id_} {group}", "language": language,
+        {**SAME, "experiment": id_, "method": "gradient-mix-train", "trial": f"{id_} {group}", "language": language,
          "value": float(len(group.split()))}
         for id_, groups in groupings.items() for group in groups for language in ("en", *group.split())
     )  # fmt: skip
