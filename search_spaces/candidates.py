@@ -9,9 +9,9 @@ from typing import Any
 from search_spaces.search import GridSearcher, RandomSearcher, TpeSearcher
 from search_spaces.spaces import Space, draw, is_search, size, values
 from search_spaces.spec import ExperimentSpec
-from trainers.config import Schedule, Training, TrialConfig
 from trainers.methods import METHODS
 from trainers.protocols import PROTOCOLS
+from trainers.trial import Schedule, Training, TrialConfig
 
 # The hyperparameters that take a space, and which of them are whole numbers.
 SEARCHABLE = {"alpha": False, "learning_rate": False, "batch_size": True, "epochs": True}

@@ -20,17 +20,17 @@ from search_spaces.spec import (
     SpecError,
     parse,
 )
-from trainers.config import DataReference, Split
 from trainers.data import XTREME_R, open_data
-from trainers.data.own import dataset
-from trainers.encoders import EncoderError, encoder_digest
+from trainers.data.datasets import dataset
+from trainers.encoders.by_name import EncoderError, encoder_digest
+from trainers.encoders.offline import NAME as OFFLINE_ENCODER
+from trainers.encoders.offline import OfflineEncoderError, package_file
 from trainers.examples import Data, DataError, Facts
 from trainers.languages import languages_of
 from trainers.methods import METHODS
-from trainers.offline_encoder import NAME as OFFLINE_ENCODER
-from trainers.offline_encoder import OfflineEncoderError, package_file
 from trainers.protocols import PROTOCOLS
 from trainers.tasks import TASKS
+from trainers.trial import DataReference, Split
 
 # A population in which one can take over from another.
 SMALLEST_POPULATION = 2

@@ -9,14 +9,14 @@ from search_spaces.checks import target_languages
 from search_spaces.groups import groups
 from search_spaces.search import PbtScheduler
 from search_spaces.spec import ExperimentSpec
-from trainers.config import Schedule, Selection, Split, TrialConfig, digest
-from trainers.encoders import encoder_digest
+from trainers.data.shots import draw_from
+from trainers.data.splits import shots_could_select, source_dev, target_dev, training_data
+from trainers.encoders.by_name import encoder_digest
 from trainers.examples import Data, evaluation_data
 from trainers.methods import METHODS, SOURCE_TRAINING
 from trainers.protocols import PROTOCOLS
-from trainers.shots import draw_from
-from trainers.splits import shots_could_select, source_dev, target_dev, training_data
 from trainers.tasks import TASKS
+from trainers.trial import Schedule, Selection, Split, TrialConfig, digest
 
 
 @dataclass(frozen=True)

@@ -7,7 +7,7 @@ from typing import Annotated, Any
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Discriminator, Field, Tag
 
-from trainers.config import Schedule
+from trainers.trial import Schedule
 
 # Draws keep so many digits: enough for any hyperparameter, few enough to read.
 DIGITS = 4

@@ -14,8 +14,8 @@ from typing import Any, get_args
 from search_spaces.presets import names, preset
 from service.security import is_loopback
 from service.settings import Settings
-from trainers.config import Selection
 from trainers.tasks import TASKS
+from trainers.trial import Selection
 
 # What a stopping server leaves to open streams.
 STREAM_SECONDS = 1
@@ -205,8 +205,8 @@ def _export(arguments: argparse.Namespace) -> int:
     from sqlalchemy import make_url
 
     from service.store import Store
-    from trainers.config import TrialConfig
     from trainers.export import export
+    from trainers.trial import TrialConfig
 
     settings = Settings.from_environment()
     store = Store(settings.database_url)

@@ -107,7 +107,7 @@ def tiny_encoder_for_all(tmp_path_factory: pytest.TempPathFactory, tiny_encoder:
 
 
 def _write_tokenizer(folder: Path) -> int:
-    """tokenizer.json and tokenizer_config.json, as `trainers.offline_encoder` writes them; the number of pieces."""
+    """tokenizer.json and tokenizer_config.json, as `trainers.encoders.offline` writes them; the number of pieces."""
     from tokenizers import Tokenizer, models, normalizers, pre_tokenizers, processors, trainers
 
     from trainers.data.sample import examples

@@ -5,20 +5,20 @@
 
 from collections.abc import Callable
 
-from trainers.config import NUMERICS, Change, Outcome, Report, Score, Trial, TrialConfig
+from trainers.trial import NUMERICS, Change, Outcome, Report, Score, Trial, TrialConfig
 
 __all__ = ["NUMERICS", "Outcome", "Report", "Score", "Trial", "TrialConfig", "goes_on_with", "run"]
 
 
 def run(trial: Trial, report: Callable[[Report], None]) -> Outcome:
-    """Train and score one trial; see `trainers.trial.run`."""
-    from trainers.trial import run as run_trial
+    """Train and score one trial; see `trainers.one_trial.run`."""
+    from trainers.one_trial import run as run_trial
 
     return run_trial(trial, report)
 
 
 def goes_on_with(trial: Trial) -> Change | None:
-    """What an interrupted member of a population goes on with; see `trainers.trial.goes_on_with`."""
-    from trainers.trial import goes_on_with as of_trial
+    """What an interrupted member of a population goes on with; see `trainers.one_trial.goes_on_with`."""
+    from trainers.one_trial import goes_on_with as of_trial
 
     return of_trial(trial)

@@ -5,7 +5,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any, Protocol
 
-from trainers.config import Split, digest
+from trainers.trial import Split, digest
 
 # What a language may be called: as in ISO 639, with variants such as "zh-Hant".
 LANGUAGE_CODE = r"[A-Za-z0-9][A-Za-z0-9_-]{0,31}"
@@ -30,7 +30,7 @@ class Facts:
         digest: of their content.
         labels: those that occur.
         strata: how many examples there are of each stratum that shots are drawn of (`Task.stratum`).
-        sub_words: a guess at those of a sample of its examples (`trainers.sub_words`).
+        sub_words: a guess at those of a sample of its examples (`trainers.data.token_counts`).
         within_train: it is a dev set that the data do not have: what training leaves of the training split.
     """
 

@@ -6,13 +6,13 @@ from collections.abc import Sequence
 from dataclasses import asdict
 from pathlib import Path
 
-from trainers import models
-from trainers.bench import fresh_model
-from trainers.config import Score, Selection, TrialConfig
-from trainers.disk import need_room
-from trainers.encoders import prepare_encoder
+from trainers.artifacts import kept_models as models
+from trainers.artifacts.atomic import need_room
+from trainers.encoders.by_name import prepare_encoder
+from trainers.encoders.vocabulary import WordEmbeddings
 from trainers.tasks import TASKS
-from trainers.vocabulary import WordEmbeddings
+from trainers.training.bench import fresh_model
+from trainers.trial import Score, Selection, TrialConfig
 
 # What the hub calls our tasks.
 PIPELINES = {"ner": "token-classification", "pos": "token-classification", "tydiqa": "question-answering",

@@ -4,8 +4,8 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
-from trainers.config import Selection
-from trainers.rules import Rule, pcgrad, surgery
+from trainers.surgery.rules import Rule, pcgrad, surgery
+from trainers.trial import Selection
 
 
 class Bench(Protocol):

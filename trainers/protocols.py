@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass, field, replace
 
-from trainers.config import Selection, Split, Training
+from trainers.trial import Selection, Split, Training
 
 # Parameters without weight decay, by the end of their names (the scripts of XTREME, which the released code forks).
 UNDECAYED = ("bias", "LayerNorm.weight")

@@ -1,124 +1,256 @@
-"""One trial from its configuration to its scores."""
+"""What a trial is: plain data, known to the planner, the trainer and the store alike."""
 
-import logging
-import os
-import platform
-import random
-import shutil
-import time
-from collections.abc import Callable
-from dataclasses import replace
-from importlib.metadata import version
+import hashlib
+import json
+from dataclasses import asdict, dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import Any, Literal
 
-import numpy as np
-import torch
+# Raised whenever a change to our code changes a trained model or a score: results of other numbers are never reused.
+NUMERICS = 3
 
-from trainers import checkpoints, memory, models
-from trainers.bench import TrialBench
-from trainers.config import Change, Outcome, Report, Trial, TrialConfig
-from trainers.disk import checkpoints_of, lock
-from trainers.methods import METHODS
-from trainers.models import Model
-from trainers.protocols import PROTOCOLS
+Split = Literal["train", "dev", "test"]
 
-log = logging.getLogger(__name__)
+# Which checkpoint of a training counts: the best on the source's dev set, the last, the best on the target's dev set.
+Selection = Literal["source-dev", "last", "target-dev"]
 
-# A trial that has run out of the GPU's memory is tried again with so many times the passes an update.
-FURTHER_PASSES = 8
+Precision = Literal["fp32", "bf16", "fp16"]
+
+# A hyperparameter that changes while a model is trained: (epoch, value) in the order of their epochs, counted from 0,
+# the first at 0. Each value counts from its epoch on.
+Schedule = tuple[tuple[int, float], ...]
+
+# Digests are cut to 80 bits: enough for as many trials as anyone will ever train, and short enough to read.
+DIGEST_LENGTH = 20
 
 
-def run(trial: Trial, report: Callable[[Report], None]) -> Outcome:
-    """Train one model by its method and score it.
+def canonical(value: Any) -> bytes:
+    """A plain (JSON) value as the text that is hashed: equal values have equal texts."""
+    return json.dumps(value, sort_keys=True, ensure_ascii=False, separators=(",", ":"), allow_nan=False).encode()
 
-    An attempt that was interrupted is gone on with from its last checkpoint, to the bit; a model that was kept is not
-    trained again. Two processes that want the same trial run it one after the other, and the second finds the model
-    of the first. Where the GPU's memory runs out it is tried once more, each update in more passes; the facts say so.
-    Checkpoints stay: whoever has stored the outcome removes them (`trainers.disk.checkpoints_of`).
 
-    Args:
-        trial: what to train and to score, and where to work.
-        report: called at every evaluation.
+def digest(value: Any) -> str:
+    """Name of a plain (JSON) value by its content: equal values have equal digests."""
+    return hashlib.sha256(canonical(value)).hexdigest()[:DIGEST_LENGTH]
 
-    Returns:
-        The scores on the test splits, of the weights that each selection chooses.
 
-    Raises:
-        DataError: a split is missing or malformed.
-        EncoderError, OfflineEncoderError: the encoder can't be had.
-        OSError: the disk is full.
-        MemoryError: the GPU's memory ran out again.
+def at_epoch(value: float | Schedule, epoch: int) -> float:
+    """The value of a hyperparameter in an epoch, counted from 0."""
+    if isinstance(value, int | float):
+        return value
+    return [later for first, later in value if first <= epoch][-1]
+
+
+def _schedule_or_number(value: Any) -> Any:
+    """A hyperparameter after a way through JSON, which has no tuples."""
+    return tuple((int(epoch), later) for epoch, later in value) if isinstance(value, list | tuple) else value
+
+
+@dataclass(frozen=True)
+class DataReference:
+    """Where examples come from: the sample corpus, XTREME-R, or the folder at `path`."""
+
+    kind: Literal["sample", "xtreme-r", "folder"]
+    path: Path | None = None
+
+
+@dataclass(frozen=True)
+class Training:
+    """Hyperparameters of one training.
+
+    Attributes:
+        batch_size: windows of an update, in source and mixed training.
+        learning_rate: before warm-up and decay.
+        accumulation: forward and backward passes that an update is divided into.
+        precision: of the forward pass: "bf16" and "fp16" are autocast, "fp16" with loss scaling.
+        schedule_first: the learning rate of an update is that of the schedule's next step.
+        evaluate_every: updates between two evaluations on the dev set; None for one an epoch.
+        max_source_examples: how many of the source language's training examples are used; None for all.
     """
-    try:
-        return _run(trial, report)
-    except torch.OutOfMemoryError as error:
-        too_much = str(error).partition(". ")[0]
-    memory.release()  # outside of the block, whose exception holds on to what was in use
-    training, passes = trial.config.training, 0
-    if not PROTOCOLS[trial.config.protocol].released_surgery:  # there it would be another training
-        passes = min(training.batch_size, FURTHER_PASSES * training.accumulation)
-        log.warning("%s: once more, with %d passes an update", too_much, passes)
-        try:
-            outcome = _run(replace(trial, accumulation=passes), report)
-            return replace(outcome, facts={**outcome.facts, "out_of_memory": too_much, "accumulation": passes})
-        except torch.OutOfMemoryError:
-            too_much += f", also with {passes} passes an update"
-    raise MemoryError(f"{too_much}; what helps: a smaller batch_size, precision bf16, more of a GPU, a smaller encoder")
+
+    epochs: int
+    batch_size: int
+    learning_rate: float | Schedule
+    weight_decay: float
+    adam_epsilon: float
+    clip_norm: float
+    warmup_steps: int
+    max_length: int
+    accumulation: int = 1
+    precision: Precision = "fp32"
+    schedule_first: bool = False
+    evaluate_every: int | None = None
+    max_source_examples: int | None = None
 
 
-def _run(trial: Trial, report: Callable[[Report], None]) -> Outcome:
-    with lock(trial.home / "locks" / trial.config.digest):
-        begin = time.monotonic()
-        _set_up(trial)
-        bench = TrialBench(trial, report, lambda source: _source_model(trial, source))
-        kept = {selection: models.load(trial.home, trial.config, selection) for selection in trial.selections}
-        found = {selection: model for selection, model in kept.items() if model is not None}
-        if len(found) == len(kept) and not trial.test_every_report:
-            bench.take_up(found)
-        else:
-            METHODS[trial.config.method].train(bench)
-        outcome = bench.outcome()
-        del bench
-        memory.release()
-    facts = {
-        "seconds": time.monotonic() - begin,
-        "device": torch.cuda.get_device_name() if trial.device == "cuda" else f"cpu ({platform.machine()})",
-        "threads": trial.threads,
-        "packages": {name: version(name) for name in ("allasprak", "torch", "transformers", "tokenizers")},
-    }
-    return replace(outcome, facts={**outcome.facts, **facts})
+@dataclass(frozen=True)
+class TrialConfig:
+    """One training: everything that its weights depend on.
+
+    `target_languages` are those it trains on (none for zero-shot), `k` their shots; `alpha` is None but for surgery.
+    `data_digest` is that of the training and selection data, `encoder_digest` that of the pretrained weights.
+    `population` names what the trial is a member of, if it is of any: it may take over another member's weights and
+    change alpha and learning rate, which start as the configuration says.
+    """
+
+    task: str
+    method: str
+    source_language: str
+    target_languages: tuple[str, ...]
+    k: int
+    seed: int
+    alpha: float | Schedule | None
+    protocol: str
+    training: Training
+    encoder: str
+    encoder_digest: str
+    data_digest: str
+    population: str | None = None
+
+    @cached_property
+    def digest(self) -> str:
+        """The trial's name: its configuration by content, and NUMERICS. Not the encoder's name: its digest counts."""
+        named = {**vars(self), "training": vars(self.training)}  # `asdict` would copy all of it: most of a plan's time
+        del named["encoder"]
+        return digest({**named, "numerics": NUMERICS})
+
+    @classmethod
+    def from_dict(cls, value: dict[str, Any]) -> "TrialConfig":
+        """The inverse of `dataclasses.asdict`, also after a way through JSON."""
+        rate = _schedule_or_number(value["training"]["learning_rate"])
+        training = Training(**{**value["training"], "learning_rate": rate})
+        alpha, targets = _schedule_or_number(value["alpha"]), tuple(value["target_languages"])
+        return cls(**{**value, "alpha": alpha, "training": training, "target_languages": targets})
 
 
-def goes_on_with(trial: Trial) -> Change | None:
-    """Alpha and learning rate of the last checkpoint of a member of a population; None if it has none."""
-    state = checkpoints.load(checkpoints_of(trial.home, trial.config.digest), tensors=False)
-    if state is None:
-        return None
-    _, alpha, learning_rate = state["history"][-1]
-    return Change(alpha, learning_rate)
+@dataclass(frozen=True)
+class Change:
+    """What a member of a population goes on with from its next epoch on; `alpha` is None where there is no surgery."""
+
+    alpha: float | None
+    learning_rate: float
 
 
-def _source_model(trial: Trial, source: TrialConfig) -> Model:
-    """The model of a source training, which is trained if nobody has."""
-    selection = PROTOCOLS[source.protocol].selection[source.task]
-    model = models.load(trial.home, source, selection)
-    if model is None:
-        run(replace(trial, config=source, source=None, selections=(selection,), evaluate=()), lambda _: None)
-        shutil.rmtree(checkpoints_of(trial.home, source.digest), ignore_errors=True)  # its model is kept
-        _set_up(trial)
-        model = models.load(trial.home, source, selection)
-    assert model is not None
-    return model
+@dataclass(frozen=True)
+class Trial:
+    """One training to run: what defines it, what to score, and where it may work.
+
+    Attributes:
+        config: what the weights depend on.
+        source: the source training that the model starts from; None when it starts from the pretrained encoder.
+        data: where the examples come from.
+        selections: which of its checkpoints are scored. A dev set is read for one of these or to judge.
+        evaluate: languages whose test split is scored.
+        judge: languages on whose dev sets every report is scored, for others to compare trials. It changes nothing in
+            this one.
+        test_every_report: score the test splits at every report, not only where a selection chooses.
+        max_test_examples: test examples scored per language, from the first on; None for all.
+        home: folder for what is kept (`encoders/`, `models/`, `predictions/`) and for work in progress.
+        checkpoint_every_report: write a checkpoint before every report, in `home`'s `checkpoints/<digest>`.
+        change: what a member of a population goes on with.
+        keep: whether the selected models stay in `home`. A source training's does in any case.
+        checkpoint_seconds: training between two checkpoints.
+        threads: CPU threads; results are bit-exact at an equal number.
+        device: "cpu" or "cuda".
+        accumulation: passes that an update is divided into, where that of `config` has run out of GPU memory. The
+            gradients stay the same, but for rounding.
+    """
+
+    config: TrialConfig
+    source: TrialConfig | None
+    data: DataReference
+    selections: tuple[Selection, ...]
+    evaluate: tuple[str, ...]
+    max_test_examples: int | None
+    home: Path
+    judge: tuple[str, ...] = ()
+    test_every_report: bool = False
+    checkpoint_every_report: bool = False
+    change: Change | None = None
+    keep: bool = False
+    checkpoint_seconds: float = 300.0
+    threads: int = 1
+    device: str = "cpu"
+    accumulation: int | None = None
 
 
-def _set_up(trial: Trial) -> None:
-    """Threads and random generators: the same trial gives the same bits in whatever process it runs."""
-    import transformers
+@dataclass(frozen=True)
+class Score:
+    """A metric's value in percent, over `examples` examples of a language's split.
 
-    transformers.logging.set_verbosity_error()
-    transformers.logging.disable_progress_bar()
-    os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")
-    torch.use_deterministic_algorithms(True, warn_only=True)
-    torch.set_num_threads(trial.threads)
-    random.seed(trial.config.seed)
-    np.random.seed(trial.config.seed)
-    torch.manual_seed(trial.config.seed)
+    `step` is that of the weights: the optimizer steps that made them. `data` is the digest of those examples; `cut`
+    says that the split has more.
+    """
+
+    step: int
+    epoch: int
+    language: str
+    split: Split
+    metric: str
+    value: float
+    examples: int
+    data: str
+    cut: bool
+
+
+@dataclass(frozen=True)
+class Report:
+    """What a trial tells while it runs, at every evaluation.
+
+    `step` counts optimizer steps, `epoch` passes over the training data; `measures` are loss, examples per second and
+    what surgery met.
+    """
+
+    epoch: int
+    step: int
+    scores: tuple[Score, ...]
+    measures: dict[str, Any]
+
+    def to_dict(self) -> dict[str, Any]:
+        """As plain data."""
+        return asdict(self)
+
+    @classmethod
+    def from_dict(cls, value: dict[str, Any]) -> "Report":
+        """The inverse of `to_dict`."""
+        return cls(**{**value, "scores": tuple(Score(**score) for score in value["scores"])})
+
+
+@dataclass
+class Work:
+    """What an attempt at a trial computed: sub-words that went through the model, in how many seconds.
+
+    In training, `steps` are those of the optimizer and `parameters` those that it changes.
+    """
+
+    sub_words: int = 0
+    seconds: float = 0.0
+    steps: int = 0
+    parameters: int = 0
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """What a trial came to.
+
+    Attributes:
+        selected: per selection the step whose weights it chose.
+        scores: of those weights on the test splits.
+        facts: what is to be known of the run (`training`: the last report's measures, `shots`, `seconds`, `device`,
+            `threads`, `packages`; `work`: that of training and of evaluation, `sizes`: of each split that
+            was tokenised, by digest).
+    """
+
+    selected: dict[Selection, int]
+    scores: tuple[Score, ...]
+    facts: dict[str, Any]
+
+    def to_dict(self) -> dict[str, Any]:
+        """As plain data."""
+        return asdict(self)
+
+    @classmethod
+    def from_dict(cls, value: dict[str, Any]) -> "Outcome":
+        """The inverse of `to_dict`."""
+        return cls(**{**value, "scores": tuple(Score(**score) for score in value["scores"])})

@@ -16,9 +16,18 @@ from search_spaces.spec import FolderSpec, Problem, SpecError, Text
 from service.api.problems import problem, refusals
 from service.api.times import with_times
 from service.reports import published
-from trainers import offline_encoder
 from trainers.data import sample
-from trainers.data.own import BadNameError, Dataset, NameTakenError, add_folder, add_hub, add_zip, dataset, datasets
+from trainers.data.datasets import (
+    BadNameError,
+    Dataset,
+    NameTakenError,
+    add_folder,
+    add_hub,
+    add_zip,
+    dataset,
+    datasets,
+)
+from trainers.encoders import offline as offline_encoder
 from trainers.examples import DataError
 from trainers.languages import LANGUAGES
 from trainers.methods import METHODS

@@ -15,7 +15,7 @@ from starlette.exceptions import HTTPException
 
 from search_spaces.candidates import as_if_drawn
 from search_spaces.checks import World, accepted, check_data, data_reference
-from search_spaces.estimate import Estimate, devices, estimate, too_small_a_budget, trials_at_once
+from search_spaces.cost.estimate import Estimate, devices, estimate, too_small_a_budget, trials_at_once
 from search_spaces.plan import plan
 from search_spaces.presets import names, preset
 from search_spaces.spec import ExperimentSpec, Problem, ResourcesSpec, SpecError, Text
@@ -25,9 +25,9 @@ from service.api.trials import LogEnd, last_lines
 from service.reports.sweep import sweep
 from service.store import Experiment, Store, Submission
 from service.store.states import State
+from trainers.artifacts.atomic import driver_log
 from trainers.data import XTREME_R, open_data
-from trainers.disk import driver_log
-from trainers.encoders import encoder_size
+from trainers.encoders.by_name import encoder_size
 from trainers.tasks import TASKS
 
 router = APIRouter(tags=["experiments"])

@@ -18,10 +18,10 @@ from starlette.exceptions import HTTPException
 from search_spaces.spec import Problem, SpecError
 from service.api.problems import refusals
 from service.api.times import with_times
-from trainers.config import Selection
-from trainers.disk import log_of, saved
+from trainers.artifacts.atomic import log_of, saved
+from trainers.artifacts.predictions import path_of
 from trainers.examples import LANGUAGE_CODE
-from trainers.predictions import path_of
+from trainers.trial import Selection
 
 # Of a log no more than its end is read.
 LOG_BYTES = 2**20

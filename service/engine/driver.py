@@ -13,7 +13,7 @@ from types import FrameType
 
 from search_spaces.candidates import searched
 from search_spaces.checks import check_data, data_reference
-from search_spaces.estimate import estimate
+from search_spaces.cost.estimate import estimate
 from search_spaces.plan import Planner, plan
 from search_spaces.search import PbtScheduler
 from search_spaces.spaces import highest
@@ -21,18 +21,19 @@ from search_spaces.spec import ExperimentSpec
 from service.engine import tune
 from service.engine.processes import started
 from service.engine.schedulers import Halving, PerRivals, Populations
-from service.engine.share import Share
-from service.engine.work import ExperimentWork
+from service.engine.slot_client import Share
+from service.engine.trial_queue import ExperimentWork
 from service.settings import Settings
 from service.store import OutstandingTrial, Room, Store, StoreFullError, reserve
 from trainers import Outcome, Report, Trial, memory
-from trainers.config import DataReference
-from trainers.data import XTREME_R, hub, open_data, xtreme_r_folder
-from trainers.disk import checkpoints_of
-from trainers.encoders import encoder_digest, encoder_size, prepare_encoder
+from trainers.artifacts.atomic import checkpoints_of
+from trainers.data import XTREME_R, open_data, xtreme_r_folder
+from trainers.data import xtreme_r as hub
+from trainers.encoders.by_name import encoder_digest, encoder_size, prepare_encoder
 from trainers.examples import CHANGED, DataError
 from trainers.languages import languages_of
 from trainers.protocols import PROTOCOLS
+from trainers.trial import DataReference
 
 # Trials that are proposed ahead where neither the pool nor the spec says how many may run at once.
 MOST_AT_ONCE = 16

@@ -18,7 +18,7 @@ from pathlib import Path
 from types import FrameType
 
 from service.engine.processes import ProcessId, start, started, stop
-from trainers.disk import write_text
+from trainers.artifacts.atomic import write_text
 
 # A Unix socket's path has at most 107 bytes; Ray appends "/session_<date>_<pid>/sockets/plasma_store" (67) to it.
 MAX_RAY_FOLDER = 38

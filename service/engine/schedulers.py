@@ -11,7 +11,7 @@ from ray.tune.schedulers import AsyncHyperBandScheduler, FIFOScheduler, Populati
 
 from search_spaces.search import AshaScheduler, PbtScheduler
 from search_spaces.spaces import Grid, LogUniform, Space, bounds, highest, lowest
-from service.engine.share import Share
+from service.engine.slot_client import Share
 
 # A set of trials that may be compared: the sweep, and the seed.
 Rivals = tuple[str, int]

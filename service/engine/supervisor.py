@@ -13,7 +13,7 @@ from service.engine import pool as pools
 from service.engine.processes import ProcessId, start, stop
 from service.settings import Settings
 from service.store import Store, StoreFullError, reserve
-from trainers.disk import driver_log
+from trainers.artifacts.atomic import driver_log
 
 log = logging.getLogger(__name__)
 

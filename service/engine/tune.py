@@ -17,7 +17,7 @@ from ray.tune.search import SearchAlgorithm
 
 import trainers
 from service.engine.schedulers import PerRivals, Populations, digest_of
-from service.engine.share import Share
+from service.engine.slot_client import Share
 from service.engine.worker import train
 from trainers import Outcome, Report, Trial
 

@@ -17,15 +17,15 @@ from ray import tune
 from ray.tune import Checkpoint
 
 import trainers
-from search_spaces.judging import objective
+from search_spaces.objective import objective
 from trainers import Report, Trial, memory
-from trainers.config import Change
+from trainers.artifacts.atomic import checkpoints_of, log_of
 from trainers.data import open_data
-from trainers.disk import checkpoints_of, log_of
-from trainers.encoders import encoder_digest
+from trainers.data.splits import training_data
+from trainers.encoders.by_name import encoder_digest
 from trainers.examples import CHANGED, DataError
 from trainers.protocols import PROTOCOLS
-from trainers.splits import training_data
+from trainers.trial import Change
 
 log = logging.getLogger(__name__)
 
@@ -33,7 +33,7 @@ log = logging.getLogger(__name__)
 @cache
 def _load() -> None:
     """Load what trials need, once in a worker; then leave it out when memory is collected: 0.03 instead of 0.1 s."""
-    import trainers.trial  # noqa: F401
+    import trainers.one_trial  # noqa: F401
 
     gc.freeze()
 

@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from service.settings import Settings
-from trainers.disk import write_text
+from trainers.artifacts.atomic import write_text
 
 
 def cosines(home: Path, models: Sequence[tuple[str, str]]) -> list[dict[str, Any]]:
@@ -44,8 +44,8 @@ def _compute(trial: str, selection: Any, settings: Settings) -> None:
     from search_spaces.checks import data_reference
     from search_spaces.spec import ExperimentSpec
     from service.store import Store
-    from trainers.config import Trial, TrialConfig
-    from trainers.gradients import gradient_cosines
+    from trainers.cosines import gradient_cosines
+    from trainers.trial import Trial, TrialConfig
 
     store = Store(settings.database_url)
     try:

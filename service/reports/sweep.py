@@ -6,8 +6,8 @@ from statistics import fmean, stdev
 from typing import Any
 
 from search_spaces.candidates import SEARCHABLE, candidate_of, label
-from search_spaces.estimate import devices
-from search_spaces.judging import Judged, came_to, methods_of
+from search_spaces.cost.estimate import devices
+from search_spaces.objective import Judged, came_to, methods_of
 from search_spaces.spec import ExperimentSpec
 
 # A candidate's row of the report, and its trials.

@@ -7,12 +7,12 @@ from typing import Any, NamedTuple
 from sqlalchemy import ColumnElement, Connection, and_, case, func, select
 
 from search_spaces.candidates import Candidate
-from search_spaces.clock import Measured
-from search_spaces.estimate import devices
+from search_spaces.cost.estimate import devices
+from search_spaces.cost.timing import Measured
 from search_spaces.spec import ExperimentSpec, ResourcesSpec
 from service.store.schema import attempts, planned_trials, trials
-from trainers.config import Work
 from trainers.methods import METHODS
+from trainers.trial import Work
 
 # Of the trials that tell how fast others will be, the latest.
 MAX_MEASURED = 100

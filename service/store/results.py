@@ -9,7 +9,7 @@ from typing import Any, NamedTuple
 from pyarrow import RecordBatch
 from sqlalchemy import ColumnElement, Connection, Select, and_, false, func, literal, select, union
 
-from search_spaces.judging import Judged
+from search_spaces.objective import Judged
 from service.store import arrow, costs
 from service.store.database import BadCursorError, Database, decode, encode
 from service.store.query import EVERYTHING, By, Columns, Where, after, equal
@@ -24,7 +24,7 @@ from service.store.schema import (
     tags,
     trials,
 )
-from trainers.config import Score, Selection, TrialConfig
+from trainers.trial import Score, Selection, TrialConfig
 
 # What a row says, and of which type.
 RESULT_COLUMNS: dict[str, type[str] | type[int] | type[float] | type[bool]] = {

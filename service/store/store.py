@@ -9,21 +9,21 @@ from typing import Any, NamedTuple
 
 from sqlalchemy import Connection, Float, cast, func, insert, select, update
 
-from search_spaces.estimate import Known
+from search_spaces.cost.estimate import Known
 from search_spaces.plan import Plan
 from search_spaces.spec import ExperimentSpec
 from service.store import costs
-from service.store.clock import tick
 from service.store.control import Control
 from service.store.coverage import Coverage
 from service.store.database import BadCursorError, Database, Observe, decode, encode, nobody
 from service.store.events import Events, tell
 from service.store.results import Results
+from service.store.revisions import tick
 from service.store.schema import attempts, experiments, planned_results, planned_trials, selections, sizes, tags, trials
 from service.store.slots import Slots
 from service.store.states import TRIAL_STATES
 from service.store.trials import Trials
-from trainers.sub_words import Size
+from trainers.data.token_counts import Size
 
 NOTHING_ESTIMATED: Mapping[str, float | None] = MappingProxyType({})
 

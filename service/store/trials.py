@@ -8,14 +8,14 @@ from typing import Any, Literal
 
 from sqlalchemy import Connection, func, insert, or_, select, update
 
-from service.store.clock import tick
 from service.store.costs import with_device_seconds
 from service.store.coverage import Coverage
 from service.store.database import Database
 from service.store.events import tell
+from service.store.revisions import tick
 from service.store.schema import attempts, experiments, measures, planned_trials, scores, selections, sizes, trials
 from service.store.states import ACTIVE
-from trainers.config import Outcome, Report, Score, Selection, TrialConfig
+from trainers.trial import Outcome, Report, Score, Selection, TrialConfig
 
 # What became of an outcome.
 Taken = Literal["taken", "incomplete", "refused"]

@@ -6,11 +6,11 @@ from typing import Any
 
 from side_by_side import SHARED_DATA, add_home, at_least, need_shared_data, offline_encoder, parser, print_table
 
-from trainers.config import DataReference
 from trainers.data import open_data
-from trainers.evaluation import BATCH_TOKENS, batches_by_length
 from trainers.protocols import PAPER
 from trainers.tasks import TASKS
+from trainers.training.evaluation import BATCH_TOKENS, batches_by_length
+from trainers.trial import DataReference
 
 AT_LEAST = 0.9
 FIXED_BATCH = 32
@@ -28,7 +28,9 @@ def main() -> None:
     tokenizer = AutoTokenizer.from_pretrained(offline_encoder(arguments.home))
     rows = [_row(name, lengths(name, tokenizer, arguments), arguments.quick) for name in TASKS]
     print("Useful share of the processed sub-words when the test splits of all languages are evaluated: together in")
-    print(f"length-sorted batches of at most {BATCH_TOKENS} sub-words with padding (trainers.evaluation); language by")
+    print(
+        f"length-sorted batches of at most {BATCH_TOKENS} sub-words with padding (trainers.training.evaluation); language by"
+    )
     print(f"language in file order, {FIXED_BATCH} windows a batch, each padded to its longest; the same, padded to the")
     print("task's maximal length, as the usual scripts do. Counted, not timed: the same on every machine.")
     print("--quick: NOT a measurement\n" if arguments.quick else "")

@@ -28,10 +28,10 @@ from usual_script import Done, UsualScript
 
 import trainers
 from trainers import memory
-from trainers.config import DataReference, Trial, TrialConfig, digest
-from trainers.disk import checkpoints_of
+from trainers.artifacts.atomic import checkpoints_of
 from trainers.protocols import PAPER
-from trainers.trial_data import TrialData
+from trainers.training.trial_data import TrialData
+from trainers.trial import DataReference, Trial, TrialConfig, digest
 
 SPEED_UP_AT_LEAST = 6.0
 F1_WITHIN = 0.3

@@ -8,15 +8,15 @@ from functools import cache
 from side_by_side import add_home, parser, print_table
 
 from search_spaces.checks import World
-from search_spaces.estimate import Known, estimate
+from search_spaces.cost.estimate import Known, estimate
 from search_spaces.plan import plan
 from search_spaces.spec import ExperimentSpec
-from trainers.config import Split, digest
-from trainers.encoders import EncoderSize
+from trainers.encoders.by_name import EncoderSize
+from trainers.encoders.offline import NAME as ENCODER
 from trainers.examples import Example, Facts
 from trainers.languages import languages_of
-from trainers.offline_encoder import NAME as ENCODER
 from trainers.tasks import TASKS
+from trainers.trial import Split, digest
 
 # Examples of train, dev and test of a language with many, as in XTREME-R; tydiqa has no third split (appendix A).
 SIZES: dict[str, dict[Split, int]] = {

@@ -53,7 +53,7 @@ print(len(frame), time.perf_counter() - begin, (resource.getrusage(resource.RUSA
 DRIVER = """
 import itertools, sys, time
 from service.store import Store
-from trainers.config import Outcome, Report, Score
+from trainers.trial import Outcome, Report, Score
 store, epochs, digests = Store(sys.argv[1]), int(sys.argv[2]), sys.argv[4:]
 print("ready", flush=True)
 sys.stdin.readline()

@@ -151,8 +151,8 @@ def need_shared_data(*tasks: str) -> None:
 
 def offline_encoder(home: Path) -> Path:
     """The folder with the offline encoder; ends here, saying so, without the package that has its weights."""
-    from trainers.encoders import prepare_encoder
-    from trainers.offline_encoder import NAME, OfflineEncoderError
+    from trainers.encoders.by_name import prepare_encoder
+    from trainers.encoders.offline import NAME, OfflineEncoderError
 
     try:
         return prepare_encoder(NAME, home)

@@ -11,10 +11,10 @@ from torch.nn.utils import clip_grad_norm_
 from torchjd.aggregation import PCGrad
 from torchjd.autojac import backward, jac_to_grad
 
-from trainers.config import Precision, Training
-from trainers.loop import DTYPES, Batch, Loop, Oracle, TrainingSet
+from trainers.encoders.vocabulary import WordEmbeddings
 from trainers.tasks.ner import NER
-from trainers.vocabulary import WordEmbeddings
+from trainers.training.loop import DTYPES, Batch, Loop, Oracle, TrainingSet
+from trainers.trial import Precision, Training
 
 LENGTH = 32
 ROWS = 32
@@ -34,7 +34,7 @@ class Shape:
         name: as tables show it.
         vocabulary: rows of its word embeddings.
         occurring: how many different tokens the training data have.
-        trimmed: the model works with those rows alone (`trainers.vocabulary`).
+        trimmed: the model works with those rows alone (`trainers.encoders.vocabulary`).
     """
 
     name: str

@@ -12,8 +12,8 @@ from side_by_side import Spread, at_most, parser, print_table, setting
 from service.engine import pool as pools
 from service.store import Room
 from trainers import Outcome, Report, Trial, TrialConfig
-from trainers.config import DataReference
 from trainers.protocols import PAPER
+from trainers.trial import DataReference
 
 SECONDS_AT_MOST = 0.1
 

@@ -14,12 +14,12 @@ from torch.optim import AdamW, Optimizer
 from torch.optim.lr_scheduler import LambdaLR
 from transformers import AutoTokenizer
 
-from trainers.bench import fresh_model
-from trainers.config import Trial
-from trainers.loop import DTYPES, linear_decay, parameter_groups, shuffled_batches
-from trainers.surgery import StochasticGradientSurgery
+from trainers.surgery.optimizer import StochasticGradientSurgery
 from trainers.tasks.ner import NER
-from trainers.trial_data import Tokenised, TrialData
+from trainers.training.bench import fresh_model
+from trainers.training.loop import DTYPES, linear_decay, parameter_groups, shuffled_batches
+from trainers.training.trial_data import Tokenised, TrialData
+from trainers.trial import Trial
 
 EVALUATION_BATCH = 32
 

@@ -9,17 +9,17 @@ import pytest
 
 import trainers
 from search_spaces.checks import World, accepted
-from search_spaces.clock import Measured
-from search_spaces.estimate import Estimate, Known, estimate, too_small_a_budget
+from search_spaces.cost.estimate import Estimate, Known, estimate, too_small_a_budget
+from search_spaces.cost.timing import Measured
 from search_spaces.plan import Plan, plan
 from search_spaces.spec import ExperimentSpec
-from trainers import models
-from trainers.config import DataReference, Outcome, Report, Trial, Work
+from trainers.artifacts import kept_models as models
 from trainers.data import open_data
-from trainers.encoders import EncoderSize, encoder_size
+from trainers.data.token_counts import Size
+from trainers.encoders.by_name import EncoderSize, encoder_size
 from trainers.methods import METHODS
-from trainers.sub_words import Size
 from trainers.tasks import TASKS
+from trainers.trial import DataReference, Outcome, Report, Trial, Work
 
 TARGETS = ["de", "hi", "sw"]
 

@@ -11,14 +11,14 @@ import pytest
 
 from search_spaces.plan import Plan, PlannedResult, PlannedTrial, plan
 from search_spaces.spec import ExperimentSpec
-from trainers.config import DataReference
 from trainers.data import open_data
 from trainers.data.folder import FolderData
+from trainers.data.shots import draw
+from trainers.data.splits import source_dev, target_dev
 from trainers.examples import DataError
 from trainers.methods import METHODS
-from trainers.shots import draw
-from trainers.splits import source_dev, target_dev
 from trainers.tasks.xnli import LABELS
+from trainers.trial import DataReference
 
 LANGUAGES = ("en", "fi", "hu", "tr")
 

@@ -9,10 +9,10 @@ import pytest
 import trainers
 from search_spaces.checks import World, accepted, data_reference
 from search_spaces.plan import plan
-from trainers.config import Report, Score, Trial
 from trainers.data import open_data, sample
 from trainers.methods import METHODS
 from trainers.tasks import TASKS
+from trainers.trial import Report, Score, Trial
 
 
 def spec(encoder: Path, task: str, **changed: Any) -> dict[str, Any]:

@@ -11,9 +11,9 @@ import pytest
 from search_spaces.checks import World, accepted
 from search_spaces.plan import Plan, plan
 from search_spaces.presets import names, preset
-from trainers.config import DataReference
 from trainers.data import open_data
 from trainers.languages import languages_of
+from trainers.trial import DataReference
 
 LABELS = ("entailment", "neutral", "contradiction")
 

@@ -15,8 +15,8 @@ from starlette.testclient import TestClient
 from search_spaces.checks import World
 from service.api import create_app
 from service.store import Store
+from trainers.encoders.offline import NAME as OFFLINE_ENCODER
 from trainers.methods import METHODS
-from trainers.offline_encoder import NAME as OFFLINE_ENCODER
 from trainers.tasks import TASKS
 
 Fields = dict[str, Any]

@@ -14,7 +14,8 @@ from starlette.testclient import TestClient
 from search_spaces.checks import World
 from service.api.app import create_app
 from service.store import Store
-from trainers.data import own, sample
+from trainers.data import datasets as own
+from trainers.data import sample
 from trainers.languages import LANGUAGES
 from trainers.methods import METHODS
 from trainers.tasks import TASKS

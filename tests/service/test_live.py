@@ -14,8 +14,8 @@ from transformers import AutoModelForTokenClassification
 
 from service.client import ServiceError
 from service.store import Store
-from trainers.config import Split
 from trainers.data import sample
+from trainers.trial import Split
 
 Fields = dict[str, Any]
 Event = tuple[int, str, Fields]

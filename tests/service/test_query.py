@@ -20,7 +20,7 @@ from service.api.app import create_app
 from service.store import RESULT_COLUMNS, Query, Store
 from service.store.query import By, Condition, Every, Some, Where
 from trainers import Outcome, Report, Score, TrialConfig
-from trainers.config import Training
+from trainers.trial import Training
 
 TRAINING = Training(3, 32, 2e-5, 0.0, 1e-8, 1.0, 0, 128)
 LANGUAGES = ("en", "de", "zh-Hant", "Zz")  # upper case before lower, by code points

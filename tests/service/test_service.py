@@ -19,10 +19,10 @@ import pytest
 
 from service.client import Client, ServiceError
 from service.engine import pool, processes
-from trainers.config import DataReference
 from trainers.data import open_data, sample
+from trainers.data.shots import draw
 from trainers.methods import METHODS
-from trainers.shots import draw
+from trainers.trial import DataReference
 
 Fields = dict[str, Any]
 StartService = Callable[..., Any]

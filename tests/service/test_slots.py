@@ -10,7 +10,7 @@ from search_spaces.plan import Plan, PlannedResult, PlannedTrial
 from search_spaces.spec import ExperimentSpec
 from service.store import Room, Store, slots
 from trainers import TrialConfig
-from trainers.config import Training
+from trainers.trial import Training
 
 TICK = 0.5
 POOL = Room(2, 0, 0)

@@ -13,8 +13,8 @@ from search_spaces.spec import ExperimentSpec
 from service.store import BadCursorError, KeyReusedError, Query, Store, Submission
 from service.store.query import equal
 from trainers import Outcome, Report, Score, TrialConfig
-from trainers.config import Selection, Split, Training, Work
-from trainers.sub_words import Size
+from trainers.data.token_counts import Size
+from trainers.trial import Selection, Split, Training, Work
 
 TRAINING = Training(3, 32, 2e-5, 0.0, 1e-8, 1.0, 0, 128)
 

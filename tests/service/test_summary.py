@@ -18,8 +18,8 @@ from service.api.app import create_app
 from service.reports import published
 from service.store import Store
 from trainers import Outcome, Score, TrialConfig
-from trainers.config import Training
 from trainers.protocols import PAPER
+from trainers.trial import Training
 
 TRAINING = Training(3, 32, 2e-5, 0.0, 1e-8, 1.0, 0, 128)
 LANGUAGES = ("en", "de", "hi", "sw")

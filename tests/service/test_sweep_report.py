@@ -5,11 +5,11 @@ from typing import Any
 
 import pytest
 
-from search_spaces.judging import Judged
+from search_spaces.objective import Judged
 from search_spaces.spec import ExperimentSpec
 from service.reports.sweep import sweep
 from trainers import TrialConfig
-from trainers.config import Training
+from trainers.trial import Training
 
 SPEC = ExperimentSpec.model_validate(
     {

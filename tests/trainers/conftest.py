@@ -9,8 +9,8 @@ from typing import Any
 import pytest
 import torch
 
-from trainers.config import DataReference, Training, Trial, TrialConfig
 from trainers.methods import METHODS
+from trainers.trial import DataReference, Training, Trial, TrialConfig
 
 TRAINING = Training(
     epochs=2, batch_size=16, learning_rate=1e-2, weight_decay=0.0, adam_epsilon=1e-8, clip_norm=1.0, warmup_steps=0,

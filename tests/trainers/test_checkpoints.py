@@ -14,7 +14,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import Tensor
 
-from trainers import checkpoints
+from trainers.artifacts import checkpoints
 
 
 class Killed(BaseException):
@@ -191,7 +191,7 @@ def test_what_fails_to_be_saved_leaves_the_state_before_and_nothing_half_written
 
 def test_a_full_disk_leaves_the_state_before(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     checkpoints.save(tmp_path, {"step": 1})
-    monkeypatch.setattr("trainers.disk.RESERVE_BYTES", shutil.disk_usage(tmp_path).total)
+    monkeypatch.setattr("trainers.artifacts.atomic.RESERVE_BYTES", shutil.disk_usage(tmp_path).total)
     with pytest.raises(OSError, match="the disk is full") as caught:
         checkpoints.save(tmp_path, {"step": 2, "weights": torch.ones(3)})
     assert caught.value.errno == errno.ENOSPC

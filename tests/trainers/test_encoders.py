@@ -14,9 +14,9 @@ import numpy as np
 import pytest
 import torch
 
-from trainers import offline_encoder
-from trainers.encoders import EncoderError, encoder_digest, encoder_size, prepare_encoder
-from trainers.offline_encoder import OfflineEncoderError
+from trainers.encoders import offline as offline_encoder
+from trainers.encoders.by_name import EncoderError, encoder_digest, encoder_size, prepare_encoder
+from trainers.encoders.offline import OfflineEncoderError
 
 # A small file of the offline encoder's format
 
@@ -296,7 +296,7 @@ def test_a_name_that_is_nonsense_is_refused(name: str, tmp_path: Path, ask: Any)
 def test_a_hub_name_without_a_hub_is_refused_with_a_reason(world: dict[str, str], ask: str, tmp_path: Path) -> None:
     code = f"""
 from pathlib import Path
-from trainers import encoders
+from trainers.encoders import by_name as encoders
 try:
     encoders.{ask}("FacebookAI/xlm-roberta-large", Path({str(tmp_path)!r}))
 except encoders.EncoderError as error:
@@ -319,7 +319,7 @@ def test_a_hub_name_in_the_local_cache_needs_no_hub(tiny_encoder: Path, tmp_path
     (cached / "refs" / "main").write_text(commit)
     code = f"""
 from pathlib import Path
-from trainers import encoders
+from trainers.encoders import by_name as encoders
 print(encoders.prepare_encoder("someone/tiny", Path({str(tmp_path)!r})))
 print(encoders.encoder_digest("someone/tiny", Path({str(tmp_path)!r})))
 print(encoders.encoder_size("someone/tiny", Path({str(tmp_path)!r})).hidden)

@@ -10,9 +10,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import Tensor
 
-from trainers.evaluation import batches_by_length, predict
 from trainers.tasks.ner import NER, NamedEntityRecognition
 from trainers.tasks.tagging import TaggingWindow
+from trainers.training.evaluation import batches_by_length, predict
 
 LENGTHS = st.lists(st.integers(1, 300), max_size=60)
 

@@ -7,13 +7,14 @@ from typing import Any
 import pytest
 import torch
 
-from trainers import models, predictions
-from trainers.config import Trial
+from trainers.artifacts import kept_models as models
+from trainers.artifacts import predictions
 from trainers.export import export
 from trainers.methods import METHODS
+from trainers.one_trial import run
 from trainers.protocols import PROTOCOLS
 from trainers.tasks import TASKS
-from trainers.trial import run
+from trainers.trial import Trial
 
 Make = Callable[..., Trial]
 
@@ -67,7 +68,7 @@ def test_the_released_codes_misalignment_is_what_its_protocol_trains_with(
 ) -> None:
     changed: dict[str, Any] = {**SMALL, "protocol": "released-code", "accumulation": 4}
     with_it = run(make_trial("gradient-mix-train", home=tmp_path / "with", **changed), lambda _: None)
-    monkeypatch.setattr("trainers.released_code.misalign", lambda _: None)
+    monkeypatch.setattr("trainers.surgery.released_code.misalign", lambda _: None)
     without = run(make_trial("gradient-mix-train", home=tmp_path / "without", **changed), lambda _: None)
     assert with_it.facts["training"]["surgery"] != without.facts["training"]["surgery"]
 

@@ -7,11 +7,11 @@ from typing import Any
 
 import pytest
 
-from trainers.config import DataReference
 from trainers.data import open_data, sample
 from trainers.data.folder import FolderData
 from trainers.examples import DataError
 from trainers.tasks import TASKS
+from trainers.trial import DataReference
 
 GOOD = [
     {"tokens": ["Anna", "lives", "in", "Malmö"], "tags": ["B-PER", "O", "O", "B-LOC"]},

@@ -10,9 +10,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import Tensor
 
-from trainers.config import Trial
-from trainers.gradients import cosines, gradient_cosines
-from trainers.trial import run
+from trainers.cosines import cosines, gradient_cosines
+from trainers.one_trial import run
+from trainers.trial import Trial
 
 Make = Callable[..., Trial]
 

@@ -10,7 +10,7 @@ import datasets
 import pytest
 
 from trainers.data.folder import FolderData
-from trainers.data.hub import fetch
+from trainers.data.xtreme_r import fetch
 from trainers.examples import DataError
 from trainers.languages import languages_of
 

@@ -12,9 +12,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import Tensor
 
-from trainers.config import Training
-from trainers.loop import POOLED_BATCHES, Loop, Oracle, Progress, TrainingSet, linear_decay, shuffled_batches
-from trainers.rules import Rule, pcgrad, surgery
+from trainers.surgery.rules import Rule, pcgrad, surgery
+from trainers.training.loop import POOLED_BATCHES, Loop, Oracle, Progress, TrainingSet, linear_decay, shuffled_batches
+from trainers.trial import Training
 
 
 def batches(lengths: list[int], batch_size: int, seed: int = 1) -> list[list[int]]:

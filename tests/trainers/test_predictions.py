@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from trainers.predictions import path_of, read, score_again, write
+from trainers.artifacts.predictions import path_of, read, score_again, write
 from trainers.tasks import TASKS
 from trainers.tasks.pos import UPOS
 from trainers.tasks.xnli import LABELS
@@ -96,7 +96,7 @@ def test_what_is_written_again_replaces_itself_and_leaves_nothing_else(tmp_path:
 def test_a_full_disk_leaves_what_was_there(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     path = tmp_path / "p.arrow"
     write(path, "xnli", [0], ["neutral"], ["neutral"])
-    monkeypatch.setattr("trainers.disk.RESERVE_BYTES", shutil.disk_usage(tmp_path).total)
+    monkeypatch.setattr("trainers.artifacts.atomic.RESERVE_BYTES", shutil.disk_usage(tmp_path).total)
     with pytest.raises(OSError, match="the disk is full") as caught:
         write(path, "xnli", [0], ["neutral"], ["entailment"])
     assert caught.value.errno == errno.ENOSPC

@@ -5,8 +5,8 @@ import torch
 from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 
-from trainers.rules import Rule, pcgrad, surgery
-from trainers.surgery import StochasticGradientSurgery
+from trainers.surgery.optimizer import StochasticGradientSurgery
+from trainers.surgery.rules import Rule, pcgrad, surgery
 
 VECTORS = st.lists(st.floats(-100, 100), min_size=4, max_size=4).map(lambda one: torch.tensor(one, dtype=torch.float64))
 

@@ -11,11 +11,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from trainers import loop
-from trainers.config import Change, Outcome, Report, Trial, TrialConfig, at_epoch
+from trainers.artifacts.atomic import checkpoints_of
 from trainers.data import open_data
-from trainers.disk import checkpoints_of
-from trainers.trial import goes_on_with, run
+from trainers.one_trial import goes_on_with, run
+from trainers.training import loop
+from trainers.trial import Change, Outcome, Report, Trial, TrialConfig, at_epoch
 
 Make = Callable[..., Trial]
 

@@ -6,8 +6,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from trainers.config import digest
-from trainers.shots import Shots, draw, hashed_order
+from trainers.data.shots import Shots, draw, hashed_order
+from trainers.trial import digest
 
 DATA = "0123456789abcdef0123"
 CLASSES = ("entailment", "neutral", "contradiction")

@@ -8,11 +8,11 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from trainers.config import Split, digest
 from trainers.data.folder import FolderData
+from trainers.data.shots import Shots, draw
+from trainers.data.splits import Part, source_dev, source_training, target_dev
 from trainers.examples import Example, Facts
-from trainers.shots import Shots, draw
-from trainers.splits import Part, source_dev, source_training, target_dev
+from trainers.trial import Split, digest
 
 
 class WithinTrain:

@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 from torch import Tensor, nn
 from transformers import get_linear_schedule_with_warmup
 
-from trainers.surgery import Operation, StochasticGradientSurgery
+from trainers.surgery.optimizer import Operation, StochasticGradientSurgery
 
 Gradients = list[Tensor | None]
 

@@ -18,12 +18,12 @@ import torch
 from torch import Tensor
 
 import trainers
-from trainers import disk, shots
-from trainers.config import DataReference, Outcome, Report, Score, Trial
-from trainers.data import open_data, sample
+from trainers.artifacts import atomic as disk
+from trainers.data import open_data, sample, shots
 from trainers.examples import DataError, evaluation_data
-from trainers.loop import Loop
 from trainers.methods import METHODS
+from trainers.training.loop import Loop
+from trainers.trial import DataReference, Outcome, Report, Score, Trial
 
 SAMPLE = DataReference("sample")
 TARGETS = ("de", "hi")
@@ -194,7 +194,7 @@ def test_the_same_trial_gives_the_same_bits_in_a_process_of_its_own(make_trial: 
 import json, sys
 from pathlib import Path
 import trainers
-from trainers.config import DataReference, Trial, TrialConfig
+from trainers.trial import DataReference, Trial, TrialConfig
 config = TrialConfig.from_dict(json.loads({json.dumps(asdict(trial.config))!r}))
 there = Path({str(tmp_path / "there")!r})
 trial = Trial(config, None, DataReference("sample"), {trial.selections}, {EVALUATE}, {NUMBER_OF_TESTS}, there)
@@ -264,8 +264,8 @@ def test_two_processes_that_want_the_same_source_model_train_it_once(make_trial:
 import json, sys
 from pathlib import Path
 import trainers
-from trainers import loop
-from trainers.config import DataReference, Trial, TrialConfig
+from trainers.training import loop
+from trainers.trial import DataReference, Trial, TrialConfig
 config, source = (TrialConfig.from_dict(json.loads(one)) for one in sys.argv[1:3])
 trained = []
 class Watched(loop.Loop):
@@ -502,7 +502,7 @@ def test_what_a_killed_process_left_half_written_is_no_model(make_trial: Make) -
 
 
 @pytest.mark.parametrize(
-    "module", ["trainers", "trainers.data", "trainers.encoders", "search_spaces.plan", "service.api"]
+    "module", ["trainers", "trainers.data", "trainers.encoders.by_name", "search_spaces.plan", "service.api"]
 )
 def test_importing_what_plans_and_serves_loads_no_torch(module: str) -> None:
     code = f"import sys, {module}; print(*({{'torch', 'transformers', 'datasets', 'ray'}} & sys.modules.keys()))"

@@ -16,9 +16,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import Tensor
 
-from trainers import offline_encoder
 from trainers.data.sample import examples as sample_examples
-from trainers.encoders import prepare_encoder
+from trainers.encoders import offline as offline_encoder
+from trainers.encoders.by_name import prepare_encoder
 from trainers.tasks import squad
 from trainers.tasks.task import ExampleError
 from trainers.tasks.tydiqa import TYDIQA, PassageWindow

@@ -8,9 +8,9 @@ import pytest
 import torch
 from torch import Tensor
 
-from trainers import loop
-from trainers.config import Training
-from trainers.vocabulary import Rows, WordEmbeddings
+from trainers.encoders.vocabulary import Rows, WordEmbeddings
+from trainers.training import loop
+from trainers.trial import Training
 
 VOCABULARY, PAD = 2000, 1
 IdsOf = Callable[[WordEmbeddings, list[list[int]]], Tensor]

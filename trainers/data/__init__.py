@@ -3,16 +3,16 @@
 from pathlib import Path
 from typing import Final
 
-from trainers.config import DataReference
 from trainers.data.folder import FolderData
 from trainers.data.sample_data import SampleData
 from trainers.examples import Data
+from trainers.trial import DataReference
 
 XTREME_R: Final = "xtreme-r"
 
 
 def xtreme_r_folder(home: Path) -> Path:
-    """Where XTREME-R lies once it has been fetched from the hub (`trainers.data.hub.fetch`)."""
+    """Where XTREME-R lies once it has been fetched from the hub (`trainers.data.xtreme_r.fetch`)."""
     return home / "data" / XTREME_R
 
 

@@ -12,11 +12,11 @@ from functools import partial
 from itertools import islice
 from pathlib import Path
 
-from trainers.config import Split, digest
-from trainers.disk import write_text
+from trainers.artifacts.atomic import write_text
+from trainers.data.token_counts import guessed, sampled
 from trainers.examples import LANGUAGE_CODE, DataError, Example, Facts, facts_of
-from trainers.sub_words import guessed, sampled
 from trainers.tasks import TASKS
+from trainers.trial import Split, digest
 
 # Raised when what is remembered of a file changes its form.
 FACTS_FORM = 3

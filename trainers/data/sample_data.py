@@ -2,11 +2,11 @@
 
 from functools import cache
 
-from trainers.config import Split
 from trainers.data import sample
+from trainers.data.token_counts import guessed, sampled
 from trainers.examples import DataError, Example, Facts, facts_of
-from trainers.sub_words import guessed, sampled
 from trainers.tasks import TASKS
+from trainers.trial import Split
 
 
 class SampleData:

@@ -9,10 +9,10 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 
-from trainers.config import Outcome, Report, Score, Split, Trial
 from trainers.data import open_data
 from trainers.examples import evaluation_data
 from trainers.tasks import TASKS
+from trainers.trial import Outcome, Report, Score, Split, Trial
 
 
 def run(trial: Trial, report: Callable[[Report], None]) -> Outcome:

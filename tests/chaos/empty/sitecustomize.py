@@ -10,13 +10,13 @@ from types import ModuleType
 
 
 class Empty(MetaPathFinder):
-    """Finds `empty_trial` where `trainers.trial` is asked for."""
+    """Finds `empty_trial` where `trainers.one_trial` is asked for."""
 
     def find_spec(
         self, fullname: str, path: Sequence[str] | None, target: ModuleType | None = None
     ) -> ModuleSpec | None:
         """Python's interface."""
-        if fullname != "trainers.trial":
+        if fullname != "trainers.one_trial":
             return None
         return spec_from_file_location(fullname, Path(__file__).with_name("empty_trial.py"))
 

@@ -6,10 +6,10 @@ from dataclasses import replace
 import torch
 from torch import Tensor
 
-from trainers import models
-from trainers.bench import TrialBench
-from trainers.config import Selection, Trial
-from trainers.surgery import inner_products
+from trainers.artifacts import kept_models as models
+from trainers.surgery.optimizer import inner_products
+from trainers.training.bench import TrialBench
+from trainers.trial import Selection, Trial
 
 # Random batches whose mean is the source language's gradient (section 5.2).
 SOURCE_BATCHES = 100

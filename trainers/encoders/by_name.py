@@ -7,9 +7,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from trainers import offline_encoder
-from trainers.config import DIGEST_LENGTH, digest
-from trainers.disk import write_text
+from trainers.artifacts.atomic import write_text
+from trainers.encoders import offline as offline_encoder
+from trainers.trial import DIGEST_LENGTH, digest
 
 HUB_NAME = re.compile(r"[A-Za-z0-9][\w.-]*(/[A-Za-z0-9][\w.-]*)?")
 

@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 from torch.optim import Optimizer
 
-from trainers.rules import Rule, surgery
+from trainers.surgery.rules import Rule, surgery
 
 Batch = TypeVar("Batch")
 

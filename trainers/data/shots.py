@@ -6,9 +6,9 @@ from dataclasses import dataclass
 from functools import lru_cache
 from typing import Any
 
-from trainers.config import DIGEST_LENGTH, Split, canonical, digest
 from trainers.examples import Data
 from trainers.tasks.task import Task
+from trainers.trial import DIGEST_LENGTH, Split, canonical, digest
 
 
 @dataclass(frozen=True)

@@ -5,12 +5,12 @@ from functools import cache, cached_property
 
 from search_spaces.candidates import Candidate
 from search_spaces.spec import ExperimentSpec
-from trainers.config import Split, TrialConfig
+from trainers.data.splits import shots_could_select, source_dev, source_training
+from trainers.data.token_counts import SAMPLE, Size
 from trainers.examples import Data
 from trainers.protocols import PROTOCOLS
-from trainers.splits import shots_could_select, source_dev, source_training
-from trainers.sub_words import SAMPLE, Size
 from trainers.tasks import TASKS
+from trainers.trial import Split, TrialConfig
 
 
 class Sizes:

@@ -19,11 +19,11 @@ from dataclasses import asdict, dataclass
 from pathlib import Path, PurePosixPath
 from typing import Any, BinaryIO, Literal
 
-from trainers.config import Split, digest
+from trainers.artifacts.atomic import RESERVE_BYTES
 from trainers.data.folder import FolderData
-from trainers.disk import RESERVE_BYTES
 from trainers.examples import LANGUAGE_CODE, DataError, Facts
 from trainers.tasks import TASKS
+from trainers.trial import Split, digest
 
 Kind = Literal["zip", "folder", "hub"]
 

@@ -5,16 +5,15 @@ from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
 
-from trainers import splits
-from trainers.config import Selection, Split, Trial
-from trainers.data import open_data
+from trainers.data import open_data, splits
+from trainers.data.shots import Shots, draw_from
+from trainers.data.splits import Part
+from trainers.data.token_counts import Size
 from trainers.examples import DataError, Example, evaluation_data
 from trainers.protocols import PROTOCOLS
-from trainers.shots import Shots, draw_from
-from trainers.splits import Part
-from trainers.sub_words import Size
 from trainers.tasks import TASKS
 from trainers.tasks.task import ExampleError, Window
+from trainers.trial import Selection, Split, Trial
 
 
 @dataclass(frozen=True)

@@ -7,9 +7,9 @@ Of the source, which trains on all its examples otherwise, a tenth drawn by a ha
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from trainers.config import Selection, Split, digest
+from trainers.data.shots import Shots, hashed_order
 from trainers.examples import Data, Facts
-from trainers.shots import Shots, hashed_order
+from trainers.trial import Selection, Split, digest
 
 # The part of the source's training examples that selects when the data have no third split: the paper is silent.
 HELD_OUT = 10

@@ -10,12 +10,12 @@ from torch import Tensor
 from torch.nn.utils import clip_grad_norm_
 from torch.optim.lr_scheduler import LambdaLR
 
-from trainers import released_code
-from trainers.config import Schedule, Training, at_epoch
 from trainers.protocols import UNDECAYED
-from trainers.released_code import ReleasedCodeSurgery
-from trainers.rules import Rule
-from trainers.surgery import StochasticGradientSurgery
+from trainers.surgery import released_code
+from trainers.surgery.optimizer import StochasticGradientSurgery
+from trainers.surgery.released_code import ReleasedCodeSurgery
+from trainers.surgery.rules import Rule
+from trainers.trial import Schedule, Training, at_epoch
 
 Batch = dict[str, Tensor]
 

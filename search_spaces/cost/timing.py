@@ -7,9 +7,9 @@ from statistics import median
 
 from search_spaces.candidates import Candidate
 from search_spaces.spec import ExperimentSpec
-from trainers.config import TrialConfig, Work
-from trainers.encoders import EncoderSize
+from trainers.encoders.by_name import EncoderSize
 from trainers.methods import METHODS
+from trainers.trial import TrialConfig, Work
 
 # Assumed until trials have been measured: what a CPU thread, or a GPU at fp32 and at half precision, computes a second
 # in a training like ours, and the bytes that it moves a second. The CPU's were chosen on 55 trials on two busy cores

@@ -11,10 +11,10 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
-from trainers.config import Split
 from trainers.examples import DataError, Example
 from trainers.languages import LANGUAGES
 from trainers.tasks import TASKS
+from trainers.trial import Split
 
 # Configurations, splits and columns are those of the two dataset cards (https://huggingface.co/datasets/google/xtreme
 # and .../facebook/xnli) and of the script that made XTREME's files (datasets/xtreme/xtreme.py in huggingface/datasets).

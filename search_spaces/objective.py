@@ -6,9 +6,9 @@ from math import inf
 from statistics import fmean
 
 from search_spaces.spec import ExperimentSpec
-from trainers.config import Score, Selection, Trial, TrialConfig
 from trainers.methods import METHODS
 from trainers.tasks import TASKS
+from trainers.trial import Score, Selection, Trial, TrialConfig
 
 
 def objective(trial: Trial, scores: Iterable[Score]) -> float | None:

@@ -5,8 +5,8 @@ from dataclasses import dataclass, field
 from statistics import fmean
 
 from search_spaces.candidates import Candidate, candidate_of, searched
-from search_spaces.estimate import devices
-from search_spaces.judging import came_to, methods_of
+from search_spaces.cost.estimate import devices
+from search_spaces.objective import came_to, methods_of
 from search_spaces.plan import Plan, Planner
 from search_spaces.search import TpeSearcher, TrialBudget
 from search_spaces.spec import ExperimentSpec

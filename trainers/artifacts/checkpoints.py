@@ -11,7 +11,7 @@ import torch
 from safetensors.torch import load_file, save_file
 from torch import Tensor
 
-from trainers.disk import need_room
+from trainers.artifacts.atomic import need_room
 
 
 def save(folder: Path, state: Any) -> None:

@@ -7,7 +7,7 @@ import torch
 from torch import Tensor
 
 from trainers.protocols import UNDECAYED
-from trainers.surgery import Batch, Operation, StochasticGradientSurgery
+from trainers.surgery.optimizer import Batch, Operation, StochasticGradientSurgery
 
 
 class ReleasedCodeSurgery(StochasticGradientSurgery[Batch]):

@@ -5,9 +5,9 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from trainers.config import Split
-from trainers.disk import need_room, unfinished_file
+from trainers.artifacts.atomic import need_room, unfinished_file
 from trainers.tasks import TASKS
+from trainers.trial import Split
 
 
 def path_of(home: Path, trial: str, step: int, language: str, split: Split, data: str) -> Path:

@@ -7,17 +7,17 @@ from statistics import fmean
 from typing import Any
 
 from search_spaces.checks import World
-from search_spaces.clock import Clock, Measured
+from search_spaces.cost.timing import Clock, Measured
+from search_spaces.cost.workload import Sizes
 from search_spaces.plan import Plan, PlannedTrial
 from search_spaces.search import HourBudget
-from search_spaces.sizes import Sizes
 from search_spaces.spec import ExperimentSpec, Problem, ResourcesSpec
-from trainers.config import TrialConfig, at_epoch
-from trainers.encoders import EncoderSize
+from trainers.data.token_counts import Size
+from trainers.encoders.by_name import EncoderSize
 from trainers.examples import Data
 from trainers.methods import METHODS, SOURCE_TRAINING
 from trainers.protocols import PROTOCOLS
-from trainers.sub_words import Size
+from trainers.trial import TrialConfig, at_epoch
 
 # Distinct sub-words among n (Heaps' law): 0.9 to 1.9 times those in the English training data of the XTREME-R samples.
 HEAPS_FACTOR, HEAPS_EXPONENT = 12, 0.6

@@ -12,19 +12,21 @@ import torch
 from torch import Tensor
 from torch.nn.utils.rnn import pad_sequence
 
-from trainers import checkpoints, loop, models, predictions
-from trainers.config import Outcome, Report, Schedule, Score, Selection, Trial, TrialConfig, Work
-from trainers.disk import checkpoints_of
-from trainers.encoders import prepare_encoder
-from trainers.evaluation import predict
+from trainers.artifacts import checkpoints, predictions
+from trainers.artifacts import kept_models as models
+from trainers.artifacts.atomic import checkpoints_of
+from trainers.artifacts.kept_models import Model
+from trainers.encoders.by_name import prepare_encoder
+from trainers.encoders.vocabulary import Rows, WordEmbeddings
 from trainers.methods import SOURCE_TRAINING
-from trainers.models import Model
 from trainers.protocols import PROTOCOLS
-from trainers.rules import Rule
+from trainers.surgery.rules import Rule
 from trainers.tasks import TASKS
 from trainers.tasks.task import Task, Window
-from trainers.trial_data import Tokenised, TrialData
-from trainers.vocabulary import Rows, WordEmbeddings
+from trainers.training import loop
+from trainers.training.evaluation import predict
+from trainers.training.trial_data import Tokenised, TrialData
+from trainers.trial import Outcome, Report, Schedule, Score, Selection, Trial, TrialConfig, Work
 
 log = logging.getLogger(__name__)
 

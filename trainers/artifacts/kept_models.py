@@ -6,8 +6,8 @@ from pathlib import Path
 
 from torch import Tensor
 
-from trainers import checkpoints
-from trainers.config import Report, Selection, TrialConfig
+from trainers.artifacts import checkpoints
+from trainers.trial import Report, Selection, TrialConfig
 
 
 @dataclass(frozen=True)

@@ -1,0 +1,1 @@
+"""Training one model: what it may see, the loop, the schedule, scoring, selecting and resuming."""
