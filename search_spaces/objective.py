@@ -45,7 +45,7 @@ def methods_of(spec: ExperimentSpec, config: TrialConfig) -> list[str]:
     return [method for method in spec.methods if (METHODS[method].trajectory or method) == config.method]
 
 
-def came_to(trial: Judged, method: str, by: float = inf) -> float | None:
+def objective_value(trial: Judged, method: str, by: float = inf) -> float | None:
     """What a trial is worth to a method: its objective at the step that the method's selection chose.
 
     Of one that was stopped before anything was chosen, and of any before its end, it is that of the step that would

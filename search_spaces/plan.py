@@ -5,18 +5,19 @@ from functools import cache, partial
 from pathlib import Path
 
 from search_spaces.candidates import Candidate, candidates, label, searched
-from search_spaces.checks import target_languages
+from search_spaces.data_checks import target_languages
 from search_spaces.groups import groups
 from search_spaces.search import PbtScheduler
 from search_spaces.spec import ExperimentSpec
 from trainers.data.shots import draw_from
 from trainers.data.splits import shots_could_select, source_dev, target_dev, training_data
+from trainers.digests import digest
 from trainers.encoders.by_name import encoder_digest
 from trainers.examples import Data, evaluation_data
 from trainers.methods import METHODS, SOURCE_TRAINING
 from trainers.protocols import PROTOCOLS
 from trainers.tasks import TASKS
-from trainers.trial import Schedule, Selection, Split, TrialConfig, digest
+from trainers.trial import Schedule, Selection, Split, TrialConfig
 
 
 @dataclass(frozen=True)

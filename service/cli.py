@@ -109,7 +109,7 @@ def _serve(arguments: argparse.Namespace) -> int:
     import uvicorn
     from pythonjsonlogger.json import JsonFormatter
 
-    from search_spaces.checks import World
+    from search_spaces.environment import Environment
     from service.api import create_app
     from service.api.metrics import STORE_SECONDS
     from service.engine.supervisor import Supervisor
@@ -128,13 +128,13 @@ def _serve(arguments: argparse.Namespace) -> int:
     store = Store(settings.database_url, lambda what, seconds: STORE_SECONDS.labels(what).observe(seconds))
     supervisor = Supervisor(settings, store)
 
-    def world() -> World:
+    def environment() -> Environment:
         pool = supervisor.pool
-        return World(settings.home, settings.data_root, pool.cpus, pool.gpus, pool.memory)
+        return Environment(settings.home, settings.data_root, pool.cpus, pool.gpus, pool.memory)
 
     try:
         supervisor.start()
-        app = create_app(store, world, settings.token)
+        app = create_app(store, environment, settings.token)
         gc.collect()
         gc.freeze()  # what is there for good is looked at no more, and so garbage is collected sooner: it grew by 13 %
         # streams of events would never end

@@ -7,7 +7,7 @@ from collections.abc import Callable
 
 from trainers.trial import NUMERICS, Change, Outcome, Report, Score, Trial, TrialConfig
 
-__all__ = ["NUMERICS", "Outcome", "Report", "Score", "Trial", "TrialConfig", "goes_on_with", "run"]
+__all__ = ["NUMERICS", "Outcome", "Report", "Score", "Trial", "TrialConfig", "resumed_hyperparameters", "run"]
 
 
 def run(trial: Trial, report: Callable[[Report], None]) -> Outcome:
@@ -17,8 +17,8 @@ def run(trial: Trial, report: Callable[[Report], None]) -> Outcome:
     return run_trial(trial, report)
 
 
-def goes_on_with(trial: Trial) -> Change | None:
-    """What an interrupted member of a population goes on with; see `trainers.one_trial.goes_on_with`."""
-    from trainers.one_trial import goes_on_with as of_trial
+def resumed_hyperparameters(trial: Trial) -> Change | None:
+    """What an interrupted member of a population goes on with; see `trainers.one_trial.resumed_hyperparameters`."""
+    from trainers.one_trial import resumed_hyperparameters as of_trial
 
     return of_trial(trial)

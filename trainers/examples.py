@@ -5,7 +5,8 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any, Protocol
 
-from trainers.trial import Split, digest
+from trainers.digests import digest
+from trainers.trial import Split
 
 # What a language may be called: as in ISO 639, with variants such as "zh-Hant".
 LANGUAGE_CODE = r"[A-Za-z0-9][A-Za-z0-9_-]{0,31}"

@@ -90,7 +90,7 @@ def _run(trial: Trial, report: Callable[[Report], None]) -> Outcome:
     return replace(outcome, facts={**outcome.facts, **facts})
 
 
-def goes_on_with(trial: Trial) -> Change | None:
+def resumed_hyperparameters(trial: Trial) -> Change | None:
     """Alpha and learning rate of the last checkpoint of a member of a population; None if it has none."""
     state = checkpoints.load(checkpoints_of(trial.home, trial.config.digest), tensors=False)
     if state is None:

@@ -1,11 +1,11 @@
 """What a trial is: plain data, known to the planner, the trainer and the store alike."""
 
-import hashlib
-import json
 from dataclasses import asdict, dataclass
 from functools import cached_property
 from pathlib import Path
 from typing import Any, Literal
+
+from trainers.digests import digest
 
 # Raised whenever a change to our code changes a trained model or a score: results of other numbers are never reused.
 NUMERICS = 3
@@ -20,19 +20,6 @@ Precision = Literal["fp32", "bf16", "fp16"]
 # A hyperparameter that changes while a model is trained: (epoch, value) in the order of their epochs, counted from 0,
 # the first at 0. Each value counts from its epoch on.
 Schedule = tuple[tuple[int, float], ...]
-
-# Digests are cut to 80 bits: enough for as many trials as anyone will ever train, and short enough to read.
-DIGEST_LENGTH = 20
-
-
-def canonical(value: Any) -> bytes:
-    """A plain (JSON) value as the text that is hashed: equal values have equal texts."""
-    return json.dumps(value, sort_keys=True, ensure_ascii=False, separators=(",", ":"), allow_nan=False).encode()
-
-
-def digest(value: Any) -> str:
-    """Name of a plain (JSON) value by its content: equal values have equal digests."""
-    return hashlib.sha256(canonical(value)).hexdigest()[:DIGEST_LENGTH]
 
 
 def at_epoch(value: float | Schedule, epoch: int) -> float:

@@ -6,9 +6,9 @@ from dataclasses import dataclass
 from statistics import fmean
 from typing import Any
 
-from search_spaces.checks import World
 from search_spaces.cost.timing import Clock, Measured
 from search_spaces.cost.workload import Sizes
+from search_spaces.environment import Environment
 from search_spaces.plan import Plan, PlannedTrial
 from search_spaces.search import HourBudget
 from search_spaces.spec import ExperimentSpec, Problem, ResourcesSpec
@@ -99,11 +99,11 @@ class Estimate:
         """Of each trial, from its start to its end."""
         return {digest: cost.seconds for digest, cost in self.costs.items()}
 
-    def summary(self, world: World) -> dict[str, Any]:
+    def summary(self, environment: Environment) -> dict[str, Any]:
         """As plain data, what `POST /v1/plans` answers: numbers are of the trials that are not reused.
 
         Args:
-            world: whose pool would run them.
+            environment: whose pool would run them.
         """
         sources = [digest for digest, trial in self.plan.trials.items() if trial.config.method == SOURCE_TRAINING]
         costs = self.costs.values()
@@ -131,7 +131,7 @@ class Estimate:
                 "bytes": _total(cost.model_bytes for cost in costs),
                 "basis": "at most: all weights, and a row of the word embeddings for each sub-word trained on",
             },
-            "memory": self._memory(world),
+            "memory": self._memory(environment),
         }  # fmt: skip
 
     def _by_method(self) -> list[dict[str, Any]]:
@@ -154,12 +154,12 @@ class Estimate:
             for key, number in trials.items()
         ]
 
-    def _memory(self, world: World) -> dict[str, Any]:
+    def _memory(self, environment: Environment) -> dict[str, Any]:
         """The largest trial's, and whether as many as run at once have room."""
         of_trials = [cost.memory_bytes for cost in self.costs.values()]
         largest = None if None in of_trials else max((of_trial for of_trial in of_trials if of_trial), default=0)
-        at_once = trials_at_once(self.spec.resources, world)
-        there = None if self.spec.resources.gpus_per_trial else world.memory
+        at_once = trials_at_once(self.spec.resources, environment)
+        there = None if self.spec.resources.gpus_per_trial else environment.memory
         known = largest is not None and at_once is not None and there is not None
         return {
             "bytes_per_trial": largest,
@@ -175,15 +175,15 @@ def devices(resources: ResourcesSpec) -> float:
     return resources.gpus_per_trial or resources.cpus_per_trial
 
 
-def trials_at_once(resources: ResourcesSpec, world: World) -> int | None:
+def trials_at_once(resources: ResourcesSpec, environment: Environment) -> int | None:
     """How many of an experiment's trials the pool runs at once; None if nothing limits them that is known."""
     limits = [resources.max_concurrent_trials] if resources.max_concurrent_trials is not None else []
-    if world.cpus is not None:
-        limits.append(world.cpus // resources.cpus_per_trial)
-    if world.gpus is not None and resources.gpus_per_trial:
-        limits.append(int(world.gpus / resources.gpus_per_trial))
-    if world.memory is not None and resources.memory_per_trial:
-        limits.append(int(world.memory / 2**30 / resources.memory_per_trial))
+    if environment.cpus is not None:
+        limits.append(environment.cpus // resources.cpus_per_trial)
+    if environment.gpus is not None and resources.gpus_per_trial:
+        limits.append(int(environment.gpus / resources.gpus_per_trial))
+    if environment.memory is not None and resources.memory_per_trial:
+        limits.append(int(environment.memory / 2**30 / resources.memory_per_trial))
     return max(1, min(limits)) if limits else None
 
 

@@ -10,7 +10,7 @@ from fastapi.responses import JSONResponse
 from fastapi.security import HTTPBearer
 from starlette.exceptions import HTTPException
 
-from search_spaces.checks import World
+from search_spaces.environment import Environment
 from search_spaces.spec import Problem, SpecError
 from service.api import catalog, control, events, experiments, metrics, reports, results, summaries, trials
 from service.api.problems import add_handlers
@@ -22,12 +22,12 @@ MAX_BODY_BYTES = 2**20
 VERSION_PREFIX = "/v1"
 
 
-def create_app(store: Store, world: Callable[[], World], token: str | None) -> FastAPI:
+def create_app(store: Store, environment: Callable[[], Environment], token: str | None) -> FastAPI:
     """The REST interface over a store.
 
     Args:
         store: the database.
-        world: what specs are checked against, as it is at the moment.
+        environment: what specs are checked against, as it is at the moment.
         token: what every request under /v1 must carry; None on a loopback address.
     """
     app = FastAPI(
@@ -37,7 +37,7 @@ def create_app(store: Store, world: Callable[[], World], token: str | None) -> F
         redirect_slashes=False,
         dependencies=[Depends(_expect_loopback)] if token is None else [],
     )
-    app.state.store, app.state.world, app.state.token = store, world, token
+    app.state.store, app.state.environment, app.state.token = store, environment, token
     v1 = APIRouter(prefix=VERSION_PREFIX, dependencies=[Depends(_authorise), Depends(_know_all)])
     v1.include_router(experiments.router)
     v1.include_router(control.router)

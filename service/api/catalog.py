@@ -11,7 +11,8 @@ from fastapi.responses import JSONResponse
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 from starlette.exceptions import HTTPException
 
-from search_spaces.checks import World, data_reference
+from search_spaces.environment import Environment
+from search_spaces.sources import data_reference
 from search_spaces.spec import FolderSpec, Problem, SpecError, Text
 from service.api.problems import problem, refusals
 from service.api.times import with_times
@@ -110,14 +111,14 @@ def listing(request: Request) -> JSONResponse:
             task: {"languages": sorted(code for code, one in LANGUAGES.items() if task in one.tasks)} for task in TASKS
         }},
     ]  # fmt: skip
-    return JSONResponse({"datasets": [*ours, *map(_shown, datasets(request.app.state.world().home))]})
+    return JSONResponse({"datasets": [*ours, *map(_shown, datasets(request.app.state.environment().home))]})
 
 
 @router.get("/datasets/{name}", responses=refusals(404))
 def show(request: Request, name: str) -> JSONResponse:
     """One that was added: its labels, and the examples of each language and split."""
     try:
-        return JSONResponse(_shown(dataset(request.app.state.world().home, name)))
+        return JSONResponse(_shown(dataset(request.app.state.environment().home, name)))
     except DataError as error:
         raise HTTPException(404, str(error)) from error
 
@@ -136,24 +137,24 @@ async def add(request: Request, wanted: Annotated[Named, Query()]) -> JSONRespon
     under the data root, or a dataset repository of the hub.
     """
     kind = request.headers.get("content-type", "").partition(";")[0].strip().lower()
-    world: World = request.app.state.world()
+    environment: Environment = request.app.state.environment()
     if kind == "application/zip":
         with tempfile.SpooledTemporaryFile(MEMORY_BYTES) as file:
             async for chunk in request.stream():
                 await run_in_threadpool(file.write, chunk)
             file.seek(0)
-            return await run_in_threadpool(_added, "zip", add_zip, world.home, wanted.name, file)
+            return await run_in_threadpool(_added, "zip", add_zip, environment.home, wanted.name, file)
     if not kind.endswith("json"):
         raise HTTPException(415, "allowed: Content-Type application/zip or application/json")
     registration = await _registration(request)
     name = registration.name or wanted.name
     if registration.hub is not None:
-        return await run_in_threadpool(_added, "hub", add_hub, world.home, name, registration.hub)
+        return await run_in_threadpool(_added, "hub", add_hub, environment.home, name, registration.hub)
     try:
-        reference = data_reference(FolderSpec(folder=str(registration.folder)), world.home, world.data_root)
+        reference = data_reference(FolderSpec(folder=str(registration.folder)), environment.home, environment.data_root)
     except DataError as error:
         raise SpecError([Problem("folder", str(error))]) from error
-    return await run_in_threadpool(_added, "folder", add_folder, world.home, name, reference.path)
+    return await run_in_threadpool(_added, "folder", add_folder, environment.home, name, reference.path)
 
 
 async def _registration(request: Request) -> Registration:

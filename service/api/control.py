@@ -74,7 +74,7 @@ def delete(request: Request, id_: str) -> Response:
         if time.monotonic() > deadline:
             raise HTTPException(409, "its driver is still being stopped; ask again")
         time.sleep(0.1)
-    home = request.app.state.world().home
+    home = request.app.state.environment().home
     for digest in orphans:
         remove_trial(home, digest)
     driver_log(home, id_).unlink(missing_ok=True)

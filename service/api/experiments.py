@@ -14,10 +14,13 @@ from pydantic import BaseModel, ConfigDict, Field
 from starlette.exceptions import HTTPException
 
 from search_spaces.candidates import as_if_drawn
-from search_spaces.checks import World, accepted, check_data, data_reference
+from search_spaces.checks import accepted
 from search_spaces.cost.estimate import Estimate, devices, estimate, too_small_a_budget, trials_at_once
+from search_spaces.data_checks import check_data
+from search_spaces.environment import Environment
 from search_spaces.plan import plan
 from search_spaces.presets import names, preset
+from search_spaces.sources import data_reference
 from search_spaces.spec import ExperimentSpec, Problem, ResourcesSpec, SpecError, Text
 from service.api.problems import refusals
 from service.api.times import with_times
@@ -94,8 +97,8 @@ async def planned(request: Request, wanted: Annotated[From, Query()]) -> JSONRes
 def listing(request: Request, wanted: Annotated[Listing, Query()]) -> JSONResponse:
     """Experiments, newest first: `{"experiments": [...], "next": cursor or null}`."""
     page, following = request.app.state.store.experiments(**wanted.model_dump())
-    world = request.app.state.world()
-    return JSONResponse({"experiments": [_shown(experiment, world) for experiment in page], "next": following})
+    environment = request.app.state.environment()
+    return JSONResponse({"experiments": [_shown(experiment, environment) for experiment in page], "next": following})
 
 
 @router.get("/experiments/{id_}")
@@ -108,7 +111,7 @@ def show(request: Request, id_: str) -> JSONResponse:
 def log(request: Request, id_: str, wanted: Annotated[LogEnd, Query()]) -> PlainTextResponse:
     """The last lines that its drivers have written, as text."""
     state_of(request, id_)
-    return last_lines(driver_log(request.app.state.world().home, id_), wanted)
+    return last_lines(driver_log(request.app.state.environment().home, id_), wanted)
 
 
 @router.get("/experiments/{id_}/shots")
@@ -149,30 +152,32 @@ def _store(request: Request, body: object, key: str | None) -> str:
     submission = Submission(key, sha256(json.dumps(body, sort_keys=True).encode()).hexdigest()) if key else None
     if submission is not None and (id_ := store.submitted(submission)) is not None:
         return id_
-    world = request.app.state.world()
-    spec = accepted(body, world).with_population(secrets.token_hex(6))
+    environment = request.app.state.environment()
+    spec = accepted(body, environment).with_population(secrets.token_hex(6))
     if spec.data == XTREME_R:
         return store.add_experiment(spec, None, submission=submission)
-    made = _estimated(store, spec, world)
+    made = _estimated(store, spec, environment)
     return store.add_experiment(spec, made.plan, made.seconds, submission)
 
 
 def _plan(request: Request, body: object) -> dict[str, Any]:
-    world = request.app.state.world()
-    spec = as_if_drawn(accepted(body, world))
+    environment = request.app.state.environment()
+    spec = as_if_drawn(accepted(body, environment))
     if spec.data == XTREME_R:
-        data = open_data(data_reference(spec.data, world.home, world.data_root), spec.task, world.home)
+        data = open_data(
+            data_reference(spec.data, environment.home, environment.data_root), spec.task, environment.home
+        )
         if problems := list(check_data(spec, data)):
             fetched = "XTREME-R is fetched when an experiment is submitted, and planned then; what lies here"
             raise SpecError([Problem(problem.field, f"{fetched}: {problem.message}") for problem in problems])
-    return _estimated(request.app.state.store, spec, world).summary(world)
+    return _estimated(request.app.state.store, spec, environment).summary(environment)
 
 
-def _estimated(store: Store, spec: ExperimentSpec, world: World) -> Estimate:
+def _estimated(store: Store, spec: ExperimentSpec, environment: Environment) -> Estimate:
     """The plan of an accepted spec whose data are at hand, with its cost."""
-    data = open_data(data_reference(spec.data, world.home, world.data_root), spec.task, world.home)
-    made = plan(spec, data, world.home)
-    found = estimate(spec, made, data, encoder_size(spec.encoder, world.home), store.known(spec, made))
+    data = open_data(data_reference(spec.data, environment.home, environment.data_root), spec.task, environment.home)
+    made = plan(spec, data, environment.home)
+    found = estimate(spec, made, data, encoder_size(spec.encoder, environment.home), store.known(spec, made))
     if problem := too_small_a_budget(found):
         raise SpecError([problem])
     return found
@@ -192,17 +197,17 @@ def show_experiment(request: Request, id_: str) -> dict[str, Any]:
     experiment = request.app.state.store.experiment(id_)
     if experiment is None:
         raise HTTPException(404, "there is no experiment with this id any more")
-    return _shown(experiment, request.app.state.world())
+    return _shown(experiment, request.app.state.environment())
 
 
-def _shown(experiment: Experiment, world: World) -> dict[str, Any]:
-    return with_times({**vars(experiment), "cost": {**experiment.cost, "eta": _eta(experiment, world)}})
+def _shown(experiment: Experiment, environment: Environment) -> dict[str, Any]:
+    return with_times({**vars(experiment), "cost": {**experiment.cost, "eta": _eta(experiment, environment)}})
 
 
-def _eta(experiment: Experiment, world: World) -> str | None:
+def _eta(experiment: Experiment, environment: Environment) -> str | None:
     """When a running experiment will be done, as ISO 8601, if that can be told."""
     resources = ResourcesSpec.model_validate(experiment.spec["resources"])
-    at_once, left = trials_at_once(resources, world), experiment.cost["left"]
+    at_once, left = trials_at_once(resources, environment), experiment.cost["left"]
     if experiment.state != "running" or left is None or at_once is None:
         return None
     try:

@@ -8,7 +8,7 @@ from prometheus_client import CONTENT_TYPE_LATEST, CollectorRegistry, Histogram,
 from prometheus_client.core import GaugeMetricFamily, Metric
 from prometheus_client.registry import Collector
 
-from search_spaces.checks import World
+from search_spaces.environment import Environment
 from service.store import Store
 from service.store.states import ATTEMPT_STATES, STATES, TRIAL_STATES
 
@@ -23,7 +23,7 @@ router = APIRouter(tags=["service"])
 def metrics(request: Request) -> Response:
     """What there is now, in Prometheus' text format."""
     registry = CollectorRegistry()
-    registry.register(_Now(request.app.state.store, request.app.state.world))
+    registry.register(_Now(request.app.state.store, request.app.state.environment))
     registry.register(STORE_SECONDS)
     return Response(generate_latest(registry), media_type=CONTENT_TYPE_LATEST)
 
@@ -31,11 +31,11 @@ def metrics(request: Request) -> Response:
 class _Now(Collector):
     """What the store and the pool say at the moment of the scrape: nothing is counted twice."""
 
-    def __init__(self, store: Store, world: Callable[[], World]) -> None:
-        self.store, self.world = store, world
+    def __init__(self, store: Store, environment: Callable[[], Environment]) -> None:
+        self.store, self.environment = store, environment
 
     def collect(self) -> Iterator[Metric]:
-        counts, used, pool = self.store.counts(), self.store.slots.in_use(), self.world()
+        counts, used, pool = self.store.counts(), self.store.slots.in_use(), self.environment()
         yield _by(
             "allasprak_experiments", "Experiments by state", "state", dict.fromkeys(STATES, 0) | counts.experiments
         )

@@ -7,7 +7,7 @@ from pydantic import Field, TypeAdapter, ValidationError
 
 from search_spaces.spec import Problem, SpecError, Text
 from service.store import RESULT_COLUMNS
-from service.store.query import By, Condition, Every, Operator, Some, Where
+from service.store.query import And, By, Condition, Operator, Or, Where
 
 # What conditions may be on: the columns of a row, and of its experiment.
 ASKED: dict[str, type] = {**RESULT_COLUMNS, "owner": str, "tags": str}
@@ -65,9 +65,9 @@ def _tree(given: Any, field: str, depth: int) -> Where:
         raise _wrong(field, f"nested more than {MOST_DEPTH} deep")
     match given:
         case {"and": [*parts], **rest} if not rest:
-            return Every(tuple(_tree(part, f"{field}.and.{n}", depth - 1) for n, part in enumerate(parts)))
+            return And(tuple(_tree(part, f"{field}.and.{n}", depth - 1) for n, part in enumerate(parts)))
         case {"or": [*parts], **rest} if not rest:
-            return Some(tuple(_tree(part, f"{field}.or.{n}", depth - 1) for n, part in enumerate(parts)))
+            return Or(tuple(_tree(part, f"{field}.or.{n}", depth - 1) for n, part in enumerate(parts)))
         case {"column": column, "op": op, "value": value, **rest} if not rest:
             return _condition(column, op, value, field)
     raise _wrong(field, f"allowed: {FORMS}")

@@ -45,7 +45,7 @@ def report(request: Request, name: str, wanted: Annotated[Form, Query()]) -> Res
     if name not in KINDS:
         raise HTTPException(404, f"there is no such report; allowed: {', '.join(KINDS)}")
     try:
-        rows = _rows(request.app.state.store, request.app.state.world().home, wanted.where(), KINDS[name].of)
+        rows = _rows(request.app.state.store, request.app.state.environment().home, wanted.where(), KINDS[name].of)
         if rows.empty:
             raise ValueError("there are no results that these filters leave")
         made = KINDS[name].made(rows)

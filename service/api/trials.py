@@ -37,7 +37,7 @@ def trial(request: Request, id_: str) -> JSONResponse:
     """
     found = _found_trial(request, id_)
     tried = [with_times(attempt) for attempt in found.pop("attempts")]
-    on_disk = with_times(vars(saved(request.app.state.world().home, id_)))
+    on_disk = with_times(vars(saved(request.app.state.environment().home, id_)))
     return JSONResponse({"id": found.pop("digest"), **found, "attempts": tried, "saved": on_disk})
 
 
@@ -63,7 +63,7 @@ class LogEnd(BaseModel):
 def log(request: Request, id_: str, wanted: Annotated[LogEnd, Query()]) -> PlainTextResponse:
     """The last lines that all attempts at a trial have written, as text."""
     _found_trial(request, id_)
-    return last_lines(log_of(request.app.state.world().home, id_), wanted)
+    return last_lines(log_of(request.app.state.environment().home, id_), wanted)
 
 
 @router.get("/trials/{id_}/predictions")
@@ -81,7 +81,7 @@ def predictions(request: Request, id_: str, wanted: Annotated[Evaluation, Query(
     if not found:
         raise HTTPException(404, f"the trial has no evaluation of {wanted.language}/{wanted.split}")
     latest = found[-1]
-    path = path_of(request.app.state.world().home, id_, latest.step, latest.language, latest.split, latest.data)
+    path = path_of(request.app.state.environment().home, id_, latest.step, latest.language, latest.split, latest.data)
     if not path.is_file():
         raise HTTPException(404, "the predictions of this evaluation were not kept on this machine")
     return FileResponse(path, media_type="application/vnd.apache.arrow.file", filename=path.name)
@@ -99,7 +99,7 @@ class Chosen(BaseModel):
 def model(request: Request, id_: str, wanted: Annotated[Chosen, Query()]) -> FileResponse:
     """A kept model as a Hugging Face folder with full vocabulary, tokenizer and card, in a zip."""
     _found_trial(request, id_)
-    scratch = Path(tempfile.mkdtemp(prefix="model-", dir=request.app.state.world().home))
+    scratch = Path(tempfile.mkdtemp(prefix="model-", dir=request.app.state.environment().home))
     try:
         # in a process of its own: it takes the model's memory, and torch's
         command = [sys.executable, "-m", "service.cli", "export", id_, str(scratch / id_)]

@@ -12,19 +12,20 @@ from pathlib import Path
 from types import FrameType
 
 from search_spaces.candidates import searched
-from search_spaces.checks import check_data, data_reference
 from search_spaces.cost.estimate import estimate
+from search_spaces.data_checks import check_data
 from search_spaces.plan import Planner, plan
 from search_spaces.search import PbtScheduler
+from search_spaces.sources import data_reference
 from search_spaces.spaces import highest
 from search_spaces.spec import ExperimentSpec
 from service.engine import tune
 from service.engine.processes import started
-from service.engine.schedulers import Halving, PerRivals, Populations
+from service.engine.schedulers import Halving, PerCohort, Populations
 from service.engine.slot_client import Share
 from service.engine.trial_queue import ExperimentWork
 from service.settings import Settings
-from service.store import OutstandingTrial, Room, Store, StoreFullError, reserve
+from service.store import OutstandingTrial, Resources, Store, StoreFullError, reserve
 from trainers import Outcome, Report, Trial, memory
 from trainers.artifacts.atomic import checkpoints_of
 from trainers.data import XTREME_R, open_data, xtreme_r_folder
@@ -138,7 +139,7 @@ def _run_trials(
 ) -> None:
     tune.join(address)
     wanted = spec.resources
-    room = Room(wanted.cpus_per_trial, wanted.gpus_per_trial, wanted.memory_per_trial * 2**30)
+    room = Resources(wanted.cpus_per_trial, wanted.gpus_per_trial, wanted.memory_per_trial * 2**30)
     share = Share(store, experiment, room, wanted.max_concurrent_trials)
     recorder = Recorder(store, experiment, settings.home, work)
     storage = settings.home / "tune" / experiment
@@ -147,12 +148,12 @@ def _run_trials(
 
 def _scheduler(
     experiment: str, work: ExperimentWork, spec: ExperimentSpec, store: Store, share: Share
-) -> PerRivals | None:
+) -> PerCohort | None:
     """What stops or changes trials, with what was known before."""
     scheduler = spec.search.scheduler
     if isinstance(scheduler, PbtScheduler):
         spaces = {name: space for method in spec.methods for name, space in searched(spec, method).items()}
-        return Populations(scheduler, work.rivals, spaces, share)
+        return Populations(scheduler, work.cohorts, spaces, share)
     if scheduler is None:
         return None
     epochs = spec.training.epochs or PROTOCOLS[spec.protocol].training[spec.task].epochs
@@ -161,7 +162,7 @@ def _scheduler(
         digest: ((one.sweep, one.config.seed), [(epoch, value) for epoch, _, value in one.history])
         for digest, one in judged.items()
     }
-    return Halving(scheduler, work.rivals, int(highest(epochs)), past)
+    return Halving(scheduler, work.cohorts, int(highest(epochs)), past)
 
 
 def _conclude(experiment: str, store: Store) -> None:

@@ -13,11 +13,11 @@ from search_spaces.search import AshaScheduler, PbtScheduler
 from search_spaces.spaces import Grid, LogUniform, Space, bounds, highest, lowest
 from service.engine.slot_client import Share
 
-# A set of trials that may be compared: the sweep, and the seed.
-Rivals = tuple[str, int]
+# Trials that may be compared: those of one sweep at one seed.
+Cohort = tuple[str, int]
 
-# By digest the rivals, and what came of a trial so far: (epoch, objective) in order.
-Past = Mapping[str, tuple[Rivals, Sequence[tuple[int, float]]]]
+# By digest a trial's cohort, and its objective so far: (epoch, objective) in order.
+Past = Mapping[str, tuple[Cohort, Sequence[tuple[int, float]]]]
 
 
 def digest_of(trial_id: str) -> str:
@@ -25,21 +25,21 @@ def digest_of(trial_id: str) -> str:
     return trial_id.partition(".")[0]
 
 
-class PerRivals(FIFOScheduler, ABC):  # type: ignore[misc]
-    """A scheduler for each set of rivals; trials that are compared with none run to their end.
+class PerCohort(FIFOScheduler, ABC):  # type: ignore[misc]
+    """One scheduler per cohort; a trial outside of every cohort runs to its end.
 
     Args:
-        rivals: of each trial that is compared, by digest; there may come more.
+        cohorts: the cohort of each trial that is compared, by digest; more may come.
     """
 
-    def __init__(self, rivals: Mapping[str, Rivals]) -> None:
+    def __init__(self, cohorts: Mapping[str, Cohort]) -> None:
         super().__init__()
-        self.rivals = rivals
-        self.schedulers: dict[Rivals, TrialScheduler] = {}
+        self.cohorts = cohorts
+        self.schedulers: dict[Cohort, TrialScheduler] = {}
 
     @abstractmethod
-    def made(self, rivals: Rivals) -> TrialScheduler:
-        """A scheduler of Tune's for rivals that have none yet."""
+    def build(self, cohort: Cohort) -> TrialScheduler:
+        """A scheduler of Tune's for a cohort that has none yet."""
 
     def known_as(self, trial: TuneTrial) -> Any:
         """What their scheduler knows a trial as."""
@@ -47,13 +47,17 @@ class PerRivals(FIFOScheduler, ABC):  # type: ignore[misc]
 
     def on_trial_add(self, tune_controller: Any, trial: TuneTrial) -> None:
         """A trial may run."""
-        if digest_of(trial.trial_id) in self.rivals:
+        if digest_of(trial.trial_id) in self.cohorts:
             self._of(trial).on_trial_add(tune_controller, self.known_as(trial))
 
     def on_trial_result(self, tune_controller: Any, trial: TuneTrial, result: dict[str, Any]) -> str:
         """Whether it goes on. After its last epoch it does: what it learnt is to be scored."""
         epochs = trial.config["trial"].config.training.epochs
-        if digest_of(trial.trial_id) not in self.rivals or result.get("objective") is None or result["epoch"] >= epochs:
+        if (
+            digest_of(trial.trial_id) not in self.cohorts
+            or result.get("objective") is None
+            or result["epoch"] >= epochs
+        ):
             return str(TrialScheduler.CONTINUE)
         return str(self._of(trial).on_trial_result(tune_controller, self.known_as(trial), result))
 
@@ -61,10 +65,10 @@ class PerRivals(FIFOScheduler, ABC):  # type: ignore[misc]
         """A trial has ended. Its rung is known already, and a result without an objective says nothing."""
 
     def _of(self, trial: TuneTrial) -> TrialScheduler:
-        rivals = self.rivals[digest_of(trial.trial_id)]
-        if rivals not in self.schedulers:
-            self.schedulers[rivals] = self.made(rivals)
-        return self.schedulers[rivals]
+        cohort = self.cohorts[digest_of(trial.trial_id)]
+        if cohort not in self.schedulers:
+            self.schedulers[cohort] = self.build(cohort)
+        return self.schedulers[cohort]
 
 
 @dataclass(frozen=True)
@@ -74,25 +78,25 @@ class Seen:
     trial_id: str
 
 
-class Halving(PerRivals):
+class Halving(PerCohort):
     """Stops trials early.
 
     Args:
         asha: its parameters.
-        rivals: as `PerRivals`.
+        cohorts: as `PerCohort`.
         epochs: the most that any trial has.
         past: what is known already. A driver that starts again goes on with it.
     """
 
-    def __init__(self, asha: AshaScheduler, rivals: Mapping[str, Rivals], epochs: int, past: Past) -> None:
-        super().__init__(rivals)
+    def __init__(self, asha: AshaScheduler, cohorts: Mapping[str, Cohort], epochs: int, past: Past) -> None:
+        super().__init__(cohorts)
         self.asha, self.epochs, self.past = asha, epochs, past
 
     def known_as(self, trial: TuneTrial) -> Seen:
         """The trial by its digest."""
         return Seen(digest_of(trial.trial_id))
 
-    def made(self, rivals: Rivals) -> TrialScheduler:
+    def build(self, cohort: Cohort) -> TrialScheduler:
         """Tune's ASHA, told what is known already."""
         halving = AsyncHyperBandScheduler(
             time_attr="epoch",
@@ -104,32 +108,32 @@ class Halving(PerRivals):
             brackets=self.asha.brackets,
         )
         for digest, (of, history) in self.past.items():
-            if of == rivals:
+            if of == cohort:
                 halving.on_trial_add(None, Seen(digest))
                 for epoch, objective in history:
                     halving.on_trial_result(None, Seen(digest), {"epoch": epoch, "objective": objective})
         return halving
 
 
-class Populations(PerRivals):
+class Populations(PerCohort):
     """Lets the worst of a population take over the best's weights and changed hyperparameters.
 
     Members take turns where the pool is smaller than the population, so that they can be compared.
 
     Args:
         pbt: its parameters.
-        rivals: as `PerRivals`.
+        cohorts: as `PerCohort`.
         spaces: of the hyperparameters that may change.
         share: gives slots.
     """
 
     def __init__(
-        self, pbt: PbtScheduler, rivals: Mapping[str, Rivals], spaces: Mapping[str, Space], share: Share
+        self, pbt: PbtScheduler, cohorts: Mapping[str, Cohort], spaces: Mapping[str, Space], share: Share
     ) -> None:
-        super().__init__(rivals)
+        super().__init__(cohorts)
         self.pbt, self.spaces, self.share = pbt, spaces, share
 
-    def made(self, rivals: Rivals) -> TrialScheduler:
+    def build(self, cohort: Cohort) -> TrialScheduler:
         """Tune's population-based training."""
         return _Population(
             time_attr="epoch",

@@ -7,7 +7,7 @@ from collections.abc import Collection, Sequence
 
 import ray
 
-from service.store import Room, Store
+from service.store import Resources, Store
 
 log = logging.getLogger(__name__)
 
@@ -26,7 +26,7 @@ class Share:
         at_once: how many slots it wants at most, if not all.
     """
 
-    def __init__(self, store: Store, experiment: str, room: Room, at_once: int | None) -> None:
+    def __init__(self, store: Store, experiment: str, room: Resources, at_once: int | None) -> None:
         self.store, self.experiment, self.room, self.at_once = store, experiment, room, at_once
         self.held: set[str] = set()
         self.left: set[str] = set()
@@ -58,7 +58,7 @@ class Share:
         self.left |= self.held & set(trials)
         self.held -= set(trials)
 
-    def _why_nothing_runs(self, nodes: Sequence[Room], fits: bool) -> str:
+    def _why_nothing_runs(self, nodes: Sequence[Resources], fits: bool) -> str:
         if self.held or not self.waits:
             return ""
         if fits:
@@ -71,10 +71,10 @@ class Share:
             self.said = reason
             self.store.control.note(self.experiment, reason)
 
-    def _nodes(self) -> list[Room]:
+    def _nodes(self) -> list[Resources]:
         """What each node has; a trial runs on one. Of a cluster nodes come and go."""
         there = [node["Resources"] for node in ray.nodes() if node["Alive"]]
-        return [Room(one.get("CPU", 0.0), one.get("GPU", 0.0), one.get("memory", 0.0)) for one in there]
+        return [Resources(one.get("CPU", 0.0), one.get("GPU", 0.0), one.get("memory", 0.0)) for one in there]
 
     def _beat(self) -> None:
         while True:
@@ -85,5 +85,5 @@ class Share:
                 log.exception("a beat is missed")
 
 
-def _together(nodes: Sequence[Room]) -> Room:
-    return Room(*(sum(getattr(node, name) for node in nodes) for name in ("cpus", "gpus", "memory")))
+def _together(nodes: Sequence[Resources]) -> Resources:
+    return Resources(*(sum(getattr(node, name) for node in nodes) for name in ("cpus", "gpus", "memory")))

@@ -6,12 +6,12 @@ from statistics import fmean
 
 from search_spaces.candidates import Candidate, candidate_of, searched
 from search_spaces.cost.estimate import devices
-from search_spaces.objective import came_to, methods_of
+from search_spaces.objective import methods_of, objective_value
 from search_spaces.plan import Plan, Planner
 from search_spaces.search import TpeSearcher, TrialBudget
 from search_spaces.spec import ExperimentSpec
 from service.engine.proposals import Proposer
-from service.engine.schedulers import Rivals
+from service.engine.schedulers import Cohort
 from service.store import OutstandingTrial, Store
 from trainers import Trial
 from trainers.examples import CHANGED, DataError
@@ -32,7 +32,7 @@ class Proposals:
 class ExperimentWork:
     """What `service.engine.tune` runs for an experiment.
 
-    `rivals` says which trials may be compared: those of one sweep at one seed.
+    `cohorts` says which trials may be compared: those of one sweep at one seed.
 
     Args:
         experiment: its id.
@@ -58,7 +58,7 @@ class ExperimentWork:
         self.experiment, self.spec, self.planner, self.store = experiment, spec, planner, store
         self.made, self.at_once = made, at_once
         self.metric = TASKS[spec.task].metric
-        self.rivals: dict[str, Rivals] = {}
+        self.cohorts: dict[str, Cohort] = {}
         self.ready: dict[str, Trial] = {}
         self.unended: set[str] = set()
         self.failed_before = store.trials.of_state(experiment, "failed")
@@ -117,7 +117,7 @@ class ExperimentWork:
         needed = {one.source.digest for one in outstanding.values() if one.source is not None}
         for digest, one in outstanding.items():
             if one.sweep is not None and digest not in needed:  # what others start from is trained to its end
-                self.rivals[digest] = (one.sweep, one.config.seed)
+                self.cohorts[digest] = (one.sweep, one.config.seed)
 
     # What TPE proposes
 
@@ -143,7 +143,7 @@ class ExperimentWork:
         """What a candidate came to: the mean over its seeds, and over its models where each target has its own."""
         judged = self.store.results.objectives(self.experiment, self.metric)
         method = methods_of(self.spec, judged[trials[0]].config)[0]  # of one trajectory: the first that is asked for
-        values = [came_to(judged[trial], method) for trial in trials]
+        values = [objective_value(judged[trial], method) for trial in trials]
         known = [value for value in values if value is not None]
         return fmean(known) if len(known) == len(values) else None
 

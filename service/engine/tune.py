@@ -16,7 +16,7 @@ from ray.tune.experiment.config_parser import _create_trial_from_spec, _make_par
 from ray.tune.search import SearchAlgorithm
 
 import trainers
-from service.engine.schedulers import PerRivals, Populations, digest_of
+from service.engine.schedulers import PerCohort, Populations, digest_of
 from service.engine.slot_client import Share
 from service.engine.worker import train
 from trainers import Outcome, Report, Trial
@@ -84,7 +84,7 @@ class Work(Protocol):
         """Which of some trials, by digest, will not start, and why (a budget is used up)."""
 
 
-def run_trials(work: Work, share: Share, storage: Path, listener: Listener, scheduler: PerRivals | None = None) -> None:
+def run_trials(work: Work, share: Share, storage: Path, listener: Listener, scheduler: PerCohort | None = None) -> None:
     """Run trials over the pool, which has been joined, until all are done, are stopped or have failed.
 
     Args:
@@ -231,7 +231,7 @@ class Gate(SearchAlgorithm):  # type: ignore[misc]
 
     def _made(self, digest: str, trial: Trial) -> Any:
         config = {"trial": trial, "alpha": trial.config.alpha, "learning_rate": trial.config.training.learning_rate}
-        if trial.config.population is not None and (now := trainers.goes_on_with(trial)) is not None:
+        if trial.config.population is not None and (now := trainers.resumed_hyperparameters(trial)) is not None:
             config |= {"alpha": now.alpha, "learning_rate": now.learning_rate}
         again = f"{digest}.{self.taken}"  # Tune wants another name for a trial that died
         made = _create_trial_from_spec(

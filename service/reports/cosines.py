@@ -41,7 +41,7 @@ def _file(home: Path, trial: str, selection: str) -> Path:
 
 
 def _compute(trial: str, selection: Any, settings: Settings) -> None:
-    from search_spaces.checks import data_reference
+    from search_spaces.sources import data_reference
     from search_spaces.spec import ExperimentSpec
     from service.store import Store
     from trainers.cosines import gradient_cosines

@@ -7,7 +7,7 @@ from typing import Any
 
 from search_spaces.candidates import SEARCHABLE, candidate_of, label
 from search_spaces.cost.estimate import devices
-from search_spaces.objective import Judged, came_to, methods_of
+from search_spaces.objective import Judged, methods_of, objective_value
 from search_spaces.spec import ExperimentSpec
 
 # A candidate's row of the report, and its trials.
@@ -60,7 +60,7 @@ def _candidate(
     spec: ExperimentSpec, method: str, words: str, trials: list[Judged], scored: list[list[float] | None]
 ) -> dict[str, Any]:
     config = trials[0].config
-    values = [value for trial in trials if (value := came_to(trial, method)) is not None]
+    values = [value for trial in trials if (value := objective_value(trial, method)) is not None]
     tests = [fmean(scores) for scores in scored if scores]
     complete = len(trials) == len(spec.seeds) and all(trial.state == "succeeded" for trial in trials)
     searchable = {name: config.alpha if name == "alpha" else getattr(config.training, name) for name in SEARCHABLE}
@@ -114,7 +114,7 @@ def _best(candidates: list[Compared], method: str) -> Compared:
         return min((trial.history[-1][0] for trial in candidate[1] if trial.state == "stopped"), default=inf)
 
     def value(candidate: Compared, by: float) -> float:
-        return fmean(-inf if (found := came_to(trial, method, by)) is None else found for trial in candidate[1])
+        return fmean(-inf if (found := objective_value(trial, method, by)) is None else found for trial in candidate[1])
 
     while True:
         depth = min(map(stopped_at, candidates))

@@ -2,7 +2,7 @@
 
 from service.store.database import BadCursorError, StoreFullError
 from service.store.results import RESULT_COLUMNS, Page, Query
-from service.store.slots import Room
+from service.store.slots import Resources
 from service.store.store import Experiment, KeyReusedError, Store, Submission
 from service.store.trials import OutstandingTrial
 
@@ -14,7 +14,7 @@ __all__ = [
     "OutstandingTrial",
     "Page",
     "Query",
-    "Room",
+    "Resources",
     "Store",
     "StoreFullError",
     "Submission",

@@ -7,7 +7,7 @@ from typing import Any
 from sqlalchemy import ColumnElement, Connection, Row, delete, func, select, update
 
 from service.store.database import Database
-from service.store.events import tell
+from service.store.events import record_event
 from service.store.schema import (
     attempts,
     events,
@@ -85,7 +85,7 @@ class Control:
             allowed = update(experiments).where(mine, experiments.c.state.in_(move.origins))
             if not connection.execute(allowed.values(change)).rowcount:
                 return False
-            tell(connection, experiment, "experiment", state=move.to, reason=reason)
+            record_event(connection, experiment, "experiment", state=move.to, reason=reason)
             if name == "retry":
                 again = update(planned_trials).filter_by(experiment=experiment, state="failed")
                 connection.execute(again.values(state="queued", reason=""))
@@ -105,7 +105,7 @@ class Control:
         with self._database.write() as connection:
             if connection.execute(change.where(experiments.c.reason != reason).values(reason=reason)).rowcount:
                 state = connection.execute(select(experiments.c.state).where(experiments.c.id == experiment)).scalar()
-                tell(connection, experiment, "experiment", state=state, reason=reason)
+                record_event(connection, experiment, "experiment", state=state, reason=reason)
 
     def set_priority(self, experiment: str, priority: int) -> None:
         """Change which experiments go before it."""
@@ -188,7 +188,7 @@ class Control:
             connection.execute(update(experiments).where(mine).values(**gone, **again))
             active = update(experiments).where(mine, experiments.c.state.in_(ACTIVE))
             if connection.execute(active.values(reason=words, state=MOVES["requeue"].to)).rowcount:
-                tell(connection, experiment, "experiment", state=MOVES["requeue"].to, reason=words)
+                record_event(connection, experiment, "experiment", state=MOVES["requeue"].to, reason=words)
             state = connection.execute(select(experiments.c.state).where(mine)).scalar_one()
             self._settle(connection, experiment, state, "its driver died")
 

@@ -38,7 +38,7 @@ class Events:
             return [Event(*row) for row in connection.execute(query.order_by(events.c.number).limit(limit))]
 
 
-def tell(connection: Connection, experiment: str, kind: Kind, **data: Any) -> None:
+def record_event(connection: Connection, experiment: str, kind: Kind, **data: Any) -> None:
     """Write down what happens in a transaction.
 
     The number is issued by the experiment's own row, which stays locked until the transaction ends: who has seen a

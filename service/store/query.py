@@ -24,23 +24,23 @@ class Condition:
 
 
 @dataclass(frozen=True)
-class Every:
+class And:
     """All of these hold; so they do of none."""
 
     of: tuple["Where", ...] = ()
 
 
 @dataclass(frozen=True)
-class Some:
+class Or:
     """One of these holds at least."""
 
     of: tuple["Where", ...] = ()
 
 
-Where = Condition | Every | Some
+Where = Condition | And | Or
 
 
-EVERYTHING = Every()
+EVERYTHING = And()
 
 
 @dataclass(frozen=True)
@@ -51,9 +51,9 @@ class By:
     descending: bool = False
 
 
-def equal(filters: Mapping[str, Sequence[Any]]) -> Every:
+def equal(filters: Mapping[str, Sequence[Any]]) -> And:
     """Each column has one of some values."""
-    return Every(tuple(Condition(column, "in", tuple(values)) for column, values in filters.items()))
+    return And(tuple(Condition(column, "in", tuple(values)) for column, values in filters.items()))
 
 
 class Columns:
@@ -73,9 +73,9 @@ class Columns:
     def clause(self, where: Where) -> ColumnElement[bool]:
         """A tree as SQL."""
         match where:
-            case Every(of):
+            case And(of):
                 return and_(true(), *map(self.clause, of))
-            case Some(of):
+            case Or(of):
                 return or_(false(), *map(self.clause, of))
             case Condition(name, op, value) if name in self._sets:
                 [column] = self._sets[name].selected_columns

@@ -5,7 +5,7 @@ from sqlalchemy import Connection, update
 from service.store.schema import clock
 
 
-def tick(connection: Connection) -> int:
+def next_revision(connection: Connection) -> int:
     """A new moment, of a transaction that writes something that is asked for by `since`.
 
     The clock stays locked until the transaction ends, so that moments are seen in their order; PostgreSQL's sequences

@@ -23,7 +23,7 @@ PATIENCE_SECONDS = 60.0
 
 
 @dataclass(frozen=True)
-class Room:
+class Resources:
     """What a trial takes, or what a pool has: CPUs, GPUs, and bytes of memory."""
 
     cpus: float
@@ -33,15 +33,15 @@ class Room:
     def __str__(self) -> str:
         return f"{self.cpus:g} CPUs, {self.gpus:g} GPUs and {self.memory / 2**30:.1f} GiB"
 
-    def holds(self, other: "Room") -> bool:
+    def holds(self, other: "Resources") -> bool:
         """Whether another fits in."""
         return self.cpus >= other.cpus and self.gpus >= other.gpus and self.memory >= other.memory
 
-    def without(self, other: "Room") -> "Room":
+    def without(self, other: "Resources") -> "Resources":
         """What is left when another is taken out."""
-        return Room(self.cpus - other.cpus, self.gpus - other.gpus, self.memory - other.memory)
+        return Resources(self.cpus - other.cpus, self.gpus - other.gpus, self.memory - other.memory)
 
-    def share_of(self, pool: "Room") -> float:
+    def share_of(self, pool: "Resources") -> float:
         """The largest of its shares in what a pool has: dominant resource fairness (Ghodsi et al., NSDI 2011)."""
         pairs = ((self.cpus, pool.cpus), (self.gpus, pool.gpus), (self.memory, pool.memory))
         return max((mine / there for mine, there in pairs if there), default=0.0)
@@ -60,7 +60,7 @@ class Slots:
     def __init__(self, database: Database) -> None:
         self._database = database
 
-    def join(self, experiment: str, room: Room) -> None:
+    def join(self, experiment: str, room: Resources) -> None:
         """An experiment takes part from now on; what an earlier driver of it held is free."""
         with self._database.write() as connection:
             self._database.lock(connection, slots)
@@ -77,7 +77,7 @@ class Slots:
         with self._database.write() as connection:
             connection.execute(update(shares).filter_by(experiment=experiment).values(beat=time.time()))
 
-    def claim(self, experiment: str, wanted: Sequence[str], left: Collection[str], pool: Room) -> str | None:
+    def claim(self, experiment: str, wanted: Sequence[str], left: Collection[str], pool: Resources) -> str | None:
         """A slot for one of the trials that an experiment could start now, if it is its turn.
 
         Args:
@@ -126,11 +126,11 @@ class Slots:
                 found.setdefault(experiment, []).append(trial)
         return found
 
-    def in_use(self) -> Room:
+    def in_use(self) -> Resources:
         """What the trials that run take together."""
         sums = (func.coalesce(func.sum(slots.c[name]), 0.0) for name in ("cpus", "gpus", "memory"))
         with self._database.read() as connection:
-            return Room(*connection.execute(select(*sums)).one())
+            return Resources(*connection.execute(select(*sums)).one())
 
     def _free(self, connection: Connection, experiment: str, left: Collection[str], now: float) -> None:
         """Give slots back, and charge what they were used for."""
@@ -165,7 +165,7 @@ class Slots:
             away = update(shares).where(mine, shares.c.waiting.is_(None), ~holds, shares.c.used < least)
             connection.execute(away.values(used=least))
 
-    def _is_next(self, connection: Connection, experiment: str, pool: Room, now: float, keeps: bool) -> bool:
+    def _is_next(self, connection: Connection, experiment: str, pool: Resources, now: float, keeps: bool) -> bool:
         alive = shares.c.beat > now - LEASE_SECONDS
         query = select(slots).join(shares, shares.c.experiment == slots.c.experiment).where(alive)
         free, charges = pool, dict[str, float]()
@@ -202,5 +202,5 @@ def leave(connection: Connection, experiment: str) -> None:
         connection.execute(delete(table).where(table.c.experiment == experiment))
 
 
-def _room(row: Mapping[Any, Any]) -> Room:
-    return Room(row["cpus"], row["gpus"], row["memory"])
+def _room(row: Mapping[Any, Any]) -> Resources:
+    return Resources(row["cpus"], row["gpus"], row["memory"])

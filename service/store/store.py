@@ -16,9 +16,9 @@ from service.store import costs
 from service.store.control import Control
 from service.store.coverage import Coverage
 from service.store.database import BadCursorError, Database, Observe, decode, encode, nobody
-from service.store.events import Events, tell
+from service.store.events import Events, record_event
 from service.store.results import Results
-from service.store.revisions import tick
+from service.store.revisions import next_revision
 from service.store.schema import attempts, experiments, planned_results, planned_trials, selections, sizes, tags, trials
 from service.store.slots import Slots
 from service.store.states import TRIAL_STATES
@@ -153,7 +153,7 @@ class Store:
                 return str(self._submitted(connection, submission))
             if distinct := sorted(set(spec.tag_list())):
                 connection.execute(insert(tags), [{"experiment": id_, "tag": tag} for tag in distinct])
-            tell(connection, id_, "experiment", state="queued", reason="")
+            record_event(connection, id_, "experiment", state="queued", reason="")
             if plan is not None:
                 self._add_plan(connection, id_, plan, seconds)
         return id_
@@ -207,7 +207,7 @@ class Store:
                 state = {"state": "succeeded" if done else "queued", "reason": "", "reused": done}
                 links.append({**row, **state, "estimated": seconds.get(digest)})
             connection.execute(self._database.insert(planned_trials).on_conflict_do_nothing(), links)
-            common = {"experiment": experiment, "at": tick(connection)}
+            common = {"experiment": experiment, "at": next_revision(connection)}
             connection.execute(insert(planned_results), [{**common, **asdict(result)} for result in plan.results])
         connection.execute(update(experiments).where(experiments.c.id == experiment).values(planned=True))
 

@@ -11,8 +11,8 @@ from sqlalchemy import Connection, func, insert, or_, select, update
 from service.store.costs import with_device_seconds
 from service.store.coverage import Coverage
 from service.store.database import Database
-from service.store.events import tell
-from service.store.revisions import tick
+from service.store.events import record_event
+from service.store.revisions import next_revision
 from service.store.schema import attempts, experiments, measures, planned_trials, scores, selections, sizes, trials
 from service.store.states import ACTIVE
 from trainers.trial import Outcome, Report, Score, Selection, TrialConfig
@@ -97,7 +97,7 @@ class Trials:
     def started(self, experiment: str, digest: str) -> int:
         """A trial begins to run for an experiment; returns the number of this attempt."""
         with self._database.write() as connection:
-            tell(connection, experiment, "trial", trial=digest, state="running", epoch=0)
+            record_event(connection, experiment, "trial", trial=digest, state="running", epoch=0)
             end(connection, "interrupted", "another attempt has begun", experiment=experiment, trial=digest)
             number = trials.c.attempt + 1
             connection.execute(update(trials).filter_by(digest=digest).values(attempt=number))
@@ -115,7 +115,7 @@ class Trials:
             if experiment is None:
                 return
             dev = [{"language": one.language, "metric": one.metric, "value": one.value} for one in report.scores]
-            tell(connection, experiment, "trial", trial=digest, state="running", epoch=report.epoch, scores=dev)
+            record_event(connection, experiment, "trial", trial=digest, state="running", epoch=report.epoch, scores=dev)
             self._add_scores(connection, digest, attempt, report.scores)
             self._add_measures(connection, digest, report)
             mine = update(attempts).filter_by(trial=digest, number=attempt)
@@ -136,7 +136,7 @@ class Trials:
             experiment = self._runs_for(connection, digest, attempt)
             if experiment is None:
                 return "refused"
-            tell(connection, experiment, "trial", trial=digest, state="succeeded")
+            record_event(connection, experiment, "trial", trial=digest, state="succeeded")
             at = self._add_scores(connection, digest, attempt, outcome.scores)
             statement = self._database.insert(selections)
             changed = {name: statement.excluded[name] for name in ("step", "at")}
@@ -193,7 +193,7 @@ class Trials:
 
     def _end_early(self, connection: Connection, experiment: str, digest: str, state: str, reason: str) -> None:
         key = {"experiment": experiment, "trial": digest}
-        tell(connection, experiment, "trial", trial=digest, state=state, reason=reason)
+        record_event(connection, experiment, "trial", trial=digest, state=state, reason=reason)
         end(connection, state, reason, **key)
         becomes = "queued" if state == "died" else state
         connection.execute(update(planned_trials).filter_by(**key).values(state=becomes, reason=reason))
@@ -251,7 +251,7 @@ class Trials:
 
     def _add_scores(self, connection: Connection, digest: str, attempt: int, found: Sequence[Score]) -> int:
         """Store scores, and return the moment. One that is there already stays as it is, and of its moment."""
-        at = tick(connection)
+        at = next_revision(connection)
         if not found:
             return at
         statement = self._database.insert(scores)

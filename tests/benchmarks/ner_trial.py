@@ -29,9 +29,10 @@ from usual_script import Done, UsualScript
 import trainers
 from trainers import memory
 from trainers.artifacts.atomic import checkpoints_of
+from trainers.digests import digest
 from trainers.protocols import PAPER
 from trainers.training.trial_data import TrialData
-from trainers.trial import DataReference, Trial, TrialConfig, digest
+from trainers.trial import DataReference, Trial, TrialConfig
 
 SPEED_UP_AT_LEAST = 6.0
 F1_WITHIN = 0.3

@@ -7,16 +7,17 @@ from functools import cache
 
 from side_by_side import add_home, parser, print_table
 
-from search_spaces.checks import World
 from search_spaces.cost.estimate import Known, estimate
+from search_spaces.environment import Environment
 from search_spaces.plan import plan
 from search_spaces.spec import ExperimentSpec
+from trainers.digests import digest
 from trainers.encoders.by_name import EncoderSize
 from trainers.encoders.offline import NAME as ENCODER
 from trainers.examples import Example, Facts
 from trainers.languages import languages_of
 from trainers.tasks import TASKS
-from trainers.trial import Split, digest
+from trainers.trial import Split
 
 # Examples of train, dev and test of a language with many, as in XTREME-R; tydiqa has no third split (appendix A).
 SIZES: dict[str, dict[Split, int]] = {
@@ -60,12 +61,12 @@ class TableData:
 def main() -> None:
     """Plan, time, print."""
     arguments = add_home(parser(__doc__)).parse_args()
-    world = World(arguments.home, None, cpus=8, gpus=8)
+    environment = Environment(arguments.home, None, cpus=8, gpus=8)
     rows, trials, before = [], 0, _megabytes()
     begin = time.perf_counter()
     for task in TASKS:
         since = time.perf_counter()
-        answer = planned(task, world, arguments)
+        answer = planned(task, environment, arguments)
         rows.append([task, answer["trials"], answer["source_trainings"], f"{answer['steps']:,}",
                      f"{time.perf_counter() - since:.2f}"])  # fmt: skip
         trials += answer["trials"]
@@ -76,7 +77,7 @@ def main() -> None:
     print_table(["task", "trials", "source trainings", "optimizer steps", "seconds"], rows)
 
 
-def planned(task: str, world: World, arguments: argparse.Namespace) -> dict[str, object]:
+def planned(task: str, environment: Environment, arguments: argparse.Namespace) -> dict[str, object]:
     """What `POST /v1/plans` would answer."""
     seeds, k = ([1], [1]) if arguments.quick else ([1, 2, 3, 4, 5], [1, 5, 10])
     spec = ExperimentSpec.model_validate(
@@ -84,9 +85,9 @@ def planned(task: str, world: World, arguments: argparse.Namespace) -> dict[str,
          "seeds": seeds, "resources": {"gpus_per_trial": 1}}
     )  # fmt: skip
     data = TableData(task)
-    made = plan(spec, data, world.home)
+    made = plan(spec, data, environment.home)
     nothing_done = {digest: tuple(trial.evaluate) for digest, trial in made.trials.items()}
-    return estimate(spec, made, data, XLM_R_LARGE, Known(nothing_done, frozenset(), {}, [])).summary(world)
+    return estimate(spec, made, data, XLM_R_LARGE, Known(nothing_done, frozenset(), {}, [])).summary(environment)
 
 
 def _megabytes() -> float:

@@ -31,11 +31,11 @@ SUMMARY_MS, FRAME_SECONDS, FRAME_GB, POLL_MS, WRITTEN = 150.0, 5.0, 1.0, 10.0, 2
 SERVER = """
 import sys, uvicorn
 from pathlib import Path
-from search_spaces.checks import World
+from search_spaces.checks import Environment
 from service.api import create_app
 from service.store import Store
-world = World(Path(sys.argv[2]), Path(sys.argv[2]), None, None, None)
-uvicorn.run(create_app(Store(sys.argv[1]), lambda: world, None), port=int(sys.argv[3]), log_level="warning")
+environment = Environment(Path(sys.argv[2]), Path(sys.argv[2]), None, None, None)
+uvicorn.run(create_app(Store(sys.argv[1]), lambda: environment, None), port=int(sys.argv[3]), log_level="warning")
 """
 
 # The client in a process of its own, so that the memory is its own.

@@ -10,7 +10,7 @@ from pathlib import Path
 from side_by_side import Spread, at_most, parser, print_table, setting
 
 from service.engine import pool as pools
-from service.store import Room
+from service.store import Resources
 from trainers import Outcome, Report, Trial, TrialConfig
 from trainers.protocols import PAPER
 from trainers.trial import DataReference
@@ -24,7 +24,7 @@ class Nothing:
     def __init__(self, home: Path, trials: int) -> None:
         made = [_trial(home, seed) for seed in range(trials)]
         self.waiting = {trial.config.digest: trial for trial in made}
-        self.trials, self.runs, self.room = dict(self.waiting), False, Room(1, 0, 0)
+        self.trials, self.runs, self.room = dict(self.waiting), False, Resources(1, 0, 0)
         self.times: list[float] = []
         self.failed_before: set[str] = set()
 

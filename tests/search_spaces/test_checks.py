@@ -7,7 +7,8 @@ from typing import Any
 import pytest
 
 from search_spaces.candidates import Candidate
-from search_spaces.checks import World, accepted
+from search_spaces.checks import accepted
+from search_spaces.environment import Environment
 from search_spaces.spec import ExperimentSpec, SpecError
 
 LABELS = ("entailment", "neutral", "contradiction")
@@ -46,7 +47,7 @@ class Place:
             "k": [2],
             "seeds": [1],
         }
-        return accepted({**base, **fields}, World(self.root / "home", self.root / "data", 1, 0))
+        return accepted({**base, **fields}, Environment(self.root / "home", self.root / "data", 1, 0))
 
     def problems(self, task: str, **fields: Any) -> list[tuple[str, str]]:
         with pytest.raises(SpecError) as caught:

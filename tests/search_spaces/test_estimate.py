@@ -8,9 +8,10 @@ from typing import Any
 import pytest
 
 import trainers
-from search_spaces.checks import World, accepted
+from search_spaces.checks import accepted
 from search_spaces.cost.estimate import Estimate, Known, estimate, too_small_a_budget
 from search_spaces.cost.timing import Measured
+from search_spaces.environment import Environment
 from search_spaces.plan import Plan, plan
 from search_spaces.spec import ExperimentSpec
 from trainers.artifacts import kept_models as models
@@ -33,7 +34,7 @@ def spec_of(tiny_encoder_for_all: Path, tmp_path: Path) -> Any:
             "task": task, "encoder": str(tiny_encoder_for_all), "data": "sample", "target_languages": TARGETS,
             "methods": list(METHODS), "k": [1, 5], "seeds": [1, 2], "training": training,
         }  # fmt: skip
-        return accepted({**base, **fields}, World(tmp_path, None, 2, 0))
+        return accepted({**base, **fields}, Environment(tmp_path, None, 2, 0))
 
     return make
 
@@ -51,7 +52,7 @@ def estimated(spec: ExperimentSpec, home: Path, encoder: EncoderSize | None = No
 
 
 def summary(one: Estimate, memory: int | None = None) -> dict[str, Any]:
-    return one.summary(World(Path("/nowhere"), None, 4, 0, memory))
+    return one.summary(Environment(Path("/nowhere"), None, 4, 0, memory))
 
 
 # What is shared

@@ -8,7 +8,8 @@ from typing import Any
 
 import pytest
 
-from search_spaces.checks import World, accepted
+from search_spaces.checks import accepted
+from search_spaces.environment import Environment
 from search_spaces.plan import Plan, plan
 from search_spaces.presets import names, preset
 from trainers.data import open_data
@@ -50,7 +51,7 @@ def root(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def planned(root: Path, name: str) -> Plan:
     """The plan of a preset, with data and encoder that are at hand and a pool that is large enough."""
     here = {"data": {"folder": "all"}, "encoder": str(root / "encoder")}
-    spec = accepted({**preset(name), **here}, World(root / "home", root, 8, 8))
+    spec = accepted({**preset(name), **here}, Environment(root / "home", root, 8, 8))
     return plan(spec, open_data(DataReference("folder", root / "all"), spec.task, root / "home"), root / "home")
 
 

@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 from starlette.testclient import TestClient
 
-from search_spaces.checks import World
+from search_spaces.environment import Environment
 from service.api import create_app
 from service.store import Store
 from trainers.encoders.offline import NAME as OFFLINE_ENCODER
@@ -30,8 +30,8 @@ def store(tmp_path: Path) -> Iterator[Store]:
 
 
 def client_of(store: Store, home: Path, token: str | None = None) -> TestClient:
-    world = World(home, home / "data", cpus=2, gpus=0)
-    app = create_app(store, lambda: world, token)
+    environment = Environment(home, home / "data", cpus=2, gpus=0)
+    app = create_app(store, lambda: environment, token)
     return TestClient(app, base_url="http://127.0.0.1", raise_server_exceptions=False)
 
 

@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 from starlette.testclient import TestClient
 
-from search_spaces.checks import World
+from search_spaces.environment import Environment
 from service.api.app import create_app
 from service.store import Store
 from trainers.data import datasets as own
@@ -33,7 +33,7 @@ def client(home: Path, tmp_path: Path) -> Iterator[TestClient]:
     (tmp_path / "root").mkdir()
     home.mkdir()
     store = Store(f"sqlite:///{home / 'store.sqlite'}")
-    app = create_app(store, lambda: World(home, tmp_path / "root", 2, 0), None)
+    app = create_app(store, lambda: Environment(home, tmp_path / "root", 2, 0), None)
     with TestClient(app, base_url="http://127.0.0.1", raise_server_exceptions=False) as client:
         yield client
     store.close()

@@ -13,12 +13,12 @@ import pyarrow.parquet as pq
 import pytest
 from starlette.testclient import TestClient
 
-from search_spaces.checks import World
+from search_spaces.environment import Environment
 from search_spaces.plan import Plan, PlannedResult, PlannedTrial
 from search_spaces.spec import ExperimentSpec
 from service.api.app import create_app
 from service.store import RESULT_COLUMNS, Query, Store
-from service.store.query import By, Condition, Every, Some, Where
+from service.store.query import And, By, Condition, Or, Where
 from trainers import Outcome, Report, Score, TrialConfig
 from trainers.trial import Training
 
@@ -89,7 +89,7 @@ def whole(store: Store, query: Query) -> list[dict[str, Any]]:
 def random_tree(chance: random.Random, rows: pd.DataFrame, depth: int = 3) -> Where:
     if depth and chance.random() < 0.6:
         parts = tuple(random_tree(chance, rows, depth - 1) for _ in range(chance.randint(0, 3)))
-        return Every(parts) if chance.random() < 0.5 else Some(parts)
+        return And(parts) if chance.random() < 0.5 else Or(parts)
     column = chance.choice(list(RESULT_COLUMNS))
     drawn = [
         None if pd.isna(value) else value for value in rows[column].sample(3, random_state=chance.randint(0, 9**9))
@@ -106,13 +106,13 @@ def random_tree(chance: random.Random, rows: pd.DataFrame, depth: int = 3) -> Wh
 def as_pandas(where: Where, rows: pd.DataFrame) -> "pd.Series[bool]":
     """The rows for which a tree holds, by pandas."""
     match where:
-        case Every(of):
+        case And(of):
             return (
                 pd.Series(True, rows.index)
                 if not of
                 else pd.concat([as_pandas(w, rows) for w in of], axis=1).all(axis=1)
             )
-        case Some(of):
+        case Or(of):
             return (
                 pd.Series(False, rows.index)
                 if not of
@@ -228,7 +228,7 @@ def test_who_polls_while_many_write_misses_nothing_and_gets_nothing_twice(store:
 
 @pytest.fixture
 def client(store: Store, tmp_path: Path) -> Iterator[TestClient]:
-    app = create_app(store, lambda: World(tmp_path, tmp_path, None, None, None), None)
+    app = create_app(store, lambda: Environment(tmp_path, tmp_path, None, None, None), None)
     with TestClient(app, base_url="http://127.0.0.1", raise_server_exceptions=False) as client:
         yield client
 

@@ -8,13 +8,13 @@ import pytest
 
 from search_spaces.plan import Plan, PlannedResult, PlannedTrial
 from search_spaces.spec import ExperimentSpec
-from service.store import Room, Store, slots
+from service.store import Resources, Store, slots
 from trainers import TrialConfig
 from trainers.trial import Training
 
 TICK = 0.5
-POOL = Room(2, 0, 0)
-ONE = Room(1, 0, 0)
+POOL = Resources(2, 0, 0)
+ONE = Resources(1, 0, 0)
 
 
 @pytest.fixture
@@ -37,7 +37,7 @@ class Driver:
     ran: list[tuple[float, float]] = field(default_factory=list)
     asked: float = 0.0
 
-    def look(self, now: float, pool: Room, is_full: bool = False) -> None:
+    def look(self, now: float, pool: Resources, is_full: bool = False) -> None:
         """End the trials that are over, and start what may start; ask a full pool now and then, to be known."""
         over = [trial for trial, since in self.running.items() if now - since >= self.length]
         if is_full and not over and now - self.asked < slots.LEASE_SECONDS / 3:
@@ -59,7 +59,7 @@ class Driver:
         return sum(max(0.0, min(stop, end) - max(start, begin)) for start, stop in [*self.ran, *now])
 
 
-def experiment(store: Store, seeds: Sequence[int], priority: int = 0, room: Room = ONE) -> tuple[str, list[str]]:
+def experiment(store: Store, seeds: Sequence[int], priority: int = 0, room: Resources = ONE) -> tuple[str, list[str]]:
     """An experiment that shares the pool, and its trials, one for each seed."""
     fields = {"task": "ner", "encoder": "e", "data": "sample", "target_languages": ["de"], "methods": ["zero-shot"]}
     spec = ExperimentSpec.model_validate({**fields, "k": [1], "seeds": list(seeds), "priority": priority})
@@ -181,7 +181,7 @@ def test_a_large_trial_lets_small_ones_pass_and_then_has_room_kept(store: Store,
     small = driver(store, 0, 4.0)
     run([small], clock, 2)
     small.running[next(iter(small.running))] -= 2  # the two end at different times from now on
-    id_, trials = experiment(store, [90], room=Room(2, 0, 0))
+    id_, trials = experiment(store, [90], room=Resources(2, 0, 0))
     large = Driver(store, id_, trials, 4.0)
     began = clock[0]
     while not large.running:
@@ -194,7 +194,7 @@ def test_a_large_trial_lets_small_ones_pass_and_then_has_room_kept(store: Store,
 
 
 def test_what_the_pool_can_never_hold_keeps_no_room(store: Store, clock: list[float]) -> None:
-    id_, trials = experiment(store, [90], room=Room(1, 1, 0))
+    id_, trials = experiment(store, [90], room=Resources(1, 1, 0))
     small = driver(store, 0, 4.0)
     assert store.slots.claim(id_, trials, [], POOL) is None
     clock[0] += 2 * slots.PATIENCE_SECONDS
@@ -204,7 +204,7 @@ def test_what_the_pool_can_never_hold_keeps_no_room(store: Store, clock: list[fl
 
 
 def test_the_largest_of_its_shares_counts() -> None:
-    pool = Room(8, 2, 64)
-    assert Room(1, 1, 4).share_of(pool) == 0.5
-    assert Room(1, 0, 32).share_of(pool) == 0.5
-    assert Room(1, 0.5, 4).share_of(Room(8, 0, 64)) == 0.125
+    pool = Resources(8, 2, 64)
+    assert Resources(1, 1, 4).share_of(pool) == 0.5
+    assert Resources(1, 0, 32).share_of(pool) == 0.5
+    assert Resources(1, 0.5, 4).share_of(Resources(8, 0, 64)) == 0.125

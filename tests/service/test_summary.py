@@ -11,7 +11,7 @@ import pyarrow as pa
 import pytest
 from starlette.testclient import TestClient
 
-from search_spaces.checks import World
+from search_spaces.environment import Environment
 from search_spaces.plan import Plan, PlannedResult, PlannedTrial
 from search_spaces.spec import ExperimentSpec
 from service.api.app import create_app
@@ -30,7 +30,7 @@ Rows = list[dict[str, Any]]
 
 @pytest.fixture
 def client(store: Store, tmp_path: Path) -> Iterator[TestClient]:
-    app = create_app(store, lambda: World(tmp_path, tmp_path, None, None, None), None)
+    app = create_app(store, lambda: Environment(tmp_path, tmp_path, None, None, None), None)
     with TestClient(app, base_url="http://127.0.0.1", raise_server_exceptions=False) as client:
         yield client
 

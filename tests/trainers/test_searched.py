@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 
 from trainers.artifacts.atomic import checkpoints_of
 from trainers.data import open_data
-from trainers.one_trial import goes_on_with, run
+from trainers.one_trial import resumed_hyperparameters, run
 from trainers.training import loop
 from trainers.trial import Change, Outcome, Report, Trial, TrialConfig, at_epoch
 
@@ -138,10 +138,10 @@ def test_a_member_goes_on_with_anothers_weights_and_hyperparameters(make_trial: 
     paused_after(taker, 1)
     shutil.rmtree(checkpoints_of(taker.home, taker.config.digest))
     shutil.copytree(checkpoints_of(donor.home, donor.config.digest), checkpoints_of(taker.home, taker.config.digest))
-    assert goes_on_with(taker) == Change(1.0, 1e-2)
+    assert resumed_hyperparameters(taker) == Change(1.0, 1e-2)
     changed = replace(taker, change=Change(0.7, 5e-3))
     paused_after(changed, 3)
-    assert goes_on_with(taker) == Change(0.7, 5e-3)
+    assert resumed_hyperparameters(taker) == Change(0.7, 5e-3)
     shutil.rmtree(checkpoints_of(taker.home, taker.config.digest))
     shutil.copytree(checkpoints_of(donor.home, donor.config.digest), checkpoints_of(taker.home, taker.config.digest))
     outcome, reports = ran(changed)

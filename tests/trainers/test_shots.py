@@ -7,7 +7,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from trainers.data.shots import Shots, draw, hashed_order
-from trainers.trial import digest
+from trainers.digests import digest
 
 DATA = "0123456789abcdef0123"
 CLASSES = ("entailment", "neutral", "contradiction")

@@ -11,8 +11,9 @@ from hypothesis import strategies as st
 from trainers.data.folder import FolderData
 from trainers.data.shots import Shots, draw
 from trainers.data.splits import Part, source_dev, source_training, target_dev
+from trainers.digests import digest
 from trainers.examples import Example, Facts
-from trainers.trial import Split, digest
+from trainers.trial import Split
 
 
 class WithinTrain:

@@ -21,9 +21,10 @@ from typing import Any, BinaryIO, Literal
 
 from trainers.artifacts.atomic import RESERVE_BYTES
 from trainers.data.folder import FolderData
+from trainers.digests import digest
 from trainers.examples import LANGUAGE_CODE, DataError, Facts
 from trainers.tasks import TASKS
-from trainers.trial import Split, digest
+from trainers.trial import Split
 
 Kind = Literal["zip", "folder", "hub"]
 

@@ -14,9 +14,10 @@ from pathlib import Path
 
 from trainers.artifacts.atomic import write_text
 from trainers.data.token_counts import guessed, sampled
+from trainers.digests import digest
 from trainers.examples import LANGUAGE_CODE, DataError, Example, Facts, facts_of
 from trainers.tasks import TASKS
-from trainers.trial import Split, digest
+from trainers.trial import Split
 
 # Raised when what is remembered of a file changes its form.
 FACTS_FORM = 3

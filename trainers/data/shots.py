@@ -6,9 +6,10 @@ from dataclasses import dataclass
 from functools import lru_cache
 from typing import Any
 
+from trainers.digests import DIGEST_LENGTH, canonical, digest
 from trainers.examples import Data
 from trainers.tasks.task import Task
-from trainers.trial import DIGEST_LENGTH, Split, canonical, digest
+from trainers.trial import Split
 
 
 @dataclass(frozen=True)

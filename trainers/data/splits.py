@@ -8,8 +8,9 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from trainers.data.shots import Shots, hashed_order
+from trainers.digests import digest
 from trainers.examples import Data, Facts
-from trainers.trial import Selection, Split, digest
+from trainers.trial import Selection, Split
 
 # The part of the source's training examples that selects when the data have no third split: the paper is silent.
 HELD_OUT = 10

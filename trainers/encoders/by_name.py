@@ -8,8 +8,8 @@ from pathlib import Path
 from typing import Any
 
 from trainers.artifacts.atomic import write_text
+from trainers.digests import DIGEST_LENGTH, digest
 from trainers.encoders import offline as offline_encoder
-from trainers.trial import DIGEST_LENGTH, digest
 
 HUB_NAME = re.compile(r"[A-Za-z0-9][\w.-]*(/[A-Za-z0-9][\w.-]*)?")
 
