@@ -3,7 +3,6 @@
 import json
 import shutil
 from collections.abc import Sequence
-from dataclasses import asdict
 from pathlib import Path
 
 from trainers.artifacts import kept_models as models
@@ -96,6 +95,6 @@ The weights are those that the selection "{selection}" chose: step {model.step},
 ## Configuration
 
 ```json
-{json.dumps(asdict(config), indent=2, ensure_ascii=False)}
+{json.dumps(config.to_dict(), indent=2, ensure_ascii=False)}
 ```
 """

@@ -78,7 +78,8 @@ class TrialConfig:
     `target_languages` are those it trains on (none for zero-shot), `k` their shots; `alpha` is None but for surgery.
     `data_digest` is that of the training and selection data, `encoder_digest` that of the pretrained weights.
     `population` names what the trial is a member of, if it is of any: it may take over another member's weights and
-    change alpha and learning rate, which start as the configuration says.
+    change alpha and learning rate, which start as the configuration says. `plugins` are the task, rule and source that
+    other packages bring: (kind, name of the distribution, its version), in the order of their kinds.
     """
 
     task: str
@@ -94,21 +95,30 @@ class TrialConfig:
     encoder_digest: str
     data_digest: str
     population: str | None = None
+    plugins: tuple[tuple[str, str, str], ...] = ()
 
     @cached_property
     def digest(self) -> str:
         """The trial's name: its configuration by content, and NUMERICS. Not the encoder's name: its digest counts."""
         named = {**vars(self), "training": vars(self.training)}  # `asdict` would copy all of it: most of a plan's time
         del named["encoder"]
+        if not self.plugins:
+            del named["plugins"]
         return digest({**named, "numerics": NUMERICS})
+
+    def to_dict(self) -> dict[str, Any]:
+        """As plain data, with `plugins` only where there are any."""
+        value = asdict(self)
+        return value if self.plugins else {name: one for name, one in value.items() if name != "plugins"}
 
     @classmethod
     def from_dict(cls, value: dict[str, Any]) -> "TrialConfig":
-        """The inverse of `dataclasses.asdict`, also after a way through JSON."""
+        """The inverse of `to_dict`, also after a way through JSON."""
         rate = _schedule_or_number(value["training"]["learning_rate"])
         training = Training(**{**value["training"], "learning_rate": rate})
         alpha, targets = _schedule_or_number(value["alpha"]), tuple(value["target_languages"])
-        return cls(**{**value, "alpha": alpha, "training": training, "target_languages": targets})
+        plugins = tuple((kind, name, version) for kind, name, version in value.get("plugins", ()))
+        return cls(**{**value, "alpha": alpha, "training": training, "target_languages": targets, "plugins": plugins})
 
 
 @dataclass(frozen=True)

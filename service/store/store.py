@@ -186,7 +186,7 @@ class Store:
         rows = [
             {
                 "digest": digest,
-                "config": asdict(planned.config),
+                "config": planned.config.to_dict(),
                 "source": planned.source.digest if planned.source else None,
                 "attempt": 0,
                 "epochs": planned.config.training.epochs,

@@ -32,7 +32,7 @@ def main() -> None:
     print(
         f"language by language in file order, {FIXED_BATCH} windows a batch, each padded to its longest; the same, padded to the"
     )
-    print("task's maximal length, as the usual scripts do. Counted, not timed: the same on every machine.")
+    print("to the task's maximal length, as the usual scripts do. Counted, not timed: the same on every machine.")
     print("--quick: NOT a measurement\n" if arguments.quick else "")
     print_table(["task", "languages", "windows", "together", "by language", "padded to the limit", "target"], rows)
 

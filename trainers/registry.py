@@ -1,0 +1,78 @@
+"""Objects by name: the built-in ones, and those that installed packages bring by entry points.
+
+An entry point of the group names the object, or the class, itself; what it is called is its attribute `name`
+(https://packaging.python.org/en/latest/specifications/entry-points/).
+"""
+
+import logging
+from collections.abc import Iterable, Iterator, Mapping
+from functools import cached_property
+from importlib.metadata import EntryPoint, entry_points
+from typing import Protocol, TypeVar
+
+log = logging.getLogger(__name__)
+
+
+class Named(Protocol):
+    """What a registry holds."""
+
+    @property
+    def name(self) -> str:
+        """What it is called in specs, configurations and answers."""
+
+
+T = TypeVar("T", bound=Named)
+
+
+class Registry(Mapping[str, T]):
+    """Objects by name, the built-in ones first, then those of other packages in alphabetical order.
+
+    Entry points are loaded at the first look-up of anything that is not built in, or when all are listed. One that
+    cannot be loaded, or whose name is taken, is left out with a warning: a broken package must not stop the service.
+
+    Args:
+        group: of the entry points, such as "allasprak.tasks".
+        builtin: the objects of this package.
+    """
+
+    def __init__(self, group: str, builtin: Iterable[T]) -> None:
+        self.group = group
+        self._builtin: dict[str, T] = {one.name: one for one in builtin}
+
+    def __getitem__(self, name: str) -> T:
+        if name in self._builtin:
+            return self._builtin[name]
+        return self._contributed[name][0]
+
+    def __iter__(self) -> Iterator[str]:
+        yield from self._builtin
+        yield from self._contributed
+
+    def __len__(self) -> int:
+        return len(self._builtin) + len(self._contributed)
+
+    def distribution(self, name: str) -> tuple[str, str] | None:
+        """Name and version of the distribution that brings an object; None for a built-in one. KeyError if unknown."""
+        return None if name in self._builtin else self._contributed[name][1]
+
+    @cached_property
+    def _contributed(self) -> dict[str, tuple[T, tuple[str, str]]]:
+        """By name the objects of other packages, each with name and version of its distribution."""
+        found: dict[str, tuple[T, tuple[str, str]]] = {}
+        for point in entry_points(group=self.group):
+            try:
+                one, distribution = _load(point)
+            except Exception:
+                log.warning("the entry point %s of %s is left out", point.value, self.group, exc_info=True)
+                continue
+            if one.name in self._builtin or one.name in found:
+                log.warning("the entry point %s of %s is left out: %r is taken", point.value, self.group, one.name)
+                continue
+            found[one.name] = one, distribution
+        return dict(sorted(found.items()))
+
+
+def _load(point: EntryPoint) -> tuple[T, tuple[str, str]]:
+    if point.dist is None:
+        raise ValueError("it belongs to no distribution")
+    return point.load(), (point.dist.name, point.dist.version)
