@@ -61,7 +61,8 @@ class Registry(Mapping[str, T]):
         found: dict[str, tuple[T, tuple[str, str]]] = {}
         for point in entry_points(group=self.group):
             try:
-                one, distribution = _load(point)
+                one: T = point.load()
+                distribution = _distribution(point)
             except Exception:
                 log.warning("the entry point %s of %s is left out", point.value, self.group, exc_info=True)
                 continue
@@ -72,7 +73,7 @@ class Registry(Mapping[str, T]):
         return dict(sorted(found.items()))
 
 
-def _load(point: EntryPoint) -> tuple[T, tuple[str, str]]:
+def _distribution(point: EntryPoint) -> tuple[str, str]:
     if point.dist is None:
         raise ValueError("it belongs to no distribution")
-    return point.load(), (point.dist.name, point.dist.version)
+    return point.dist.name, point.dist.version
