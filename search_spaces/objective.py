@@ -18,9 +18,9 @@ def objective(trial: Trial, scores: Iterable[Score]) -> float | None:
     """
     metric = TASKS[trial.config.task].metric
     found = {score.language: score.value for score in scores if (score.split, score.metric) == ("dev", metric)}
-    if not trial.judge or not found.keys() >= set(trial.judge):
+    if not trial.wanted.judge or not found.keys() >= set(trial.wanted.judge):
         return None
-    return fmean(found[language] for language in trial.judge)
+    return fmean(found[language] for language in trial.wanted.judge)
 
 
 @dataclass(frozen=True)

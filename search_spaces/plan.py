@@ -17,27 +17,16 @@ from trainers.examples import Data, evaluation_data
 from trainers.methods import METHODS, SOURCE_TRAINING
 from trainers.protocols import PROTOCOLS
 from trainers.tasks import TASKS
-from trainers.trial import Schedule, Selection, Split, TrialConfig
+from trainers.trial import Schedule, Selection, Split, TrialConfig, Wanted
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class PlannedTrial:
-    """A trial, the source training it starts from, and what is scored.
-
-    `selections` are the checkpoints that are scored, `evaluate` the test data: {language: digest of the examples}.
-    `judge` are the dev data on which it is compared with the other trials of its `sweep`, in the same form; a trial
-    that is compared with none has no sweep. `test_every_report`: test scores after each epoch. `keep`: its selected
-    models are wanted on disk.
-    """
+    """A trial, the source training it starts from, and what an experiment wants of it."""
 
     config: TrialConfig
     source: TrialConfig | None
-    selections: tuple[Selection, ...]
-    evaluate: dict[str, str]
-    judge: dict[str, str] = field(default_factory=dict)
-    sweep: str | None = None
-    test_every_report: bool = False
-    keep: bool = False
+    wanted: Wanted
 
 
 @dataclass(frozen=True)
@@ -74,14 +63,7 @@ class Plan:
     def add(self, trial: PlannedTrial) -> None:
         """Plan a trial; one that is planned already gets the further evaluations."""
         planned = self.trials.get(trial.config.digest, trial)
-        self.trials[trial.config.digest] = replace(
-            planned,
-            evaluate={**planned.evaluate, **trial.evaluate},
-            judge={**planned.judge, **trial.judge},
-            sweep=planned.sweep or trial.sweep,
-            test_every_report=planned.test_every_report or trial.test_every_report,
-            keep=planned.keep or trial.keep,
-        )
+        self.trials[trial.config.digest] = replace(planned, wanted=planned.wanted.and_also(trial.wanted))
 
 
 def plan(spec: ExperimentSpec, data: Data, home: Path) -> Plan:
@@ -157,8 +139,15 @@ class Planner:
             judge = self._judge(group, config) if words else {}
             sweep = digest([config.method, k, group]) if words else None
             start, curves = source.config if source else None, self.spec.test_at == "every"
-            keep = self.spec.keeps(config.method)
-            plan.add(PlannedTrial(config, start, selections, evaluate, judge, sweep, curves, keep))
+            wanted = Wanted(
+                selections=selections,
+                evaluate=evaluate,
+                judge=judge,
+                sweep=sweep,
+                test_every_report=curves,
+                keep=self.spec.keeps(config.method),
+            )
+            plan.add(PlannedTrial(config=config, source=start, wanted=wanted))
             selection = method.selection or selections[0]
             number = None if isinstance(alpha, tuple) else alpha
             known = partial(PlannedResult, name, k, seed, number, words, judged_on)
@@ -168,8 +157,8 @@ class Planner:
             for language, data in {**self._dev(selection, group, config), **judge}.items():
                 plan.results.append(result(language=language, split="dev", data=data))
         if source is not None:
-            data = source.evaluate[self.source]
-            [selection] = source.selections
+            data = source.wanted.evaluate[self.source]
+            [selection] = source.wanted.selections
             trial = source.config.digest
             known = partial(PlannedResult, name, k, seed, None, words, judged_on)
             plan.results.append(known(self.source, "test", trial, selection, data))
@@ -178,7 +167,8 @@ class Planner:
         """What two-stage methods start from, and whose score they have in the source language."""
         config = self._config(SOURCE_TRAINING, (), 0, seed, None, candidate)
         selections, evaluate = self._selections(SOURCE_TRAINING), self._tests((self.source,))
-        trial = PlannedTrial(config, None, selections, evaluate, keep=True)
+        wanted = Wanted(selections=selections, evaluate=evaluate, keep=True)
+        trial = PlannedTrial(config=config, source=None, wanted=wanted)
         self.planned.add(trial)
         return trial
 

@@ -9,7 +9,7 @@ from torch import Tensor
 from trainers.artifacts import kept_models as models
 from trainers.surgery.optimizer import inner_products
 from trainers.training.bench import TrialBench
-from trainers.trial import Selection, Trial
+from trainers.trial import Selection, Trial, Wanted
 
 # Random batches whose mean is the source language's gradient (section 5.2).
 SOURCE_BATCHES = 100
@@ -58,7 +58,7 @@ def gradient_cosines(trial: Trial, selection: Selection, at_once: int = 8) -> tu
     model = models.load(trial.home, trial.config, selection)
     if model is None:
         raise ValueError(f"the model of trial {trial.config.digest} was not kept: {selection} of {trial.config.method}")
-    bench = TrialBench(replace(trial, evaluate=(), selections=()), lambda _: None, _no_source_model)
+    bench = TrialBench(replace(trial, wanted=Wanted(selections=())), lambda _: None, _no_source_model)
     bench.take(model)
     bench.model.eval()
     languages = (trial.config.source_language, *trial.config.target_languages)

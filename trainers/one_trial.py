@@ -21,7 +21,7 @@ from trainers.artifacts.kept_models import Model
 from trainers.methods import METHODS
 from trainers.protocols import PROTOCOLS
 from trainers.training.bench import TrialBench
-from trainers.trial import Change, Outcome, Report, Trial, TrialConfig
+from trainers.trial import Change, Outcome, Report, Trial, TrialConfig, Wanted
 
 log = logging.getLogger(__name__)
 
@@ -72,9 +72,9 @@ def _run(trial: Trial, report: Callable[[Report], None]) -> Outcome:
         begin = time.monotonic()
         _set_up(trial)
         bench = TrialBench(trial, report, lambda source: _source_model(trial, source))
-        kept = {selection: models.load(trial.home, trial.config, selection) for selection in trial.selections}
+        kept = {selection: models.load(trial.home, trial.config, selection) for selection in trial.wanted.selections}
         found = {selection: model for selection, model in kept.items() if model is not None}
-        if len(found) == len(kept) and not trial.test_every_report:
+        if len(found) == len(kept) and not trial.wanted.test_every_report:
             bench.take_up(found)
         else:
             METHODS[trial.config.method].train(bench)
@@ -104,7 +104,7 @@ def _source_model(trial: Trial, source: TrialConfig) -> Model:
     selection = PROTOCOLS[source.protocol].selection[source.task]
     model = models.load(trial.home, source, selection)
     if model is None:
-        run(replace(trial, config=source, source=None, selections=(selection,), evaluate=()), lambda _: None)
+        run(replace(trial, config=source, source=None, wanted=Wanted(selections=(selection,))), lambda _: None)
         shutil.rmtree(checkpoints_of(trial.home, source.digest), ignore_errors=True)  # its model is kept
         _set_up(trial)
         model = models.load(trial.home, source, selection)

@@ -1,6 +1,7 @@
 """What a trial is: plain data, known to the planner, the trainer and the store alike."""
 
-from dataclasses import asdict, dataclass
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, field, replace
 from functools import cached_property
 from pathlib import Path
 from typing import Any, Literal
@@ -129,24 +130,53 @@ class Change:
     learning_rate: float
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
+class Wanted:
+    """What an experiment wants of a trial: no weight depends on it. Plan, store and trial carry it whole.
+
+    Attributes:
+        selections: which of its checkpoints are scored. A dev set is read for one of these or to judge.
+        evaluate: test splits that are scored, {language: digest of the examples}.
+        judge: dev sets on which every report is scored, in the same form, so that the trials of a sweep are compared.
+        sweep: trials of one sweep and seed may be compared; None for a trial that is compared with none.
+        test_every_report: score the test splits at every report, not only where a selection chooses.
+        keep: the selected models stay on disk. A source training's do in any case.
+        estimate: seconds that the trial is expected to take, None where that is not known.
+    """
+
+    selections: tuple[Selection, ...]
+    evaluate: Mapping[str, str] = field(default_factory=dict)
+    judge: Mapping[str, str] = field(default_factory=dict)
+    sweep: str | None = None
+    test_every_report: bool = False
+    keep: bool = False
+    estimate: float | None = None
+
+    def and_also(self, other: "Wanted") -> "Wanted":
+        """What both want of the same trial, with the selections and the estimate of this one."""
+        return replace(
+            self,
+            evaluate={**self.evaluate, **other.evaluate},
+            judge={**self.judge, **other.judge},
+            sweep=self.sweep or other.sweep,
+            test_every_report=self.test_every_report or other.test_every_report,
+            keep=self.keep or other.keep,
+        )
+
+
+@dataclass(frozen=True, kw_only=True)
 class Trial:
-    """One training to run: what defines it, what to score, and where it may work.
+    """One training to run: what defines it, what is wanted of it, and where it may work.
 
     Attributes:
         config: what the weights depend on.
         source: the source training that the model starts from; None when it starts from the pretrained encoder.
         data: where the examples come from.
-        selections: which of its checkpoints are scored. A dev set is read for one of these or to judge.
-        evaluate: languages whose test split is scored.
-        judge: languages on whose dev sets every report is scored, for others to compare trials. It changes nothing in
-            this one.
-        test_every_report: score the test splits at every report, not only where a selection chooses.
+        wanted: what is scored and kept.
         max_test_examples: test examples scored per language, from the first on; None for all.
         home: folder for what is kept (`encoders/`, `models/`, `predictions/`) and for work in progress.
         checkpoint_every_report: write a checkpoint before every report, in `home`'s `checkpoints/<digest>`.
         change: what a member of a population goes on with.
-        keep: whether the selected models stay in `home`. A source training's does in any case.
         checkpoint_seconds: training between two checkpoints.
         threads: CPU threads; results are bit-exact at an equal number.
         device: "cpu" or "cuda".
@@ -157,15 +187,11 @@ class Trial:
     config: TrialConfig
     source: TrialConfig | None
     data: DataReference
-    selections: tuple[Selection, ...]
-    evaluate: tuple[str, ...]
+    wanted: Wanted
     max_test_examples: int | None
     home: Path
-    judge: tuple[str, ...] = ()
-    test_every_report: bool = False
     checkpoint_every_report: bool = False
     change: Change | None = None
-    keep: bool = False
     checkpoint_seconds: float = 300.0
     threads: int = 1
     device: str = "cpu"

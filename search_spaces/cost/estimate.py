@@ -2,7 +2,7 @@
 
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from statistics import fmean
 from typing import Any
 
@@ -85,7 +85,7 @@ class Cost:
 
 @dataclass(frozen=True)
 class Estimate:
-    """Costs by trial, and what they are based on."""
+    """Costs by trial, and what they are based on; `plan` has the estimated seconds of each trial."""
 
     spec: ExperimentSpec
     plan: Plan
@@ -142,7 +142,7 @@ class Estimate:
             key = (trial.config.method, trial.config.k)
             trials[key] += 1
             reused[key] += self.known.missing[digest] is None
-            selections[key] = trial.selections
+            selections[key] = trial.wanted.selections
         return [
             {
                 "method": key[0],
@@ -220,16 +220,25 @@ def estimate(spec: ExperimentSpec, plan: Plan, data: Data, encoder: EncoderSize 
         if missing is None:
             costs[digest] = Cost()
             continue
-        tests = len(trial.selections) * sum(sizes.test(language).sub_words for language in missing)
+        tests = len(trial.wanted.selections) * sum(sizes.test(language).sub_words for language in missing)
         is_there = digest in known.trained and trial.config.method == SOURCE_TRAINING
         load = Load(evaluation=tests) if is_there else _load(trial, sizes, tests)
-        models = len(trial.selections) if spec.keeps(trial.config.method) and not is_there else 0
+        models = len(trial.wanted.selections) if spec.keeps(trial.config.method) and not is_there else 0
         if encoder is None or clock is None:
             costs[digest] = Cost(load, None, models, None, None)
         else:
             costs[digest] = _cost(trial, load, models, sizes, encoder, clock)
     time_basis = clock.basis if clock is not None else "unknown: the encoder's config.json does not tell its size"
-    return Estimate(spec, plan, known, costs, sizes.basis, time_basis)
+    return Estimate(spec, _priced(plan, costs), known, costs, sizes.basis, time_basis)
+
+
+def _priced(plan: Plan, costs: Mapping[str, Cost]) -> Plan:
+    """The plan with the estimated seconds of each trial."""
+    trials = {
+        digest: replace(trial, wanted=replace(trial.wanted, estimate=costs[digest].seconds))
+        for digest, trial in plan.trials.items()
+    }
+    return Plan(trials, plan.results)
 
 
 def _load(trial: PlannedTrial, sizes: Sizes, tests: int) -> Load:
@@ -242,10 +251,11 @@ def _load(trial: PlannedTrial, sizes: Sizes, tests: int) -> Load:
     steps = -(-epoch.windows // (config.k if adapts else training.batch_size)) * training.epochs
     evaluations = -(-steps // training.evaluate_every) if training.evaluate_every else training.epochs
     selecting = {"source-dev": (config.source_language,), "target-dev": config.target_languages, "last": ()}
-    scored = {language for selection in trial.selections for language in selecting[selection]} | set(trial.judge)
+    scored = {language for selection in trial.wanted.selections for language in selecting[selection]}
+    scored |= set(trial.wanted.judge)
     dev = sum(sizes.dev(language, config).sub_words for language in scored)
-    if trial.test_every_report:
-        dev += sum(sizes.test(language).sub_words for language in trial.evaluate)
+    if trial.wanted.test_every_report:
+        dev += sum(sizes.test(language).sub_words for language in trial.wanted.evaluate)
     oracle = _oracle(config, sizes, shots, epoch.windows, steps) if config.alpha else 0.0
     return Load(epoch, steps, epoch.sub_words * training.epochs, oracle, evaluations * dev + tests)
 
@@ -285,7 +295,8 @@ def _oracle(config: TrialConfig, sizes: Sizes, shots: Sequence[Size], windows: i
 def _memory(trial: PlannedTrial, encoder: EncoderSize, parameters: int, windows: int) -> int:
     """Bytes while it trains: the whole table, what is trained, and the activations of so many longest windows."""
     training = trial.config.training
-    copies = 1 + 1 + 2 + bool(trial.config.alpha) + len(trial.selections)  # weights, gradient, moments, oracle, chosen
+    # weights, gradient, moments, the oracle's gradient, what the selections chose
+    copies = 1 + 1 + 2 + bool(trial.config.alpha) + len(trial.wanted.selections)
     # Korthikanti et al. (2022), "Reducing Activation Recomputation", Eq. 1: bytes of a layer at half precision
     of_sub_word = 34 * encoder.hidden + 5 * encoder.heads * training.max_length
     activations = windows * training.max_length * encoder.layers * of_sub_word

@@ -157,7 +157,7 @@ def _store(request: Request, body: object, key: str | None) -> str:
     if spec.data == XTREME_R:
         return store.add_experiment(spec, None, submission=submission)
     made = _estimated(store, spec, environment)
-    return store.add_experiment(spec, made.plan, made.seconds, submission)
+    return store.add_experiment(spec, made.plan, submission)
 
 
 def _plan(request: Request, body: object) -> dict[str, Any]:

@@ -14,7 +14,7 @@ from types import FrameType
 from search_spaces.candidates import searched
 from search_spaces.cost.estimate import estimate
 from search_spaces.data_checks import check_data
-from search_spaces.plan import Planner, plan
+from search_spaces.plan import PlannedTrial, Planner, plan
 from search_spaces.search import PbtScheduler
 from search_spaces.sources import data_reference
 from search_spaces.spaces import highest
@@ -25,7 +25,7 @@ from service.engine.schedulers import Halving, PerCohort, Populations
 from service.engine.slot_client import Share
 from service.engine.trial_queue import ExperimentWork
 from service.settings import Settings
-from service.store import OutstandingTrial, Resources, Store, StoreFullError, reserve
+from service.store import Resources, Store, StoreFullError, reserve
 from trainers import Outcome, Report, Trial, memory
 from trainers.artifacts.atomic import checkpoints_of
 from trainers.data import XTREME_R, open_data, xtreme_r_folder
@@ -84,8 +84,8 @@ def _run(experiment: str, address: str, slots: int | None, settings: Settings, s
     current = plan(spec, data, settings.home)
     if planned is None:
         size = encoder_size(spec.encoder, settings.home)
-        store.add_plan(experiment, current, estimate(spec, current, data, size, store.known(spec, current)).seconds)
-    elif any(planned.get(digest) != trial.evaluate for digest, trial in current.trials.items()):
+        store.add_plan(experiment, estimate(spec, current, data, size, store.known(spec, current)).plan)
+    elif any(planned.get(digest) != trial.wanted.evaluate for digest, trial in current.trials.items()):
         raise DataError(CHANGED)
     planner = Planner(spec, data, encoder_digest(spec.encoder, settings.home))
     made = partial(_trials, spec, reference, settings)
@@ -111,21 +111,17 @@ def _fetch(spec: ExperimentSpec, settings: Settings) -> None:
 
 
 def _trials(
-    spec: ExperimentSpec, reference: DataReference, settings: Settings, outstanding: Mapping[str, OutstandingTrial]
+    spec: ExperimentSpec, reference: DataReference, settings: Settings, outstanding: Mapping[str, PlannedTrial]
 ) -> dict[str, Trial]:
     return {
         digest: Trial(
             config=trial.config,
             source=trial.source,
             data=reference,
-            selections=trial.selections,
-            evaluate=trial.evaluate,
-            judge=trial.judge,
-            test_every_report=trial.test_every_report,
+            wanted=trial.wanted,
             checkpoint_every_report=trial.config.population is not None,
             max_test_examples=spec.training.max_test_examples,
             home=settings.home,
-            keep=spec.keeps(trial.config.method),
             checkpoint_seconds=settings.checkpoint_seconds,
             threads=spec.resources.cpus_per_trial,
             device="cuda" if spec.resources.gpus_per_trial else "cpu",

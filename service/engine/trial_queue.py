@@ -7,12 +7,12 @@ from statistics import fmean
 from search_spaces.candidates import Candidate, candidate_of, searched
 from search_spaces.cost.estimate import devices
 from search_spaces.objective import methods_of, objective_value
-from search_spaces.plan import Plan, Planner
+from search_spaces.plan import Plan, PlannedTrial, Planner
 from search_spaces.search import TpeSearcher, TrialBudget
 from search_spaces.spec import ExperimentSpec
 from service.engine.proposals import Proposer
 from service.engine.schedulers import Cohort
-from service.store import OutstandingTrial, Store
+from service.store import Store
 from trainers import Trial
 from trainers.examples import CHANGED, DataError
 from trainers.methods import METHODS
@@ -52,7 +52,7 @@ class ExperimentWork:
         spec: ExperimentSpec,
         planner: Planner,
         store: Store,
-        made: Callable[[Mapping[str, OutstandingTrial]], dict[str, Trial]],
+        made: Callable[[Mapping[str, PlannedTrial]], dict[str, Trial]],
         at_once: int,
     ) -> None:
         self.experiment, self.spec, self.planner, self.store = experiment, spec, planner, store
@@ -111,13 +111,13 @@ class ExperimentWork:
                     del proposals.open[candidate]
                     proposals.proposer.tell(candidate, self._value(proposals.trials[candidate]))
 
-    def _add(self, outstanding: Mapping[str, OutstandingTrial]) -> None:
+    def _add(self, outstanding: Mapping[str, PlannedTrial]) -> None:
         self.ready |= self.made(outstanding)
         self.unended |= set(outstanding)
         needed = {one.source.digest for one in outstanding.values() if one.source is not None}
         for digest, one in outstanding.items():
-            if one.sweep is not None and digest not in needed:  # what others start from is trained to its end
-                self.cohorts[digest] = (one.sweep, one.config.seed)
+            if one.wanted.sweep is not None and digest not in needed:  # what others start from is trained to its end
+                self.cohorts[digest] = (one.wanted.sweep, one.config.seed)
 
     # What TPE proposes
 
@@ -135,8 +135,9 @@ class ExperimentWork:
             proposals.proposer.tell(candidate, self._value(proposals.trials[candidate]))
 
     def _watch(self, proposals: Proposals, candidate: Candidate, plan: Plan) -> None:
-        proposals.trials[candidate] = [digest for digest, trial in plan.trials.items() if trial.sweep is not None]
-        if unended := self.unended & set(proposals.trials[candidate]):
+        judged = [digest for digest, trial in plan.trials.items() if trial.wanted.sweep is not None]
+        proposals.trials[candidate] = judged
+        if unended := self.unended & set(judged):
             proposals.open[candidate] = unended
 
     def _value(self, trials: list[str]) -> float | None:

@@ -76,7 +76,7 @@ def _check(trial: Trial) -> None:
     """Its data and its encoder may have changed since it was planned, and it would be trained under a false name."""
     config = trial.config
     data, shots = open_data(trial.data, config.task, trial.home), PROTOCOLS[config.protocol].shots_split[config.task]
-    found = training_data(data, config.source_language, config.target_languages, shots, trial.selections)
+    found = training_data(data, config.source_language, config.target_languages, shots, trial.wanted.selections)
     if (found, encoder_digest(config.encoder, trial.home)) != (config.data_digest, config.encoder_digest):
         raise DataError(CHANGED)
 

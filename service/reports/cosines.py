@@ -45,7 +45,7 @@ def _compute(trial: str, selection: Any, settings: Settings) -> None:
     from search_spaces.spec import ExperimentSpec
     from service.store import Store
     from trainers.cosines import gradient_cosines
-    from trainers.trial import Trial, TrialConfig
+    from trainers.trial import Trial, TrialConfig, Wanted
 
     store = Store(settings.database_url)
     try:
@@ -60,8 +60,7 @@ def _compute(trial: str, selection: Any, settings: Settings) -> None:
         config=TrialConfig.from_dict(found["config"]),
         source=None,
         data=data_reference(spec.data, settings.home, settings.data_root),
-        selections=(selection,),
-        evaluate=(),
+        wanted=Wanted(selections=(selection,)),
         max_test_examples=None,
         home=settings.home,
     )

@@ -4,14 +4,12 @@ from service.store.database import BadCursorError, StoreFullError
 from service.store.results import RESULT_COLUMNS, Page, Query
 from service.store.slots import Resources
 from service.store.store import Experiment, KeyReusedError, Store, Submission
-from service.store.trials import OutstandingTrial
 
 __all__ = [
     "RESULT_COLUMNS",
     "BadCursorError",
     "Experiment",
     "KeyReusedError",
-    "OutstandingTrial",
     "Page",
     "Query",
     "Resources",

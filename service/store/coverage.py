@@ -1,11 +1,11 @@
 """Which of the scores and models that an experiment needs are there."""
 
 from collections.abc import Collection, Mapping
-from typing import Any
 
 from sqlalchemy import Connection, select
 
 from service.store.schema import scores, selections, trials
+from trainers.trial import Wanted
 
 
 class Coverage:
@@ -34,22 +34,21 @@ class Coverage:
         for *key, step in connection.execute(select(*columns).where(scores.c.trial.in_(self.chosen))):
             self.steps.setdefault((key[0], key[1], key[2], key[3]), set()).add(step)
 
-    def missing(self, planned: Mapping[Any, Any]) -> tuple[str, ...] | None:
-        """What a planned trial still lacks: the languages without a test score of what was selected; None if nothing.
+    def missing(self, trial: str, wanted: Wanted) -> tuple[str, ...] | None:
+        """The languages without a test score of what was selected; None if a trial lacks nothing that is wanted of it.
 
         Where no more than scores on its judging dev sets are lacking, or models, no language is. Where test scores of
         every epoch are asked for, there must be as many as epochs.
         """
-        trial = planned["trial"]
         chosen = self.chosen.get(trial, {})
-        if not chosen.keys() >= set(planned["selections"]):
-            return tuple(planned["evaluate"])
-        steps = [chosen[selection] for selection in planned["selections"]]
+        if not chosen.keys() >= set(wanted.selections):
+            return tuple(wanted.evaluate)
+        steps = [chosen[selection] for selection in wanted.selections]
 
         def lacking(split: str, needed: Mapping[str, str], at_least: int) -> tuple[str, ...]:
             found = {name: self.steps.get((trial, split, name, data), set()) for name, data in needed.items()}
             return tuple(name for name, of in found.items() if not of.issuperset(steps) or len(of) < at_least)
 
-        tests = lacking("test", planned["evaluate"], self.epochs[trial] if planned["test_every_report"] else 1)
-        models = planned["keep"] and not self.kept >= {(trial, selection) for selection in planned["selections"]}
-        return tests if tests or models or lacking("dev", planned["judge"], 1) else None
+        tests = lacking("test", wanted.evaluate, self.epochs[trial] if wanted.test_every_report else 1)
+        models = wanted.keep and not self.kept >= {(trial, selection) for selection in wanted.selections}
+        return tests if tests or models or lacking("dev", wanted.judge, 1) else None

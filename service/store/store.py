@@ -4,7 +4,6 @@ import secrets
 import time
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import asdict, dataclass
-from types import MappingProxyType
 from typing import Any, NamedTuple
 
 from sqlalchemy import Connection, Float, cast, func, insert, select, update
@@ -24,8 +23,6 @@ from service.store.slots import Slots
 from service.store.states import TRIAL_STATES
 from service.store.trials import Trials
 from trainers.data.token_counts import Size
-
-NOTHING_ESTIMATED: Mapping[str, float | None] = MappingProxyType({})
 
 
 @dataclass(frozen=True)
@@ -111,7 +108,6 @@ class Store:
         self,
         spec: ExperimentSpec,
         plan: Plan | None,
-        seconds: Mapping[str, float | None] = NOTHING_ESTIMATED,
         submission: Submission | None = None,
     ) -> str:
         """Store an experiment, with its plan if its data are at hand; returns its id.
@@ -119,7 +115,6 @@ class Store:
         Args:
             spec: what was asked for.
             plan: None if it is made later, by `add_plan`.
-            seconds: estimated, of each trial.
             submission: what makes it the same as another one: the id is then that of the first.
 
         Raises:
@@ -155,7 +150,7 @@ class Store:
                 connection.execute(insert(tags), [{"experiment": id_, "tag": tag} for tag in distinct])
             record_event(connection, id_, "experiment", state="queued", reason="")
             if plan is not None:
-                self._add_plan(connection, id_, plan, seconds)
+                self._add_plan(connection, id_, plan)
         return id_
 
     def submitted(self, submission: Submission) -> str | None:
@@ -170,19 +165,17 @@ class Store:
             raise KeyReusedError(f"{submission.key!r} came with another experiment before ({found.id})")
         return found.id if found is not None else None
 
-    def add_plan(self, experiment: str, plan: Plan, seconds: Mapping[str, float | None] = NOTHING_ESTIMATED) -> None:
+    def add_plan(self, experiment: str, plan: Plan) -> None:
         """Store the plan of an experiment whose data had to be fetched first."""
         with self._database.write() as connection:
-            self._add_plan(connection, experiment, plan, seconds)
+            self._add_plan(connection, experiment, plan)
 
     def add_candidate(self, experiment: str, plan: Plan) -> None:
         """Store the plan of a further candidate. Trials that are planned already stay as they are."""
         with self._database.write() as connection:
-            self._add_plan(connection, experiment, plan, NOTHING_ESTIMATED)
+            self._add_plan(connection, experiment, plan)
 
-    def _add_plan(
-        self, connection: Connection, experiment: str, plan: Plan, seconds: Mapping[str, float | None]
-    ) -> None:
+    def _add_plan(self, connection: Connection, experiment: str, plan: Plan) -> None:
         rows = [
             {
                 "digest": digest,
@@ -200,12 +193,12 @@ class Store:
             first = connection.execute(select(func.count()).select_from(planned_trials).where(mine)).scalar_one()
             there = Coverage(connection, plan.trials)
             for position, (digest, planned) in enumerate(plan.trials.items(), start=first):
-                needed = {name: getattr(planned, name) for name in
-                          ("selections", "evaluate", "judge", "sweep", "test_every_report", "keep")}  # fmt: skip
-                row = {"experiment": experiment, "trial": digest, "position": position, **needed}
-                done = there.missing(row) is None
+                wanted = vars(planned.wanted)
+                needed = {name: value for name, value in wanted.items() if name != "estimate"}
+                done = there.missing(digest, planned.wanted) is None
                 state = {"state": "succeeded" if done else "queued", "reason": "", "reused": done}
-                links.append({**row, **state, "estimated": seconds.get(digest)})
+                row = {"experiment": experiment, "trial": digest, "position": position, **needed, **state}
+                links.append({**row, "estimated": wanted["estimate"]})
             connection.execute(self._database.insert(planned_trials).on_conflict_do_nothing(), links)
             common = {"experiment": experiment, "at": next_revision(connection)}
             connection.execute(insert(planned_results), [{**common, **asdict(result)} for result in plan.results])
@@ -221,7 +214,7 @@ class Store:
         with self._database.read() as connection:
             there = Coverage(connection, plan.trials)
             return Known(
-                {digest: there.missing({"trial": digest, **vars(planned)}) for digest, planned in plan.trials.items()},
+                {digest: there.missing(digest, planned.wanted) for digest, planned in plan.trials.items()},
                 frozenset(connection.execute(chosen).scalars()),
                 {data: Size(*counts) for data, *counts in connection.execute(counted)},
                 costs.measured(connection, spec, encoder),

@@ -3,11 +3,12 @@
 import json
 import time
 from collections.abc import Collection, Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, replace
 from typing import Any, Literal
 
 from sqlalchemy import Connection, func, insert, or_, select, update
 
+from search_spaces.plan import PlannedTrial
 from service.store.costs import with_device_seconds
 from service.store.coverage import Coverage
 from service.store.database import Database
@@ -15,26 +16,10 @@ from service.store.events import record_event
 from service.store.revisions import next_revision
 from service.store.schema import attempts, experiments, measures, planned_trials, scores, selections, sizes, trials
 from service.store.states import ACTIVE
-from trainers.trial import Outcome, Report, Score, Selection, TrialConfig
+from trainers.trial import Outcome, Report, Score, TrialConfig, Wanted
 
 # What became of an outcome.
 Taken = Literal["taken", "incomplete", "refused"]
-
-
-@dataclass(frozen=True)
-class OutstandingTrial:
-    """A trial that an experiment still needs, and the languages whose test scores it lacks.
-
-    `judge`, `sweep` and `test_every_report` are those of the plan.
-    """
-
-    config: TrialConfig
-    source: TrialConfig | None
-    selections: tuple[Selection, ...]
-    evaluate: tuple[str, ...]
-    judge: tuple[str, ...]
-    sweep: str | None
-    test_every_report: bool
 
 
 class Trials:
@@ -47,10 +32,11 @@ class Trials:
     def __init__(self, database: Database) -> None:
         self._database = database
 
-    def outstanding(self, experiment: str, among: Collection[str] | None = None) -> dict[str, OutstandingTrial]:
+    def outstanding(self, experiment: str, among: Collection[str] | None = None) -> dict[str, PlannedTrial]:
         """The trials that an experiment still needs, by digest, in their order; all are queued again.
 
-        Not what was stopped, or has failed: that is for `retry`.
+        What is wanted of each is what it still lacks: `evaluate` has the languages without a test score. Trials that
+        were stopped or have failed are not among them: those are for `retry`.
 
         Args:
             experiment: its id.
@@ -71,12 +57,11 @@ class Trials:
             found = {}
             for row in rows:
                 mine = update(planned_trials).filter_by(experiment=experiment, trial=row["trial"])
-                if (missing := there.missing(row)) is not None:
+                if (missing := there.missing(row["trial"], wanted_of(row))) is not None:
                     source = sources[row["source"]] if row["source"] else None
-                    chosen, judge = tuple(row["selections"]), tuple(row["judge"])
-                    config, sweep = TrialConfig.from_dict(row["config"]), row["sweep"]
-                    curves = row["test_every_report"]
-                    found[row["trial"]] = OutstandingTrial(config, source, chosen, missing, judge, sweep, curves)
+                    lacking = {language: row["evaluate"][language] for language in missing}
+                    config, wanted = TrialConfig.from_dict(row["config"]), replace(wanted_of(row), evaluate=lacking)
+                    found[row["trial"]] = PlannedTrial(config=config, source=source, wanted=wanted)
                     connection.execute(mine.values(state="queued", reason=""))
                 else:  # another experiment has done it since this one was planned
                     connection.execute(mine.values(state="succeeded", reason="", reused=True))
@@ -161,7 +146,7 @@ class Trials:
             self._add_sizes(connection, digest, outcome.facts.get("sizes", {}))
             waiting = select(planned_trials).filter_by(trial=digest, state="running")
             there = Coverage(connection, [digest])
-            done = {row["experiment"]: there.missing(row) is None
+            done = {row["experiment"]: there.missing(digest, wanted_of(row)) is None
                     for row in connection.execute(waiting).mappings().all()}  # fmt: skip
             for one in (one for one, is_done in done.items() if is_done):
                 mine = update(planned_trials).filter_by(experiment=one, trial=digest)
@@ -265,6 +250,19 @@ class Trials:
             [{"trial": digest, "attempt": attempt, **asdict(score), "at": at} for score in found],
         )
         return at
+
+
+def wanted_of(row: Mapping[Any, Any]) -> Wanted:
+    """What an experiment wants of a trial, from a row of `planned_trials`."""
+    return Wanted(
+        selections=tuple(row["selections"]),
+        evaluate=row["evaluate"],
+        judge=row["judge"],
+        sweep=row["sweep"],
+        test_every_report=row["test_every_report"],
+        keep=row["keep"],
+        estimate=row["estimated"],
+    )
 
 
 def end(connection: Connection, state: str, reason: str = "", **of: Any) -> None:

@@ -29,10 +29,8 @@ def main() -> None:
     rows = [_row(name, lengths(name, tokenizer, arguments), arguments.quick) for name in TASKS]
     print("Useful share of the processed sub-words when the test splits of all languages are evaluated: together in")
     print(f"length-sorted batches of at most {BATCH_TOKENS} sub-words with padding (trainers.training.evaluation);")
-    print(f"language by language in file order, {FIXED_BATCH} windows a batch, each padded to its longest; the")
-    print(
-        "same, padded to the task's maximal length, as the usual scripts do. Counted, not timed: the same on every machine."
-    )
+    print(f"language by language in file order, {FIXED_BATCH} windows a batch, each padded to its longest; the same,")
+    print("padded to the task's maximal length, as the usual scripts do. Counted, not timed: the same everywhere.")
     print("--quick: NOT a measurement\n" if arguments.quick else "")
     print_table(["task", "languages", "windows", "together", "by language", "padded to the limit", "target"], rows)
 

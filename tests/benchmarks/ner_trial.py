@@ -32,7 +32,7 @@ from trainers.artifacts.atomic import checkpoints_of
 from trainers.digests import digest
 from trainers.protocols import PAPER
 from trainers.training.trial_data import TrialData
-from trainers.trial import DataReference, Trial, TrialConfig
+from trainers.trial import DataReference, Trial, TrialConfig, Wanted
 
 SPEED_UP_AT_LEAST = 6.0
 F1_WITHIN = 0.3
@@ -139,8 +139,7 @@ def _trial(arguments: argparse.Namespace) -> Trial:
         config,
         source=None,
         data=DataReference("folder", SHARED_DATA),
-        selections=("source-dev",),
-        evaluate=(SOURCE, *targets),
+        wanted=Wanted(selections=("source-dev",), evaluate=dict.fromkeys((SOURCE, *targets), "")),
         max_test_examples=10 if quick else 200,
         home=arguments.home,
         threads=1 if quick else arguments.threads,

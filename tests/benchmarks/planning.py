@@ -86,7 +86,7 @@ def planned(task: str, environment: Environment, arguments: argparse.Namespace) 
     )  # fmt: skip
     data = TableData(task)
     made = plan(spec, data, environment.home)
-    nothing_done = {digest: tuple(trial.evaluate) for digest, trial in made.trials.items()}
+    nothing_done = {digest: tuple(trial.wanted.evaluate) for digest, trial in made.trials.items()}
     return estimate(spec, made, data, XLM_R_LARGE, Known(nothing_done, frozenset(), {}, [])).summary(environment)
 
 

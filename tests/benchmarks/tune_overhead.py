@@ -13,7 +13,7 @@ from service.engine import pool as pools
 from service.store import Resources
 from trainers import Outcome, Report, Trial, TrialConfig
 from trainers.protocols import PAPER
-from trainers.trial import DataReference
+from trainers.trial import DataReference, Wanted
 
 SECONDS_AT_MOST = 0.1
 
@@ -104,7 +104,7 @@ def _trial(home: Path, seed: int) -> Trial:
         data_digest="none",
     )  # fmt: skip
     return Trial(
-        config, source=None, data=DataReference("sample"), selections=("source-dev",), evaluate=(),
+        config=config, source=None, data=DataReference("sample"), wanted=Wanted(selections=("source-dev",)),
         max_test_examples=None, home=home,
     )  # fmt: skip
 

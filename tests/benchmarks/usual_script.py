@@ -58,7 +58,7 @@ class UsualScript:
         torch.manual_seed(self.config.seed)
         self.model = fresh_model(NER, Path(self.config.encoder), self.data.labels).to(self.trial.device)
         self._train()
-        f1 = {language: self._f1(self.data.test(language)) for language in self.trial.evaluate}
+        f1 = {language: self._f1(self.data.test(language)) for language in self.trial.wanted.evaluate}
         seconds = time.perf_counter() - begin + self.extrapolated
         return Done(seconds, f1 if self.fraction == 1 else {})
 

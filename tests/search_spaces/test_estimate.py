@@ -20,7 +20,7 @@ from trainers.data.token_counts import Size
 from trainers.encoders.by_name import EncoderSize, encoder_size
 from trainers.methods import METHODS
 from trainers.tasks import TASKS
-from trainers.trial import DataReference, Outcome, Report, Trial, Work
+from trainers.trial import DataReference, Outcome, Report, Trial, Wanted, Work
 
 TARGETS = ["de", "hi", "sw"]
 
@@ -40,7 +40,7 @@ def spec_of(tiny_encoder_for_all: Path, tmp_path: Path) -> Any:
 
 
 def nothing_done(made: Plan, **known: Any) -> Known:
-    missing = {digest: tuple(trial.evaluate) for digest, trial in made.trials.items()}
+    missing = {digest: tuple(trial.wanted.evaluate) for digest, trial in made.trials.items()}
     empty: dict[str, Any] = {"missing": missing, "trained": frozenset(), "sizes": {}, "measured": []}
     return Known(**{**empty, **known})
 
@@ -111,10 +111,16 @@ def run_all(made: Estimate, home: Path, keep: bool = False) -> dict[str, tuple[i
         reports: list[Report] = []
         cut = made.spec.training.max_test_examples
         outcome = trainers.run(
-            Trial(trial.config, trial.source, DataReference("sample"), trial.selections, tuple(trial.evaluate), cut,
-                  home, keep=keep),
+            Trial(
+                config=trial.config,
+                source=trial.source,
+                data=DataReference("sample"),
+                wanted=Wanted(selections=trial.wanted.selections, evaluate=trial.wanted.evaluate, keep=keep),
+                max_test_examples=cut,
+                home=home,
+            ),
             reports.append,
-        )  # fmt: skip
+        )
         done[digest] = reports[-1].step, outcome
     return done
 
@@ -180,7 +186,7 @@ def test_models_take_at_most_what_is_said_and_are_as_many(spec_of: Any, tmp_path
     kept = 0
     for digest, trial in made.plan.trials.items():
         run_all(replace(made, plan=Plan({digest: trial})), tmp_path, made.spec.keeps(trial.config.method))
-        found = [models.load(tmp_path, trial.config, selection) for selection in trial.selections]
+        found = [models.load(tmp_path, trial.config, selection) for selection in trial.wanted.selections]
         bytes_ = sum(tensor.nbytes for model in found if model is not None for tensor in model.weights.values())
         most = made.costs[digest].model_bytes
         assert made.costs[digest].models == sum(model is not None for model in found)

@@ -121,7 +121,7 @@ def test_every_method_has_a_test_result_in_every_language(planned: Any) -> None:
         for language in ("en", "fi", "hu")
     }
     assert set(tests.values()) == {1}
-    assert all(made.trials[result.trial].evaluate[result.language] == result.data
+    assert all(made.trials[result.trial].wanted.evaluate[result.language] == result.data
                for result in made.results if result.split == "test")  # fmt: skip
 
 
@@ -186,8 +186,8 @@ def test_other_test_data_are_another_evaluation_of_the_same_trial(planned: Any, 
     (source, *_) = names(before, "zero-shot")
     changed = {
         language
-        for language, data in after.trials[source].evaluate.items()
-        if data != before.trials[source].evaluate[language]
+        for language, data in after.trials[source].wanted.evaluate.items()
+        if data != before.trials[source].wanted.evaluate[language]
     }
     assert changed == {"hu"}
 
@@ -229,7 +229,7 @@ def test_two_selections_of_a_trajectory_are_two_results_of_one_trial(planned: An
     made = planned(methods=BOTH, k=[5], seeds=[1])
     adapted = trials_of(made, "ord-FS")
     assert [trial.config.target_languages for trial in adapted] == [("fi",), ("hu",)]
-    assert {trial.selections for trial in adapted} == {("last", "target-dev")}
+    assert {trial.wanted.selections for trial in adapted} == {("last", "target-dev")}
     assert not trials_of(made, "ord-FS+dev")
     for method, selection in (("ord-FS", "last"), ("ord-FS+dev", "target-dev")):
         of_targets = [one for one in results_of(made, method) if one.language != "en" and one.split == "test"]
@@ -245,7 +245,7 @@ def test_the_unrealistic_selection_alone_is_of_the_same_trial(planned: Any) -> N
 
 def test_a_target_s_dev_set_is_needed_and_known_by_the_selection_that_reads_it_alone(planned: Any, root: Path) -> None:
     ordinary, unrealistic = planned(methods=["ord-FS", "mix-FT"]), planned(methods=BOTH)
-    assert {trial.selections for trial in trials_of(ordinary, "ord-FS")} == {("last",)}
+    assert {trial.wanted.selections for trial in trials_of(ordinary, "ord-FS")} == {("last",)}
     change(root, "ner/fi/dev.jsonl")
     assert set(planned(methods=["ord-FS", "mix-FT"]).trials) == set(ordinary.trials)
     kept = set(planned(methods=BOTH).trials) & set(unrealistic.trials)
@@ -266,7 +266,7 @@ def test_dev_results_are_those_of_the_dev_set_that_selects(planned: Any, root: P
     for (_, language), result in dev.items():
         assert result.data == data.facts(language, "dev").digest
         assert result.selection == ("source-dev" if language == "en" else "target-dev")
-        assert result.selection in made.trials[result.trial].selections
+        assert result.selection in made.trials[result.trial].wanted.selections
 
 
 def test_shots_are_drawn_only_where_they_have_to_be_left_out_of_a_dev_set(
@@ -312,7 +312,7 @@ def test_an_adapted_method_has_one_result_in_the_source_language_at_each_k_and_s
         source = made.trials[result.trial]
         assert (source.config.method, source.config.seed) == ("zero-shot", result.seed)
         assert (result.split, result.selection, result.alpha) == ("test", "source-dev", None)
-        assert result.data == source.evaluate["en"]
+        assert result.data == source.wanted.evaluate["en"]
 
 
 # Groups
@@ -328,7 +328,7 @@ def test_mix_ft_has_one_model_for_each_group(planned: Any) -> None:
     }.items():
         adapted = trials_of(planned(grouping=grouping, **fields), "mix-FT")
         assert sorted(trial.config.target_languages for trial in adapted) == models
-        assert {trial.selections for trial in adapted} == {("last",)}
+        assert {trial.wanted.selections for trial in adapted} == {("last",)}
     listed = planned(grouping=[["tr", "fi"], ["hu"]], **fields)
     assert [trial.config.target_languages for trial in trials_of(listed, "mix-FT")] == [("fi", "tr"), ("hu",)]
 
@@ -346,7 +346,7 @@ def test_zero_shot_and_the_models_of_single_targets_are_the_same_in_whatever_gro
 def test_each_model_of_a_group_is_scored_in_the_source_language_and_in_its_own_targets(planned: Any) -> None:
     targets = ["fi", "hu", "tr"]
     made = planned(methods=["naive-mix-train"], target_languages=targets, grouping="family", k=[5], seeds=[1])
-    scored = {trial.config.target_languages: set(trial.evaluate) for trial in made.trials.values()}
+    scored = {trial.config.target_languages: set(trial.wanted.evaluate) for trial in made.trials.values()}
     assert scored == {("fi", "hu"): {"en", "fi", "hu"}, ("tr",): {"en", "tr"}}
     tests = Counter(one.language for one in made.results if one.split == "test")
     assert tests == {"en": 2, "fi": 1, "hu": 1, "tr": 1}
@@ -383,7 +383,7 @@ def test_under_the_released_code_the_last_checkpoint_of_tydiqa_is_selected(plann
     for protocol, selection in (("paper", "source-dev"), ("released-code", "last")):
         made = planned(task="tydiqa", protocol=protocol)
         started = [trial for trial in made.trials.values() if trial.config.method != "ord-FS"]
-        assert {trial.selections for trial in started} == {(selection,)}
+        assert {trial.wanted.selections for trial in started} == {(selection,)}
         assert {one.selection for one in made.results if one.method == "zero-shot"} == {selection}
         assert {one.selection for one in results_of(made, "ord-FS") if one.language == "en"} == {selection}
         has_dev = any(one.split == "dev" for one in made.results)

@@ -36,13 +36,20 @@ def check(body: dict[str, Any], home: Path, data_root: Path | None = None) -> in
     for digest, trial in made.trials.items():
         reports: list[Report] = []
         cut = given.training.max_test_examples
-        evaluate = tuple(trial.evaluate)
         outcome = trainers.run(
-            Trial(trial.config, trial.source, reference, trial.selections, evaluate, cut, home), reports.append
+            Trial(
+                config=trial.config,
+                source=trial.source,
+                data=reference,
+                wanted=trial.wanted,
+                max_test_examples=cut,
+                home=home,
+            ),
+            reports.append,
         )
         scores[digest] = [score for report in reports for score in report.scores] + list(outcome.scores)
         selected[digest] = dict(outcome.selected)
-        assert set(outcome.selected) == set(trial.selections)
+        assert set(outcome.selected) == set(trial.wanted.selections)
     for result in made.results:
         step = selected[result.trial][result.selection]
         found = [

@@ -87,12 +87,12 @@ def test_figure_2_has_the_alpha_of_each_grouping(root: Path, name: str, alphas: 
 
 def test_figure_5_has_test_scores_of_every_epoch(root: Path) -> None:
     trials = planned(root, "figure-5").trials.values()
-    assert {trial.test_every_report for trial in trials if trial.source or trial.config.k} == {True}
+    assert {trial.wanted.test_every_report for trial in trials if trial.source or trial.config.k} == {True}
 
 
 def test_the_alpha_sweep_compares_alphas_of_one_seed_on_the_source_dev_set(root: Path) -> None:
     made = planned(root, "alpha-sweep")
-    compared = [trial for trial in made.trials.values() if trial.sweep]
+    compared = [trial for trial in made.trials.values() if trial.wanted.sweep]
     assert len(compared) == 8 * 5
-    assert len({trial.sweep for trial in compared}) == 1
-    assert {tuple(trial.judge) for trial in compared} == {("en",)}
+    assert len({trial.wanted.sweep for trial in compared}) == 1
+    assert {tuple(trial.wanted.judge) for trial in compared} == {("en",)}

@@ -20,7 +20,7 @@ from service.api.app import create_app
 from service.store import RESULT_COLUMNS, Query, Store
 from service.store.query import And, By, Condition, Or, Where
 from trainers import Outcome, Report, Score, TrialConfig
-from trainers.trial import Training
+from trainers.trial import Training, Wanted
 
 TRAINING = Training(3, 32, 2e-5, 0.0, 1e-8, 1.0, 0, 128)
 LANGUAGES = ("en", "de", "zh-Hant", "Zz")  # upper case before lower, by code points
@@ -35,7 +35,13 @@ def planned(seeds: range) -> tuple[ExperimentSpec, Plan]:
     for seed in seeds:
         for method, alpha in METHODS.items():
             config = TrialConfig("ner", method, "en", ("de",), 5, seed, alpha, "paper", TRAINING, "e", "d", "data")
-            plan.add(PlannedTrial(config, None, ("source-dev",), dict.fromkeys(LANGUAGES, "test")))
+            plan.add(
+                PlannedTrial(
+                    config=config,
+                    source=None,
+                    wanted=Wanted(selections=("source-dev",), evaluate=dict.fromkeys(LANGUAGES, "test")),
+                )
+            )
             for language in LANGUAGES:
                 for split in ("dev", "test"):
                     plan.results.append(

@@ -10,7 +10,7 @@ from search_spaces.plan import Plan, PlannedResult, PlannedTrial
 from search_spaces.spec import ExperimentSpec
 from service.store import Resources, Store, slots
 from trainers import TrialConfig
-from trainers.trial import Training
+from trainers.trial import Training, Wanted
 
 TICK = 0.5
 POOL = Resources(2, 0, 0)
@@ -67,7 +67,9 @@ def experiment(store: Store, seeds: Sequence[int], priority: int = 0, room: Reso
     for seed in seeds:
         training = Training(3, 32, 2e-5, 0.0, 1e-8, 1.0, 0, 128)
         config = TrialConfig("ner", "zero-shot", "en", (), 0, seed, None, "paper", training, "e", "digest", "data")
-        plan.add(PlannedTrial(config, None, ("source-dev",), {"en": "data"}))
+        plan.add(
+            PlannedTrial(config=config, source=None, wanted=Wanted(selections=("source-dev",), evaluate={"en": "data"}))
+        )
         result = ("zero-shot", 0, seed, None, "", "", "en", "test", config.digest, "source-dev", "data")
         plan.results.append(PlannedResult(*result))
     id_ = store.add_experiment(spec, plan)

@@ -1,5 +1,6 @@
 """The store's contract, which every database must keep."""
 
+from collections.abc import Mapping
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict, replace
 from threading import Thread
@@ -14,7 +15,7 @@ from service.store import BadCursorError, KeyReusedError, Query, Store, Submissi
 from service.store.query import equal
 from trainers import Outcome, Report, Score, TrialConfig
 from trainers.data.token_counts import Size
-from trainers.trial import Selection, Split, Training, Work
+from trainers.trial import Selection, Split, Training, Wanted, Work
 
 TRAINING = Training(3, 32, 2e-5, 0.0, 1e-8, 1.0, 0, 128)
 
@@ -50,14 +51,19 @@ def result_of(
 
 
 def source_of(*languages: str) -> PlannedTrial:
-    return PlannedTrial(SOURCE, None, ("source-dev",), {language: f"{language}-data" for language in languages})
+    evaluate = {language: f"{language}-data" for language in languages}
+    return PlannedTrial(config=SOURCE, source=None, wanted=Wanted(selections=("source-dev",), evaluate=evaluate))
 
 
 def plan_of(*selections: Selection) -> Plan:
     """A source training scored on en, de and hi, and a model adapted to de, its last step and others selected."""
     plan = Plan()
     plan.add(source_of("en", "de", "hi"))
-    plan.add(PlannedTrial(ADAPTED, SOURCE, ("last", *selections), {"de": "de-data"}))
+    plan.add(
+        PlannedTrial(
+            config=ADAPTED, source=SOURCE, wanted=Wanted(selections=("last", *selections), evaluate={"de": "de-data"})
+        )
+    )
     for language in ("en", "de", "hi"):
         plan.results.append(result_of("zero-shot", 0, language, SOURCE, "source-dev"))
     plan.results.append(result_of("zero-shot", 0, "en", SOURCE, "source-dev", "dev"))
@@ -67,6 +73,14 @@ def plan_of(*selections: Selection) -> Plan:
         plan.results.append(result_of("ord-FS+dev", 5, "de", ADAPTED, "target-dev"))
         plan.results.append(result_of("ord-FS+dev", 5, "de", ADAPTED, "target-dev", "dev"))
     return plan
+
+
+def priced(plan: Plan, seconds: Mapping[str, float]) -> Plan:
+    trials = {
+        digest: replace(trial, wanted=replace(trial.wanted, estimate=seconds[digest]))
+        for digest, trial in plan.trials.items()
+    }
+    return Plan(trials, plan.results)
 
 
 def score(
@@ -216,14 +230,15 @@ def test_a_trial_without_the_models_that_are_to_be_kept_is_run_again_and_once_th
 ) -> None:
     def submitted(*, keep: bool) -> str:
         plan = Plan()
-        plan.add(replace(source_of("en"), keep=keep))
+        source = source_of("en")
+        plan.add(replace(source, wanted=replace(source.wanted, keep=keep)))
         plan.results.append(result_of("zero-shot", 0, "en", SOURCE, "source-dev"))
         return store.add_experiment(spec_of(), plan)
 
     finish(store, submitted(keep=False), SOURCE, score("en", 1.0))
     assert store.trials.outstanding(submitted(keep=False)) == {}
     keeping = submitted(keep=True)
-    assert store.trials.outstanding(keeping)[SOURCE.digest].evaluate == ()
+    assert store.trials.outstanding(keeping)[SOURCE.digest].wanted.evaluate == {}
     finish(store, keeping, SOURCE)
     assert store.trials.outstanding(submitted(keep=True)) == {}
     found = store.experiment(keeping)
@@ -276,7 +291,9 @@ def test_of_a_split_the_size_of_the_most_examples_is_kept(store: Store) -> None:
 
 def test_what_was_planned_is_spent_and_left(store: Store) -> None:
     resources = {"cpus_per_trial": 2}
-    id_ = store.add_experiment(spec_of(resources=resources), plan_of(), {SOURCE.digest: 60.0, ADAPTED.digest: 30.0})
+    id_ = store.add_experiment(
+        spec_of(resources=resources), priced(plan_of(), {SOURCE.digest: 60.0, ADAPTED.digest: 30.0})
+    )
     assert cost_of(store, id_) == {"planned": 180.0, "spent": 0.0, "left": 180.0, "error": None}
     finish(store, id_, SOURCE, score("en", 1.0), score("de", 2.0), score("hi", 3.0))
     cost = cost_of(store, id_)
@@ -293,12 +310,12 @@ def test_what_is_reused_was_not_planned_to_take_anything_and_what_is_not_estimat
     unknown = store.add_experiment(spec_of(), plan_of())
     assert (cost_of(store, unknown)["planned"], cost_of(store, unknown)["left"]) == (None, None)
     finish(store, unknown, SOURCE, score("en", 1.0), score("de", 2.0), score("hi", 3.0))
-    second = store.add_experiment(spec_of(), plan_of(), {SOURCE.digest: 0.0, ADAPTED.digest: 30.0})
+    second = store.add_experiment(spec_of(), priced(plan_of(), {SOURCE.digest: 0.0, ADAPTED.digest: 30.0}))
     assert cost_of(store, second) == {"planned": 30.0, "spent": 0.0, "left": 30.0, "error": None}
 
 
 def test_what_failed_is_spent_too(store: Store) -> None:
-    id_ = store.add_experiment(spec_of(), plan_of(), {SOURCE.digest: 60.0, ADAPTED.digest: 30.0})
+    id_ = store.add_experiment(spec_of(), priced(plan_of(), {SOURCE.digest: 60.0, ADAPTED.digest: 30.0}))
     store.trials.started(id_, SOURCE.digest)
     store.trials.failed(id_, SOURCE.digest, "no room")
     cost = cost_of(store, id_)
@@ -325,7 +342,7 @@ def test_only_the_missing_languages_of_a_trial_are_outstanding(store: Store) -> 
     id_ = store.add_experiment(spec_of(), plan_of())
     finish(store, id_, SOURCE, score("en", 1.0), score("hi", 3.0, data="other test data"))
     outstanding = store.trials.outstanding(id_)
-    assert outstanding[SOURCE.digest].evaluate == ("de", "hi")
+    assert outstanding[SOURCE.digest].wanted.evaluate == {"de": "de-data", "hi": "hi-data"}
     assert outstanding[ADAPTED.digest].source == SOURCE
 
 
@@ -701,7 +718,7 @@ def test_a_trial_is_reused_only_if_every_selection_that_is_asked_for_has_its_sco
     finish(store, first, ADAPTED, score("de", 1.0))
     second = store.add_experiment(spec_of(), both)
     outstanding = store.trials.outstanding(second)[ADAPTED.digest]
-    assert (outstanding.selections, outstanding.evaluate) == (("last", "target-dev"), ("de",))
+    assert (outstanding.wanted.selections, outstanding.wanted.evaluate) == (("last", "target-dev"), {"de": "de-data"})
     finish_both(store, second, last=20, target_dev=10)
     for plan in (one, both):
         again = store.experiment(store.add_experiment(spec_of(), plan))
@@ -713,7 +730,7 @@ def test_a_selection_without_a_test_score_at_its_step_is_not_done(store: Store) 
     id_ = store.add_experiment(spec_of(), plan_of("target-dev"))
     attempt = store.trials.started(id_, ADAPTED.digest)
     store.trials.succeeded(ADAPTED.digest, attempt, outcome_of(score("de", 1.0), last=10, target_dev=20))
-    assert store.trials.outstanding(id_)[ADAPTED.digest].evaluate == ("de",)
+    assert store.trials.outstanding(id_)[ADAPTED.digest].wanted.evaluate == {"de": "de-data"}
     found = store.experiment(id_)
     assert found is not None
     assert found.trials["succeeded"] == 0
@@ -743,7 +760,9 @@ def test_a_late_attempt_changes_no_selection(store: Store) -> None:
 def test_the_draws_of_an_experiment_are_those_of_its_trials_that_are_done_each_once(store: Store) -> None:
     mixed = config_of("naive-mix-train", ("de", "hi"))
     plan = plan_of()
-    plan.add(PlannedTrial(mixed, None, ("source-dev",), {"de": "de-data"}))
+    plan.add(
+        PlannedTrial(config=mixed, source=None, wanted=Wanted(selections=("source-dev",), evaluate={"de": "de-data"}))
+    )
     id_ = store.add_experiment(spec_of(), plan)
     assert store.results.shots(id_) == []
     draws = {

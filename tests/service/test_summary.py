@@ -19,7 +19,7 @@ from service.reports import published
 from service.store import Store
 from trainers import Outcome, Score, TrialConfig
 from trainers.protocols import PAPER
-from trainers.trial import Training
+from trainers.trial import Training, Wanted
 
 TRAINING = Training(3, 32, 2e-5, 0.0, 1e-8, 1.0, 0, 128)
 LANGUAGES = ("en", "de", "hi", "sw")
@@ -50,7 +50,13 @@ def experiment(
         for method, k in METHODS.items():
             alpha = surgery if method == "gradient-mix-train" else None
             mine = replace(config, method=method, k=k, seed=seed, alpha=alpha)
-            plan.add(PlannedTrial(mine, None, ("source-dev",), dict.fromkeys(LANGUAGES, "test")))
+            plan.add(
+                PlannedTrial(
+                    config=mine,
+                    source=None,
+                    wanted=Wanted(selections=("source-dev",), evaluate=dict.fromkeys(LANGUAGES, "test")),
+                )
+            )
             for language in LANGUAGES:
                 plan.results.append(
                     PlannedResult(method, k, seed, alpha, "", "", language, "test", mine.digest, "source-dev", "test")
@@ -129,7 +135,7 @@ def _planned_only() -> tuple[ExperimentSpec, Plan]:
     spec = ExperimentSpec.model_validate({**wanted, "methods": ["mix-FT"], "seeds": [1]})
     config = TrialConfig("ner", "mix-FT", "en", ("de",), 5, 1, None, "paper", TRAINING, "e", "digest", "data")
     plan = Plan()
-    plan.add(PlannedTrial(config, None, ("last",), {"de": "test"}))
+    plan.add(PlannedTrial(config=config, source=None, wanted=Wanted(selections=("last",), evaluate={"de": "test"})))
     plan.results.append(PlannedResult("mix-FT", 5, 1, None, "", "", "de", "test", config.digest, "last", "test"))
     return spec, plan
 
@@ -159,7 +165,13 @@ def grouped(store: Store, test_sets: dict[str, str]) -> str:
     plan = Plan()
     for target in ("de", "hi"):
         config = TrialConfig("ner", "naive-mix-train", "en", (target,), 5, 1, None, "paper", TRAINING, "e", "d", "data")
-        plan.add(PlannedTrial(config, None, ("source-dev",), {"en": "test", target: test_sets[target]}))
+        plan.add(
+            PlannedTrial(
+                config=config,
+                source=None,
+                wanted=Wanted(selections=("source-dev",), evaluate={"en": "test", target: test_sets[target]}),
+            )
+        )
         known = PlannedResult("naive-mix-train", 5, 1, None, "", "", "en", "test", config.digest, "source-dev", "test")
         plan.results.extend([known, replace(known, language=target, data=test_sets[target])])
     id_ = store.add_experiment(spec, plan)
@@ -169,7 +181,7 @@ def grouped(store: Store, test_sets: dict[str, str]) -> str:
         scores = tuple(
             Score(10, 3, language, "test", "f1", value, 100, test_sets.get(language, "test"), cut=False)
             for language, value in values.items()
-            if language in trial.evaluate
+            if language in trial.wanted.evaluate
         )
         attempt = store.trials.started(id_, digest)
         store.trials.succeeded(digest, attempt, Outcome({"source-dev": 10}, scores, {"shots": {}}))

@@ -10,7 +10,7 @@ import pytest
 import torch
 
 from trainers.methods import METHODS
-from trainers.trial import DataReference, Training, Trial, TrialConfig
+from trainers.trial import DataReference, Training, Trial, TrialConfig, Wanted
 
 TRAINING = Training(
     epochs=2, batch_size=16, learning_rate=1e-2, weight_decay=0.0, adam_epsilon=1e-8, clip_norm=1.0, warmup_steps=0,
@@ -68,7 +68,17 @@ def make_trial(tiny_encoder: Path, tmp_path: Path) -> Callable[..., Trial]:
         if METHODS[method].adapts:
             source = replace(config, method="zero-shot", target_languages=(), k=0, alpha=None)
         selections = (METHODS[method].selection or "source-dev",)
-        trial = Trial(config, source, SAMPLE, selections, EVALUATE, NUMBER_OF_TESTS, tmp_path / "home")
+        named = {"selections": selections, "evaluate": EVALUATE, **part_of(Wanted, changed)}
+        for name in ("evaluate", "judge"):  # languages are enough here: the digests are the store's business
+            named[name] = dict.fromkeys(named.get(name, ()), "")
+        trial = Trial(
+            config=config,
+            source=source,
+            data=SAMPLE,
+            wanted=Wanted(**named),
+            max_test_examples=NUMBER_OF_TESTS,
+            home=tmp_path / "home",
+        )
         return replace(trial, **part_of(Trial, changed))
 
     return make

@@ -30,9 +30,9 @@ def test_every_method_trains_every_task_and_its_predictions_give_its_scores_agai
     outcome = run(trial, lambda _: None)
     names = TASKS[task].metrics_names
     assert [(score.language, score.metric) for score in outcome.scores] == [
-        (language, name) for language in trial.evaluate for name in names
+        (language, name) for language in trial.wanted.evaluate for name in names
     ]
-    for language in trial.evaluate:
+    for language in trial.wanted.evaluate:
         scores = {score.metric: score for score in outcome.scores if score.language == language}
         first = scores[names[0]]
         path = predictions.path_of(trial.home, trial.config.digest, first.step, language, "test", first.data)
@@ -85,7 +85,7 @@ def test_an_exported_model_is_an_ordinary_folder_that_predicts_the_same(
 
     trial = make_trial("naive-mix-train", task=task, keep=True, **SMALL)
     outcome = run(trial, lambda _: None)
-    [selection] = trial.selections
+    [selection] = trial.wanted.selections
     folder = tmp_path / "exported"
     export(trial.home, trial.config, selection, outcome.scores, folder)
     model = getattr(transformers, AUTO[task]).from_pretrained(folder)

@@ -55,7 +55,7 @@ def test_no_more_gradients_are_held_than_asked(at_once: int) -> None:
 def test_a_kept_models_figure(make_trial: Make) -> None:
     trial = make_trial("gradient-mix-train", keep=True, target_languages=("de", "hi", "sw"))
     run(trial, lambda _: None)
-    [selection] = trial.selections
+    [selection] = trial.wanted.selections
     languages, matrix = gradient_cosines(trial, selection, at_once=2)
     assert languages == ("en", "de", "hi", "sw")
     assert matrix.shape == (4, 4)

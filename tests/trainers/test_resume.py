@@ -15,7 +15,7 @@ from trainers.artifacts.atomic import checkpoints_of
 from trainers.one_trial import run
 from trainers.training import loop
 from trainers.training.bench import TrialBench
-from trainers.trial import Report, Trial
+from trainers.trial import Report, Trial, Wanted
 
 Make = Callable[..., Trial]
 
@@ -45,7 +45,7 @@ def killed_after(updates: int, monkeypatch: pytest.MonkeyPatch, trial: Trial) ->
 
 
 def weights(trial: Trial) -> dict[str, torch.Tensor]:
-    model = models.load(trial.home, trial.config, trial.selections[0])
+    model = models.load(trial.home, trial.config, trial.wanted.selections[0])
     assert model is not None
     return dict(model.weights)
 
@@ -70,7 +70,10 @@ def test_killed_after_any_update_and_gone_on_with_ends_with_the_same_bits(
     broken = make_trial(method, home=tmp_path / "broken", keep=True, checkpoint_seconds=0.0, **longer)
     monkeypatch.setattr("trainers.training.bench.CHECKPOINT_SHARE", 0)
     if broken.source:
-        run(replace(broken, config=broken.source, source=None, selections=("source-dev",), evaluate=()), lambda _: None)
+        run(
+            replace(broken, config=broken.source, source=None, wanted=Wanted(selections=("source-dev",))),
+            lambda _: None,
+        )
     before = killed_after(updates, monkeypatch, broken)
     after: list[Report] = []
     resumed = run(broken, after.append)

@@ -86,7 +86,7 @@ def test_a_target_is_judged_on_its_whole_dev_set(make_trial: Make) -> None:
 def test_a_model_that_was_kept_before_anyone_judged_it_is_judged_without_training(make_trial: Make) -> None:
     kept = make_trial("gradient-mix-train", keep=True)
     run(kept, lambda _: None)
-    judged, reports = ran(replace(kept, judge=("hi",)))
+    judged, reports = ran(replace(kept, wanted=replace(kept.wanted, judge={"hi": ""})))
     [step] = judged.selected.values()
     [score] = [score for score in judged.scores if score.split == "dev"]
     assert (score.language, score.step) == ("hi", step)

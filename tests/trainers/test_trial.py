@@ -194,10 +194,12 @@ def test_the_same_trial_gives_the_same_bits_in_a_process_of_its_own(make_trial: 
 import json, sys
 from pathlib import Path
 import trainers
-from trainers.trial import DataReference, Trial, TrialConfig
+from trainers.trial import DataReference, Trial, TrialConfig, Wanted
 config = TrialConfig.from_dict(json.loads({json.dumps(asdict(trial.config))!r}))
+wanted = Wanted(selections={trial.wanted.selections}, evaluate={dict.fromkeys(EVALUATE, "")})
 there = Path({str(tmp_path / "there")!r})
-trial = Trial(config, None, DataReference("sample"), {trial.selections}, {EVALUATE}, {NUMBER_OF_TESTS}, there)
+trial = Trial(config=config, source=None, data=DataReference("sample"), wanted=wanted,
+              max_test_examples={NUMBER_OF_TESTS}, home=there)
 reports = []
 outcome = trainers.run(trial, reports.append)
 json.dump([part.to_dict() for part in (*reports, outcome)], sys.stdout)
@@ -265,7 +267,7 @@ import json, sys
 from pathlib import Path
 import trainers
 from trainers.training import loop
-from trainers.trial import DataReference, Trial, TrialConfig
+from trainers.trial import DataReference, Trial, TrialConfig, Wanted
 config, source = (TrialConfig.from_dict(json.loads(one)) for one in sys.argv[1:3])
 trained = []
 class Watched(loop.Loop):
@@ -273,7 +275,8 @@ class Watched(loop.Loop):
         trained.append(len(arguments[1].examples))
         super().__init__(*arguments)
 loop.Loop = Watched
-trial = Trial(config, source, DataReference("sample"), ("last",), ("de",), 20, Path(sys.argv[3]))
+trial = Trial(config=config, source=source, data=DataReference("sample"), max_test_examples=20,
+              wanted=Wanted(selections=("last",), evaluate=dict(de="")), home=Path(sys.argv[3]))
 outcome = trainers.run(trial, lambda report: None)
 json.dump([trained, outcome.scores[0].value], sys.stdout)
 """
@@ -482,7 +485,7 @@ def test_models_stay_only_if_they_are_to_be_kept(make_trial: Make, method: str) 
     run(trial)
     kept = {path.name for path in (trial.home / "models").glob("*")}
     assert kept == ({trial.source.digest} if trial.source else set())
-    run(replace(trial, keep=True))
+    run(replace(trial, wanted=replace(trial.wanted, keep=True)))
     assert {path.name for path in (trial.home / "models").glob("*")} == kept | {trial.config.digest}
 
 

@@ -130,9 +130,9 @@ class TrialBench:
         if state is not None:
             self._resume(training, state)
         self._run(training, rows)
-        if "last" in self.trial.selections:
+        if "last" in self.trial.wanted.selections:
             self._choose("last", rows)
-        if self.trial.keep or self.config.method == SOURCE_TRAINING:
+        if self.trial.wanted.keep or self.config.method == SOURCE_TRAINING:
             self._keep_models()
 
     def _run(self, training: loop.Loop, rows: Rows) -> None:
@@ -160,11 +160,11 @@ class TrialBench:
         scores: list[Score] = []
         for model in {model.step: model for model in self.chosen.values()}.values():
             self.take(model)
-            tests = [self.data.test(language) for language in self.trial.evaluate]
+            tests = [self.data.test(language) for language in self.trial.wanted.evaluate]
             for evaluation in self._evaluations([*tests, *self._unjudged(model.step)], model.step, model.epoch):
                 self._keep_predictions(evaluation, model.step)
                 scores += evaluation.scores
-        selected = {selection: self.chosen[selection].step for selection in self.trial.selections}
+        selected = {selection: self.chosen[selection].step for selection in self.trial.wanted.selections}
         facts: dict[str, Any] = {
             "training": self.reports[-1].measures,
             "shots": self.data.shots_drawn(),
@@ -193,8 +193,8 @@ class TrialBench:
         """Report, and choose by the dev sets that the selections read."""
         found: dict[Selection, Evaluation] = {}
         others = [part for part in self.data.judge if part not in self.data.dev.values()]
-        if self.trial.test_every_report:
-            others += [self.data.test(language) for language in self.trial.evaluate]
+        if self.trial.wanted.test_every_report:
+            others += [self.data.test(language) for language in self.trial.wanted.evaluate]
         scores: list[Score] = []
         if self.data.dev or others:
             self.embeddings.merge(rows.ids, rows.module.weight)
@@ -253,9 +253,9 @@ class TrialBench:
 
     def _save(self, training: loop.Loop) -> None:
         state = {
-            "selections": self.trial.selections,
-            "judge": self.trial.judge,
-            "tests": self.trial.evaluate if self.trial.test_every_report else (),
+            "selections": self.trial.wanted.selections,
+            "judge": tuple(self.trial.wanted.judge),
+            "tests": tuple(self.trial.wanted.evaluate) if self.trial.wanted.test_every_report else (),
             "history": self.history,
             "training": training.state_dict(),
             "reports": [report.to_dict() for report in self.reports],
@@ -269,9 +269,10 @@ class TrialBench:
         state = checkpoints.load(checkpoints_of(self.trial.home, self.trial.config.digest))
         if state is None:
             return None
+        wanted = self.trial.wanted
         looked_at = tuple(state["selections"]), tuple(state["judge"])
-        tests = set(self.trial.evaluate) if self.trial.test_every_report else set()
-        same = looked_at == (self.trial.selections, self.trial.judge) and tests <= set(state["tests"])
+        tests = set(wanted.evaluate) if wanted.test_every_report else set()
+        same = looked_at == (wanted.selections, tuple(wanted.judge)) and tests <= set(state["tests"])
         return state if same else None
 
     def _resume(self, training: loop.Loop, state: Mapping[str, Any]) -> None:

@@ -57,7 +57,7 @@ class TrialData:
         needed: list[object] = [self.shots, self.dev, self.judge]
         if self.trial.source is None:
             needed.append(self.source)
-        needed += [self.test(language) for language in self.trial.evaluate]
+        needed += [self.test(language) for language in self.trial.wanted.evaluate]
 
     @cached_property
     def source(self) -> Tokenised:
@@ -86,9 +86,9 @@ class TrialData:
     def dev(self) -> dict[Selection, Tokenised]:
         """The dev set of each selection that reads one: nothing else that trains or selects reads any."""
         found: dict[Selection, Tokenised] = {}
-        if "source-dev" in self.trial.selections:
+        if "source-dev" in self.trial.wanted.selections:
             found["source-dev"] = self._dev_of(self.config.source_language)
-        if "target-dev" in self.trial.selections:
+        if "target-dev" in self.trial.wanted.selections:
             [target] = self.config.target_languages
             found["target-dev"] = self._dev_of(target)
         return found
@@ -96,7 +96,7 @@ class TrialData:
     @cached_property
     def judge(self) -> list[Tokenised]:
         """The dev sets that trials are compared on; they select nothing within this one."""
-        return [self._dev_of(language) for language in self.trial.judge]
+        return [self._dev_of(language) for language in self.trial.wanted.judge]
 
     def test(self, language: str) -> Tokenised:
         """The test examples that are scored."""

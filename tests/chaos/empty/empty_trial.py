@@ -34,5 +34,5 @@ def run(trial: Trial, report: Callable[[Report], None]) -> Outcome:
         file.write(
             f"{trial.config.seed} {begin} {time.time()} {os.environ.get('CUDA_VISIBLE_DEVICES', 'all') or 'none'}\n"
         )
-    tests = tuple(score(language, "test") for language in trial.evaluate)
-    return Outcome(dict.fromkeys(trial.selections, 1), tests, facts)
+    tests = tuple(score(language, "test") for language in trial.wanted.evaluate)
+    return Outcome(dict.fromkeys(trial.wanted.selections, 1), tests, facts)
