@@ -38,7 +38,7 @@ def spec_fields(model: type[Part], prefix: str = "") -> Iterator[tuple[str, str,
         if isinstance(part, type) and issubclass(part, Part):
             yield from spec_fields(part, f"{prefix}{name}.")
         else:
-            yield f"`{prefix}{name}`", _default(field), field.description or ""
+            yield f"`{prefix}{name}`", _default(field), (field.description or "").replace("<", "\\<")
 
 
 def _default(field: FieldInfo) -> str:
