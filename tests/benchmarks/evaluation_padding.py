@@ -6,7 +6,7 @@ from typing import Any
 
 from side_by_side import SHARED_DATA, add_home, at_least, need_shared_data, offline_encoder, parser, print_table
 
-from trainers.data import open_data
+from trainers.data.sources import open_data
 from trainers.protocols import PAPER
 from trainers.tasks import TASKS
 from trainers.training.evaluation import BATCH_TOKENS, batches_by_length
@@ -30,9 +30,7 @@ def main() -> None:
     print("Useful share of the processed sub-words when the test splits of all languages are evaluated: together in")
     print(f"length-sorted batches of at most {BATCH_TOKENS} sub-words with padding (trainers.training.evaluation);")
     print(f"language by language in file order, {FIXED_BATCH} windows a batch, each padded to its longest; the")
-    print(
-        "same, padded to the task's maximal length, as the usual scripts do. Counted, not timed: the same on every machine."
-    )
+    print("same, padded to the task's maximal length, as the usual scripts do. Counted, not timed: no machine matters.")
     print("--quick: NOT a measurement\n" if arguments.quick else "")
     print_table(["task", "languages", "windows", "together", "by language", "padded to the limit", "target"], rows)
 
