@@ -12,11 +12,11 @@ from pathlib import Path
 
 from trainers.artifacts.atomic import write_text
 from trainers.data.data_root import folder_under
+from trainers.data.facts import facts_of
 from trainers.data.formats import JSON_LINES, Format
 from trainers.data.source import Source
-from trainers.data.token_counts import guessed, sampled
 from trainers.digests import digest
-from trainers.examples import LANGUAGE_CODE, DataError, Example, Facts, facts_of
+from trainers.examples import LANGUAGE_CODE, DataError, Example, Facts
 from trainers.tasks import TASKS
 from trainers.trial import DataReference, Split
 
@@ -73,10 +73,7 @@ class FolderData:
             known = json.loads(remembered.read_text())
             facts = Facts(**{**known, "labels": tuple(known["labels"]), "sub_words": tuple(known["sub_words"])})
         else:
-            examples = self.examples(language, split)
-            labels = {label for example in examples for label in self.task.labels_of(example)}
-            sub_words = (guessed(self.task.text(example)) for example in sampled(examples))
-            facts = facts_of(examples, labels, map(self.task.stratum, examples), sub_words)
+            facts = facts_of(self.task, self.examples(language, split))
             write_text(remembered, json.dumps(asdict(facts)))
         return replace(facts, within_train=split == "dev" and path.stem == "train")
 

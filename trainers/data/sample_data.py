@@ -5,9 +5,9 @@ from pathlib import Path
 from typing import Any
 
 from trainers.data import sample
+from trainers.data.facts import facts_of
 from trainers.data.source import Source
-from trainers.data.token_counts import guessed, sampled
-from trainers.examples import DataError, Example, Facts, facts_of
+from trainers.examples import DataError, Example, Facts
 from trainers.tasks import TASKS
 from trainers.trial import DataReference, Split
 
@@ -67,7 +67,4 @@ def _examples(task: str, language: str, split: Split) -> tuple[Example, ...]:
 
 @cache
 def _facts(task: str, language: str, split: Split) -> Facts:
-    examples = _examples(task, language, split)
-    labels = {label for example in examples for label in TASKS[task].labels_of(example)}
-    sub_words = (guessed(TASKS[task].text(example)) for example in sampled(examples))
-    return facts_of(examples, labels, map(TASKS[task].stratum, examples), sub_words)
+    return facts_of(TASKS[task], _examples(task, language, split))
