@@ -35,6 +35,9 @@ class DataSpec:
         """The inverse of `from_json`."""
         return self.name if self.value is None else {self.name: self.value}
 
+    def __str__(self) -> str:
+        return self.name if self.value is None else f"{self.name} {self.value}"
+
     @property
     def source(self) -> Source:
         """The source. KeyError if the package that brings it is not installed."""
@@ -51,12 +54,12 @@ class DataSpec:
     def words(self) -> str:
         """The data in a column of results, also when the package that brought the source is gone."""
         source = SOURCES.get(self.name)
-        return source.words(self.value) if source is not None else f"{self.name} {self.value}"
+        return source.words(self.value) if source is not None else str(self)
 
     def title(self) -> str:
         """The data in a sentence, also when the package that brought the source is gone."""
         source = SOURCES.get(self.name)
-        return source.title(self.value) if source is not None else f"{self.name} {self.value}"
+        return source.title(self.value) if source is not None else str(self)
 
     def is_published(self) -> bool:
         """Whether these are the data of the paper's published results."""
