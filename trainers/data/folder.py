@@ -25,10 +25,17 @@ TWO_SPLITS = ("tydiqa",)
 
 
 class FolderSource(Source):
-    """The client's own folder under the data root: `{"folder": "<path under the data root>"}`."""
+    """The client's own folder under the data root: `{"folder": "<path under the data root>"}`.
+
+    A source of files of another format is a subclass.
+
+    Attributes:
+        format: of the folder's files.
+    """
 
     name = "folder"
     takes = "path under the data root"
+    format: Format = JSON_LINES
 
     def locate(self, value: str, home: Path, data_root: Path | None) -> DataReference:
         """The folder. DataError if there is none under the data root."""
@@ -36,7 +43,7 @@ class FolderSource(Source):
 
     def open(self, reference: DataReference, task: str, home: Path) -> "FolderData":
         """The folder's examples of a task."""
-        return open_folder(reference.location, task, home)
+        return open_folder(reference.location, task, home, self.format)
 
     def words(self, value: str) -> str:
         """The path."""
