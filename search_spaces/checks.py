@@ -110,7 +110,7 @@ _SEARCHED_FIELDS = (
 CHECKS: tuple[tuple[tuple[str, ...], Callable[[ExperimentSpec, Environment], Iterable[Problem]]], ...] = (
     ((), _languages),
     (("encoder",), _encoder),
-    (("task", "data", "data.folder", "data.dataset"), check_source),
+    (("task", "data"), check_source),
     (("task", "protocol", "training", "training.batch_size"), _accumulation),
     (("task", "protocol", *_SEARCHED_FIELDS), check_epochs),
     (("methods", *_SEARCHED_FIELDS), check_search),

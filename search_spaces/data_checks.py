@@ -5,14 +5,12 @@ from collections.abc import Iterable, Iterator
 from search_spaces.candidates import searched
 from search_spaces.environment import Environment
 from search_spaces.groups import ungroupable
-from search_spaces.sources import data_reference
 from search_spaces.spec import (
     ExperimentSpec,
     Problem,
 )
-from trainers.data import XTREME_R, open_data
+from trainers.data.source import RemoteSource
 from trainers.examples import Data, DataError, Facts
-from trainers.languages import languages_of
 from trainers.methods import METHODS
 from trainers.protocols import PROTOCOLS
 from trainers.tasks import TASKS
@@ -106,18 +104,19 @@ def _check_rest(spec: ExperimentSpec, language: str, facts: Facts) -> Iterator[P
 
 
 def check_source(spec: ExperimentSpec, environment: Environment) -> Iterator[Problem]:
-    """Hub data are fetched later, and checked by `check_data` then; here only what the registry knows."""
-    if spec.data == XTREME_R:
-        allowed = languages_of(spec.task)
+    """What is wrong with the data of a spec; of remote data, which `check_data` sees once fetched, the languages."""
+    source = spec.data.source
+    if isinstance(source, RemoteSource):
+        allowed, title = source.languages(spec.data.value, spec.task), source.title(spec.data.value)
         asked = [] if spec.target_languages == "all" else spec.target_languages
         named = [("source_language", spec.source_language), *(("target_languages", language) for language in asked)]
         for field, language in named:
             if language not in allowed:
-                yield Problem(field, f"XTREME-R has no {spec.task} for {language!r}; allowed: {', '.join(allowed)}")
+                yield Problem(field, f"{title} has no {spec.task} for {language!r}; allowed: {', '.join(allowed)}")
         return
     try:
-        reference = data_reference(spec.data, environment.home, environment.data_root)
+        data = spec.data.open(spec.task, environment.home, environment.data_root)
     except DataError as error:
         yield Problem("data", str(error))
         return
-    yield from check_data(spec, open_data(reference, spec.task, environment.home))
+    yield from check_data(spec, data)

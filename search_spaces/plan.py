@@ -10,6 +10,7 @@ from search_spaces.groups import groups
 from search_spaces.search import PbtScheduler
 from search_spaces.spec import ExperimentSpec
 from trainers.data.shots import draw_from
+from trainers.data.sources import SOURCES
 from trainers.data.splits import shots_could_select, source_dev, target_dev, training_data
 from trainers.digests import digest
 from trainers.encoders.by_name import encoder_digest
@@ -231,7 +232,14 @@ class Planner:
             encoder=self.spec.encoder,
             encoder_digest=self.encoder,
             data_digest=training_data(self.data, self.source, targets, shots, selections),
+            plugins=_plugins(self.spec),
         )
+
+
+def _plugins(spec: ExperimentSpec) -> tuple[tuple[str, str, str], ...]:
+    """What other packages bring to a trial: (kind, name of the distribution, its version), by kind."""
+    brought = {"source": SOURCES.distribution(spec.data.name)}
+    return tuple((kind, *found) for kind, found in sorted(brought.items()) if found is not None)
 
 
 class _Remembered:

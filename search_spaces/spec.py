@@ -15,6 +15,7 @@ from search_spaces.search import (
     SearchSpec,
     TpeSearcher,
 )
+from search_spaces.sources import DataField, DataSpec, forms
 from search_spaces.spaces import Alpha, BatchSize, Epochs, LearningRate, Part
 from trainers.examples import LANGUAGE_CODE
 from trainers.methods import METHODS, SOURCE_TRAINING
@@ -84,18 +85,6 @@ SPREADS = '{"grid": [...]}, {"uniform": [low, high], "samples": n} or {"logunifo
 SCHEDULE = ', or {"schedule": [[epoch, value], ...]} from epoch 0 on'
 
 
-class FolderSpec(Part):
-    """The reader's own data."""
-
-    folder: Name = Field(description="a path under the service's data root")
-
-
-class DatasetSpec(Part):
-    """Data that were added to the service."""
-
-    dataset: Name = Field(description="the name of a dataset, see GET /v1/datasets")
-
-
 class TrainingSpec(Part):
     """What differs from the protocol's hyperparameters; null or absent means the protocol's value."""
 
@@ -137,9 +126,7 @@ class ExperimentSpec(Part):
     encoder: Name = Field(
         description="offline/multilingual-e5-small, the path of a Hugging Face folder, or a name on its hub"
     )
-    data: Literal["sample", "xtreme-r"] | FolderSpec | DatasetSpec = Field(
-        description='"sample", "xtreme-r", {"dataset": "<name>"} or {"folder": "<path under the data root>"}'
-    )
+    data: DataField
     source_language: Code = Field("en", description="a language code that the data have")
     target_languages: Literal["all"] | Annotated[list[Code], Field(min_length=1, max_length=1000)] = Field(
         description='a list of distinct language codes that the data have, or "all"'
@@ -277,7 +264,7 @@ def _place(location: Sequence[str | int]) -> tuple[str, str]:
         if field is None:
             allowed = ", ".join(model.model_fields)
             break
-        allowed = field.description or allowed
+        allowed = forms() if field.annotation is DataSpec else field.description or allowed
         model = field.annotation if isinstance(field.annotation, type) and issubclass(field.annotation, Part) else None
         variants = _VARIANTS.get(part, {})
     return ".".join(path).encode(errors="replace").decode() or "body", allowed

@@ -12,6 +12,7 @@ from types import FrameType
 from typing import Any, get_args
 
 from search_spaces.presets import names, preset
+from search_spaces.sources import DataSpec
 from service.security import is_loopback
 from service.settings import Settings
 from trainers.tasks import TASKS
@@ -276,9 +277,7 @@ def _print_table(client: Any, id_: str) -> None:
     experiment = client.experiment(id_)
     spec = experiment["spec"]
     seeds = len(spec["seeds"])
-    data = spec["data"] if isinstance(spec["data"], str) else f"folder {spec['data']['folder']}"
-    if data == "sample":
-        data = "sample corpus (artificial; says nothing about XTREME-R)"
+    data = DataSpec.from_json(spec["data"]).title()
     metric = TASKS[spec["task"]].metric
     print(f"\n{spec['task']}, {metric} on the test sets in percent, mean over {seeds} seed{'s' if seeds > 1 else ''};"
           f" {data}; {spec['encoder']}")  # fmt: skip

@@ -12,6 +12,7 @@ from trainers.digests import digest
 NUMERICS = 3
 
 Split = Literal["train", "dev", "test"]
+SPLITS: tuple[Split, ...] = ("train", "dev", "test")
 
 # Which checkpoint of a training counts: the best on the source's dev set, the last, the best on the target's dev set.
 Selection = Literal["source-dev", "last", "target-dev"]
@@ -37,10 +38,10 @@ def _schedule_or_number(value: Any) -> Any:
 
 @dataclass(frozen=True)
 class DataReference:
-    """Where examples come from: the sample corpus, XTREME-R, or the folder at `path`."""
+    """Where examples come from: a source by name, and what it needs to open them, such as the path of a folder."""
 
-    kind: Literal["sample", "xtreme-r", "folder"]
-    path: Path | None = None
+    source: str
+    location: Any = None
 
 
 @dataclass(frozen=True)

@@ -12,12 +12,11 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 from starlette.exceptions import HTTPException
 
 from search_spaces.environment import Environment
-from search_spaces.sources import data_reference
-from search_spaces.spec import FolderSpec, Problem, SpecError, Text
+from search_spaces.spec import Problem, SpecError, Text
 from service.api.problems import problem, refusals
 from service.api.times import with_times
 from service.reports import published
-from trainers.data import sample
+from trainers.data.data_root import folder_under
 from trainers.data.datasets import (
     BadNameError,
     Dataset,
@@ -26,8 +25,8 @@ from trainers.data.datasets import (
     add_hub,
     add_zip,
     dataset,
-    datasets,
 )
+from trainers.data.sources import SOURCES
 from trainers.encoders import offline as offline_encoder
 from trainers.examples import DataError
 from trainers.languages import LANGUAGES
@@ -104,14 +103,20 @@ def encoders() -> JSONResponse:
 
 @router.get("/datasets")
 def listing(request: Request) -> JSONResponse:
-    """Ours and those that were added: `{"datasets": [{"name", "kind", "digest", "created", "tasks"}]}`."""
-    ours = [
-        {"name": "sample", "kind": "ours", "tasks": {task: {"languages": sorted(sample.LANGUAGES)} for task in TASKS}},
-        {"name": "xtreme-r", "kind": "hub", "tasks": {
-            task: {"languages": sorted(code for code, one in LANGUAGES.items() if task in one.tasks)} for task in TASKS
-        }},
-    ]  # fmt: skip
-    return JSONResponse({"datasets": [*ours, *map(_shown, datasets(request.app.state.environment().home))]})
+    """Built-in datasets and those that were added, and every source of data, each with how a spec writes it.
+
+    `{"datasets": [{"name", "kind", "digest", "created", "tasks"}], "sources": [{"source", "form", "package"}]}`:
+    `package` is name and version of the package that brings a source, null for a built-in one.
+    """
+    home = request.app.state.environment().home
+    found = [with_times(one) for source in SOURCES.values() for one in source.describe(home)]
+    sources = [{"source": name, "form": one.form, "package": _package(name)} for name, one in SOURCES.items()]
+    return JSONResponse({"datasets": found, "sources": sources})
+
+
+def _package(source: str) -> str | None:
+    found = SOURCES.distribution(source)
+    return " ".join(found) if found is not None else None
 
 
 @router.get("/datasets/{name}", responses=refusals(404))
@@ -151,10 +156,10 @@ async def add(request: Request, wanted: Annotated[Named, Query()]) -> JSONRespon
     if registration.hub is not None:
         return await run_in_threadpool(_added, "hub", add_hub, environment.home, name, registration.hub)
     try:
-        reference = data_reference(FolderSpec(folder=str(registration.folder)), environment.home, environment.data_root)
+        folder = folder_under(environment.data_root, str(registration.folder))
     except DataError as error:
         raise SpecError([Problem("folder", str(error))]) from error
-    return await run_in_threadpool(_added, "folder", add_folder, environment.home, name, reference.path)
+    return await run_in_threadpool(_added, "folder", add_folder, environment.home, name, folder)
 
 
 async def _registration(request: Request) -> Registration:
@@ -190,4 +195,4 @@ def _added(
 
 
 def _shown(one: Dataset) -> dict[str, Any]:
-    return with_times({name: value for name, value in vars(one).items() if name != "root"})
+    return with_times(one.public())

@@ -20,7 +20,6 @@ from search_spaces.data_checks import check_data
 from search_spaces.environment import Environment
 from search_spaces.plan import plan
 from search_spaces.presets import names, preset
-from search_spaces.sources import data_reference
 from search_spaces.spec import ExperimentSpec, Problem, ResourcesSpec, SpecError, Text
 from service.api.problems import refusals
 from service.api.times import with_times
@@ -29,7 +28,7 @@ from service.reports.sweep import sweep
 from service.store import Experiment, Store, Submission
 from service.store.states import State
 from trainers.artifacts.atomic import driver_log
-from trainers.data import XTREME_R, open_data
+from trainers.data.source import RemoteSource
 from trainers.encoders.by_name import encoder_size
 from trainers.tasks import TASKS
 
@@ -154,7 +153,7 @@ def _store(request: Request, body: object, key: str | None) -> str:
         return id_
     environment = request.app.state.environment()
     spec = accepted(body, environment).with_population(secrets.token_hex(6))
-    if spec.data == XTREME_R:
+    if isinstance(spec.data.source, RemoteSource):
         return store.add_experiment(spec, None, submission=submission)
     made = _estimated(store, spec, environment)
     return store.add_experiment(spec, made.plan, submission)
@@ -163,19 +162,19 @@ def _store(request: Request, body: object, key: str | None) -> str:
 def _plan(request: Request, body: object) -> dict[str, Any]:
     environment = request.app.state.environment()
     spec = as_if_drawn(accepted(body, environment))
-    if spec.data == XTREME_R:
-        data = open_data(
-            data_reference(spec.data, environment.home, environment.data_root), spec.task, environment.home
-        )
+    source = spec.data.source
+    if isinstance(source, RemoteSource):
+        data = spec.data.open(spec.task, environment.home, environment.data_root)
         if problems := list(check_data(spec, data)):
-            fetched = "XTREME-R is fetched when an experiment is submitted, and planned then; what lies here"
+            title = source.title(spec.data.value)
+            fetched = f"{title} is fetched when an experiment is submitted, and planned then; what lies here"
             raise SpecError([Problem(problem.field, f"{fetched}: {problem.message}") for problem in problems])
     return _estimated(request.app.state.store, spec, environment).summary(environment)
 
 
 def _estimated(store: Store, spec: ExperimentSpec, environment: Environment) -> Estimate:
     """The plan of an accepted spec whose data are at hand, with its cost."""
-    data = open_data(data_reference(spec.data, environment.home, environment.data_root), spec.task, environment.home)
+    data = spec.data.open(spec.task, environment.home, environment.data_root)
     made = plan(spec, data, environment.home)
     found = estimate(spec, made, data, encoder_size(spec.encoder, environment.home), store.known(spec, made))
     if problem := too_small_a_budget(found):

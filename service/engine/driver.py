@@ -16,7 +16,6 @@ from search_spaces.cost.estimate import estimate
 from search_spaces.data_checks import check_data
 from search_spaces.plan import PlannedTrial, Planner, plan
 from search_spaces.search import PbtScheduler
-from search_spaces.sources import data_reference
 from search_spaces.spaces import highest
 from search_spaces.spec import ExperimentSpec
 from service.engine import tune
@@ -28,11 +27,10 @@ from service.settings import Settings
 from service.store import Resources, Store, StoreFullError, reserve
 from trainers import Outcome, Report, Trial, memory
 from trainers.artifacts.atomic import checkpoints_of
-from trainers.data import XTREME_R, open_data, xtreme_r_folder
-from trainers.data import xtreme_r as hub
+from trainers.data.source import RemoteSource
+from trainers.data.sources import open_data
 from trainers.encoders.by_name import encoder_digest, encoder_size, prepare_encoder
 from trainers.examples import CHANGED, DataError
-from trainers.languages import languages_of
 from trainers.protocols import PROTOCOLS
 from trainers.trial import DataReference
 
@@ -75,7 +73,7 @@ def _run(experiment: str, address: str, slots: int | None, settings: Settings, s
     stored = store.experiment(experiment)
     assert stored is not None
     spec = ExperimentSpec.model_validate(stored.spec)
-    reference = data_reference(spec.data, settings.home, settings.data_root)
+    reference = spec.data.locate(settings.home, settings.data_root)
     planned = store.plan_of(experiment)
     if planned is None:
         store.control.note(experiment, "preparing data")
@@ -100,12 +98,12 @@ def _run(experiment: str, address: str, slots: int | None, settings: Settings, s
 
 
 def _fetch(spec: ExperimentSpec, settings: Settings) -> None:
-    """XTREME-R from the hub, checked as a folder is when it is POSTed."""
-    targets = languages_of(spec.task) if spec.target_languages == "all" else spec.target_languages
-    languages = dict.fromkeys([spec.source_language, *targets])
-    hub.fetch(spec.task, languages, xtreme_r_folder(settings.home))
-    data = open_data(DataReference(XTREME_R), spec.task, settings.home)
-    problems = list(check_data(spec, data))
+    """Fetch the data of a remote source, and check them as local data are checked when a spec is POSTed."""
+    source, value = spec.data.source, spec.data.value
+    if isinstance(source, RemoteSource):
+        targets = source.languages(value, spec.task) if spec.target_languages == "all" else spec.target_languages
+        source.fetch(value, spec.task, dict.fromkeys([spec.source_language, *targets]), settings.home)
+    problems = list(check_data(spec, spec.data.open(spec.task, settings.home, settings.data_root)))
     if problems:
         raise DataError("; ".join(f"{problem.field}: {problem.message}" for problem in problems))
 

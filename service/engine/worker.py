@@ -20,7 +20,7 @@ import trainers
 from search_spaces.objective import objective
 from trainers import Report, Trial, memory
 from trainers.artifacts.atomic import checkpoints_of, log_of
-from trainers.data import open_data
+from trainers.data.sources import open_data
 from trainers.data.splits import training_data
 from trainers.encoders.by_name import encoder_digest
 from trainers.examples import CHANGED, DataError

@@ -41,7 +41,6 @@ def _file(home: Path, trial: str, selection: str) -> Path:
 
 
 def _compute(trial: str, selection: Any, settings: Settings) -> None:
-    from search_spaces.sources import data_reference
     from search_spaces.spec import ExperimentSpec
     from service.store import Store
     from trainers.cosines import gradient_cosines
@@ -59,7 +58,7 @@ def _compute(trial: str, selection: Any, settings: Settings) -> None:
     given = Trial(
         config=TrialConfig.from_dict(found["config"]),
         source=None,
-        data=data_reference(spec.data, settings.home, settings.data_root),
+        data=spec.data.locate(settings.home, settings.data_root),
         wanted=Wanted(selections=(selection,)),
         max_test_examples=None,
         home=settings.home,

@@ -9,6 +9,7 @@ from typing import Any
 
 import pandas as pd
 
+from search_spaces.sources import DataSpec
 from service.reports import published
 from trainers.protocols import PAPER
 from trainers.tasks import TASKS
@@ -36,7 +37,7 @@ FIGURES = ("mean", "sd", "n", "min", "max", "mean_with_source", "sd_with_source"
 
 
 def described(cells: pd.DataFrame, specs: Mapping[str, Mapping[str, Any]]) -> pd.DataFrame:
-    """Cells with what their experiments' specs say (`OF_SPEC`), each task's own metric alone, each cell once.
+    """Cells with what their experiments' specs say (`OF_SPEC`), and whether their data are the paper's.
 
     Args:
         cells: as `service.store` has them; those of the metric that was asked for, or of all.
@@ -44,8 +45,9 @@ def described(cells: pd.DataFrame, specs: Mapping[str, Mapping[str, Any]]) -> pd
     """
     rows = cells.rename(columns={"data": "examples"})
     for name in OF_SPEC:
-        rows[name] = rows["experiment"].map({id_: _plain(spec.get(name)) for id_, spec in specs.items()})
-    return rows
+        rows[name] = rows["experiment"].map({id_: _words(name, spec.get(name)) for id_, spec in specs.items()})
+    published_data = {id_: DataSpec.from_json(spec["data"]).is_published() for id_, spec in specs.items()}
+    return rows.assign(published_data=rows["experiment"].map(published_data))
 
 
 def of_main_metric(rows: pd.DataFrame) -> pd.DataFrame:
@@ -178,7 +180,7 @@ def beside_published(found: pd.DataFrame, rows: pd.DataFrame, by: Sequence[str])
 
 def _settings(rows: pd.DataFrame, found: pd.DataFrame, by: Sequence[str]) -> list[dict[str, list[Any]]]:
     """What the specs of each group say, in the order of a summary's rows."""
-    names = ["encoder", "protocol", "data", "task", "language", "alpha"]
+    names = ["encoder", "protocol", "published_data", "task", "language", "alpha"]
     groups = dict(list(rows.groupby(list(by), dropna=False, observed=True)))
     keys = [tuple(row) for row in found[list(by)].itertuples(index=False)]
     by_text = {str(key): group for key, group in groups.items()}
@@ -188,7 +190,7 @@ def _settings(rows: pd.DataFrame, found: pd.DataFrame, by: Sequence[str]) -> lis
 def _differs(of: Mapping[str, Sequence[Any]]) -> list[str]:
     [task] = of["task"]
     found = [] if {name.rpartition("/")[2] for name in of["encoder"]} == {published.ENCODERS[task]} else ["encoder"]
-    found += [] if of["data"] == ["xtreme-r"] else ["data"]
+    found += [] if all(of["published_data"]) else ["data"]
     found += [] if of["protocol"] == ["paper"] else ["protocol"]
     alphas = [alpha for alpha in of["alpha"] if pd.notna(alpha)]
     found += [] if not alphas or alphas == [PAPER.alpha[task]] else ["alpha"]
@@ -218,5 +220,5 @@ def _mixed(rows: pd.DataFrame, by: Sequence[str]) -> list[list[str]]:
     return found
 
 
-def _plain(value: Any) -> Any:
-    return value["folder"] if isinstance(value, dict) and "folder" in value else str(value)
+def _words(name: str, value: Any) -> str:
+    return DataSpec.from_json(value).words() if name == "data" else str(value)

@@ -6,7 +6,7 @@ from typing import Any
 
 from side_by_side import SHARED_DATA, add_home, at_least, need_shared_data, offline_encoder, parser, print_table
 
-from trainers.data import open_data
+from trainers.data.sources import open_data
 from trainers.protocols import PAPER
 from trainers.tasks import TASKS
 from trainers.training.evaluation import BATCH_TOKENS, batches_by_length

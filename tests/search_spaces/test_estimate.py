@@ -15,7 +15,7 @@ from search_spaces.environment import Environment
 from search_spaces.plan import Plan, plan
 from search_spaces.spec import ExperimentSpec
 from trainers.artifacts import kept_models as models
-from trainers.data import open_data
+from trainers.data.sources import open_data
 from trainers.data.token_counts import Size
 from trainers.encoders.by_name import EncoderSize, encoder_size
 from trainers.methods import METHODS

@@ -11,9 +11,9 @@ import pytest
 
 from search_spaces.plan import Plan, PlannedResult, PlannedTrial, plan
 from search_spaces.spec import ExperimentSpec
-from trainers.data import open_data
 from trainers.data.folder import FolderData
 from trainers.data.shots import draw
+from trainers.data.sources import open_data
 from trainers.data.splits import source_dev, target_dev
 from trainers.examples import DataError
 from trainers.methods import METHODS

@@ -10,8 +10,8 @@ import trainers
 from search_spaces.checks import accepted
 from search_spaces.environment import Environment
 from search_spaces.plan import plan
-from search_spaces.sources import data_reference
-from trainers.data import open_data, sample
+from trainers.data import sample
+from trainers.data.sources import open_data
 from trainers.methods import METHODS
 from trainers.tasks import TASKS
 from trainers.trial import Report, Score, Trial
@@ -29,7 +29,7 @@ def spec(encoder: Path, task: str, **changed: Any) -> dict[str, Any]:
 def check(body: dict[str, Any], home: Path, data_root: Path | None = None) -> int:
     """Carry a spec's plan out; how many results it has."""
     given = accepted(body, Environment(home, data_root, 1, 0))
-    reference = data_reference(given.data, home, data_root)
+    reference = given.data.locate(home, data_root)
     made = plan(given, open_data(reference, given.task, home), home)
     scores: dict[str, list[Score]] = {}
     selected: dict[str, dict[str, int]] = {}

@@ -12,7 +12,7 @@ from search_spaces.checks import accepted
 from search_spaces.environment import Environment
 from search_spaces.plan import Plan, plan
 from search_spaces.presets import names, preset
-from trainers.data import open_data
+from trainers.data.sources import open_data
 from trainers.languages import languages_of
 from trainers.trial import DataReference
 

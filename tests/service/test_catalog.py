@@ -14,8 +14,7 @@ from starlette.testclient import TestClient
 from search_spaces.environment import Environment
 from service.api.app import create_app
 from service.store import Store
-from trainers.data import datasets as own
-from trainers.data import sample
+from trainers.data import sample, zips
 from trainers.languages import LANGUAGES
 from trainers.methods import METHODS
 from trainers.tasks import TASKS
@@ -203,7 +202,7 @@ def test_a_zip_that_is_none_or_unsafe_or_wrong_is_refused_and_nothing_is_stored(
 def test_a_bomb_is_refused_when_it_is_larger_than_allowed(
     client: TestClient, home: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(own, "MOST_BYTES", 10 * 2**20)
+    monkeypatch.setattr(zips, "MAX_BYTES", 10 * 2**20)
     answer = upload(client, {"ner/en/train.jsonl": b" " * 50 * 2**20})
     assert answer.status_code == 422
     assert "larger than" in answer.json()["errors"][0]["message"]

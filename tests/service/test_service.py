@@ -19,8 +19,9 @@ import pytest
 
 from service.client import Client, ServiceError
 from service.engine import pool, processes
-from trainers.data import open_data, sample
+from trainers.data import sample
 from trainers.data.shots import draw
+from trainers.data.sources import open_data
 from trainers.methods import METHODS
 from trainers.trial import DataReference
 

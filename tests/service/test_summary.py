@@ -258,6 +258,29 @@ def test_published_figures_stand_beside_ours_with_what_differs(store: Store, cli
     assert (refused.status_code, refused.json()["errors"][0]["field"]) == (422, "by")
 
 
+DATA = {
+    "sample": "sample",
+    "xtreme-r": "xtreme-r",
+    "a/folder": {"folder": "a/folder"},
+    "mine": {"dataset": "mine"},
+}
+
+
+@pytest.mark.parametrize(("words", "data"), DATA.items(), ids=DATA)
+def test_the_data_of_a_summary_are_words(store: Store, client: TestClient, words: str, data: Any) -> None:
+    experiment(store, range(1, 3), data=data)
+    assert {row["data"] for row in summary(client, "method,data")} == {words}
+
+
+@pytest.mark.parametrize("data", ["xtreme-r", {"folder": "xtreme-r"}, {"dataset": "xtreme-r"}], ids=str)
+def test_only_xtreme_r_itself_is_the_paper_s_data_whatever_others_are_called(
+    store: Store, client: TestClient, data: Any
+) -> None:
+    experiment(store, range(1, 3), data=data)
+    differs = {"data" in row["differs"] for row in summary(client, "task,method,k", published=True)}
+    assert differs == {data != "xtreme-r"}
+
+
 def test_a_comparison_is_paired_and_says_what_five_seeds_can_tell(store: Store, client: TestClient) -> None:
     experiment(store, range(1, 6))
     asked = {"better": "gradient-mix-train", "over": "zero-shot", "shots": 5}

@@ -7,8 +7,9 @@ from typing import Any
 
 import pytest
 
-from trainers.data import open_data, sample
+from trainers.data import sample
 from trainers.data.folder import FolderData
+from trainers.data.sources import open_data
 from trainers.examples import DataError
 from trainers.tasks import TASKS
 from trainers.trial import DataReference

@@ -19,7 +19,8 @@ from torch import Tensor
 
 import trainers
 from trainers.artifacts import atomic as disk
-from trainers.data import open_data, sample, shots
+from trainers.data import sample, shots
+from trainers.data.sources import open_data
 from trainers.examples import DataError, evaluation_data
 from trainers.methods import METHODS
 from trainers.training.loop import Loop

@@ -1,12 +1,38 @@
 """The sample corpus as a source of data. Its scores say nothing about XTREME-R's."""
 
 from functools import cache
+from pathlib import Path
+from typing import Any
 
 from trainers.data import sample
-from trainers.data.token_counts import guessed, sampled
-from trainers.examples import DataError, Example, Facts, facts_of
+from trainers.data.facts import facts_of
+from trainers.data.source import Source
+from trainers.examples import DataError, Example, Facts
 from trainers.tasks import TASKS
-from trainers.trial import Split
+from trainers.trial import DataReference, Split
+
+
+class SampleSource(Source):
+    """The sample corpus: `"sample"`."""
+
+    name = "sample"
+
+    def open(self, reference: DataReference, task: str, home: Path) -> "SampleData":
+        """The sample corpus's examples of a task."""
+        return SampleData(task)
+
+    def describe(self, home: Path) -> list[dict[str, Any]]:
+        """The corpus with its languages."""
+        languages = {"languages": sorted(sample.LANGUAGES)}
+        return [{"name": self.name, "kind": "ours", "tasks": dict.fromkeys(TASKS, languages)}]
+
+    def words(self, value: None) -> str:
+        """As in a spec."""
+        return self.name
+
+    def title(self, value: None) -> str:
+        """What it is, and is not."""
+        return "sample corpus (artificial; says nothing about XTREME-R)"
 
 
 class SampleData:
@@ -41,7 +67,4 @@ def _examples(task: str, language: str, split: Split) -> tuple[Example, ...]:
 
 @cache
 def _facts(task: str, language: str, split: Split) -> Facts:
-    examples = _examples(task, language, split)
-    labels = {label for example in examples for label in TASKS[task].labels_of(example)}
-    sub_words = (guessed(TASKS[task].text(example)) for example in sampled(examples))
-    return facts_of(examples, labels, map(TASKS[task].stratum, examples), sub_words)
+    return facts_of(TASKS[task], _examples(task, language, split))

@@ -11,10 +11,12 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
+from trainers.data.folder import FolderData, open_folder
+from trainers.data.source import RemoteSource
 from trainers.examples import DataError, Example
-from trainers.languages import LANGUAGES
+from trainers.languages import LANGUAGES, languages_of
 from trainers.tasks import TASKS
-from trainers.trial import Split
+from trainers.trial import DataReference, Split
 
 # Configurations, splits and columns are those of the two dataset cards (https://huggingface.co/datasets/google/xtreme
 # and .../facebook/xnli) and of the script that made XTREME's files (datasets/xtreme/xtreme.py in huggingface/datasets).
@@ -143,6 +145,42 @@ PARTS: dict[str, tuple[_Part, ...]] = {
         ),
     ),
 }
+
+
+class XtremeRSource(RemoteSource):
+    """XTREME-R, of which each language is fetched when the first experiment needs it: `"xtreme-r"`."""
+
+    name = "xtreme-r"
+    is_published = True
+
+    def open(self, reference: DataReference, task: str, home: Path) -> FolderData:
+        """The examples of a task that have been fetched."""
+        return open_folder(self.folder(home), task, home)
+
+    def languages(self, value: None, task: str) -> tuple[str, ...]:
+        """Codes of the languages that the paper used for a task."""
+        return languages_of(task)
+
+    def fetch(self, value: None, task: str, languages: Iterable[str], home: Path) -> None:
+        """Fetch languages of a task from the hub, as `trainers.data.xtreme_r.fetch`."""
+        fetch(task, languages, self.folder(home))
+
+    def folder(self, home: Path) -> Path:
+        """Where the fetched languages lie."""
+        return home / "data" / self.name
+
+    def describe(self, home: Path) -> list[dict[str, Any]]:
+        """Its languages of each task, fetched or not."""
+        tasks = {task: {"languages": list(languages_of(task))} for task in TASKS}
+        return [{"name": self.name, "kind": "hub", "tasks": tasks}]
+
+    def words(self, value: None) -> str:
+        """As in a spec."""
+        return self.name
+
+    def title(self, value: None) -> str:
+        """Its name in print."""
+        return "XTREME-R"
 
 
 def fetch(

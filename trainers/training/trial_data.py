@@ -5,8 +5,9 @@ from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
 
-from trainers.data import open_data, splits
+from trainers.data import splits
 from trainers.data.shots import Shots, draw_from
+from trainers.data.sources import open_data
 from trainers.data.splits import Part
 from trainers.data.token_counts import Size
 from trainers.examples import DataError, Example, evaluation_data
