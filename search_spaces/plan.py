@@ -16,6 +16,7 @@ from trainers.encoders.by_name import encoder_digest
 from trainers.examples import Data, evaluation_data
 from trainers.methods import METHODS, SOURCE_TRAINING
 from trainers.protocols import PROTOCOLS
+from trainers.surgery.rules import RULES
 from trainers.tasks import TASKS
 from trainers.trial import Schedule, Selection, Split, TrialConfig
 
@@ -96,6 +97,13 @@ def plan(spec: ExperimentSpec, data: Data, home: Path) -> Plan:
             for k in planner.shots_of(method):
                 planner.add(method, k, candidate)
     return planner.plan()
+
+
+def _plugins(method: str) -> tuple[tuple[str, str, str], ...]:
+    """What other packages bring to a method's training: (kind, name of the distribution, its version)."""
+    rule = METHODS[method].rule
+    distribution = RULES.distribution(rule) if rule is not None else None
+    return (("rule", *distribution),) if distribution is not None else ()
 
 
 def _order(planned: PlannedTrial) -> tuple[bool, bool]:
@@ -241,6 +249,7 @@ class Planner:
             encoder=self.spec.encoder,
             encoder_digest=self.encoder,
             data_digest=training_data(self.data, self.source, targets, shots, selections),
+            plugins=_plugins(method),
         )
 
 

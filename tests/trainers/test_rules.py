@@ -1,19 +1,47 @@
-"""Conflict rules: what they make of two gradients, as vectors."""
+"""Conflict rules: what each makes of two gradients, as vectors, and the state that it keeps."""
+
+import json
+import math
+from collections.abc import Callable
 
 import pytest
 import torch
 from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 
-from trainers.surgery.optimizer import StochasticGradientSurgery
-from trainers.surgery.rules import Rule, pcgrad, surgery
+from trainers.methods import METHODS, PAPER
+from trainers.one_trial import run
+from trainers.surgery import StochasticGradientSurgery
+from trainers.surgery.rules import RULES, SUM, GradientSurgery, Gramian, PCGrad, Rule
+from trainers.trial import Trial
+
+Vector = torch.Tensor
 
 VECTORS = st.lists(st.floats(-100, 100), min_size=4, max_size=4).map(lambda one: torch.tensor(one, dtype=torch.float64))
+GRAMIANS = st.tuples(VECTORS, VECTORS).map(lambda pair: gramian_of(*pair))
+
+# Rules that leave nothing against g_o, and those that treat g and g_o alike.
+WITHOUT_CONFLICT = [GradientSurgery, PCGrad]
+SYMMETRIC = [PCGrad]
+
+every_rule = pytest.mark.parametrize("rule", RULES.values(), ids=RULES)
 
 
-def combined(rule: Rule, g: torch.Tensor, o: torch.Tensor) -> torch.Tensor:
-    """The gradient that the optimizer gets."""
-    parameter = torch.nn.Parameter(torch.zeros(4, dtype=torch.float64))
+def gramian_of(g: Vector, o: Vector) -> Gramian:
+    return Gramian(dot=float(g @ o), square=float(g @ g), oracle_square=float(o @ o))
+
+
+def by_angle(length: float, oracle_length: float, cosine: float) -> Gramian:
+    return Gramian(dot=cosine * length * oracle_length, square=length**2, oracle_square=oracle_length**2)
+
+
+def are_vectors(gramian: Gramian) -> bool:
+    return min(gramian.square, gramian.oracle_square) > 1e-6
+
+
+def combined(rule: type[Rule], g: Vector, o: Vector) -> Vector:
+    """The gradient that the optimizer gets at the first oracle pass."""
+    parameter = torch.nn.Parameter(torch.zeros_like(g))
     optimizer = StochasticGradientSurgery(torch.optim.SGD([parameter], lr=1.0), {"de": o}, 1.0, 1, rule)
     parameter.grad = g.clone()
     optimizer.operate(lambda oracle: setattr(parameter, "grad", oracle.clone()))
@@ -21,45 +49,155 @@ def combined(rule: Rule, g: torch.Tensor, o: torch.Tensor) -> torch.Tensor:
     return parameter.grad
 
 
-def tolerance(*vectors: torch.Tensor) -> float:
+def tolerance(*vectors: Vector) -> float:
     return 1e-9 * max(1.0, *(float(vector.norm()) for vector in vectors))
 
 
+# What holds for every rule
+
+LENGTHS = (1e-30, 1e-3, 1.0, 1e30)
+
+# From opposite to parallel, and what rounding makes of both.
+COSINES = (-1 - 1e-7, -1.0, -1 + 1e-15, -1 + 1e-7, -0.5, -1e-12, 0.0, 1e-12, 0.5, 1 - 1e-7, 1.0, 1 + 1e-7)
+
+
+@every_rule
+@pytest.mark.parametrize("first", COSINES)
+def test_weights_are_finite_whatever_the_lengths_and_the_angle(rule: type[Rule], first: float) -> None:
+    for length in LENGTHS:
+        for oracle_length in LENGTHS:
+            one = rule()
+            for cosine in (first, *COSINES, *reversed(COSINES), *[1.0] * 500, *COSINES):
+                assert all(map(math.isfinite, one.weights(by_angle(length, oracle_length, cosine))))
+
+
+@every_rule
+@pytest.mark.parametrize("length", [1e-25, 1.0, 1e25])
+@pytest.mark.parametrize("oracle_length", [1e-25, 1.0, 1e25])
+@pytest.mark.parametrize("sign", [-1.0, 1.0])
+def test_a_combination_in_float32_is_that_in_float64(
+    rule: type[Rule], length: float, oracle_length: float, sign: float
+) -> None:
+    g, o = torch.tensor([3.0, 4.0]) * length, sign * torch.tensor([4.0, -1.0]) * oracle_length
+    exact = combined(rule, g.double(), o.double())
+    assert torch.allclose(combined(rule, g, o).double(), exact, rtol=1e-5, atol=1e-6 * float(exact.abs().max()))
+
+
+@every_rule
+@settings(deadline=None, max_examples=100)
+@given(GRAMIANS, st.integers(-30, 30))
+def test_scaling_both_gradients_scales_the_result(rule: type[Rule], gramian: Gramian, exponent: int) -> None:
+    assume(are_vectors(gramian))
+    square = 4.0**exponent
+    scaled = {name: value * square for name, value in vars(gramian).items()}
+    assert rule().weights(Gramian(**scaled)) == pytest.approx(rule().weights(gramian), rel=1e-9, abs=1e-12)
+
+
+@every_rule
+@settings(deadline=None, max_examples=50)
+@given(st.lists(GRAMIANS.filter(are_vectors), min_size=1, max_size=12), st.integers(0, 11))
+def test_a_state_goes_through_json_and_resumes_to_the_bit(
+    rule: type[Rule], gramians: list[Gramian], saved_after: int
+) -> None:
+    whole, first, resumed = rule(), rule(), rule()
+    expected = [whole.weights(gramian) for gramian in gramians]
+    found = [first.weights(gramian) for gramian in gramians[:saved_after]]
+    resumed.load_state_dict(json.loads(json.dumps(first.state_dict())))
+    found += [resumed.weights(gramian) for gramian in gramians[saved_after:]]
+    assert found == expected
+    assert resumed.state_dict() == whole.state_dict()
+
+
+@every_rule
+def test_it_says_what_it_is(rule: type[Rule]) -> None:
+    assert "(20" in (rule.__doc__ or "")  # the paper's year
+    assert rule.scale.name in ("training gradient", "sum", "mean")
+    assert METHODS[f"{rule.name}-mix-train"].rule == rule.name
+
+
+@pytest.mark.parametrize("rule", SYMMETRIC)
+@settings(deadline=None, max_examples=100)
+@given(GRAMIANS)
+def test_exchanging_the_gradients_exchanges_their_weights(rule: type[Rule], gramian: Gramian) -> None:
+    assume(are_vectors(gramian))
+    exchanged = Gramian(dot=gramian.dot, square=gramian.oracle_square, oracle_square=gramian.square)
+    assert rule().weights(exchanged) == pytest.approx(rule().weights(gramian)[::-1], rel=1e-9, abs=1e-12)
+
+
+@pytest.mark.parametrize("rule", WITHOUT_CONFLICT)
 @settings(deadline=None, max_examples=200)
 @given(VECTORS, VECTORS)
-def test_pcgrad_is_torchjds_aggregator_over_both_gradients(g: torch.Tensor, o: torch.Tensor) -> None:
-    from torchjd.aggregation import PCGrad
-
-    assume(g.norm() > 1e-3 and o.norm() > 1e-3)
-    expected = PCGrad()(torch.stack((g, o)))
-    assert torch.allclose(combined(pcgrad, g, o), expected, rtol=1e-9, atol=tolerance(g, o))
+def test_nothing_against_the_oracle_gradient_is_left(rule: type[Rule], g: Vector, o: Vector) -> None:
+    assume(are_vectors(gramian_of(g, o)))
+    assert combined(rule, g, o) @ o >= -tolerance(g, o) * float(o.norm() + 1)
 
 
-@settings(deadline=None, max_examples=200)
-@given(VECTORS, VECTORS)
-def test_after_pcgrad_neither_gradient_is_hurt(g: torch.Tensor, o: torch.Tensor) -> None:
-    assume(g.norm() > 1e-3 and o.norm() > 1e-3)
-    found = combined(pcgrad, g, o)
-    assert found @ g >= -tolerance(g, o) * float(g.norm() + 1)
-    assert found @ o >= -tolerance(g, o) * float(o.norm() + 1)
+@every_rule
+def test_a_rule_that_draws_leaves_the_global_random_stream_alone(rule: type[Rule]) -> None:
+    torch.manual_seed(5)
+    expected = torch.rand(3)
+    torch.manual_seed(5)
+    combined(rule, torch.ones(4, dtype=torch.float64), -torch.ones(4, dtype=torch.float64))
+    assert torch.equal(torch.rand(3), expected)
 
 
-@settings(deadline=None, max_examples=200)
-@given(VECTORS, VECTORS)
-def test_without_a_conflict_surgery_changes_nothing_and_pcgrad_adds(g: torch.Tensor, o: torch.Tensor) -> None:
-    assume(g @ o >= 0 and g.norm() > 1e-3 and o.norm() > 1e-3)
-    assert torch.equal(combined(surgery, g, o), g)
-    assert torch.allclose(combined(pcgrad, g, o), g + o)
+# Eq. 1
 
 
 @pytest.mark.parametrize(("dot", "weights"), [(-2.0, (1.0, 0.5)), (0.0, (1.0, 0.0)), (2.0, (1.0, 0.0))])
 def test_equation_1(dot: float, weights: tuple[float, float]) -> None:
-    assert surgery(dot, 9.0, 4.0) == pytest.approx(weights)
+    assert GradientSurgery().weights(Gramian(dot=dot, square=9.0, oracle_square=4.0)) == weights
 
 
-def test_a_rule_that_draws_leaves_the_global_random_stream_alone() -> None:
-    torch.manual_seed(5)
-    expected = torch.rand(3)
-    torch.manual_seed(5)
-    combined(pcgrad, torch.ones(4, dtype=torch.float64), -torch.ones(4, dtype=torch.float64))
-    assert torch.equal(torch.rand(3), expected)
+@settings(deadline=None, max_examples=100)
+@given(VECTORS, VECTORS)
+def test_without_a_conflict_eq_1_changes_nothing(g: Vector, o: Vector) -> None:
+    assume(g @ o >= 0 and are_vectors(gramian_of(g, o)))
+    assert torch.equal(combined(GradientSurgery, g, o), g)
+
+
+# PCGrad
+
+
+@settings(deadline=None, max_examples=200)
+@given(VECTORS, VECTORS)
+def test_pcgrad_is_torchjds_aggregator_over_both_gradients(g: Vector, o: Vector) -> None:
+    from torchjd.aggregation import PCGrad as Aggregator
+
+    assume(are_vectors(gramian_of(g, o)))
+    expected = Aggregator()(torch.stack((g, o)))
+    assert torch.allclose(combined(PCGrad, g, o), expected, rtol=1e-9, atol=tolerance(g, o))
+
+
+@settings(deadline=None, max_examples=100)
+@given(VECTORS, VECTORS)
+def test_without_a_conflict_pcgrad_adds(g: Vector, o: Vector) -> None:
+    assume(g @ o >= 0 and are_vectors(gramian_of(g, o)))
+    assert torch.allclose(combined(PCGrad, g, o), g + o)
+
+
+# Rules of other packages
+
+
+def test_the_papers_methods_come_first_and_each_other_rule_has_one() -> None:
+    assert list(METHODS) == [*PAPER, *(f"{name}-mix-train" for name in RULES if name != "gradient")]
+    assert len(METHODS) == len(list(METHODS))
+    for name in ("pcgrad", "gradient", "unknown-mix-train", "-mix-train", ""):
+        assert name not in METHODS
+
+
+@pytest.mark.usefixtures("contributed_rule")
+def test_a_rule_of_another_package_is_a_method_that_trains(make_trial: Callable[..., Trial]) -> None:
+    assert list(METHODS)[-1] == "half-mix-train"
+    assert METHODS["half-mix-train"].surgery
+    outcome = run(make_trial("half-mix-train", epochs=1), lambda _: None)
+    assert outcome.facts["training"]["surgery"]["operations"] == 7
+    plain = run(make_trial("naive-mix-train", epochs=1), lambda _: None)
+    assert outcome.facts["training"]["loss"] != plain.facts["training"]["loss"]
+
+
+def test_a_rule_without_a_name_or_a_scale_is_refused() -> None:
+    with pytest.raises(TypeError, match="the conflict rule Nameless has no name"):
+
+        class Nameless(Rule):
+            scale = SUM
