@@ -3,6 +3,7 @@
 import json
 import math
 from collections.abc import Callable
+from itertools import product
 
 import pytest
 import torch
@@ -12,7 +13,7 @@ from hypothesis import strategies as st
 from trainers.methods import METHODS, PAPER
 from trainers.one_trial import run
 from trainers.surgery import StochasticGradientSurgery
-from trainers.surgery.rules import RULES, SUM, GradientSurgery, Gramian, PCGrad, Rule
+from trainers.surgery.rules import RULES, SUM, GradientSurgery, GradVac, Gramian, PCGrad, Rule
 from trainers.trial import Trial
 
 Vector = torch.Tensor
@@ -22,7 +23,7 @@ GRAMIANS = st.tuples(VECTORS, VECTORS).map(lambda pair: gramian_of(*pair))
 
 # Rules that leave nothing against g_o, and those that treat g and g_o alike.
 WITHOUT_CONFLICT = [GradientSurgery, PCGrad]
-SYMMETRIC = [PCGrad]
+SYMMETRIC = [PCGrad, GradVac]
 
 every_rule = pytest.mark.parametrize("rule", RULES.values(), ids=RULES)
 
@@ -62,13 +63,11 @@ COSINES = (-1 - 1e-7, -1.0, -1 + 1e-15, -1 + 1e-7, -0.5, -1e-12, 0.0, 1e-12, 0.5
 
 
 @every_rule
-@pytest.mark.parametrize("first", COSINES)
-def test_weights_are_finite_whatever_the_lengths_and_the_angle(rule: type[Rule], first: float) -> None:
-    for length in LENGTHS:
-        for oracle_length in LENGTHS:
-            one = rule()
-            for cosine in (first, *COSINES, *reversed(COSINES), *[1.0] * 500, *COSINES):
-                assert all(map(math.isfinite, one.weights(by_angle(length, oracle_length, cosine))))
+def test_weights_are_finite_whatever_the_lengths_and_the_angle(rule: type[Rule]) -> None:
+    for length, oracle_length in product(LENGTHS, LENGTHS):
+        one = rule()
+        for cosine in (*COSINES, *reversed(COSINES), *[1.0] * 50, *COSINES):
+            assert all(map(math.isfinite, one.weights(by_angle(length, oracle_length, cosine)))), cosine
 
 
 @every_rule
@@ -174,6 +173,95 @@ def test_pcgrad_is_torchjds_aggregator_over_both_gradients(g: Vector, o: Vector)
 def test_without_a_conflict_pcgrad_adds(g: Vector, o: Vector) -> None:
     assume(g @ o >= 0 and are_vectors(gramian_of(g, o)))
     assert torch.allclose(combined(PCGrad, g, o), g + o)
+
+
+# GradVac
+
+PAIRS = st.lists(
+    st.tuples(VECTORS, VECTORS).filter(lambda pair: are_vectors(gramian_of(*pair))), min_size=1, max_size=9
+)
+
+
+def summed(rule: Rule, g: Vector, o: Vector) -> Vector:
+    """The next combination of one instance."""
+    weight, oracle_weight = rule.weights(gramian_of(g, o))
+    return weight * g + oracle_weight * o
+
+
+class LiteralGradVac:
+    """Algorithm 1 of the paper for two tasks, as it stands there."""
+
+    def __init__(self) -> None:
+        self.target = {(0, 1): 0.0, (1, 0): 0.0}
+
+    def __call__(self, *gradients: Vector) -> Vector:
+        altered = [gradient.clone() for gradient in gradients]
+        for i, j in self.target:
+            mine, other, wanted = altered[i], gradients[j], self.target[i, j]
+            cosine = min(1.0, max(-1.0, float(mine @ other / (mine.norm() * other.norm()))))
+            if cosine < wanted:
+                above = mine.norm() * (wanted * math.sqrt(1 - cosine**2) - cosine * math.sqrt(1 - wanted**2))
+                altered[i] = mine + above / (other.norm() * math.sqrt(1 - wanted**2)) * other
+            self.target[i, j] = (1 - 0.01) * wanted + 0.01 * cosine
+        return altered[0] + altered[1]
+
+
+@settings(deadline=None, max_examples=200)
+@given(PAIRS)
+def test_gradvac_is_the_papers_algorithm_over_any_course_of_gradients(pairs: list[tuple[Vector, Vector]]) -> None:
+    ours, literal = GradVac(), LiteralGradVac()
+    for g, o in pairs:
+        assert torch.allclose(summed(ours, g, o), literal(g, o), rtol=1e-6, atol=1e3 * tolerance(g, o))
+        assert ours.target == pytest.approx(literal.target[0, 1], abs=1e-9)
+
+
+@settings(deadline=None, max_examples=100)
+@given(PAIRS)
+def test_gradvac_is_torchjds_aggregator(pairs: list[tuple[Vector, Vector]]) -> None:
+    from torchjd.aggregation import GradVac as Aggregator
+
+    ours, theirs = GradVac(), Aggregator(beta=0.01, eps=0.0)
+    for g, o in pairs:
+        expected = theirs(torch.stack((g, o)))
+        assert torch.allclose(summed(ours, g, o), expected, rtol=1e-6, atol=1e3 * tolerance(g, o))
+
+
+@settings(deadline=None, max_examples=100)
+@given(GRAMIANS, st.floats(-0.9, 0.9))
+def test_gradvac_turns_each_gradient_to_the_target_and_no_further(gramian: Gramian, target: float) -> None:
+    assume(are_vectors(gramian) and abs(gramian.cosine) < 1 - 1e-6)
+    rule = GradVac()
+    rule.load_state_dict({"target": target})
+    weight, oracle_weight = rule.weights(gramian)
+    dot, square, oracle_square = gramian.dot, gramian.square, gramian.oracle_square
+    # g' = g + added g_o, and g_o' = g_o + added g
+    for added, one, other in (oracle_weight - 1, square, oracle_square), (weight - 1, oracle_square, square):
+        length = math.sqrt(one + 2 * added * dot + added**2 * other)
+        after = (dot + added * other) / (length * math.sqrt(other))
+        assert after == pytest.approx(max(gramian.cosine, target), abs=1e-6)
+
+
+def test_gradvacs_target_follows_the_cosines_of_its_language() -> None:
+    rule, expected = GradVac(), 0.0
+    for cosine in (0.5, 0.5, -0.25, 0.75):
+        rule.weights(by_angle(3.0, 0.1, cosine))
+        expected = 0.99 * expected + 0.01 * cosine
+        assert rule.state_dict() == {"target": pytest.approx(expected, rel=1e-12)}
+
+
+@settings(deadline=None, max_examples=100)
+@given(VECTORS, VECTORS)
+def test_gradvac_begins_as_pcgrad(g: Vector, o: Vector) -> None:
+    assume(are_vectors(gramian_of(g, o)))
+    assert torch.allclose(combined(GradVac, g, o), combined(PCGrad, g, o), rtol=1e-9, atol=tolerance(g, o))
+
+
+def test_a_target_that_nears_one_is_never_divided_by_zero() -> None:
+    rule = GradVac()
+    for _ in range(5000):
+        rule.weights(by_angle(1.0, 2.0, 1.0))
+    assert rule.target > 1 - 1e-14
+    assert all(map(math.isfinite, rule.weights(by_angle(1.0, 2.0, -1.0))))
 
 
 # Rules of other packages

@@ -4,6 +4,7 @@ A rule is a class. One of another package is found by an entry point of the grou
 class. The method `<name>-mix-train` trains with it (`trainers.methods`). Importing this module loads no torch.
 """
 
+import math
 from abc import ABC, abstractmethod
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -124,4 +125,43 @@ class PCGrad(Rule):
         return weight, oracle_weight
 
 
-RULES: Registry[type[Rule]] = Registry("allasprak.rules", (GradientSurgery, PCGrad))
+class GradVac(Rule):
+    """Wang et al. (2021), "Gradient Vaccine", Algorithm 1, over g and g_o as whole vectors.
+
+    Where their cosine is below its target, each is turned towards the other until it meets the target (Eq. 2); then
+    they are added. The target is the moving average of the language's cosines (Eq. 3), 0 at first: a pair of gradients
+    that usually agrees is altered without a conflict, one that usually conflicts keeps the conflict that is usual.
+    """
+
+    name = "gradvac"
+    scale = SUM
+
+    beta = 1e-2  # the weight of the newest cosine in the average, as in the paper's experiments
+
+    def __init__(self) -> None:
+        self.target = 0.0
+
+    def weights(self, gramian: Gramian) -> tuple[float, float]:
+        """(1 + turn |g_o| / |g|, 1 + turn |g| / |g_o|), where `turn` is 0 at the target and above."""
+        cosine, target = max(-1.0, min(1.0, gramian.cosine)), self.target
+        self.target = (1 - self.beta) * target + self.beta * cosine
+        if cosine >= target:
+            return 1.0, 1.0
+        turn = (target * _sine(cosine) - cosine * _sine(target)) / _sine(target)  # an average is inside of (-1, 1)
+        ratio = (gramian.square / gramian.oracle_square) ** 0.5
+        return 1.0 + turn / ratio, 1.0 + turn * ratio
+
+    def state_dict(self) -> dict[str, Any]:
+        """The target."""
+        return {"target": self.target}
+
+    def load_state_dict(self, state: Mapping[str, Any]) -> None:
+        """Go on with its target."""
+        self.target = state["target"]
+
+
+def _sine(cosine: float) -> float:
+    return math.sqrt((1.0 - cosine) * (1.0 + cosine))
+
+
+RULES: Registry[type[Rule]] = Registry("allasprak.rules", (GradientSurgery, PCGrad, GradVac))
