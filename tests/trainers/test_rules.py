@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from trainers.methods import METHODS, PAPER
 from trainers.one_trial import run
 from trainers.surgery import StochasticGradientSurgery
-from trainers.surgery.rules import RULES, SUM, GradientSurgery, GradVac, Gramian, PCGrad, Rule
+from trainers.surgery.rules import RULES, SUM, CAGrad, GradientSurgery, GradVac, Gramian, PCGrad, Rule
 from trainers.trial import Trial
 
 Vector = torch.Tensor
@@ -23,7 +23,7 @@ GRAMIANS = st.tuples(VECTORS, VECTORS).map(lambda pair: gramian_of(*pair))
 
 # Rules that leave nothing against g_o, and those that treat g and g_o alike.
 WITHOUT_CONFLICT = [GradientSurgery, PCGrad]
-SYMMETRIC = [PCGrad, GradVac]
+SYMMETRIC = [PCGrad, GradVac, CAGrad]
 
 every_rule = pytest.mark.parametrize("rule", RULES.values(), ids=RULES)
 
@@ -262,6 +262,66 @@ def test_a_target_that_nears_one_is_never_divided_by_zero() -> None:
         rule.weights(by_angle(1.0, 2.0, 1.0))
     assert rule.target > 1 - 1e-14
     assert all(map(math.isfinite, rule.weights(by_angle(1.0, 2.0, -1.0))))
+
+
+# CAGrad
+
+
+def least(direction: Vector, g: Vector, o: Vector) -> float:
+    """What a direction does for the gradient that it does least for."""
+    return min(float(direction @ g), float(direction @ o))
+
+
+@settings(deadline=None, max_examples=200)
+@given(VECTORS, VECTORS)
+def test_cagrad_solves_the_papers_problem(g: Vector, o: Vector) -> None:
+    """No vector of the ball around the mean has a larger smallest inner product; all that could lie in one plane."""
+    assume(are_vectors(gramian_of(g, o)))
+    found, mean = combined(CAGrad, g, o), (g + o) / 2
+    size = float(g.norm() + o.norm())
+    assert float((found - mean).norm()) <= 0.5 * float(mean.norm()) + 1e-7 * size
+    plane = torch.linalg.qr(torch.stack((g, o)).T).Q.T
+    angles = torch.linspace(0, 2 * math.pi, 2000, dtype=torch.float64)
+    circle = mean + 0.5 * mean.norm() * (torch.stack((angles.cos(), angles.sin()), 1) @ plane)
+    best = torch.minimum(circle @ g, circle @ o).max()
+    assert least(found, g, o) >= float(best) - 1e-7 * size**2
+    assert found @ mean >= 0.5 * mean @ mean - 1e-7 * size**2
+
+
+@settings(deadline=None, max_examples=60)
+@given(VECTORS, VECTORS)
+def test_cagrad_is_torchjds_aggregator(g: Vector, o: Vector) -> None:
+    from torchjd.aggregation import CAGrad as Aggregator
+
+    assume(are_vectors(gramian_of(g, o)) and abs(gramian_of(g, o).cosine) < 0.999)
+    ours, theirs = combined(CAGrad, g, o), Aggregator(c=0.5, norm_eps=0.0)(torch.stack((g, o)))
+    size = float(g.norm() + o.norm())
+    assert float((ours - theirs).norm()) <= 1e-3 * size  # the solver stops early along what is nearly level
+    assert least(ours, g, o) >= least(theirs, g, o) - 1e-7 * size**2
+
+
+@settings(deadline=None, max_examples=100)
+@given(GRAMIANS.filter(are_vectors))
+def test_without_a_radius_cagrad_is_the_mean(gramian: Gramian) -> None:
+    class Mean(CAGrad):
+        c = 0.0
+
+    assert Mean().weights(gramian) == (0.5, 0.5)
+
+
+@pytest.mark.parametrize(
+    ("g", "o", "expected"),
+    [
+        ([2.0, 0.0], [2.0, 0.0], [3.0, 0.0]),  # one direction: half more of it
+        ([2.0, 0.0], [-2.0, 0.0], [0.0, 0.0]),  # nothing helps both
+        ([4.0, 0.0], [-2.0, 0.0], [0.5, 0.0]),  # the ball leaves no way to the other side of the shorter one
+        ([1.0, 1.0], [1.0, -1.0], [1.5, 0.0]),
+        ([1.0, 2.0], [1.0, -2.0], [1.5, 0.0]),
+    ],
+)
+def test_cagrad_by_hand(g: list[float], o: list[float], expected: list[float]) -> None:
+    found = combined(CAGrad, torch.tensor(g, dtype=torch.float64), torch.tensor(o, dtype=torch.float64))
+    assert found.tolist() == pytest.approx(expected, abs=1e-12)
 
 
 # Rules of other packages

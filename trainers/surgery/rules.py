@@ -164,4 +164,48 @@ def _sine(cosine: float) -> float:
     return math.sqrt((1.0 - cosine) * (1.0 + cosine))
 
 
-RULES: Registry[type[Rule]] = Registry("allasprak.rules", (GradientSurgery, PCGrad, GradVac))
+class CAGrad(Rule):
+    """Liu et al. (2021), "Conflict-Averse Gradient Descent", Algorithm 1, over g and g_o.
+
+    Of all vectors within c |g_0| of the mean g_0 = (g + g_o) / 2, with c = 0.5, the one whose smaller inner product
+    with g and g_o is the largest: it does most for the gradient that it does least for. A conflict may remain.
+    """
+
+    name = "cagrad"
+    scale = MEAN
+
+    c = 0.5  # below 1, so that training converges to where g_0 is zero (section 3 of the paper)
+
+    def weights(self, gramian: Gramian) -> tuple[float, float]:
+        """Half of each, and c |g_0| along g_w = w g + (1 - w) g_o, whose w solves the dual problem."""
+        largest = max(gramian.square, gramian.oracle_square)
+        square, dot, oracle_square = gramian.square / largest, gramian.dot / largest, gramian.oracle_square / largest
+        radius = self.c * _root(square + 2 * dot + oracle_square) / 2
+        w, nearest = _dual(square, dot, oracle_square, radius)
+        length = max(nearest, _root(w * w * square + 2 * w * (1 - w) * dot + (1 - w) * (1 - w) * oracle_square))
+        if length == 0.0:  # g and g_o are opposite and, but for rounding, g_0 is zero
+            return 0.5, 0.5
+        return 0.5 + radius / length * w, 0.5 + radius / length * (1 - w)
+
+
+def _dual(square: float, dot: float, oracle_square: float, radius: float) -> tuple[float, float]:
+    """The w in [0, 1] that minimizes g_w·g_0 + radius |g_w|, and the distance from zero to the line through g and g_o.
+
+    In w, g_w·g_0 has the slope (|g|² - |g_o|²) / 2. From the point of the line that is nearest to zero, g_w lies at a
+    distance t along the line, so that |g_w|² = nearest² + t². The derivative is zero where t / |g_w| = r.
+    """
+    between = _root(square - 2 * dot + oracle_square)  # |g - g_o|
+    if between == 0.0 or radius == 0.0:
+        return 0.5, 0.0
+    nearest = _root(square * oracle_square - dot * dot) / between
+    r = (oracle_square - square) / (2 * radius * between)
+    t = math.copysign(math.inf, r) if abs(r) >= 1.0 else nearest * r / _root((1.0 - r) * (1.0 + r))
+    return min(1.0, max(0.0, ((oracle_square - dot) / between + t) / between)), nearest
+
+
+def _root(square: float) -> float:
+    """The square root of what rounding may have made negative."""
+    return math.sqrt(max(0.0, square))
+
+
+RULES: Registry[type[Rule]] = Registry("allasprak.rules", (GradientSurgery, PCGrad, GradVac, CAGrad))
