@@ -17,6 +17,7 @@ from trainers.encoders.by_name import encoder_digest
 from trainers.examples import Data, evaluation_data
 from trainers.methods import METHODS, SOURCE_TRAINING
 from trainers.protocols import PROTOCOLS
+from trainers.surgery.rules import RULES
 from trainers.tasks import TASKS
 from trainers.trial import Schedule, Selection, Split, TrialConfig, Wanted
 
@@ -232,13 +233,17 @@ class Planner:
             encoder=self.spec.encoder,
             encoder_digest=self.encoder,
             data_digest=training_data(self.data, self.source, targets, shots, selections),
-            plugins=_plugins(self.spec),
+            plugins=_plugins(self.spec, method),
         )
 
 
-def _plugins(spec: ExperimentSpec) -> tuple[tuple[str, str, str], ...]:
-    """What other packages bring to a trial: (kind, name of the distribution, its version), by kind."""
-    brought = {"source": SOURCES.distribution(spec.data.name)}
+def _plugins(spec: ExperimentSpec, method: str) -> tuple[tuple[str, str, str], ...]:
+    """What other packages bring to a method's trial: (kind, name of the distribution, its version), by kind."""
+    rule = METHODS[method].rule
+    brought = {
+        "rule": RULES.distribution(rule) if rule is not None else None,
+        "source": SOURCES.distribution(spec.data.name),
+    }
     return tuple((kind, *found) for kind, found in sorted(brought.items()) if found is not None)
 
 

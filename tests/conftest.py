@@ -71,6 +71,39 @@ def settings_names() -> set[str]:
     return asked
 
 
+HALVES = """
+from trainers.surgery.rules import MEAN, Rule
+
+class Half(Rule):
+    "Nobody (2026): half of each gradient."
+
+    name, scale = "half", MEAN
+
+    def weights(self, gramian):
+        return 0.5, 0.5
+
+BROKEN = {}
+"""
+
+
+@pytest.fixture
+def contributed_rule(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
+    """An installed package `halves`, version 1.2, with the rule `half` and a broken one; the folder of its metadata."""
+    from trainers.surgery.rules import RULES
+
+    site = tmp_path / "site-packages"
+    metadata = site / "halves-1.2.dist-info"
+    metadata.mkdir(parents=True)
+    (site / "halves.py").write_text(HALVES)
+    (metadata / "METADATA").write_text("Metadata-Version: 2.1\nName: halves\nVersion: 1.2\n")
+    (metadata / "entry_points.txt").write_text("[allasprak.rules]\nhalf = halves:Half\nbroken = halves:BROKEN\n")
+    monkeypatch.syspath_prepend(site)
+    vars(RULES).pop("_contributed", None)  # what was found before
+    yield metadata
+    vars(RULES).pop("_contributed", None)
+    sys.modules.pop("halves", None)
+
+
 @pytest.fixture(scope="session")
 def tiny_encoder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A Hugging Face folder: a random BERT with 2 layers of 32, and a fast tokenizer of about 2,000 pieces.

@@ -62,14 +62,14 @@ class Registry(Mapping[str, T]):
         for point in entry_points(group=self.group):
             try:
                 one: T = point.load()
-                distribution = _distribution(point)
+                name, distribution = one.name, _distribution(point)
             except Exception:
                 log.warning("the entry point %s of %s is left out", point.value, self.group, exc_info=True)
                 continue
-            if one.name in self._builtin or one.name in found:
-                log.warning("the entry point %s of %s is left out: %r is taken", point.value, self.group, one.name)
+            if name in self._builtin or name in found:
+                log.warning("the entry point %s of %s is left out: %r is taken", point.value, self.group, name)
                 continue
-            found[one.name] = one, distribution
+            found[name] = one, distribution
         return dict(sorted(found.items()))
 
 

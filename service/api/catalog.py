@@ -2,6 +2,7 @@
 
 import tempfile
 from collections.abc import Callable
+from inspect import getdoc
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -31,6 +32,7 @@ from trainers.encoders import offline as offline_encoder
 from trainers.examples import DataError
 from trainers.languages import LANGUAGES
 from trainers.methods import METHODS
+from trainers.surgery.rules import RULES
 from trainers.tasks import TASKS
 
 MAX_ZIP_BYTES = 4 * 2**30
@@ -74,13 +76,24 @@ def tasks() -> JSONResponse:
 
 @router.get("/methods")
 def methods() -> JSONResponse:
-    """`{"methods": [{"method", "shots", "surgery", "adapts", "selects_by"}]}`."""
+    """`{"methods": [{"method", "shots", "surgery", "adapts", "selects_by", "rule"}]}`.
+
+    `rule` is null for a method without surgery, else `{"name", "description", "scale", "alpha_below_1"}`: the paper and
+    equation of its conflict rule, whether that is a sum or a mean of the gradients, and what alpha < 1 does under it.
+    """
     found = [
         {"method": name, "shots": method.few_shot, "surgery": method.surgery, "adapts": method.adapts,
-         "selects_by": method.selection}
+         "selects_by": method.selection, "rule": _rule(method.rule)}
         for name, method in METHODS.items()
     ]  # fmt: skip
     return JSONResponse({"methods": found})
+
+
+def _rule(name: str | None) -> dict[str, Any] | None:
+    if name is None:
+        return None
+    rule = RULES[name]
+    return {"name": name, "description": getdoc(rule), "scale": rule.scale.name, "alpha_below_1": rule.scale.below_one}
 
 
 @router.get("/languages")

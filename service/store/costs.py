@@ -28,6 +28,7 @@ def measured(connection: Connection, spec: ExperimentSpec, encoder: str) -> list
             attempts.c.state == "succeeded",
             config["encoder_digest"].as_string() == encoder,
             config["task"].as_string() == spec.task,
+            config["method"].as_string().in_(list(METHODS)),  # not those of a package that is gone
             config[("training", "precision")].as_string() == Candidate().training(spec).precision,
             facts["threads"].as_integer() == spec.resources.cpus_per_trial,
             ~on_cpu if spec.resources.gpus_per_trial else on_cpu,

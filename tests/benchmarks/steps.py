@@ -12,6 +12,7 @@ from torchjd.aggregation import PCGrad
 from torchjd.autojac import backward, jac_to_grad
 
 from trainers.encoders.vocabulary import WordEmbeddings
+from trainers.surgery.rules import GradientSurgery, Gramian
 from trainers.tasks.ner import NER
 from trainers.training.loop import DTYPES, Batch, Loop, Oracle, TrainingSet
 from trainers.trial import Precision, Training
@@ -46,9 +47,11 @@ class Shape:
     heads: int = 4
 
 
-def always(dot: float, square: float, oracle_square: float) -> tuple[float, float]:
+class Always(GradientSurgery):
     """Eq. 1 as if every operation met a conflict: the dearest case."""
-    return 1.0, -dot / oracle_square
+
+    def weights(self, gramian: Gramian) -> tuple[float, float]:
+        return 1.0, -gramian.dot / gramian.oracle_square
 
 
 class LiteralSurgery(Loop):
@@ -63,7 +66,7 @@ class LiteralSurgery(Loop):
         self._oracle_backward(self.surgery.oracle[language])
         oracle_gradient = torch.cat([parameter.grad.flatten().clone() for parameter in parameters])
         dot = torch.dot(gradient, oracle_gradient)
-        if p < self.surgery.alpha and torch.isfinite(dot):  # where Algorithm 1 asks for dot < 0: see `always`
+        if p < self.surgery.alpha and torch.isfinite(dot):  # where Algorithm 1 asks for dot < 0: see `Always`
             gradient = gradient - dot / oracle_gradient.norm() ** 2 * oracle_gradient
         first = 0
         for parameter in parameters:
@@ -134,7 +137,7 @@ def stepper(way: str, shape: Shape, device: str) -> tuple[Loop, Callable[[], Non
     collate = partial(_collate, windows, device)
     data = TrainingSet(range(POOL), [LENGTH] * POOL, [LENGTH // 2] * POOL, collate, NER.loss)
     shots = {f"language {place}": range(POOL - SHOTS * (place + 1), POOL - SHOTS * place) for place in range(LANGUAGES)}
-    oracle = Oracle(shots, chosen.alpha, always) if chosen.alpha is not None else None
+    oracle = Oracle(shots, chosen.alpha, Always) if chosen.alpha is not None else None
     loop = chosen.loop(model, data, _training(chosen.rows, device), chosen.rows, 1, oracle)
     model.train()
     batches = _endlessly(chosen.rows)

@@ -17,6 +17,7 @@ from service.store import Store
 from trainers.data import sample, zips
 from trainers.languages import LANGUAGES
 from trainers.methods import METHODS
+from trainers.surgery.rules import RULES
 from trainers.tasks import TASKS
 
 ZIP = {"Content-Type": "application/zip"}
@@ -78,7 +79,12 @@ def test_what_there_is_to_choose_from(client: TestClient) -> None:
     assert all(one["metric"] in one["metrics"] for one in tasks)
     methods = client.get("/v1/methods").json()["methods"]
     assert [one["method"] for one in methods] == list(METHODS)
-    assert [one["method"] for one in methods if one["surgery"]] == ["gradient-mix-train", "pcgrad-mix-train"]
+    rules = {one["method"]: one["rule"] for one in methods if one["surgery"]}
+    assert list(rules) == [f"{name}-mix-train" for name in RULES]
+    assert all(one["rule"] is None for one in methods if not one["surgery"])
+    assert rules["gradient-mix-train"]["description"].startswith("Xu and Murray (2022), Eq. 1")
+    assert [rules[f"{name}-mix-train"]["scale"] for name in ("gradient", "pcgrad")] == ["training gradient", "sum"]
+    assert "g alone" in rules["pcgrad-mix-train"]["alpha_below_1"]
     languages = client.get("/v1/languages").json()["languages"]
     assert len(languages) == len(LANGUAGES)
     assert {"language": "sw", "name": "Swahili", "script": "Latn", "family": "Niger-Congo",

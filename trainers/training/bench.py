@@ -100,7 +100,7 @@ class TrialBench:
             raise ValueError(f"{self.config.method} starts from a source training, and the trial names none")
         self.take(self.source_model(self.trial.source))
 
-    def train(self, examples: Sequence[int], batch_size: int, rule: Rule | None = None) -> None:
+    def train(self, examples: Sequence[int], batch_size: int, rule: type[Rule] | None = None) -> None:
         """Train the model; afterwards `chosen` has what each of the trial's selections chose.
 
         Going on where an interrupted attempt at this very trial left a checkpoint.
@@ -310,7 +310,7 @@ class TrialBench:
             windows = windows[: self.k]
         return self._added(f"shots {language}", windows)
 
-    def _oracle(self, rule: Rule) -> loop.Oracle:
+    def _oracle(self, rule: type[Rule]) -> loop.Oracle:
         """The oracle set: exactly the shots that are trained on, but for what the protocol makes of them."""
         assert self.config.alpha is not None
         limit = self.protocol.oracle_limit.get(self.config.task)
