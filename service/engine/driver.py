@@ -32,8 +32,7 @@ from trainers.data import XTREME_R, open_data, xtreme_r_folder
 from trainers.data import xtreme_r as hub
 from trainers.encoders.by_name import encoder_digest, encoder_size, prepare_encoder
 from trainers.examples import CHANGED, DataError
-from trainers.languages import languages_of
-from trainers.protocols import PROTOCOLS
+from trainers.tasks import TASKS
 from trainers.trial import DataReference
 
 # Trials that are proposed ahead where neither the pool nor the spec says how many may run at once.
@@ -101,7 +100,7 @@ def _run(experiment: str, address: str, slots: int | None, settings: Settings, s
 
 def _fetch(spec: ExperimentSpec, settings: Settings) -> None:
     """XTREME-R from the hub, checked as a folder is when it is POSTed."""
-    targets = languages_of(spec.task) if spec.target_languages == "all" else spec.target_languages
+    targets = TASKS[spec.task].languages if spec.target_languages == "all" else spec.target_languages
     languages = dict.fromkeys([spec.source_language, *targets])
     hub.fetch(spec.task, languages, xtreme_r_folder(settings.home))
     data = open_data(DataReference(XTREME_R), spec.task, settings.home)
@@ -156,7 +155,7 @@ def _scheduler(
         return Populations(scheduler, work.cohorts, spaces, share)
     if scheduler is None:
         return None
-    epochs = spec.training.epochs or PROTOCOLS[spec.protocol].training[spec.task].epochs
+    epochs = spec.training.epochs or TASKS[spec.task].under(spec.protocol).training.epochs
     judged = store.results.objectives(experiment, work.metric)
     past = {
         digest: ((one.sweep, one.config.seed), [(epoch, value) for epoch, _, value in one.history])

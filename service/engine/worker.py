@@ -24,7 +24,7 @@ from trainers.data import open_data
 from trainers.data.splits import training_data
 from trainers.encoders.by_name import encoder_digest
 from trainers.examples import CHANGED, DataError
-from trainers.protocols import PROTOCOLS
+from trainers.tasks import TASKS
 from trainers.trial import Change
 
 log = logging.getLogger(__name__)
@@ -75,7 +75,8 @@ def _run(trial: Trial, config: Mapping[str, Any]) -> None:
 def _check(trial: Trial) -> None:
     """Its data and its encoder may have changed since it was planned, and it would be trained under a false name."""
     config = trial.config
-    data, shots = open_data(trial.data, config.task, trial.home), PROTOCOLS[config.protocol].shots_split[config.task]
+    data = open_data(trial.data, config.task, trial.home)
+    shots = TASKS[config.task].under(config.protocol).shots_split
     found = training_data(data, config.source_language, config.target_languages, shots, trial.selections)
     if (found, encoder_digest(config.encoder, trial.home)) != (config.data_digest, config.encoder_digest):
         raise DataError(CHANGED)

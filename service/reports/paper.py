@@ -51,6 +51,8 @@ def table_1(rows: pd.DataFrame) -> Report:
     if not found["complete"].all():
         notes.append("Cells with * lack scores: seeds that lack a language do not count.")
     notes += [_setting(found), f"Published: {published.CITATION}."]
+    if others := sorted({task for task in found["task"] if published.published_of(task) is None}):
+        notes.append(f"Not in the paper: {', '.join(others)}.")
     return Report("Methods at each K", found.drop(columns="cell"), display, tuple(notes), shades)
 
 

@@ -1,7 +1,7 @@
 """Examples in a folder: `<root>/<task>/<language>/<split>.jsonl`, one JSON object a line.
 
-tydiqa may come with two splits (appendix A): without `test.jsonl` the dev set is the test set, and the dev set is what
-training leaves of the training examples.
+Some tasks may come with two splits (appendix A): without `test.jsonl` the dev set is the test set, and the dev set is
+what training leaves of the training examples.
 """
 
 import json
@@ -24,9 +24,6 @@ FACTS_FORM = 3
 
 # An example is a few kilobytes; what has no line breaks is no file of them.
 MOST_LINE_BYTES = 2**24
-
-# Tasks that XTREME-R has without a third split.
-TWO_SPLITS = ("tydiqa",)
 
 
 class FolderData:
@@ -82,7 +79,7 @@ class FolderData:
     def _file(self, language: str, split: Split) -> str:
         folder = self.folder / language
         names = {"train": "train.jsonl", "dev": "dev.jsonl", "test": "test.jsonl"}
-        if self.task.name in TWO_SPLITS and not (folder / "test.jsonl").is_file():
+        if self.task.two_splits and not (folder / "test.jsonl").is_file():
             names |= {"dev": "train.jsonl", "test": "dev.jsonl"}
         return names[split]
 

@@ -1,4 +1,4 @@
-"""Question answering as in TyDi QA's gold passage task: the answer is a span of the context.
+"""Extractive question answering, as in SQuAD and TyDi QA's gold passage task: the answer is a span of the context.
 
 Windows and the search for the best span are those of the SQuAD and XTREME scripts.
 """
@@ -14,7 +14,7 @@ from typing import Any
 from trainers.examples import Example
 from trainers.tasks import squad
 from trainers.tasks.frame import Frame
-from trainers.tasks.task import ExampleError, Window, missing_text, shown
+from trainers.tasks.task import ExampleError, Task, Window, missing_text, shown
 
 # In sub-words, as in XTREME's scripts and the authors' code.
 MAX_QUESTION = 64
@@ -44,13 +44,13 @@ class PassageWindow(Window):
     answer: tuple[int, int]
 
 
-class ExtractiveQuestionAnswering:
-    """The task `tydiqa`."""
+class ExtractiveQuestionAnswering(Task[PassageWindow]):
+    """The part of a task that those over questions and passages share."""
 
-    name = "tydiqa"
     metric = "f1"
-    metrics_names: tuple[str, ...] = ("f1", "exact_match")
+    metrics_names = ("f1", "exact_match")
     model_class = "AutoModelForQuestionAnswering"
+    pipeline = "question-answering"
 
     def problem(self, example: object) -> str | None:
         """What is wrong with an example as read from a file; None if nothing."""
@@ -62,17 +62,9 @@ class ExtractiveQuestionAnswering:
         empty = next((field for field in fields if not example[field].strip()), None)
         return f"{empty!r} is empty" if empty is not None else _problem_of_answers(example)
 
-    def labels_of(self, example: Example) -> set[str]:
-        """None: a span is not from a set."""
-        return set()
-
     def label_set(self, labels: Sequence[str]) -> tuple[str, ...]:
         """Empty: the head tells apart no labels."""
         return ()
-
-    def stratum(self, example: Example) -> str:
-        """Always the same: shots are drawn of all questions."""
-        return ""
 
     def text(self, example: Example) -> str:
         """Question and context."""
@@ -210,9 +202,6 @@ class ExtractiveQuestionAnswering:
             "f1": squad.mean_of_best(squad.f1, gold, predictions),
             "exact_match": squad.mean_of_best(squad.exact_match, gold, predictions),
         }
-
-
-TYDIQA = ExtractiveQuestionAnswering()
 
 
 def _problem_of_answers(example: Example) -> str | None:
