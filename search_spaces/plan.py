@@ -97,6 +97,12 @@ def plan(spec: ExperimentSpec, data: Data, home: Path) -> Plan:
     return planner.plan()
 
 
+def plugins(task: str) -> tuple[tuple[str, str, str], ...]:
+    """What other packages bring to a trial, for `TrialConfig.plugins`; what is built in adds nothing."""
+    distributions = {"task": TASKS.distribution(task)}
+    return tuple((kind, *found) for kind, found in sorted(distributions.items()) if found is not None)
+
+
 def _order(planned: PlannedTrial) -> tuple[bool, bool]:
     method = METHODS[planned.config.method]
     return method.few_shot, method.adapts
@@ -240,6 +246,7 @@ class Planner:
             encoder=self.spec.encoder,
             encoder_digest=self.encoder,
             data_digest=training_data(self.data, self.source, targets, shots, selections),
+            plugins=plugins(self.spec.task),
         )
 
 

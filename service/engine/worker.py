@@ -18,6 +18,7 @@ from ray.tune import Checkpoint
 
 import trainers
 from search_spaces.objective import objective
+from search_spaces.plan import plugins
 from trainers import Report, Trial, memory
 from trainers.artifacts.atomic import checkpoints_of, log_of
 from trainers.data import open_data
@@ -73,12 +74,14 @@ def _run(trial: Trial, config: Mapping[str, Any]) -> None:
 
 
 def _check(trial: Trial) -> None:
-    """Its data and its encoder may have changed since it was planned, and it would be trained under a false name."""
+    """Data, encoder or plugins may have changed since it was planned, and it would be trained under a false name."""
     config = trial.config
     data = open_data(trial.data, config.task, trial.home)
     shots = TASKS[config.task].under(config.protocol).shots_split
     found = training_data(data, config.source_language, config.target_languages, shots, trial.selections)
-    if (found, encoder_digest(config.encoder, trial.home)) != (config.data_digest, config.encoder_digest):
+    encoder = encoder_digest(config.encoder, trial.home)
+    now = replace(config, data_digest=found, encoder_digest=encoder, plugins=plugins(config.task))
+    if now != config:
         raise DataError(CHANGED)
 
 
