@@ -71,10 +71,10 @@ class Draw:
         """A way to say it."""
         return derive(self.lexicon, meaning, self.chance.below(_VARIANTS))
 
-    def sentences(self, meaning: Meaning) -> list[Derivation]:
-        """Every way to say it, in any order."""
-        ways = {way.forms: way for way in (derive(self.lexicon, meaning, variant) for variant in range(_VARIANTS))}
-        return self.chance.sample(list(ways.values()), len(ways))
+    def sentences(self, first: Meaning, second: Meaning) -> tuple[Derivation, Derivation]:
+        """Both, of the same frame and roles, said in two ways where the lexicon has more than one."""
+        variant = self.chance.below(_VARIANTS)
+        return derive(self.lexicon, first, variant), derive(self.lexicon, second, variant + 1)
 
     def _fact(self, country_of: Mapping[str, str]) -> dict[str, Filler]:
         cities, countries = self.lexicon.section("city"), self.lexicon.section("country")
