@@ -51,8 +51,6 @@ def table_1(rows: pd.DataFrame) -> Report:
     if not found["complete"].all():
         notes.append("Cells with * lack scores: seeds that lack a language do not count.")
     notes += [_setting(found), f"Published: {published.CITATION}."]
-    if others := sorted({task for task in found["task"] if published.published_of(task) is None}):
-        notes.append(f"Not in the paper: {', '.join(others)}.")
     return Report("Methods at each K", found.drop(columns="cell"), display, tuple(notes), shades)
 
 
@@ -272,5 +270,8 @@ def _seeds(numbers: "pd.Series[int]") -> str:
 
 
 def _setting(found: pd.DataFrame) -> str:
-    differs = sorted({name for names in found["differs"] for name in names})
-    return f"Not as in the paper: {', '.join(differs)}." if differs else "In the paper's setting."
+    differs = sorted({name for names in found["differs"] for name in names} - {"task"})
+    absent = sorted({task for task in found["task"] if published.published_of(task) is None})
+    said = [f"Not as in the paper: {', '.join(differs)}."] if differs else []
+    said += [f"Not in the paper: {', '.join(absent)}."] if absent else []
+    return " ".join(said) or "In the paper's setting."
