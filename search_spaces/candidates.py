@@ -10,7 +10,7 @@ from search_spaces.search import GridSearcher, RandomSearcher, TpeSearcher
 from search_spaces.spaces import Space, draw, is_search, size, values
 from search_spaces.spec import ExperimentSpec
 from trainers.methods import METHODS
-from trainers.protocols import PROTOCOLS
+from trainers.tasks import TASKS
 from trainers.trial import Schedule, Training, TrialConfig
 
 # The hyperparameters that take a space, and which of them are whole numbers.
@@ -30,13 +30,13 @@ class Candidate:
         """The probability of surgery for a model of so many targets: the candidate's, or the protocol's."""
         if self.alpha is not None:
             return self.alpha
-        return PROTOCOLS[spec.protocol].surgery_alpha(spec.task, languages, spec.grouping != "all")
+        return TASKS[spec.task].under(spec.protocol).surgery_alpha(languages, spec.grouping != "all")
 
     def training(self, spec: ExperimentSpec) -> Training:
         """The protocol's hyperparameters for the task, with what the spec sets and the candidate has."""
         given = spec.training.model_dump(exclude_none=True, exclude={"max_test_examples", *SEARCHABLE})
         own = {name: value for name, value in vars(self).items() if name != "alpha" and value is not None}
-        return replace(PROTOCOLS[spec.protocol].training[spec.task], **given, **own)
+        return replace(TASKS[spec.task].under(spec.protocol).training, **given, **own)
 
 
 def candidate_of(spec: ExperimentSpec, config: TrialConfig) -> Candidate:

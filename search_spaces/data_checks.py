@@ -12,7 +12,6 @@ from search_spaces.spec import (
 from trainers.data.source import RemoteSource
 from trainers.examples import Data, DataError, Facts
 from trainers.methods import METHODS
-from trainers.protocols import PROTOCOLS
 from trainers.tasks import TASKS
 from trainers.trial import Split
 
@@ -29,7 +28,7 @@ def needed_splits(spec: ExperimentSpec, targets: Iterable[str]) -> list[tuple[st
     methods = [METHODS[method] for method in spec.methods]
     of_target: list[Split] = ["test"]
     if any(method.few_shot for method in methods):
-        of_target.append(PROTOCOLS[spec.protocol].shots_split[spec.task])
+        of_target.append(TASKS[spec.task].under(spec.protocol).shots_split)
     judged_on_targets = spec.search.objective == "target-dev" and any(searched(spec, name) for name in spec.methods)
     if judged_on_targets or any(method.selection == "target-dev" for method in methods):
         of_target.append("dev")
@@ -78,7 +77,7 @@ def _check_splits(
                 f"{language}/{split} has labels that the source's training data lack: {', '.join(unknown)};"
                 f" allowed: {', '.join(sorted(labels))}",
             )
-        if split == PROTOCOLS[spec.protocol].shots_split[spec.task] and language != spec.source_language:
+        if split == TASKS[spec.task].under(spec.protocol).shots_split and language != spec.source_language:
             yield from _check_shots(spec, language, facts)
         if facts.within_train:
             yield from _check_rest(spec, language, facts)
@@ -89,7 +88,7 @@ def _check_shots(spec: ExperimentSpec, language: str, facts: Facts) -> Iterator[
     for stratum in [""] if "" in facts.strata else TASKS[spec.task].label_set(()):
         there = facts.strata.get(stratum, 0)
         if max(spec.k) > there:
-            what = "training" if PROTOCOLS[spec.protocol].shots_split[spec.task] == "train" else "dev"
+            what = "training" if TASKS[spec.task].under(spec.protocol).shots_split == "train" else "dev"
             labelled = f" labelled {stratum!r}" if stratum else ""
             yield Problem("k", f"{max(spec.k)} is more than the {there} {what} examples of {language}{labelled}")
 
@@ -108,6 +107,9 @@ def check_source(spec: ExperimentSpec, environment: Environment) -> Iterator[Pro
     source = spec.data.source
     if isinstance(source, RemoteSource):
         allowed, title = source.languages(spec.data.value, spec.task), source.title(spec.data.value)
+        if not allowed:
+            yield Problem("data", f"{title} has no {spec.task}")
+            return
         asked = [] if spec.target_languages == "all" else spec.target_languages
         named = [("source_language", spec.source_language), *(("target_languages", language) for language in asked)]
         for field, language in named:

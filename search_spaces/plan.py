@@ -16,7 +16,6 @@ from trainers.digests import digest
 from trainers.encoders.by_name import encoder_digest
 from trainers.examples import Data, evaluation_data
 from trainers.methods import METHODS, SOURCE_TRAINING
-from trainers.protocols import PROTOCOLS
 from trainers.surgery.rules import RULES
 from trainers.tasks import TASKS
 from trainers.trial import Schedule, Selection, Split, TrialConfig, Wanted
@@ -82,6 +81,17 @@ def plan(spec: ExperimentSpec, data: Data, home: Path) -> Plan:
     return planner.plan()
 
 
+def plugins(task: str, method: str, source: str) -> tuple[tuple[str, str, str], ...]:
+    """What other packages bring to a trial, for `TrialConfig.plugins`; what is built in adds nothing."""
+    rule = METHODS[method].rule
+    distributions = {
+        "rule": RULES.distribution(rule) if rule is not None else None,
+        "source": SOURCES.distribution(source),
+        "task": TASKS.distribution(task),
+    }
+    return tuple((kind, *found) for kind, found in distributions.items() if found is not None)
+
+
 def _order(planned: PlannedTrial) -> tuple[bool, bool]:
     method = METHODS[planned.config.method]
     return method.few_shot, method.adapts
@@ -99,7 +109,7 @@ class Planner:
     def __init__(self, spec: ExperimentSpec, data: Data, encoder: str) -> None:
         self.spec, self.encoder = spec, encoder
         self.planned = Plan()
-        self.protocol = PROTOCOLS[spec.protocol]
+        self.settings = TASKS[spec.task].under(spec.protocol)
         self.data = _Remembered(data)
         self.source = spec.source_language
         self.targets = target_languages(spec, data)
@@ -187,7 +197,7 @@ class Planner:
     def _dev_digest(self, language: str, config: TrialConfig) -> str:
         if language == self.source:
             return source_dev(self.data, language).digest
-        split = self.protocol.shots_split[self.spec.task]
+        split = self.settings.shots_split
         shots = None
         # drawing takes long: only where shots have to be left out
         if language in config.target_languages and shots_could_select(self.data.facts(language, "dev"), split):
@@ -199,7 +209,7 @@ class Planner:
         method = METHODS[name]
         trajectory = method.trajectory or name
         asked = [
-            METHODS[other].selection or self.protocol.selection[self.spec.task]
+            METHODS[other].selection or self.settings.selection
             for other in METHODS
             if other == trajectory or (METHODS[other].trajectory == trajectory and other in self.spec.methods)
         ]
@@ -219,7 +229,7 @@ class Planner:
         alpha: float | Schedule | None,
         candidate: Candidate,
     ) -> TrialConfig:
-        shots, selections = self.protocol.shots_split[self.spec.task], self._selections(method)
+        shots, selections = self.settings.shots_split, self._selections(method)
         return TrialConfig(
             task=self.spec.task,
             method=method,
@@ -233,18 +243,8 @@ class Planner:
             encoder=self.spec.encoder,
             encoder_digest=self.encoder,
             data_digest=training_data(self.data, self.source, targets, shots, selections),
-            plugins=_plugins(self.spec, method),
+            plugins=plugins(self.spec.task, method, self.spec.data.name),
         )
-
-
-def _plugins(spec: ExperimentSpec, method: str) -> tuple[tuple[str, str, str], ...]:
-    """What other packages bring to a method's trial: (kind, name of the distribution, its version), by kind."""
-    rule = METHODS[method].rule
-    brought = {
-        "rule": RULES.distribution(rule) if rule is not None else None,
-        "source": SOURCES.distribution(spec.data.name),
-    }
-    return tuple((kind, *found) for kind, found in sorted(brought.items()) if found is not None)
 
 
 class _Remembered:

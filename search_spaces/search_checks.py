@@ -12,7 +12,7 @@ from search_spaces.spec import (
     Problem,
 )
 from trainers.methods import METHODS
-from trainers.protocols import PROTOCOLS
+from trainers.tasks import TASKS
 
 # A population in which one can take over from another.
 SMALLEST_POPULATION = 2
@@ -20,7 +20,7 @@ SMALLEST_POPULATION = 2
 
 def check_epochs(spec: ExperimentSpec, environment: Environment) -> Iterator[Problem]:
     """Whether what is to happen in an epoch happens in any."""
-    epochs = spec.training.epochs or PROTOCOLS[spec.protocol].training[spec.task].epochs
+    epochs = spec.training.epochs or TASKS[spec.task].under(spec.protocol).training.epochs
     fewest, most = int(lowest(epochs)), int(highest(epochs))
     for field, space in (("alpha", spec.alpha), ("training.learning_rate", spec.training.learning_rate)):
         if isinstance(space, Scheduled) and space.steps()[-1][0] >= fewest:

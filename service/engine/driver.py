@@ -31,7 +31,7 @@ from trainers.data.source import RemoteSource
 from trainers.data.sources import open_data
 from trainers.encoders.by_name import encoder_digest, encoder_size, prepare_encoder
 from trainers.examples import CHANGED, DataError
-from trainers.protocols import PROTOCOLS
+from trainers.tasks import TASKS
 from trainers.trial import DataReference
 
 # Trials that are proposed ahead where neither the pool nor the spec says how many may run at once.
@@ -150,7 +150,7 @@ def _scheduler(
         return Populations(scheduler, work.cohorts, spaces, share)
     if scheduler is None:
         return None
-    epochs = spec.training.epochs or PROTOCOLS[spec.protocol].training[spec.task].epochs
+    epochs = spec.training.epochs or TASKS[spec.task].under(spec.protocol).training.epochs
     judged = store.results.objectives(experiment, work.metric)
     past = {
         digest: ((one.sweep, one.config.seed), [(epoch, value) for epoch, _, value in one.history])

@@ -18,13 +18,14 @@ from ray.tune import Checkpoint
 
 import trainers
 from search_spaces.objective import objective
+from search_spaces.plan import plugins
 from trainers import Report, Trial, memory
 from trainers.artifacts.atomic import checkpoints_of, log_of
 from trainers.data.sources import open_data
 from trainers.data.splits import training_data
 from trainers.encoders.by_name import encoder_digest
 from trainers.examples import CHANGED, DataError
-from trainers.protocols import PROTOCOLS
+from trainers.tasks import TASKS
 from trainers.trial import Change
 
 log = logging.getLogger(__name__)
@@ -73,11 +74,15 @@ def _run(trial: Trial, config: Mapping[str, Any]) -> None:
 
 
 def _check(trial: Trial) -> None:
-    """Its data and its encoder may have changed since it was planned, and it would be trained under a false name."""
+    """Data, encoder or plugins may have changed since it was planned, and it would be trained under a false name."""
     config = trial.config
-    data, shots = open_data(trial.data, config.task, trial.home), PROTOCOLS[config.protocol].shots_split[config.task]
+    data = open_data(trial.data, config.task, trial.home)
+    shots = TASKS[config.task].under(config.protocol).shots_split
     found = training_data(data, config.source_language, config.target_languages, shots, trial.wanted.selections)
-    if (found, encoder_digest(config.encoder, trial.home)) != (config.data_digest, config.encoder_digest):
+    encoder = encoder_digest(config.encoder, trial.home)
+    installed = plugins(config.task, config.method, trial.data.source)
+    now = replace(config, data_digest=found, encoder_digest=encoder, plugins=installed)
+    if now != config:
         raise DataError(CHANGED)
 
 

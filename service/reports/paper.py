@@ -274,5 +274,8 @@ def _seeds(numbers: "pd.Series[int]") -> str:
 
 
 def _setting(found: pd.DataFrame) -> str:
-    differs = sorted({name for names in found["differs"] for name in names})
-    return f"Not as in the paper: {', '.join(differs)}." if differs else "In the paper's setting."
+    differs = sorted({name for names in found["differs"] for name in names} - {"task"})
+    absent = sorted({task for task in found["task"] if published.published_of(task) is None})
+    said = [f"Not as in the paper: {', '.join(differs)}."] if differs else []
+    said += [f"Not in the paper: {', '.join(absent)}."] if absent else []
+    return " ".join(said) or "In the paper's setting."

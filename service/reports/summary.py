@@ -149,7 +149,8 @@ def summary(rows: pd.DataFrame, by: Sequence[str]) -> pd.DataFrame:
 def beside_published(found: pd.DataFrame, rows: pd.DataFrame, by: Sequence[str]) -> pd.DataFrame:
     """A summary with `published`, Table 1's mean or a language's own of Tables 4 to 7, and `difference` from it.
 
-    `differs` names what is not as it was in the paper. Null where the paper has no such value, or it can't be read.
+    `differs` names what is not as it was in the paper: "task" alone where the whole task is not in it. Null where the
+    paper has no such value, or it can't be read.
 
     Args:
         found: a summary by method and k at least.
@@ -189,13 +190,16 @@ def _settings(rows: pd.DataFrame, found: pd.DataFrame, by: Sequence[str]) -> lis
 
 def _differs(of: Mapping[str, Sequence[Any]]) -> list[str]:
     [task] = of["task"]
-    found = [] if {name.rpartition("/")[2] for name in of["encoder"]} == {published.ENCODERS[task]} else ["encoder"]
+    known = published.published_of(task)
+    if known is None:
+        return ["task"]
+    found = [] if {name.rpartition("/")[2] for name in of["encoder"]} == {known.encoder} else ["encoder"]
     found += [] if all(of["published_data"]) else ["data"]
     found += [] if of["protocol"] == ["paper"] else ["protocol"]
     alphas = [alpha for alpha in of["alpha"] if pd.notna(alpha)]
-    found += [] if not alphas or alphas == [PAPER.alpha[task]] else ["alpha"]
+    found += [] if not alphas or alphas == [TASKS[task].under(PAPER.name).alpha] else ["alpha"]
     one_language = len(of["language"]) == 1
-    return found + ([] if one_language or len(of["language"]) == published.LANGUAGES[task] else ["languages"])
+    return found + ([] if one_language or len(of["language"]) == known.languages else ["languages"])
 
 
 def _mixed(rows: pd.DataFrame, by: Sequence[str]) -> list[list[str]]:

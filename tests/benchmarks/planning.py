@@ -15,7 +15,6 @@ from trainers.digests import digest
 from trainers.encoders.by_name import EncoderSize
 from trainers.encoders.offline import NAME as ENCODER
 from trainers.examples import Example, Facts
-from trainers.languages import languages_of
 from trainers.tasks import TASKS
 from trainers.trial import Split
 
@@ -41,7 +40,7 @@ class TableData:
         self.facts = cache(self._facts)
 
     def languages(self) -> tuple[str, ...]:
-        return tuple(sorted(languages_of(self.task)))
+        return TASKS[self.task].languages
 
     def _facts(self, language: str, split: Split) -> Facts:
         within_train = self.task == "tydiqa" and split == "dev"
@@ -64,7 +63,7 @@ def main() -> None:
     environment = Environment(arguments.home, None, cpus=8, gpus=8)
     rows, trials, before = [], 0, _megabytes()
     begin = time.perf_counter()
-    for task in TASKS:
+    for task in SIZES:
         since = time.perf_counter()
         answer = planned(task, environment, arguments)
         rows.append([task, answer["trials"], answer["source_trainings"], f"{answer['steps']:,}",

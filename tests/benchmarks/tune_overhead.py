@@ -13,6 +13,7 @@ from service.engine import pool as pools
 from service.store import Resources
 from trainers import Outcome, Report, Trial, TrialConfig
 from trainers.protocols import PAPER
+from trainers.tasks import TASKS
 from trainers.trial import DataReference, Wanted
 
 SECONDS_AT_MOST = 0.1
@@ -100,8 +101,8 @@ def main() -> None:
 def _trial(home: Path, seed: int) -> Trial:
     config = TrialConfig(
         task="ner", method="zero-shot", source_language="en", target_languages=(), k=0, seed=seed, alpha=None,
-        protocol=PAPER.name, training=PAPER.training["ner"], encoder=str(home / "missing"), encoder_digest="none",
-        data_digest="none",
+        protocol=PAPER.name, training=TASKS["ner"].under(PAPER.name).training, encoder=str(home / "missing"),
+        encoder_digest="none", data_digest="none",
     )  # fmt: skip
     return Trial(
         config=config, source=None, data=DataReference("sample"), wanted=Wanted(selections=("source-dev",)),

@@ -13,7 +13,7 @@ from search_spaces.environment import Environment
 from search_spaces.plan import Plan, plan
 from search_spaces.presets import names, preset
 from trainers.data.sources import open_data
-from trainers.languages import languages_of
+from trainers.tasks import TASKS
 from trainers.trial import DataReference
 
 LABELS = ("entailment", "neutral", "contradiction")
@@ -37,7 +37,7 @@ def root(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """All languages of all four tasks, with as many examples as presets need, and what looks like an encoder."""
     root = tmp_path_factory.mktemp("data")
     for task in ("ner", "pos", "tydiqa", "xnli"):
-        for language in languages_of(task):
+        for language in TASKS[task].languages:
             folder = root / "all" / task / language
             folder.mkdir(parents=True)
             for split in ("train", "dev", "test"):
@@ -66,7 +66,7 @@ def test_every_preset_plans(root: Path, name: str) -> None:
 @pytest.mark.parametrize("task", ["ner", "pos", "tydiqa", "xnli"])
 def test_table_1_shares_what_it_can(root: Path, task: str) -> None:
     found = Counter(trial.config.method for trial in planned(root, f"table-1-{task}").trials.values())
-    targets = len(languages_of(task)) - 1
+    targets = len(TASKS[task].languages) - 1
     assert found == {
         "zero-shot": 5,  # a source training per seed
         "ord-FS": 5 * 3 * targets,  # one trajectory for ord-FS and ord-FS+dev per seed, K and language

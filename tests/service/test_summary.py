@@ -18,7 +18,7 @@ from service.api.app import create_app
 from service.reports import published
 from service.store import Store
 from trainers import Outcome, Score, TrialConfig
-from trainers.protocols import PAPER
+from trainers.tasks import TASKS
 from trainers.trial import Training, Wanted
 
 TRAINING = Training(3, 32, 2e-5, 0.0, 1e-8, 1.0, 0, 128)
@@ -247,7 +247,7 @@ def test_published_figures_stand_beside_ours_with_what_differs(store: Store, cli
         printed = table["ner", row["method"], row["k"]]
         assert row["published"] == printed
         assert row["difference"] == pytest.approx(row["mean_with_source"] - printed)
-        alpha = [] if row["method"] != "gradient-mix-train" or PAPER.alpha["ner"] == 0.5 else ["alpha"]
+        alpha = [] if row["method"] != "gradient-mix-train" or TASKS["ner"].under("paper").alpha == 0.5 else ["alpha"]
         assert row["differs"] == ["encoder", "data", *alpha, "languages"]
     languages = published.per_language()
     for row in summary(client, "method,k,language", published=True):

@@ -12,7 +12,6 @@ from trainers.artifacts import predictions
 from trainers.export import export
 from trainers.methods import METHODS
 from trainers.one_trial import run
-from trainers.protocols import PROTOCOLS
 from trainers.tasks import TASKS
 from trainers.trial import Trial
 
@@ -47,9 +46,9 @@ def test_every_method_trains_every_task_and_its_predictions_give_its_scores_agai
 @pytest.mark.parametrize("task", TASKS)
 @pytest.mark.parametrize("method", ["zero-shot", "ord-FS", "gradient-mix-train"])
 def test_the_released_code_as_a_protocol(make_trial: Make, task: str, method: str) -> None:
-    protocol = PROTOCOLS["released-code"]
-    accumulation = protocol.training[task].accumulation
-    selection = METHODS[method].selection or protocol.selection[task]
+    settings = TASKS[task].under("released-code")
+    accumulation = settings.training.accumulation
+    selection = METHODS[method].selection or settings.selection
     changed: dict[str, Any] = {**SMALL, "accumulation": accumulation, "batch_size": 32, "selections": (selection,)}
     outcome = run(make_trial(method, task=task, protocol="released-code", **changed), lambda _: None)
     assert set(outcome.selected) == {selection}

@@ -1,7 +1,7 @@
 """Examples in a folder: `<root>/<task>/<language>/<split>.jsonl`, one JSON object a line, or files of another format.
 
-tydiqa may come with two splits (appendix A): without a file `test` the dev set is the test set, and the dev set is what
-training leaves of the training examples.
+Some tasks may come with two splits (appendix A): without a file `test` the dev set is the test set, and the dev set is
+what training leaves of the training examples.
 """
 
 import json
@@ -19,9 +19,6 @@ from trainers.digests import digest
 from trainers.examples import LANGUAGE_CODE, DataError, Example, Facts
 from trainers.tasks import TASKS
 from trainers.trial import DataReference, Split
-
-# Tasks that XTREME-R has without a third split.
-TWO_SPLITS = ("tydiqa",)
 
 
 class FolderSource(Source):
@@ -101,7 +98,7 @@ class FolderData:
     def _file(self, language: str, split: Split) -> Path:
         """The file that is a split, whether it exists or not."""
         names = {"train": "train", "dev": "dev", "test": "test"}
-        if self.task.name in TWO_SPLITS and not self._named(language, "test").is_file():
+        if self.task.two_splits and not self._named(language, "test").is_file():
             names |= {"dev": "train", "test": "dev"}
         return self._named(language, names[split])
 

@@ -36,9 +36,15 @@ class SampleSource(Source):
 
 
 class SampleData:
-    """The sample corpus's examples of one task."""
+    """The sample corpus's examples of one task.
+
+    Raises:
+        DataError: it has none.
+    """
 
     def __init__(self, task: str) -> None:
+        if TASKS[task].sample is None:
+            raise DataError(f"the sample corpus has no examples of {task}; it has those of {', '.join(sample.tasks())}")
         self.task = task
 
     def languages(self) -> tuple[str, ...]:

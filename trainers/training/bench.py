@@ -49,7 +49,8 @@ class TrialBench:
         from transformers import AutoTokenizer
 
         self.trial, self.config, self.report, self.source_model = trial, trial.config, report, source_model
-        self.task, self.protocol = TASKS[self.config.task], PROTOCOLS[self.config.protocol]
+        self.task = TASKS[self.config.task]
+        self.settings = self.task.under(self.config.protocol)
         self.encoder = prepare_encoder(self.config.encoder, trial.home)
         self.tokenizer = AutoTokenizer.from_pretrained(self.encoder, use_fast=True, trust_remote_code=False)
         self.data = TrialData(trial, self.tokenizer)
@@ -306,20 +307,19 @@ class TrialBench:
     def shots_of(self, language: str) -> range:
         """Places of a language's shots among the training windows."""
         windows = self.data.shots[language].windows
-        if self.config.task in self.protocol.k_counts_windows:
+        if self.settings.k_counts_windows:
             windows = windows[: self.k]
         return self._added(f"shots {language}", windows)
 
     def _oracle(self, rule: type[Rule]) -> loop.Oracle:
         """The oracle set: exactly the shots that are trained on, but for what the protocol makes of them."""
         assert self.config.alpha is not None
-        limit = self.protocol.oracle_limit.get(self.config.task)
         return loop.Oracle(
-            {language: self.shots_of(language)[:limit] for language in self.data.shots},
+            {language: self.shots_of(language)[: self.settings.oracle_limit] for language in self.data.shots},
             self.config.alpha,
             rule,
-            self.protocol.released_surgery,
-            self.protocol.oracle_sample.get(self.config.task),
+            PROTOCOLS[self.config.protocol].released_surgery,
+            self.settings.oracle_sample,
         )
 
     def batch(

@@ -42,7 +42,7 @@ class TrialData:
     def __init__(self, trial: Trial, tokenizer: Any) -> None:
         self.trial, self.config, self.tokenizer = trial, trial.config, tokenizer
         self.task = TASKS[self.config.task]
-        self.protocol = PROTOCOLS[self.config.protocol]
+        self.settings = self.task.under(self.config.protocol)
         self.data = open_data(trial.data, self.config.task, trial.home)
         self.labels = self.task.label_set(self.data.facts(self.config.source_language, "train").labels)
         self._devs: dict[str, Tokenised] = {}
@@ -70,14 +70,14 @@ class TrialData:
     def draws(self) -> dict[str, Shots]:
         """Each target's draw; under a protocol whose oracle has the source, the source's too."""
         languages = self.config.target_languages
-        if self.protocol.released_surgery and self.config.alpha is not None:
+        if PROTOCOLS[self.config.protocol].released_surgery and self.config.alpha is not None:
             languages = (self.config.source_language, *languages)
         return {language: self._draw(language) for language in languages}
 
     @cached_property
     def shots(self) -> dict[str, Tokenised]:
         """The shots of each language that has a draw."""
-        split = self.protocol.shots_split[self.config.task]
+        split = self.settings.shots_split
         return {
             language: self._tokenised(language, split, Part(split, draw.indices, draw.digest))
             for language, draw in self.draws.items()
@@ -126,13 +126,13 @@ class TrialData:
             if language == self.config.source_language:
                 part = splits.source_dev(self.data, language)
             else:
-                shots_split = self.protocol.shots_split[self.config.task]
-                part = splits.target_dev(self.data, language, self.draws.get(language), shots_split)
+                shots = self.draws.get(language)
+                part = splits.target_dev(self.data, language, shots, self.settings.shots_split)
             self._devs[language] = self._tokenised(language, "dev", part)
         return self._devs[language]
 
     def _draw(self, language: str) -> Shots:
-        split = self.protocol.shots_split[self.config.task]
+        split = self.settings.shots_split
         return draw_from(self.data, self.task, language, split, self.config.k, self.config.seed)
 
     def _tokenised(self, language: str, name: Split, part: Part, limit: int | None = None) -> Tokenised:
