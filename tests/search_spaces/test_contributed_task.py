@@ -70,10 +70,10 @@ import trainers
 from search_spaces.checks import accepted
 from search_spaces.environment import Environment
 from search_spaces.plan import plan
-from search_spaces.sources import data_reference
 from search_spaces.spec import SpecError
 from service.reports import published
-from trainers.data import open_data, sample
+from trainers.data import sample
+from trainers.data.sources import open_data
 from trainers.protocols import PROTOCOLS
 from trainers.tasks import TASKS
 from trainers.trial import Trial
@@ -86,11 +86,12 @@ body = {
 }
 environment = Environment(home / "home", home / "data", 1, 0)
 spec = accepted(body, environment)
-reference = data_reference(spec.data, environment.home, environment.data_root)
+reference = spec.data.locate(environment.home, environment.data_root)
 made = plan(spec, open_data(reference, spec.task, environment.home), environment.home)
 scores = {}
 for digest, one in made.trials.items() if train else ():
-    trial = Trial(one.config, one.source, reference, one.selections, tuple(one.evaluate), None, environment.home)
+    trial = Trial(config=one.config, source=one.source, data=reference, wanted=one.wanted, max_test_examples=None,
+                  home=environment.home)
     outcome = trainers.run(trial, lambda _: None)
     scores[one.config.method] = {score.language: score.value for score in outcome.scores}
 refused = {}

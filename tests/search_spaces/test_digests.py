@@ -7,7 +7,7 @@ import pytest
 
 from search_spaces.plan import plan
 from search_spaces.spec import ExperimentSpec
-from trainers.data import open_data
+from trainers.data.sources import open_data
 from trainers.methods import METHODS
 from trainers.trial import DataReference
 
