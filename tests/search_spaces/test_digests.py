@@ -49,6 +49,15 @@ KNOWN = {
         "gradient-mix-train": "e948db480537c294dcb2",
         "pcgrad-mix-train": "f330b6e48bc5321b4cf6",
     },
+    ("paper", "pawsx"): {
+        "zero-shot": "c6dc5102bda53b7028f4",
+        "ord-FS": "edbd6e2b050707b548c3",
+        "ord-FS+dev": "72cd09e2396f065429e5",
+        "mix-FT": "336f435765181f813a68",
+        "naive-mix-train": "57ecae090064b4afac75",
+        "gradient-mix-train": "3497142c62f0faa30865",
+        "pcgrad-mix-train": "49e8c1a98acbc1c54ef3",
+    },
     ("released-code", "ner"): {
         "zero-shot": "01024068a53327139640",
         "ord-FS": "72c95dc592e58d8cd9bf",
@@ -85,6 +94,15 @@ KNOWN = {
         "gradient-mix-train": "5afe5f494e3e0ecfae07",
         "pcgrad-mix-train": "c7746efa6eccefaef838",
     },
+    ("released-code", "pawsx"): {
+        "zero-shot": "5669a2d0d4711b51a743",
+        "ord-FS": "5f8de9329e66d45ae99f",
+        "ord-FS+dev": "e9fdf28990cb5a7e8129",
+        "mix-FT": "07031b14147887da2067",
+        "naive-mix-train": "d24dd68d368c56d6bef7",
+        "gradient-mix-train": "b71c2d008547d42fb3df",
+        "pcgrad-mix-train": "1edd8990909f5fdd8458",
+    },
 }
 
 # By protocol and task: gradient-mix-train with a model per target.
@@ -93,10 +111,12 @@ SINGLE = {
     ("paper", "pos"): "2b2a941b2c536fa4ce58",
     ("paper", "tydiqa"): "fdc7418bbbc917f32af6",
     ("paper", "xnli"): "9e717acb902a7aa76313",
+    ("paper", "pawsx"): "4cb9f729adc2ac9319fc",
     ("released-code", "ner"): "d49acea5f178b2b2fc8b",
     ("released-code", "pos"): "8f5602acd3379bbe574a",
     ("released-code", "tydiqa"): "8335866592f7b4c0e80d",
     ("released-code", "xnli"): "a8c9f8cde4f39952cbc7",
+    ("released-code", "pawsx"): "c51282e75faf66cd369c",
 }
 
 Digests = Callable[..., dict[str, str]]

@@ -89,6 +89,9 @@ def test_what_there_is_to_choose_from(client: TestClient) -> None:
     assert len(languages) == len(LANGUAGES)
     assert {"language": "sw", "name": "Swahili", "script": "Latn", "family": "Niger-Congo",
             "tasks": ["ner", "tydiqa", "xnli"]} in languages  # fmt: skip
+    listed = {one["name"]: one["tasks"] for one in client.get("/v1/datasets").json()["datasets"]}
+    assert list(listed["sample"]) == list(listed["xtreme-r"]) == list(TASKS)
+    assert listed["xtreme-r"]["pawsx"] == {"languages": ["de", "en", "es", "fr", "ja", "ko", "zh"]}
     encoders = client.get("/v1/encoders").json()["encoders"]
     assert {one["encoder"] for one in encoders} >= {"offline/multilingual-e5-small", "xlm-roberta-large"}
 

@@ -45,7 +45,8 @@ def experiment(
     """An experiment over LANGUAGES that is done, but for the score of one (method, seed, language)."""
     wanted = {"task": "ner", "encoder": "e", "data": "sample", "target_languages": list(LANGUAGES[1:]), "k": [5]}
     spec = ExperimentSpec.model_validate({**wanted, "methods": list(METHODS), "seeds": list(seeds), **fields})
-    plan, config = Plan(), TrialConfig("ner", "", "en", ("de",), 5, 1, None, "paper", TRAINING, "e", "digest", "data")
+    metric, plan = TASKS[spec.task].metric, Plan()
+    config = TrialConfig(spec.task, "", "en", ("de",), 5, 1, None, "paper", TRAINING, "e", "digest", "data")
     for seed in seeds:
         for method, k in METHODS.items():
             alpha = surgery if method == "gradient-mix-train" else None
@@ -66,9 +67,9 @@ def experiment(
         method, seed = trial.config.method, trial.config.seed
         attempt = store.trials.started(id_, digest)
         scores = tuple(
-            Score(10, 3, language, "test", metric, score(method, seed, language) + more, 100, "test", cut=False)
+            Score(10, 3, language, "test", name, score(method, seed, language) + more, 100, "test", cut=False)
             for language in LANGUAGES
-            for metric, more in (("f1", 0.0), ("precision", 1.0))
+            for name, more in ((metric, 0.0), ("precision", 1.0))
             if (method, seed, language) != lacking
         )
         store.trials.succeeded(digest, attempt, Outcome({"source-dev": 10}, scores, {"shots": {}}))
@@ -279,6 +280,22 @@ def test_only_xtreme_r_itself_is_the_paper_s_data_whatever_others_are_called(
     experiment(store, range(1, 3), data=data)
     differs = {"data" in row["differs"] for row in summary(client, "task,method,k", published=True)}
     assert differs == {data != "xtreme-r"}
+
+
+def test_a_task_that_is_not_in_the_paper_has_no_published_figures_and_says_so(store: Store, client: TestClient) -> None:
+    id_ = experiment(store, range(1, 3), task="pawsx")
+    for by in ("task,method,k", "method,k,language"):
+        rows = summary(client, by, published=True)
+        assert len(rows) >= len(METHODS)
+        assert {(row["published"], row["difference"], *row["differs"]) for row in rows} == {(None, None, "task")}
+    report = client.get("/v1/reports/table-1").json()
+    assert "Not in the paper: pawsx." in report["notes"]
+    assert {row["published"] for row in report["data"]} == {None}
+    experiment(store, range(1, 3))
+    notes = client.get("/v1/reports/table-1").json()["notes"]
+    assert "Not as in the paper: alpha, data, encoder, languages. Not in the paper: pawsx." in notes
+    assert {row["task"] for row in summary(client, "task", experiment=id_)} == {"pawsx"}
+    assert published.published_of("a task of a package that is gone") is None
 
 
 def test_a_comparison_is_paired_and_says_what_five_seeds_can_tell(store: Store, client: TestClient) -> None:

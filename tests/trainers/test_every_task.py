@@ -37,9 +37,9 @@ def test_every_method_trains_every_task_and_its_predictions_give_its_scores_agai
         path = predictions.path_of(trial.home, trial.config.digest, first.step, language, "test", first.data)
         assert predictions.score_again(path) == {name: score.value for name, score in scores.items()}
         assert predictions.read(path)[1]["example"] == list(range(6))
-    per_language = 9 if task == "xnli" else 3  # K of each class
+    per_language = {"xnli": 9, "pawsx": 6}.get(task, 3)  # K of each class
     assert all(len(drawn["ids"]) == per_language for drawn in outcome.facts["shots"].values())
-    if task in ("tydiqa", "xnli"):
+    if task in ("tydiqa", "xnli", "pawsx"):
         assert all(isinstance(id_, str) for drawn in outcome.facts["shots"].values() for id_ in drawn["ids"])
 
 
@@ -59,7 +59,7 @@ def test_the_released_code_as_a_protocol(make_trial: Make, task: str, method: st
         steps = outcome.facts["training"]["surgery"]["operations"] + met["skipped"]
         assert steps > 1  # after every part of the one update
         assert set(met["per_language"]) == {"en", "de", "hi"}
-    assert {drawn["split"] for drawn in shots.values()} <= {"dev" if task == "xnli" else "train"}
+    assert {drawn["split"] for drawn in shots.values()} <= {"dev" if task in ("xnli", "pawsx") else "train"}
 
 
 def test_the_released_codes_misalignment_is_what_its_protocol_trains_with(
@@ -73,7 +73,8 @@ def test_the_released_codes_misalignment_is_what_its_protocol_trains_with(
 
 
 AUTO = {"ner": "AutoModelForTokenClassification", "pos": "AutoModelForTokenClassification",
-        "tydiqa": "AutoModelForQuestionAnswering", "xnli": "AutoModelForSequenceClassification"}  # fmt: skip
+        "tydiqa": "AutoModelForQuestionAnswering", "xnli": "AutoModelForSequenceClassification",
+        "pawsx": "AutoModelForSequenceClassification"}  # fmt: skip
 
 
 @pytest.mark.parametrize("task", TASKS)

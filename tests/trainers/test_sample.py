@@ -30,12 +30,14 @@ DIGESTS = {
     "pos": "ae09dd1a84e3b99a65abb1b2a22c880c0657dba297395de2ba12f2cf1789a909",
     "tydiqa": "d8d897505617cee960052e6cb24f11edcb5660bc6ee91d2795f120f843e1986d",
     "xnli": "ef297bd8e61269ed4b8419ab2fc2dfc5af7c62a1f10f94dc9165e74552db052c",
+    "pawsx": "d24e6871c78e0c7988fa6aafee3a78e64e5161ab9460784b9317ef7433c4732f",
 }
 SIZES = {  # of the source, of a target
     "ner": ([800, 120, 200], [60, 60, 120]),
     "pos": ([800, 120, 200], [60, 60, 120]),
     "tydiqa": ([300, 60, 60], [40, 40, 40]),
     "xnli": ([600, 90, 120], [60, 60, 90]),
+    "pawsx": ([600, 90, 120], [60, 60, 90]),
 }
 BIRTH = ("place", "time")
 TAGS = {"O", *(f"{place}-{kind}" for place in "BI" for kind in ("PER", "LOC", "ORG"))}
@@ -90,7 +92,7 @@ def of_frames(language: str, *frames: str) -> list[Derivation]:
 def test_the_source_and_nine_targets() -> None:
     assert LANGUAGES[0] == "en"
     assert set(LANGUAGES) == {"en", "de", "fi", "tr", "sw", "ru", "ar", "hi", "zh", "ja"}
-    assert tasks() == ("ner", "pos", "tydiqa", "xnli")
+    assert tasks() == ("ner", "pos", "tydiqa", "xnli", "pawsx")
 
 
 @pytest.mark.parametrize("language", LANGUAGES)

@@ -1,6 +1,7 @@
 """Extractive question answering, as in SQuAD and TyDi QA's gold passage task: the answer is a span of the context.
 
-Windows and the search for the best span are those of the SQuAD and XTREME scripts.
+Windows and the search for the best span are those of the SQuAD and XTREME scripts. Both are in this file, which is long
+for that: the search needs what the windows know of their sub-words.
 """
 
 import unicodedata
