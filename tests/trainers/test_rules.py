@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from trainers.methods import METHODS, PAPER
 from trainers.one_trial import run
 from trainers.surgery import StochasticGradientSurgery
-from trainers.surgery.rules import RULES, SUM, CAGrad, GradientSurgery, GradVac, Gramian, PCGrad, Rule
+from trainers.surgery.rules import RULES, SUM, CAGrad, GradientSurgery, GradVac, Gramian, PCGrad, Rule, UPGrad
 from trainers.trial import Trial
 
 Vector = torch.Tensor
@@ -22,8 +22,8 @@ VECTORS = st.lists(st.floats(-100, 100), min_size=4, max_size=4).map(lambda one:
 GRAMIANS = st.tuples(VECTORS, VECTORS).map(lambda pair: gramian_of(*pair))
 
 # Rules that leave nothing against g_o, and those that treat g and g_o alike.
-WITHOUT_CONFLICT = [GradientSurgery, PCGrad]
-SYMMETRIC = [PCGrad, GradVac, CAGrad]
+WITHOUT_CONFLICT = [GradientSurgery, PCGrad, UPGrad]
+SYMMETRIC = [PCGrad, GradVac, CAGrad, UPGrad]
 
 every_rule = pytest.mark.parametrize("rule", RULES.values(), ids=RULES)
 
@@ -322,6 +322,47 @@ def test_without_a_radius_cagrad_is_the_mean(gramian: Gramian) -> None:
 def test_cagrad_by_hand(g: list[float], o: list[float], expected: list[float]) -> None:
     found = combined(CAGrad, torch.tensor(g, dtype=torch.float64), torch.tensor(o, dtype=torch.float64))
     assert found.tolist() == pytest.approx(expected, abs=1e-12)
+
+
+# UPGrad
+
+
+@settings(deadline=None, max_examples=200)
+@given(VECTORS, VECTORS)
+def test_upgrad_is_torchjds_aggregator(g: Vector, o: Vector) -> None:
+    from torchjd.aggregation import UPGrad as Aggregator
+    from torchjd.linalg import QuadprogProjector
+
+    assume(are_vectors(gramian_of(g, o)) and abs(gramian_of(g, o).cosine) < 0.999)
+    assume(1e-3 < g.norm() / o.norm() < 1e3)  # the solver refuses matrices near singular ones
+    aggregator = Aggregator(projector=QuadprogProjector(norm_eps=0.0, reg_eps=0.0))
+    expected = aggregator(torch.stack((g, o)))
+    assert torch.allclose(combined(UPGrad, g, o), expected, rtol=1e-6, atol=1e3 * tolerance(g, o))
+
+
+@settings(deadline=None, max_examples=200)
+@given(VECTORS, VECTORS)
+def test_upgrad_projects_each_gradient_to_the_nearest_without_a_conflict(g: Vector, o: Vector) -> None:
+    """By what characterizes a projection onto a convex cone: it is in the cone, and the rest is at right angles to it
+    and against everything in the cone."""
+    assume(are_vectors(gramian_of(g, o)))
+    conflict = min(0.0, float(g @ o))
+    total = torch.zeros_like(g)
+    for one, other in ((g, o), (o, g)):
+        projected = one - conflict / (other @ other) * other
+        rest, near = one - projected, 1e3 * tolerance(g, o) * float(g.norm() + o.norm())
+        assert min(float(projected @ g), float(projected @ o)) >= -near
+        assert float(rest @ projected) == pytest.approx(0.0, abs=near)
+        assert float(rest @ other) <= near  # the rest is in the polar cone: a multiple of -other
+        total += projected / 2
+    assert torch.allclose(combined(UPGrad, g, o), total, rtol=1e-9, atol=tolerance(g, o))
+
+
+@settings(deadline=None, max_examples=50)
+@given(VECTORS, VECTORS)
+def test_upgrad_is_half_of_pcgrad(g: Vector, o: Vector) -> None:
+    assume(are_vectors(gramian_of(g, o)))
+    assert torch.allclose(2 * combined(UPGrad, g, o), combined(PCGrad, g, o), rtol=1e-9, atol=tolerance(g, o))
 
 
 # Rules of other packages

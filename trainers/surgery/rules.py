@@ -208,4 +208,24 @@ def _root(square: float) -> float:
     return math.sqrt(max(0.0, square))
 
 
-RULES: Registry[type[Rule]] = Registry("allasprak.rules", (GradientSurgery, PCGrad, GradVac, CAGrad))
+class UPGrad(Rule):
+    """Quinton and Rey (2024), "Jacobian Descent for Multi-Objective Optimization", over g and g_o.
+
+    Each is projected onto the dual cone, the vectors that conflict with neither (Eq. 3); the result is the mean of the
+    projections. With two gradients that is half of what PCGrad makes of them.
+    """
+
+    name = "upgrad"
+    scale = MEAN
+
+    def weights(self, gramian: Gramian) -> tuple[float, float]:
+        """(1 - g·g_o / |g|², 1 - g·g_o / |g_o|²) / 2 in a conflict, else (1/2, 1/2).
+
+        That solves the quadratic program of the projections (Proposition 1) for two gradients: g without its component
+        along g_o conflicts with neither, so that projecting onto one half-space is projecting onto the cone.
+        """
+        conflict = min(0.0, gramian.dot)
+        return (1.0 - conflict / gramian.square) / 2, (1.0 - conflict / gramian.oracle_square) / 2
+
+
+RULES: Registry[type[Rule]] = Registry("allasprak.rules", (GradientSurgery, PCGrad, GradVac, CAGrad, UPGrad))
