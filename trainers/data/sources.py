@@ -2,6 +2,7 @@
 
 from pathlib import Path
 
+from trainers.data.conll import ConllSource
 from trainers.data.datasets import DatasetSource
 from trainers.data.folder import FolderSource
 from trainers.data.sample_data import SampleSource
@@ -12,7 +13,7 @@ from trainers.registry import Registry
 from trainers.trial import DataReference
 
 SOURCES: Registry[Source] = Registry(
-    "allasprak.sources", (SampleSource(), XtremeRSource(), DatasetSource(), FolderSource())
+    "allasprak.sources", (SampleSource(), XtremeRSource(), DatasetSource(), FolderSource(), ConllSource())
 )
 
 
