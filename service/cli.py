@@ -14,6 +14,7 @@ from typing import Any, get_args
 from search_spaces.presets import names, preset
 from service.security import is_loopback
 from service.settings import Settings
+from trainers.artifacts import layout
 from trainers.tasks import TASKS
 from trainers.trial import Selection
 
@@ -236,7 +237,7 @@ def _demo(arguments: argparse.Namespace) -> int:
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         port = probe.getsockname()[1]
-    log = settings.home / "logs" / "server.log"
+    log = layout.server_log(settings.home)
     log.parent.mkdir(parents=True, exist_ok=True)
     print(f"starting a service on 127.0.0.1:{port}; all that it writes lies in {settings.home}", flush=True)
     with log.open("ab") as output:
@@ -250,11 +251,11 @@ def _demo(arguments: argparse.Namespace) -> int:
         print(f"submitted {id_}: {spec['name']}, on the SAMPLE corpus (artificial sentences, not XTREME-R)", flush=True)
         experiment = client.wait(id_)
         if experiment["state"] == "succeeded":
-            rows = settings.home / f"results-{id_}.csv"
+            rows = layout.results_table(settings.home, id_)
             client.results(id_).to_csv(rows, index=False)
             _print_table(client, id_)
             database = make_url(settings.database_url)  # which shows no password
-            print(f"\nall rows: {rows}\ndatabase: {database}\nlog:      {settings.home / 'logs'}")
+            print(f"\nall rows: {rows}\ndatabase: {database}\nlog:      {layout.logs_folder(settings.home)}")
             return 0
         print(f"{experiment['state']}: {experiment['reason']}", file=sys.stderr)
         return 1

@@ -19,7 +19,7 @@ from ray.tune import Checkpoint
 import trainers
 from search_spaces.objective import objective
 from trainers import Report, Trial, memory
-from trainers.artifacts.atomic import checkpoints_of, log_of
+from trainers.artifacts.layout import checkpoints_of, log_of
 from trainers.data import open_data
 from trainers.data.splits import training_data
 from trainers.encoders.by_name import encoder_digest

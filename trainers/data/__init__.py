@@ -3,6 +3,7 @@
 from pathlib import Path
 from typing import Final
 
+from trainers.artifacts import layout
 from trainers.data.folder import FolderData
 from trainers.data.sample_data import SampleData
 from trainers.examples import Data
@@ -13,7 +14,7 @@ XTREME_R: Final = "xtreme-r"
 
 def xtreme_r_folder(home: Path) -> Path:
     """Where XTREME-R lies once it has been fetched from the hub (`trainers.data.xtreme_r.fetch`)."""
-    return home / "data" / XTREME_R
+    return layout.fetched_data(home, XTREME_R)
 
 
 def open_data(reference: DataReference, task: str, home: Path) -> Data:
@@ -27,4 +28,4 @@ def open_data(reference: DataReference, task: str, home: Path) -> Data:
     if reference.kind == "sample":
         return SampleData(task)
     root = reference.path if reference.path is not None else xtreme_r_folder(home)
-    return FolderData(root, task, facts_cache=home / "cache" / "facts")
+    return FolderData(root, task, facts_cache=layout.split_facts(home))

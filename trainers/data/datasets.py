@@ -20,6 +20,7 @@ from pathlib import Path, PurePosixPath
 from typing import Any, BinaryIO, Literal
 
 from trainers.artifacts.atomic import RESERVE_BYTES
+from trainers.artifacts.layout import datasets_folder, split_facts
 from trainers.data.folder import FolderData
 from trainers.digests import digest
 from trainers.examples import LANGUAGE_CODE, DataError, Facts
@@ -71,13 +72,13 @@ class Dataset:
 
 def datasets(home: Path) -> list[Dataset]:
     """All that there are, by name."""
-    found = sorted((home / "datasets").glob("[!.]*/dataset.json"))
+    found = sorted(datasets_folder(home).glob("[!.]*/dataset.json"))
     return [Dataset(**json.loads(path.read_text())) for path in found]
 
 
 def dataset(home: Path, name: str) -> Dataset:
     """The dataset of a name. DataError if there is none."""
-    path = home / "datasets" / name / "dataset.json"
+    path = datasets_folder(home) / name / "dataset.json"
     if not re.fullmatch(NAME, name) or not path.is_file():
         there = ", ".join(one.name for one in datasets(home)) or "none yet"
         raise DataError(f"there is no dataset {name!r}; there are: {there}")
@@ -138,7 +139,7 @@ def add_hub(home: Path, name: str, repository: str) -> Dataset:
 def _add(home: Path, name: str, kind: Kind, fill: Callable[[Path], Path]) -> Dataset:
     if not re.fullmatch(NAME, name):
         raise BadNameError(f"{name[:100]!r} is none; allowed: up to 63 of a-z, 0-9, - and _, the first no - or _")
-    place = home / "datasets" / name
+    place = datasets_folder(home) / name
     if place.exists():
         raise NameTakenError(f"there is a dataset {name!r}; allowed: another name")
     with _unfinished(place) as folder:
@@ -224,7 +225,7 @@ def _inside(info: zipfile.ZipInfo) -> Path | None:
 def _tasks(root: Path, home: Path) -> Iterator[tuple[str, Any]]:
     """What a dataset has of each task. DataError if something of it is not as the task needs it."""
     for task in TASKS:
-        data = FolderData(root, task, facts_cache=home / "cache" / "facts")
+        data = FolderData(root, task, facts_cache=split_facts(home))
         languages = data.languages()
         if not languages:
             continue
