@@ -15,6 +15,7 @@ from search_spaces.presets import names, preset
 from search_spaces.sources import DataSpec
 from service.security import is_loopback
 from service.settings import Settings
+from trainers.artifacts import layout
 from trainers.data import sample
 from trainers.tasks import TASKS
 from trainers.trial import Selection
@@ -238,7 +239,7 @@ def _demo(arguments: argparse.Namespace) -> int:
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         port = probe.getsockname()[1]
-    log = settings.home / "logs" / "server.log"
+    log = layout.server_log(settings.home)
     log.parent.mkdir(parents=True, exist_ok=True)
     print(f"starting a service on 127.0.0.1:{port}; all that it writes lies in {settings.home}", flush=True)
     with log.open("ab") as output:
@@ -252,11 +253,11 @@ def _demo(arguments: argparse.Namespace) -> int:
         print(f"submitted {id_}: {spec['name']}, on the SAMPLE corpus (artificial sentences, not XTREME-R)", flush=True)
         experiment = client.wait(id_)
         if experiment["state"] == "succeeded":
-            rows = settings.home / f"results-{id_}.csv"
+            rows = layout.results_table(settings.home, id_)
             client.results(id_).to_csv(rows, index=False)
             _print_table(client, id_)
             database = make_url(settings.database_url)  # which shows no password
-            print(f"\nall rows: {rows}\ndatabase: {database}\nlog:      {settings.home / 'logs'}")
+            print(f"\nall rows: {rows}\ndatabase: {database}\nlog:      {layout.logs_folder(settings.home)}")
             return 0
         print(f"{experiment['state']}: {experiment['reason']}", file=sys.stderr)
         return 1

@@ -6,6 +6,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
+from trainers.artifacts.layout import database_file
+
 
 @dataclass(frozen=True)
 class Settings:
@@ -43,7 +45,7 @@ class Settings:
         return cls(
             home=home,
             data_root=Path(data_root).expanduser().resolve() if data_root else None,
-            database_url=secret("DATABASE_URL", environment) or f"sqlite:///{home / 'allasprak.sqlite'}",
+            database_url=secret("DATABASE_URL", environment) or f"sqlite:///{database_file(home)}",
             ray_address=value("RAY_ADDRESS"),
             checkpoint_seconds=float(seconds),
             token=secret("TOKEN", environment),

@@ -31,7 +31,11 @@ def test_a_checker_has_nothing_to_say(command: tuple[str, ...]) -> None:
     assert answer.returncode == 0, answer.stdout + answer.stderr
 
 
-@pytest.mark.parametrize("module", ["trainers", "search_spaces.plan", "service.api", "service.client", "service.cli"])
+@pytest.mark.parametrize(
+    "module",
+    ["trainers", "trainers.data", "trainers.artifacts.layout", "trainers.encoders.by_name", "search_spaces.plan",
+     "service.api", "service.client", "service.cli"],
+)  # fmt: skip
 def test_planning_asking_and_answering_load_no_torch(module: str) -> None:
     heavy = "{'torch', 'transformers', 'ray'} & set(sys.modules)"
     answer = run(sys.executable, "-c", f"import sys, {module}; print({heavy} or 'light')")

@@ -1,6 +1,8 @@
-"""What one trial does: data, shots, encoder, method, surgery, scores.
+"""Trials: data, shots, encoders, methods, gradient surgery and scores.
 
-`run` is the door, `config` the plain data that goes through it. Importing this package loads no torch.
+There are three entry points: `run` trains and scores a trial, `trainers.export.export` writes a kept model as a Hugging
+Face folder, `trainers.cosines.gradient_cosines` computes Figure 1. A trial and its results are plain data
+(`trainers.trial`). Importing this package does not load torch.
 """
 
 from collections.abc import Callable
@@ -18,7 +20,7 @@ def run(trial: Trial, report: Callable[[Report], None]) -> Outcome:
 
 
 def resumed_hyperparameters(trial: Trial) -> Change | None:
-    """What an interrupted member of a population goes on with; see `trainers.one_trial.resumed_hyperparameters`."""
+    """Hyperparameters of an interrupted member of a population; see `trainers.one_trial.resumed_hyperparameters`."""
     from trainers.one_trial import resumed_hyperparameters as of_trial
 
     return of_trial(trial)

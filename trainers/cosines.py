@@ -1,30 +1,32 @@
-"""Per-language gradients of a trained model and their cosines (Figure 1)."""
+"""Cosines between the gradients of a trained model on different languages (Figure 1)."""
 
 from collections.abc import Callable, Sequence
-from dataclasses import replace
 
 import torch
 from torch import Tensor
 
-from trainers.artifacts import kept_models as models
+from trainers.artifacts import kept_models
+from trainers.encoders.by_name import prepare_encoder
 from trainers.surgery.products import inner_products
-from trainers.training.bench import TrialBench
-from trainers.trial import Selection, Trial, Wanted
+from trainers.training.training_windows import TrainingWindows
+from trainers.training.trial_data import TrialData
+from trainers.training.trial_model import TrialModel, load_tokenizer
+from trainers.trial import Selection, Trial
 
-# Random batches whose mean is the source language's gradient (section 5.2).
+# Random batches whose mean gradient is that of the source language (section 5.2).
 SOURCE_BATCHES = 100
 
 
 def cosines(gradient_of: Callable[[str], Sequence[Tensor]], languages: Sequence[str], at_once: int = 8) -> Tensor:
     """The cosine of every two languages' gradients.  # [languages, languages], float64
 
-    At most `at_once` + 1 gradients are held at a time: 49 of XLM-R large would be 110 GB. The price is that some are
+    At most `at_once` + 1 gradients are held at a time: 49 of XLM-R large would take 110 GB. The price is that some are
     computed again, n²/(2 at_once) of them for n languages.
 
     Args:
-        gradient_of: computes a language's gradient, the same at every call, in tensors that nobody else changes.
+        gradient_of: computes a language's gradient, the same at every call, in tensors that nothing else changes.
         languages: in the order of the rows.
-        at_once: gradients that are kept to be compared with others.
+        at_once: gradients that are held to be compared with others.
     """
     products = torch.zeros(len(languages), len(languages), dtype=torch.float64)
     for first in range(0, len(languages), at_once):
@@ -55,36 +57,39 @@ def gradient_cosines(trial: Trial, selection: Selection, at_once: int = 8) -> tu
         ValueError: the model was not kept.
         DataError, EncoderError: as `trainers.run`.
     """
-    model = models.load(trial.home, trial.config, selection)
-    if model is None:
-        raise ValueError(f"the model of trial {trial.config.digest} was not kept: {selection} of {trial.config.method}")
-    bench = TrialBench(replace(trial, wanted=Wanted(selections=())), lambda _: None, _no_source_model)
-    bench.take(model)
-    bench.model.eval()
-    languages = (trial.config.source_language, *trial.config.target_languages)
-    batches: dict[str, list[Sequence[int]]] = {language: [bench.shots_of(language)] for language in languages[1:]}
-    batches[languages[0]] = _random_batches(bench.source, bench.batch_size, trial.config.seed)
-    rows = bench.rows_of([place for several in batches.values() for places in several for place in places])
+    config = trial.config
+    kept = kept_models.load(trial.home, config, selection)
+    if kept is None:
+        raise ValueError(f"the model of trial {config.digest} was not kept: {selection} of {config.method}")
+    encoder = prepare_encoder(config.encoder, trial.home)
+    tokenizer = load_tokenizer(encoder)
+    data = TrialData(trial, tokenizer)
+    windows = TrainingWindows(data)
+    languages = (config.source_language, *config.target_languages)
+    batches: dict[str, list[Sequence[int]]] = {language: [windows.shots_of(language)] for language in languages[1:]}
+    batches[languages[0]] = _random_batches(windows.source, config.training.batch_size, config.seed)
+    model = TrialModel(data.task, encoder, tokenizer.pad_token_id, data.labels, trial.device)
+    model.take(kept)
+    model.model.eval()
+    trained_on = [index for of_language in batches.values() for indices in of_language for index in indices]
+    rows = model.trainable_rows(windows.at(trained_on), config.training.weight_decay)
 
     def gradient_of(language: str) -> list[Tensor]:
-        bench.model.zero_grad()
-        for places in batches[language]:
-            batch = bench.batch(rows, bench.windows, places, with_targets=True)
-            loss = bench.task.loss(bench.model(**batch), batch)
+        """The mean of the gradients of a language's batches."""
+        model.model.zero_grad()
+        for indices in batches[language]:
+            batch = model.batch(rows, windows.all, indices, with_targets=True)
+            loss = data.task.loss(model.model(**batch), batch)
             (loss / len(batches[language])).backward()
-        parameters = [parameter for parameter in bench.model.parameters() if parameter.requires_grad]
+        parameters = [parameter for parameter in model.model.parameters() if parameter.requires_grad]
         gradients = [parameter.grad for parameter in parameters]
-        bench.model.zero_grad()  # the tensors stay with whoever asked for them
+        model.model.zero_grad()  # the gradients' tensors are the caller's from now on
         return [gradient for gradient in gradients if gradient is not None]
 
     return languages, cosines(gradient_of, languages, at_once)
 
 
-def _random_batches(places: Sequence[int], size: int, seed: int) -> list[Sequence[int]]:
+def _random_batches(windows: Sequence[int], size: int, seed: int) -> list[Sequence[int]]:
     generator = torch.Generator().manual_seed(seed)
-    order = torch.randperm(len(places), generator=generator)[: size * SOURCE_BATCHES].tolist()
-    return [[places[index] for index in order[first : first + size]] for first in range(0, len(order), size)]
-
-
-def _no_source_model(_: object) -> models.Model:
-    raise AssertionError("nothing is trained here")
+    order = torch.randperm(len(windows), generator=generator)[: size * SOURCE_BATCHES].tolist()
+    return [[windows[index] for index in order[first : first + size]] for first in range(0, len(order), size)]

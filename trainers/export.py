@@ -5,12 +5,11 @@ import shutil
 from collections.abc import Sequence
 from pathlib import Path
 
-from trainers.artifacts import kept_models as models
+from trainers.artifacts import kept_models
 from trainers.artifacts.atomic import need_room
 from trainers.encoders.by_name import prepare_encoder
-from trainers.encoders.vocabulary import WordEmbeddings
 from trainers.tasks import TASKS
-from trainers.training.bench import fresh_model
+from trainers.training.trial_model import TrialModel, load_tokenizer
 from trainers.trial import Score, Selection, TrialConfig
 
 
@@ -28,9 +27,7 @@ def export(home: Path, config: TrialConfig, selection: Selection, scores: Sequen
         ValueError: the model was not kept, or the folder exists.
         OSError: no room on the disk.
     """
-    from transformers import AutoTokenizer
-
-    kept = models.load(home, config, selection)
+    kept = kept_models.load(home, config, selection)
     if kept is None:
         raise ValueError(
             f"trial {config.digest} has no kept model for the selection {selection!r}: an experiment with"
@@ -38,21 +35,17 @@ def export(home: Path, config: TrialConfig, selection: Selection, scores: Sequen
         )
     if folder.exists():
         raise ValueError(f"{folder} exists already")
-    task = TASKS[config.task]
     encoder = prepare_encoder(config.encoder, home)
-    tokenizer = AutoTokenizer.from_pretrained(encoder, use_fast=True, trust_remote_code=False)
-    model = fresh_model(task, encoder, kept.labels)
-    embeddings = WordEmbeddings(model, tokenizer.pad_token_id)
-    embeddings.install(kept.rows)
-    model.load_state_dict(kept.weights)
-    embeddings.merge(kept.rows, model.get_input_embeddings().weight)
-    embeddings.install(embeddings.everything())
+    tokenizer = load_tokenizer(encoder)
+    model = TrialModel(TASKS[config.task], encoder, tokenizer.pad_token_id, kept.labels, "cpu")
+    model.take(kept)
+    model.all_rows()
     unfinished = folder.with_name(f".{folder.name}.unfinished")
     shutil.rmtree(unfinished, ignore_errors=True)
     unfinished.mkdir(parents=True)
     try:
-        need_room(unfinished, sum(parameter.nbytes for parameter in model.parameters()))
-        model.save_pretrained(unfinished)
+        need_room(unfinished, sum(parameter.nbytes for parameter in model.model.parameters()))
+        model.model.save_pretrained(unfinished)
         tokenizer.save_pretrained(unfinished)
         (unfinished / "README.md").write_text(_card(config, selection, kept, scores), encoding="utf-8")
         unfinished.replace(folder)
@@ -60,7 +53,7 @@ def export(home: Path, config: TrialConfig, selection: Selection, scores: Sequen
         shutil.rmtree(unfinished, ignore_errors=True)
 
 
-def _card(config: TrialConfig, selection: Selection, model: models.Model, scores: Sequence[Score]) -> str:
+def _card(config: TrialConfig, selection: Selection, model: kept_models.Model, scores: Sequence[Score]) -> str:
     languages = [config.source_language, *config.target_languages]
     metadata = {
         "language": languages,

@@ -1,4 +1,4 @@
-"""What a trial is: plain data, known to the planner, the trainer and the store alike."""
+"""A trial and its results: plain data that planner, trainers and store share."""
 
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field, replace
@@ -8,7 +8,7 @@ from typing import Any, Literal
 
 from trainers.digests import digest
 
-# Raised whenever a change to our code changes a trained model or a score: results of other numbers are never reused.
+# Incremented by every change to the code that changes a trained model or a score: older results are never reused.
 NUMERICS = 3
 
 Split = Literal["train", "dev", "test"]
@@ -19,8 +19,8 @@ Selection = Literal["source-dev", "last", "target-dev"]
 
 Precision = Literal["fp32", "bf16", "fp16"]
 
-# A hyperparameter that changes while a model is trained: (epoch, value) in the order of their epochs, counted from 0,
-# the first at 0. Each value counts from its epoch on.
+# A hyperparameter that changes during training: (epoch, value) in the order of the epochs, which are counted from 0.
+# The first epoch is 0, and each value holds from its epoch on.
 Schedule = tuple[tuple[int, float], ...]
 
 
@@ -32,7 +32,7 @@ def at_epoch(value: float | Schedule, epoch: int) -> float:
 
 
 def _schedule_or_number(value: Any) -> Any:
-    """A hyperparameter after a way through JSON, which has no tuples."""
+    """A hyperparameter read from JSON, which has no tuples."""
     return tuple((int(epoch), later) for epoch, later in value) if isinstance(value, list | tuple) else value
 
 
@@ -44,18 +44,24 @@ class DataReference:
     location: Any = None
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class Training:
     """Hyperparameters of one training.
 
     Attributes:
-        batch_size: windows of an update, in source and mixed training.
-        learning_rate: before warm-up and decay.
-        accumulation: forward and backward passes that an update is divided into.
+        epochs: passes over the training data.
+        batch_size: windows of an update; those of a configuration are for source and mixed training.
+        learning_rate: the peak, before warm-up and decay.
+        weight_decay: AdamW's, not applied to biases and the weights of LayerNorm.
+        adam_epsilon: AdamW's.
+        clip_norm: the norm to which gradients are clipped.
+        warmup_steps: updates over which the learning rate rises linearly.
+        max_length: tokens of a window, special tokens included.
+        accumulation: gradient-accumulation steps of an update.
         precision: of the forward pass: "bf16" and "fp16" are autocast, "fp16" with loss scaling.
-        schedule_first: the learning rate of an update is that of the schedule's next step.
+        schedule_first: an update has the learning rate of the schedule's next step.
         evaluate_every: updates between two evaluations on the dev set; None for one an epoch.
-        max_source_examples: how many of the source language's training examples are used; None for all.
+        max_source_examples: training examples of the source language, from the first on; None for all.
     """
 
     epochs: int
@@ -125,7 +131,7 @@ class TrialConfig:
 
 @dataclass(frozen=True)
 class Change:
-    """What a member of a population goes on with from its next epoch on; `alpha` is None where there is no surgery."""
+    """Hyperparameters of a member of a population from its next epoch on; `alpha` is None without surgery."""
 
     alpha: float | None
     learning_rate: float
@@ -133,16 +139,16 @@ class Change:
 
 @dataclass(frozen=True, kw_only=True)
 class Wanted:
-    """What an experiment wants of a trial: no weight depends on it. Plan, store and trial carry it whole.
+    """What an experiment wants of a trial. The trained weights do not depend on it.
 
     Attributes:
-        selections: which of its checkpoints are scored. A dev set is read for one of these or to judge.
-        evaluate: test splits that are scored, {language: digest of the examples}.
-        judge: dev sets on which every report is scored, in the same form, so that the trials of a sweep are compared.
-        sweep: trials of one sweep and seed may be compared; None for a trial that is compared with none.
-        test_every_report: score the test splits at every report, not only where a selection chooses.
-        keep: the selected models stay on disk. A source training's do in any case.
-        estimate: seconds that the trial is expected to take, None where that is not known.
+        selections: which of its checkpoints are scored. A dev set is read only for a selection or for `judge`.
+        evaluate: the test splits that are scored, {language: digest of the examples}.
+        judge: the dev sets that are scored at every report to compare the trials of a sweep, in the same form.
+        sweep: the sweep it belongs to, whose trials of equal seed are compared; None if it belongs to none.
+        test_every_report: score the test splits at every report, not only the selected weights.
+        keep: keep the selected models on disk. Those of a source training are kept in any case.
+        estimate: the expected duration in seconds; None if unknown.
     """
 
     selections: tuple[Selection, ...]
@@ -154,7 +160,7 @@ class Wanted:
     estimate: float | None = None
 
     def and_also(self, other: "Wanted") -> "Wanted":
-        """What both want of the same trial, with the selections and the estimate of this one."""
+        """The union of what both want of the same trial, with the selections and the estimate of this one."""
         return replace(
             self,
             evaluate={**self.evaluate, **other.evaluate},
@@ -167,22 +173,22 @@ class Wanted:
 
 @dataclass(frozen=True, kw_only=True)
 class Trial:
-    """One training to run: what defines it, what is wanted of it, and where it may work.
+    """One training to run: what defines it, what is wanted of it, and where it runs.
 
     Attributes:
-        config: what the weights depend on.
-        source: the source training that the model starts from; None when it starts from the pretrained encoder.
+        config: everything that the weights depend on.
+        source: the source training from which the model starts; None if it starts from the pretrained encoder.
         data: where the examples come from.
         wanted: what is scored and kept.
         max_test_examples: test examples scored per language, from the first on; None for all.
-        home: folder for what is kept (`encoders/`, `models/`, `predictions/`) and for work in progress.
-        checkpoint_every_report: write a checkpoint before every report, in `home`'s `checkpoints/<digest>`.
-        change: what a member of a population goes on with.
-        checkpoint_seconds: training between two checkpoints.
-        threads: CPU threads; results are bit-exact at an equal number.
+        home: the folder of all files (`trainers.artifacts.layout`).
+        checkpoint_every_report: write a checkpoint before every report.
+        change: hyperparameters with which a member of a population resumes; None if they stay.
+        checkpoint_seconds: seconds of training between two checkpoints.
+        threads: CPU threads; results are bit-exact for an equal number of threads.
         device: "cpu" or "cuda".
-        accumulation: passes that an update is divided into, where that of `config` has run out of GPU memory. The
-            gradients stay the same, but for rounding.
+        accumulation: gradient-accumulation steps, where those of `config` need too much GPU memory; None for the
+            configuration's. The gradients are equal up to rounding.
     """
 
     config: TrialConfig
@@ -199,12 +205,20 @@ class Trial:
     accumulation: int | None = None
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class Score:
-    """A metric's value in percent, over `examples` examples of a language's split.
+    """A score on a part of one language's data.
 
-    `step` is that of the weights: the optimizer steps that made them. `data` is the digest of those examples; `cut`
-    says that the split has more.
+    Attributes:
+        step: optimizer steps that the scored weights were trained for.
+        epoch: their epoch, counted from 1.
+        language: code of the language.
+        split: which of its splits was scored.
+        metric: name of the metric.
+        value: in percent.
+        examples: the number of examples.
+        data: digest of the examples.
+        cut: the split has more examples.
     """
 
     step: int
@@ -218,12 +232,16 @@ class Score:
     cut: bool
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class Report:
-    """What a trial tells while it runs, at every evaluation.
+    """The progress of a trial at one of its evaluations.
 
-    `step` counts optimizer steps, `epoch` passes over the training data; `measures` are loss, examples per second and
-    what surgery met.
+    Attributes:
+        epoch: the pass over the training data, counted from 1.
+        step: optimizer steps so far.
+        scores: of the current weights.
+        measures: loss, examples and steps per second, the statistics of surgery and the loss scale of fp16, as far as
+            there are any.
     """
 
     epoch: int
@@ -241,11 +259,15 @@ class Report:
         return cls(**{**value, "scores": tuple(Score(**score) for score in value["scores"])})
 
 
-@dataclass
+@dataclass(kw_only=True)
 class Work:
-    """What an attempt at a trial computed: sub-words that went through the model, in how many seconds.
+    """The cost of one attempt's training, or of its evaluations.
 
-    In training, `steps` are those of the optimizer and `parameters` those that it changes.
+    Attributes:
+        sub_words: tokens that passed through the model (`trainers.data.token_counts`).
+        seconds: how long it took.
+        steps: optimizer steps; 0 for evaluations.
+        parameters: the parameters that the optimizer changes; 0 for evaluations.
     """
 
     sub_words: int = 0
@@ -254,16 +276,16 @@ class Work:
     parameters: int = 0
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class Outcome:
-    """What a trial came to.
+    """The results of a trial.
 
     Attributes:
         selected: per selection the step whose weights it chose.
         scores: of those weights on the test splits.
-        facts: what is to be known of the run (`training`: the last report's measures, `shots`, `seconds`, `device`,
-            `threads`, `packages`; `work`: that of training and of evaluation, `sizes`: of each split that
-            was tokenised, by digest).
+        facts: about the run: `training` (the last report's measures), `shots`, `seconds`, `device`, `threads`,
+            `packages`; `work` of training and of evaluation; `sizes` of the tokenized splits, by digest; `history` of a
+            member of a population; `out_of_memory` and `accumulation` if it was retried.
     """
 
     selected: dict[Selection, int]

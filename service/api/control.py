@@ -12,7 +12,7 @@ from service.api.experiments import show_experiment, state_of
 from service.api.problems import refusals
 from service.store import Store
 from service.store.states import FINAL, MOVES, MoveName
-from trainers.artifacts.atomic import driver_log, remove_trial
+from trainers.artifacts.layout import driver_log, remove_trial
 
 # A driver that is told to stop is gone by then.
 STOP_SECONDS = 10.0

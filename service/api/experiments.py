@@ -27,7 +27,7 @@ from service.api.trials import LogEnd, last_lines
 from service.reports.sweep import sweep
 from service.store import Experiment, Store, Submission
 from service.store.states import State
-from trainers.artifacts.atomic import driver_log
+from trainers.artifacts.layout import driver_log
 from trainers.data.source import RemoteSource
 from trainers.encoders.by_name import encoder_size
 from trainers.tasks import TASKS

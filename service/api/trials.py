@@ -18,8 +18,7 @@ from starlette.exceptions import HTTPException
 from search_spaces.spec import Problem, SpecError
 from service.api.problems import refusals
 from service.api.times import with_times
-from trainers.artifacts.atomic import log_of, saved
-from trainers.artifacts.predictions import path_of
+from trainers.artifacts.layout import log_of, predictions_file, saved
 from trainers.examples import LANGUAGE_CODE
 from trainers.trial import Selection
 
@@ -81,7 +80,10 @@ def predictions(request: Request, id_: str, wanted: Annotated[Evaluation, Query(
     if not found:
         raise HTTPException(404, f"the trial has no evaluation of {wanted.language}/{wanted.split}")
     latest = found[-1]
-    path = path_of(request.app.state.environment().home, id_, latest.step, latest.language, latest.split, latest.data)
+    path = predictions_file(
+        request.app.state.environment().home, id_,
+        step=latest.step, language=latest.language, split=latest.split, data=latest.data,
+    )  # fmt: skip
     if not path.is_file():
         raise HTTPException(404, "the predictions of this evaluation were not kept on this machine")
     return FileResponse(path, media_type="application/vnd.apache.arrow.file", filename=path.name)

@@ -26,7 +26,7 @@ from service.engine.trial_queue import ExperimentWork
 from service.settings import Settings
 from service.store import Resources, Store, StoreFullError, reserve
 from trainers import Outcome, Report, Trial, memory
-from trainers.artifacts.atomic import checkpoints_of
+from trainers.artifacts.layout import checkpoints_of, tune_folder
 from trainers.data.source import RemoteSource
 from trainers.data.sources import open_data
 from trainers.encoders.by_name import encoder_digest, encoder_size, prepare_encoder
@@ -136,7 +136,7 @@ def _run_trials(
     room = Resources(wanted.cpus_per_trial, wanted.gpus_per_trial, wanted.memory_per_trial * 2**30)
     share = Share(store, experiment, room, wanted.max_concurrent_trials)
     recorder = Recorder(store, experiment, settings.home, work)
-    storage = settings.home / "tune" / experiment
+    storage = tune_folder(settings.home, experiment)
     tune.run_trials(work, share, storage, recorder, _scheduler(experiment, work, spec, store, share))
 
 

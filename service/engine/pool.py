@@ -18,6 +18,7 @@ from pathlib import Path
 from types import FrameType
 
 from service.engine.processes import ProcessId, start, started, stop
+from trainers.artifacts import layout
 from trainers.artifacts.atomic import write_text
 
 # A Unix socket's path has at most 107 bytes; Ray appends "/session_<date>_<pid>/sockets/plasma_store" (67) to it.
@@ -63,7 +64,7 @@ def environment(home: Path, embedded: bool) -> dict[str, str]:
             # Without it Ray listens on every interface, whatever address it is given (Ray 2.60, measured).
             "RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER": "0",
             "RAY_AUTH_MODE": "token",
-            "RAY_AUTH_TOKEN_PATH": str(_token_file(home)),
+            "RAY_AUTH_TOKEN_PATH": str(layout.ray_token(home)),
         }
     return {**os.environ, **ours}
 
@@ -85,12 +86,12 @@ def ensure(home: Path) -> Pool:
             return before
         _end(before, patience=0)  # a head that was killed leaves some of its processes behind
     with contextlib.suppress(FileNotFoundError):  # one that a server was starting when it was killed
-        stop(ProcessId(**json.loads(_starting_file(home).read_text())), patience=0)
-    _write_token(_token_file(home))
-    _state_file(home).unlink(missing_ok=True)
-    log = home / "logs" / "pool.log"
+        stop(ProcessId(**json.loads(layout.starting_pool_file(home).read_text())), patience=0)
+    _write_token(layout.ray_token(home))
+    layout.pool_file(home).unlink(missing_ok=True)
+    log = layout.pool_log(home)
     process = start(["service.engine.pool", str(home)], environment(home, embedded=True), log)
-    write_text(_starting_file(home), json.dumps(asdict(process)))
+    write_text(layout.starting_pool_file(home), json.dumps(asdict(process)))
     try:
         deadline = time.monotonic() + START_SECONDS
         while time.monotonic() < deadline and process.find() is not None:
@@ -108,7 +109,7 @@ def close(pool: Pool, home: Path) -> None:
     """Stop the embedded pool; a cluster that is not ours stays as it is."""
     if pool.process is not None:
         _end(pool, patience=10)
-        _state_file(home).unlink(missing_ok=True)
+        layout.pool_file(home).unlink(missing_ok=True)
 
 
 def _end(pool: Pool, patience: float) -> None:
@@ -119,22 +120,10 @@ def _end(pool: Pool, patience: float) -> None:
     shutil.rmtree(pool.folder, ignore_errors=True)
 
 
-def _state_file(home: Path) -> Path:
-    return home / "pool.json"
-
-
-def _starting_file(home: Path) -> Path:
-    return home / "pool-starting.json"
-
-
-def _token_file(home: Path) -> Path:
-    return home / "ray-token"
-
-
 def _last(home: Path) -> Pool | None:
     """The embedded pool that was started last, dead or alive."""
     try:
-        state = json.loads(_state_file(home).read_text())
+        state = json.loads(layout.pool_file(home).read_text())
     except FileNotFoundError:
         return None
     size = (state["cpus"], state["gpus"], state["memory"])
@@ -150,7 +139,7 @@ def _write_token(path: Path) -> None:
 
 def _ray_folder(home: Path) -> Path:
     """Ray's folder: in the home, or where that path is too long for sockets a temporary one."""
-    folder = home / "ray"
+    folder = layout.ray_folder(home)
     if len(os.fsencode(folder)) <= MAX_RAY_FOLDER:
         return folder
     return Path(tempfile.mkdtemp(prefix="ray-", dir="/tmp"))
@@ -162,7 +151,7 @@ def _serve(home: Path) -> None:
     import ray
 
     me = ProcessId(os.getpid(), started(os.getpid()))
-    write_text(_starting_file(home), json.dumps(asdict(me)))  # whoever started us may be dead before it has
+    write_text(layout.starting_pool_file(home), json.dumps(asdict(me)))  # whoever started us may be dead before it has
     folder = _ray_folder(home)
     try:
         # "local": an address that an earlier Ray left in a file must not be joined.
@@ -187,7 +176,7 @@ def _serve(home: Path) -> None:
             "folder": str(folder),
             "process": asdict(me),
         }
-        write_text(_state_file(home), json.dumps(state))
+        write_text(layout.pool_file(home), json.dumps(state))
         head = [child for child in psutil.Process().children() if child.name() in ("gcs_server", "raylet")]
         while all(child.is_running() and child.status() != psutil.STATUS_ZOMBIE for child in head):
             time.sleep(0.5)

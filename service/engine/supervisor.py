@@ -13,7 +13,7 @@ from service.engine import pool as pools
 from service.engine.processes import ProcessId, start, stop
 from service.settings import Settings
 from service.store import Store, StoreFullError, reserve
-from trainers.artifacts.atomic import driver_log
+from trainers.artifacts.layout import driver_log, server_lock, tune_folder
 
 log = logging.getLogger(__name__)
 
@@ -88,7 +88,7 @@ class Supervisor(threading.Thread):
     def _release(self, experiment: str, driver: tuple[int, float], reason: str = "") -> None:
         """Stop a driver resumably: what it was at is queued again, unless its experiment is not to go on."""
         stop(ProcessId(*driver), patience=0)  # the store is consistent at any moment
-        shutil.rmtree(self.settings.home / "tune" / experiment, ignore_errors=True)
+        shutil.rmtree(tune_folder(self.settings.home, experiment), ignore_errors=True)
         self.store.control.move(experiment, "requeue", reason)
         self.store.control.release_driver(experiment)
 
@@ -150,7 +150,7 @@ class Supervisor(threading.Thread):
 
 def _lock(home: Path) -> IO[str]:
     home.mkdir(parents=True, exist_ok=True)
-    file = (home / "server.lock").open("w")
+    file = server_lock(home).open("w")
     try:
         fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except BlockingIOError:

@@ -20,7 +20,7 @@ import trainers
 from search_spaces.objective import objective
 from search_spaces.plan import plugins
 from trainers import Report, Trial, memory
-from trainers.artifacts.atomic import checkpoints_of, log_of
+from trainers.artifacts.layout import checkpoints_of, log_of
 from trainers.data.sources import open_data
 from trainers.data.splits import training_data
 from trainers.encoders.by_name import encoder_digest

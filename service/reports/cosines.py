@@ -13,6 +13,7 @@ from typing import Any
 
 from service.settings import Settings
 from trainers.artifacts.atomic import write_text
+from trainers.artifacts.layout import cosines_file
 
 
 def cosines(home: Path, models: Sequence[tuple[str, str]]) -> list[dict[str, Any]]:
@@ -26,7 +27,7 @@ def cosines(home: Path, models: Sequence[tuple[str, str]]) -> list[dict[str, Any
         ValueError: one was not kept, or its data or encoder can't be had; in the words of what failed. What was found
             by then is kept.
     """
-    files = [_file(home, *model) for model in models]
+    files = [cosines_file(home, *model) for model in models]
     lacking = [":".join(model) for model, file in zip(models, files, strict=True) if not file.is_file()]
     if lacking:
         command = [sys.executable, "-m", "service.reports.cosines", *lacking]
@@ -34,10 +35,6 @@ def cosines(home: Path, models: Sequence[tuple[str, str]]) -> list[dict[str, Any
         if done.returncode:
             raise ValueError(done.stderr.strip().rpartition("\n")[2])
     return [json.loads(file.read_text()) for file in files]
-
-
-def _file(home: Path, trial: str, selection: str) -> Path:
-    return home / "cosines" / f"{trial}-{selection}.json"
 
 
 def _compute(trial: str, selection: Any, settings: Settings) -> None:
@@ -65,7 +62,7 @@ def _compute(trial: str, selection: Any, settings: Settings) -> None:
     )
     languages, matrix = gradient_cosines(given, selection)
     value = {"languages": list(languages), "cosines": matrix.tolist()}
-    write_text(_file(settings.home, trial, selection), json.dumps(value))
+    write_text(cosines_file(settings.home, trial, selection), json.dumps(value))
 
 
 if __name__ == "__main__":

@@ -4,6 +4,8 @@ import os
 import shutil
 from pathlib import Path
 
+from trainers.artifacts.layout import reserve_file
+
 RESERVE_BYTES = 8 * 2**20
 
 # Right after it was given up it would otherwise be taken again.
@@ -12,7 +14,7 @@ TO_OTHERS_BYTES = 4 * RESERVE_BYTES
 
 def make(home: Path) -> None:
     """Take the room, if that leaves enough for others and it is not taken yet."""
-    path = _path(home)
+    path = reserve_file(home)
     if path.exists() or shutil.disk_usage(home).free < RESERVE_BYTES + TO_OTHERS_BYTES:
         return
     try:
@@ -24,8 +26,4 @@ def make(home: Path) -> None:
 
 def release(home: Path) -> None:
     """Give the room back."""
-    _path(home).unlink(missing_ok=True)
-
-
-def _path(home: Path) -> Path:
-    return home / "reserve"
+    reserve_file(home).unlink(missing_ok=True)

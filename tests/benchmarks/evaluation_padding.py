@@ -8,7 +8,8 @@ from side_by_side import SHARED_DATA, add_home, at_least, need_shared_data, offl
 
 from trainers.data.sources import open_data
 from trainers.tasks import TASKS
-from trainers.training.evaluation import BATCH_TOKENS, batches_by_length
+from trainers.training.batches import batches_by_length
+from trainers.training.evaluation import BATCH_TOKENS
 from trainers.trial import DataReference
 
 AT_LEAST = 0.9
@@ -30,7 +31,7 @@ def main() -> None:
     tokenizer = AutoTokenizer.from_pretrained(offline_encoder(arguments.home))
     rows = [_row(name, lengths(name, tokenizer, arguments), arguments.quick) for name in OF_THE_PAPER]
     print("Useful share of the processed sub-words when the test splits of all languages are evaluated: together in")
-    print(f"length-sorted batches of at most {BATCH_TOKENS} sub-words with padding (trainers.training.evaluation);")
+    print(f"length-sorted batches of at most {BATCH_TOKENS} tokens with padding (trainers.training.evaluation);")
     print(f"language by language in file order, {FIXED_BATCH} windows a batch, each padded to its longest; the same,")
     print("padded to the task's maximal length, as the usual scripts do. Counted, not timed: the same everywhere.")
     print("--quick: NOT a measurement\n" if arguments.quick else "")

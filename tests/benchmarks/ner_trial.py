@@ -28,7 +28,7 @@ from usual_script import Done, UsualScript
 
 import trainers
 from trainers import memory
-from trainers.artifacts.atomic import checkpoints_of
+from trainers.artifacts.layout import checkpoints_of
 from trainers.digests import digest
 from trainers.protocols import PAPER
 from trainers.tasks.ner import NER
@@ -44,7 +44,7 @@ TARGETS = ("ar", "hi", "zh", "vi", "fi", "th", "ja", "ta", "ru", "de", "es", "he
 DIFFERENCES = """
 The same in both: data, windows, shots, the batches of every update and their order, the model's initial weights,
 surgery and its draws, AdamW, linear decay, clipping, an English dev evaluation an epoch that selects, test splits.
-Different in the usual script: every window is padded to {length} sub-words, model and optimizer have the whole
+Different in the usual script: every window is padded to {length} tokens, model and optimizer have the whole
 vocabulary, languages are evaluated one by one in file order and batches of 32, deterministic algorithms are off.
 {dropout}
 """

@@ -51,21 +51,26 @@ print(len(frame), time.perf_counter() - begin, (resource.getrusage(resource.RUSA
 
 # What a driver stores of its trials, each with 80 test scores.
 DRIVER = """
-import itertools, sys, time
+import functools, itertools, sys, time
 from service.store import Store
 from trainers.trial import Outcome, Report, Score
 store, epochs, digests = Store(sys.argv[1]), int(sys.argv[2]), sys.argv[4:]
+score = functools.partial(Score, value=50.0, examples=100, data="d" * 20, cut=False)
 print("ready", flush=True)
 sys.stdin.readline()
 begin = time.time()
 for digest in digests:
     attempt = store.trials.started(sys.argv[3], digest)
     for epoch in range(1, epochs + 1):
-        dev = Score(epoch, epoch, "en", "dev", "f1", 50.0, 100, "d" * 20, False)
-        store.trials.reported(digest, attempt, Report(epoch, epoch, (dev,), {"steps_per_second": 1.0}))
-    of = itertools.product((f"l{number:02d}" for number in range(40)), ["test"], ["precision", "f1"])
-    tests = tuple(Score(epochs, epochs, *one, 50.0, 100, "d" * 20, False) for one in of)
-    assert store.trials.succeeded(digest, attempt, Outcome({"source-dev": epochs}, tests, {})) == "taken"
+        dev = score(step=epoch, epoch=epoch, language="en", split="dev", metric="f1")
+        report = Report(epoch=epoch, step=epoch, scores=(dev,), measures={"steps_per_second": 1.0})
+        store.trials.reported(digest, attempt, report)
+    of = itertools.product((f"l{number:02d}" for number in range(40)), ["precision", "f1"])
+    tests = tuple(
+        score(step=epochs, epoch=epochs, language=language, split="test", metric=metric) for language, metric in of
+    )
+    outcome = Outcome(selected={"source-dev": epochs}, scores=tests, facts={})
+    assert store.trials.succeeded(digest, attempt, outcome) == "taken"
 print(begin, time.time())
 """
 

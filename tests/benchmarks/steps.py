@@ -14,7 +14,8 @@ from torchjd.autojac import backward, jac_to_grad
 from trainers.encoders.vocabulary import WordEmbeddings
 from trainers.surgery.rules import GradientSurgery, Gramian
 from trainers.tasks.ner import NER
-from trainers.training.loop import DTYPES, Batch, Loop, Oracle, TrainingSet
+from trainers.training.batches import Batch
+from trainers.training.loop import DTYPES, Loop, Oracle, TrainingSet
 from trainers.trial import Precision, Training
 
 LENGTH = 32
@@ -135,10 +136,12 @@ def stepper(way: str, shape: Shape, device: str) -> tuple[Loop, Callable[[], Non
         windows["input_ids"] = rows.index(windows["input_ids"])
     model.to(device)
     collate = partial(_collate, windows, device)
-    data = TrainingSet(range(POOL), [LENGTH] * POOL, [LENGTH // 2] * POOL, collate, NER.loss)
+    data = TrainingSet(
+        examples=range(POOL), lengths=[LENGTH] * POOL, supervised=[LENGTH // 2] * POOL, collate=collate, loss=NER.loss
+    )
     shots = {f"language {place}": range(POOL - SHOTS * (place + 1), POOL - SHOTS * place) for place in range(LANGUAGES)}
-    oracle = Oracle(shots, chosen.alpha, Always) if chosen.alpha is not None else None
-    loop = chosen.loop(model, data, _training(chosen.rows, device), chosen.rows, 1, oracle)
+    oracle = Oracle(shots=shots, alpha=chosen.alpha, rule=Always) if chosen.alpha is not None else None
+    loop = chosen.loop(model, data, _training(chosen.rows, device), 1, oracle)
     model.train()
     batches = _endlessly(chosen.rows)
     return loop, lambda: loop._update(next(batches))
@@ -168,7 +171,7 @@ def _model(shape: Shape) -> Any:
 
 
 def _windows(shape: Shape) -> dict[str, Tensor]:
-    """Random windows without padding, every other sub-word with a label.  # each [POOL, LENGTH]"""
+    """Random windows without padding, every other token with a label.  # each [POOL, LENGTH]"""
     tokens = torch.randperm(shape.vocabulary - SPECIAL)[: shape.occurring] + SPECIAL
     ids = tokens[torch.randint(len(tokens), (POOL, LENGTH))]
     ids.view(-1)[: len(tokens)] = tokens[: ids.numel()]  # all occur

@@ -80,7 +80,7 @@ def what_is_trained(size: str) -> str:
     """The training step in words."""
     return (
         f"A token classifier of XLM-R's shape ({size}), trained with AdamW, clipping and schedule on batches of\n"
-        f"{ROWS} windows of {LENGTH} sub-words, with oracle sets of {SHOTS}. Every operation projects, as if all met\n"
+        f"{ROWS} windows of {LENGTH} tokens, with oracle sets of {SHOTS}. Every operation projects, as if all met\n"
         "a conflict."
     )
 

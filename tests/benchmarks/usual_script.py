@@ -16,9 +16,11 @@ from transformers import AutoTokenizer
 
 from trainers.surgery.optimizer import StochasticGradientSurgery
 from trainers.tasks.ner import NER
-from trainers.training.bench import fresh_model
-from trainers.training.loop import DTYPES, linear_decay, parameter_groups, shuffled_batches
-from trainers.training.trial_data import Tokenised, TrialData
+from trainers.training.batches import shuffled_batches
+from trainers.training.loop import DTYPES
+from trainers.training.schedule import linear_decay, parameter_groups
+from trainers.training.trial_data import Tokenized, TrialData
+from trainers.training.trial_model import fresh_model
 from trainers.trial import Trial
 
 EVALUATION_BATCH = 32
@@ -113,7 +115,7 @@ class UsualScript:
     # Scores
 
     @torch.inference_mode()
-    def _f1(self, part: Tokenised) -> float:
+    def _f1(self, part: Tokenized) -> float:
         """In batches of one language in file order."""
         self.model.eval()
         windows: Sequence[Any] = part.windows

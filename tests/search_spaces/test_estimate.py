@@ -208,8 +208,13 @@ def measured(spec: ExperimentSpec, made: Estimate, slower: float) -> list[Measur
     for digest, trial in made.plan.trials.items():
         load, seconds = made.costs[digest].load, made.costs[digest].seconds
         assert seconds is not None
-        training = Work(round(load.training + load.oracle), slower * seconds / 2, load.steps, 100_000)
-        evaluation = Work(load.evaluation, slower * seconds / 2)
+        training = Work(
+            sub_words=round(load.training + load.oracle),
+            seconds=slower * seconds / 2,
+            steps=load.steps,
+            parameters=100_000,
+        )
+        evaluation = Work(sub_words=load.evaluation, seconds=slower * seconds / 2)
         rows.append(Measured(METHODS[trial.config.method].adapts, slower * (seconds + 1), training, evaluation))
     return rows
 

@@ -22,7 +22,10 @@ from service.store.query import And, By, Condition, Or, Where
 from trainers import Outcome, Report, Score, TrialConfig
 from trainers.trial import Training, Wanted
 
-TRAINING = Training(3, 32, 2e-5, 0.0, 1e-8, 1.0, 0, 128)
+TRAINING = Training(
+    epochs=3, batch_size=32, learning_rate=2e-5, weight_decay=0.0, adam_epsilon=1e-8, clip_norm=1.0, warmup_steps=0,
+    max_length=128,
+)  # fmt: skip
 LANGUAGES = ("en", "de", "zh-Hant", "Zz")  # upper case before lower, by code points
 METHODS = {"zero-shot": None, "gradient-mix-train": 0.25, "naive-mix-train": None}
 
@@ -54,7 +57,17 @@ def planned(seeds: range) -> tuple[ExperimentSpec, Plan]:
 def scored(step: int, split: Any, chance: random.Random) -> tuple[Score, ...]:
     values = (0.0, 12.5, 33.3, 50.0, 99.9)
     return tuple(
-        Score(step, step, language, split, "f1", chance.choice(values), 10, split, language == "de")
+        Score(
+            step=step,
+            epoch=step,
+            language=language,
+            split=split,
+            metric="f1",
+            value=chance.choice(values),
+            examples=10,
+            data=split,
+            cut=language == "de",
+        )
         for language in LANGUAGES
     )
 
@@ -63,8 +76,12 @@ def run(store: Store, experiment: str, digest: str, chance: random.Random) -> No
     """One trial, of two epochs."""
     attempt = store.trials.started(experiment, digest)
     for step in (1, 2):
-        store.trials.reported(digest, attempt, Report(step, step, scored(step, "dev", chance), {}))
-    store.trials.succeeded(digest, attempt, Outcome({"source-dev": 2}, scored(2, "test", chance), {"shots": {}}))
+        store.trials.reported(
+            digest, attempt, Report(epoch=step, step=step, scores=scored(step, "dev", chance), measures={})
+        )
+    store.trials.succeeded(
+        digest, attempt, Outcome(selected={"source-dev": 2}, scores=scored(2, "test", chance), facts={"shots": {}})
+    )
 
 
 def filled(store: Store, seeds: range) -> str:
@@ -188,11 +205,11 @@ def test_what_changes_comes_again_and_what_is_reported_again_does_not(store: Sto
     digest = next(iter(store.trials.outstanding(id_)))
     attempt = store.trials.started(id_, digest)
     dev = scored(2, "dev", random.Random(1))
-    store.trials.reported(digest, attempt, Report(2, 2, dev, {}))
+    store.trials.reported(digest, attempt, Report(epoch=2, step=2, scores=dev, measures={}))
     now = store.results.rows(Query(), 1).now
-    store.trials.reported(digest, attempt, Report(2, 2, dev, {}))  # as after a resume
+    store.trials.reported(digest, attempt, Report(epoch=2, step=2, scores=dev, measures={}))  # as after a resume
     assert rows_of(store, Query(since=now)) == []
-    store.trials.succeeded(digest, attempt, Outcome({"source-dev": 2}, (), {"shots": {}}))
+    store.trials.succeeded(digest, attempt, Outcome(selected={"source-dev": 2}, scores=(), facts={"shots": {}}))
     assert [row["selected"] for row in rows_of(store, Query(since=now))] == [True] * len(LANGUAGES)  # chosen since
 
 

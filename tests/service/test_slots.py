@@ -65,7 +65,10 @@ def experiment(store: Store, seeds: Sequence[int], priority: int = 0, room: Reso
     spec = ExperimentSpec.model_validate({**fields, "k": [1], "seeds": list(seeds), "priority": priority})
     plan = Plan()
     for seed in seeds:
-        training = Training(3, 32, 2e-5, 0.0, 1e-8, 1.0, 0, 128)
+        training = Training(
+            epochs=3, batch_size=32, learning_rate=2e-5, weight_decay=0.0, adam_epsilon=1e-8, clip_norm=1.0,
+            warmup_steps=0, max_length=128,
+        )  # fmt: skip
         config = TrialConfig("ner", "zero-shot", "en", (), 0, seed, None, "paper", training, "e", "digest", "data")
         plan.add(
             PlannedTrial(config=config, source=None, wanted=Wanted(selections=("source-dev",), evaluate={"en": "data"}))

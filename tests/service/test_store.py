@@ -17,7 +17,10 @@ from trainers import Outcome, Report, Score, TrialConfig
 from trainers.data.token_counts import Size
 from trainers.trial import Selection, Split, Training, Wanted, Work
 
-TRAINING = Training(3, 32, 2e-5, 0.0, 1e-8, 1.0, 0, 128)
+TRAINING = Training(
+    epochs=3, batch_size=32, learning_rate=2e-5, weight_decay=0.0, adam_epsilon=1e-8, clip_norm=1.0, warmup_steps=0,
+    max_length=128,
+)  # fmt: skip
 
 
 def spec_of(**fields: object) -> ExperimentSpec:
@@ -87,25 +90,38 @@ def score(
     language: str, value: float, split: Split = "test", data: str | None = None, step: int = 10, epoch: int = 1
 ) -> Score:
     data = data or f"{language}-{'data' if split == 'test' else split}"
-    return Score(step, epoch, language, split, "f1", value, 10, data, False)
+    return Score(
+        step=step,
+        epoch=epoch,
+        language=language,
+        split=split,
+        metric="f1",
+        value=value,
+        examples=10,
+        data=data,
+        cut=False,
+    )
 
 
 def report_of(*scores: Score, epoch: int = 1, step: int = 10) -> Report:
-    return Report(epoch, step, scores, {"loss": 1.0})
+    return Report(epoch=epoch, step=step, scores=scores, measures={"loss": 1.0})
 
 
 def outcome_of(*scores: Score, **selected: int) -> Outcome:
     """`selected` has underscores for hyphens."""
     names: dict[Any, int] = {name.replace("_", "-"): step for name, step in selected.items()}
-    return Outcome(names, scores, {"shots": {}})
+    return Outcome(selected=names, scores=scores, facts={"shots": {}})
 
 
 def finished_in(seconds: float, scores: tuple[Score, ...], examples: int = 10) -> Outcome:
     """What a source training on a CPU thread came to."""
-    work = {"training": asdict(Work(100, seconds, 10, 1000)), "evaluation": asdict(Work(50, 1.0))}
+    work = {
+        "training": asdict(Work(sub_words=100, seconds=seconds, steps=10, parameters=1000)),
+        "evaluation": asdict(Work(sub_words=50, seconds=1.0)),
+    }
     sizes = {"split": {"examples": examples, "windows": examples + 1, "sub_words": 200}}
     facts = {"shots": {}, "work": work, "sizes": sizes, "threads": 1, "device": "cpu (x86_64)"}
-    return Outcome({"source-dev": 10}, scores, facts)
+    return Outcome(selected={"source-dev": 10}, scores=scores, facts=facts)
 
 
 def cost_of(store: Store, experiment: str) -> dict[str, Any]:
@@ -394,8 +410,12 @@ def test_measures_of_a_training_that_diverged_can_be_stored_and_read(store: Stor
     id_ = store.add_experiment(spec_of(), plan_of())
     attempt = store.trials.started(id_, SOURCE.digest)
     measures = {"loss": float("nan"), "by": [float("inf")]}
-    store.trials.reported(SOURCE.digest, attempt, Report(1, 10, (score("en", 0.0, "dev"),), measures))
-    store.trials.succeeded(SOURCE.digest, attempt, Outcome({"source-dev": 10}, (score("en", 0.0),), measures))
+    store.trials.reported(
+        SOURCE.digest, attempt, Report(epoch=1, step=10, scores=(score("en", 0.0, "dev"),), measures=measures)
+    )
+    store.trials.succeeded(
+        SOURCE.digest, attempt, Outcome(selected={"source-dev": 10}, scores=(score("en", 0.0),), facts=measures)
+    )
     trial = store.trials.one(SOURCE.digest)
     assert trial is not None
     assert trial["facts"] == {"loss": None, "by": [None]}
@@ -773,7 +793,9 @@ def test_the_draws_of_an_experiment_are_those_of_its_trials_that_are_done_each_o
     for config, languages, selection in ((ADAPTED, ["de"], "last"), (mixed, ["hi", "de"], "source-dev")):
         attempt = store.trials.started(id_, config.digest)
         facts = {"shots": {language: draws[language] for language in languages}}
-        store.trials.succeeded(config.digest, attempt, Outcome({selection: 10}, (score("de", 1.0),), facts))  # type: ignore[dict-item]
+        store.trials.succeeded(
+            config.digest, attempt, Outcome(selected={selection: 10}, scores=(score("de", 1.0),), facts=facts)
+        )  # type: ignore[dict-item]
     assert store.results.shots(id_) == [
         {"language": language, "k": 5, "seed": 1, **draws[language]} for language in ("de", "hi")
     ]

@@ -21,7 +21,10 @@ from trainers import Outcome, Score, TrialConfig
 from trainers.tasks import TASKS
 from trainers.trial import Training, Wanted
 
-TRAINING = Training(3, 32, 2e-5, 0.0, 1e-8, 1.0, 0, 128)
+TRAINING = Training(
+    epochs=3, batch_size=32, learning_rate=2e-5, weight_decay=0.0, adam_epsilon=1e-8, clip_norm=1.0, warmup_steps=0,
+    max_length=128,
+)  # fmt: skip
 LANGUAGES = ("en", "de", "hi", "sw")
 METHODS = {"zero-shot": 0, "ord-FS": 5, "naive-mix-train": 5, "gradient-mix-train": 5}
 
@@ -67,12 +70,24 @@ def experiment(
         method, seed = trial.config.method, trial.config.seed
         attempt = store.trials.started(id_, digest)
         scores = tuple(
-            Score(10, 3, language, "test", name, score(method, seed, language) + more, 100, "test", cut=False)
+            Score(
+                step=10,
+                epoch=3,
+                language=language,
+                split="test",
+                metric=name,
+                value=score(method, seed, language) + more,
+                examples=100,
+                data="test",
+                cut=False,
+            )
             for language in LANGUAGES
             for name, more in ((metric, 0.0), ("precision", 1.0))
             if (method, seed, language) != lacking
         )
-        store.trials.succeeded(digest, attempt, Outcome({"source-dev": 10}, scores, {"shots": {}}))
+        store.trials.succeeded(
+            digest, attempt, Outcome(selected={"source-dev": 10}, scores=scores, facts={"shots": {}})
+        )
     return id_
 
 
@@ -180,12 +195,24 @@ def grouped(store: Store, test_sets: dict[str, str]) -> str:
         [target] = trial.config.target_languages
         values = {"en": 80.0, "de": 50.0} if target == "de" else {"en": 90.0, "hi": 40.0}
         scores = tuple(
-            Score(10, 3, language, "test", "f1", value, 100, test_sets.get(language, "test"), cut=False)
+            Score(
+                step=10,
+                epoch=3,
+                language=language,
+                split="test",
+                metric="f1",
+                value=value,
+                examples=100,
+                data=test_sets.get(language, "test"),
+                cut=False,
+            )
             for language, value in values.items()
             if language in trial.wanted.evaluate
         )
         attempt = store.trials.started(id_, digest)
-        store.trials.succeeded(digest, attempt, Outcome({"source-dev": 10}, scores, {"shots": {}}))
+        store.trials.succeeded(
+            digest, attempt, Outcome(selected={"source-dev": 10}, scores=scores, facts={"shots": {}})
+        )
     return id_
 
 

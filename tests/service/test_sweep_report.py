@@ -22,7 +22,10 @@ SPEC = ExperimentSpec.model_validate(
 
 def trial_of(alpha: float, seed: int, state: str, values: Sequence[float]) -> Judged:
     """A trial with an objective after each epoch, and the best one selected if it came to its end."""
-    training = Training(4, 32, 2e-5, 0.0, 1e-8, 1.0, 0, 128)
+    training = Training(
+        epochs=4, batch_size=32, learning_rate=2e-5, weight_decay=0.0, adam_epsilon=1e-8, clip_norm=1.0, warmup_steps=0,
+        max_length=128,
+    )  # fmt: skip
     config = TrialConfig(
         "ner", "gradient-mix-train", "en", ("de", "hi"), 5, seed, alpha, "paper", training, "encoder", "digest", "data"
     )

@@ -2,7 +2,7 @@
 
 import gc
 from collections.abc import Callable, Iterator
-from dataclasses import fields, replace
+from dataclasses import dataclass, fields, replace
 from pathlib import Path
 from typing import Any
 
@@ -10,7 +10,8 @@ import pytest
 import torch
 
 from trainers.methods import METHODS
-from trainers.trial import DataReference, Training, Trial, TrialConfig, Wanted
+from trainers.one_trial import run
+from trainers.trial import DataReference, Outcome, Report, Score, Training, Trial, TrialConfig, Wanted
 
 TRAINING = Training(
     epochs=2, batch_size=16, learning_rate=1e-2, weight_decay=0.0, adam_epsilon=1e-8, clip_norm=1.0, warmup_steps=0,
@@ -82,3 +83,47 @@ def make_trial(tiny_encoder: Path, tmp_path: Path) -> Callable[..., Trial]:
         return replace(trial, **part_of(Trial, changed))
 
     return make
+
+
+@dataclass
+class Run:
+    """The reports and the outcome of a trial."""
+
+    reports: list[Report]
+    outcome: Outcome
+
+    @property
+    def losses(self) -> list[float]:
+        return [report.measures["loss"] for report in self.reports]
+
+    @property
+    def test_scores(self) -> dict[str, Score]:
+        """By language; for trials of one selection."""
+        return {score.language: score for score in self.outcome.scores}
+
+    @property
+    def essence(self) -> list[Any]:
+        """Everything as plain data, except what depends on the clock or on how much of it this attempt did itself."""
+        return [without_times(part.to_dict()) for part in (*self.reports, self.outcome)]
+
+
+def without_times(value: Any) -> Any:
+    if isinstance(value, dict):
+        return {
+            name: without_times(part)
+            for name, part in value.items()
+            if name not in {"seconds", "examples_per_second", "steps_per_second", "work", "sizes"}
+        }
+    return [without_times(part) for part in value] if isinstance(value, list | tuple) else value
+
+
+@pytest.fixture
+def train() -> Callable[[Trial], Run]:
+    """Runs a trial."""
+
+    def trained(trial: Trial) -> Run:
+        reports: list[Report] = []
+        outcome = run(trial, reports.append)
+        return Run(reports, outcome)
+
+    return trained

@@ -12,7 +12,8 @@ from torch import Tensor
 
 from trainers.tasks.ner import NER, NamedEntityRecognition
 from trainers.tasks.tagging import TaggingWindow
-from trainers.training.evaluation import batches_by_length, predict
+from trainers.training.batches import batches_by_length
+from trainers.training.evaluation import predict
 
 LENGTHS = st.lists(st.integers(1, 300), max_size=60)
 

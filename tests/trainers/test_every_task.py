@@ -9,13 +9,22 @@ import torch
 
 from trainers.artifacts import kept_models as models
 from trainers.artifacts import predictions
+from trainers.artifacts.layout import predictions_file
 from trainers.export import export
 from trainers.methods import METHODS
 from trainers.one_trial import run
 from trainers.tasks import TASKS
-from trainers.trial import Trial
+from trainers.trial import Score, Trial
 
 Make = Callable[..., Trial]
+
+
+def file_of(trial: Trial, score: Score) -> Path:
+    """The file with the predictions behind a score."""
+    return predictions_file(
+        trial.home, trial.config.digest, step=score.step, language=score.language, split=score.split, data=score.data
+    )
+
 
 SMALL: dict[str, Any] = {"epochs": 1, "max_source_examples": 24, "max_length": 96, "max_test_examples": 6}
 
@@ -34,7 +43,7 @@ def test_every_method_trains_every_task_and_its_predictions_give_its_scores_agai
     for language in trial.wanted.evaluate:
         scores = {score.metric: score for score in outcome.scores if score.language == language}
         first = scores[names[0]]
-        path = predictions.path_of(trial.home, trial.config.digest, first.step, language, "test", first.data)
+        path = file_of(trial, first)
         assert predictions.score_again(path) == {name: score.value for name, score in scores.items()}
         assert predictions.read(path)[1]["example"] == list(range(6))
     per_language = {"xnli": 9, "pawsx": 6}.get(task, 3)  # K of each class
@@ -120,7 +129,7 @@ def test_an_exported_models_own_forward_pass_gives_the_stored_predictions(make_t
     from trainers.data import sample
 
     [score] = [score for score in outcome.scores if score.language == "de"]
-    path = predictions.path_of(trial.home, trial.config.digest, score.step, "de", "test", score.data)
+    path = file_of(trial, score)
     pairs = [
         {"text": one["premise"], "text_pair": one["hypothesis"]} for one in sample.examples("xnli", "de", "test")[:6]
     ]

@@ -13,7 +13,9 @@ from hypothesis import strategies as st
 from torch import Tensor
 
 from trainers.surgery.rules import GradientSurgery, PCGrad, Rule
-from trainers.training.loop import POOLED_BATCHES, Loop, Oracle, Progress, TrainingSet, linear_decay, shuffled_batches
+from trainers.training.batches import POOLED_BATCHES, shuffled_batches
+from trainers.training.loop import Loop, Oracle, Progress, TrainingSet
+from trainers.training.schedule import linear_decay
 from trainers.trial import Training
 
 
@@ -96,11 +98,11 @@ class Corpus:
     def training_set(self) -> TrainingSet:
         supervised = [int((labels != -100).sum()) for labels in self.labels]
         return TrainingSet(
-            range(len(self.ids)),
-            [len(ids) for ids in self.ids],
-            supervised,
-            self._collate,
-            lambda outputs, _: outputs.loss,
+            examples=range(len(self.ids)),
+            lengths=[len(ids) for ids in self.ids],
+            supervised=supervised,
+            collate=self._collate,
+            loss=lambda outputs, _: outputs.loss,
         )
 
     def _collate(self, places: Sequence[int]) -> dict[str, Tensor]:
@@ -122,12 +124,12 @@ def training(**changed: Any) -> Training:
 
 
 def oracle(alpha: float = 1.0, rule: type[Rule] = GradientSurgery, **changed: Any) -> Oracle:
-    return Oracle({"de": range(5), "hi": range(5, 10)}, alpha, rule, **changed)
+    return Oracle(shots={"de": range(5), "hi": range(5, 10)}, alpha=alpha, rule=rule, **changed)
 
 
 def trained(corpus: Corpus, of: Oracle | None = None, **changed: Any) -> tuple[list[Tensor], list[Progress]]:
     """The gradients that the optimizer got at the first update, and what was reported."""
-    loop = Loop(corpus.model(), corpus.training_set(), training(**changed), 12, 1, of)
+    loop = Loop(corpus.model(), corpus.training_set(), training(**changed), 1, of)
     first: list[Tensor] = []
 
     def keep(*_: object) -> None:
@@ -180,7 +182,7 @@ def test_an_oracle_sample_is_drawn_anew_and_repeatably(tiny_encoder: Path) -> No
             return super()._backward(places, share)
 
     for _ in range(2):
-        loop = Watched(corpus.model(), corpus.training_set(), training(epochs=6), 12, 1, oracle(sample=2))
+        loop = Watched(corpus.model(), corpus.training_set(), training(epochs=6), 1, oracle(sample=2))
         loop.run(lambda _: None)
     assert seen[:12] == seen[12:]
     assert len(set(seen)) > 5
@@ -202,7 +204,7 @@ def test_other_precisions_give_nearly_the_same_gradient_in_fp32_weights(
 
 def test_a_scale_that_overflows_skips_the_update_is_counted_and_halved(tiny_encoder: Path) -> None:
     corpus = Corpus(tiny_encoder)
-    loop = Loop(corpus.model(), corpus.training_set(), training(precision="fp16", epochs=4), 12, 1, oracle())
+    loop = Loop(corpus.model(), corpus.training_set(), training(precision="fp16", epochs=4), 1, oracle())
     loop.scaler = torch.amp.GradScaler("cpu", init_scale=2.0**60)
     before = [parameter.detach().clone() for parameter in loop.model.parameters()]
     reports: list[Progress] = []
@@ -242,7 +244,7 @@ def test_trains_on_a_gpu_if_there_is_one_and_on_the_cpu_otherwise(tiny_encoder: 
     corpus = Corpus(tiny_encoder)
     data = corpus.training_set()
     moved = replace(data, collate=lambda places: {name: part.to(device) for name, part in data.collate(places).items()})
-    loop = Loop(corpus.model().to(device), moved, training(epochs=8, precision=precision), 12, 1, oracle())
+    loop = Loop(corpus.model().to(device), moved, training(epochs=8, precision=precision), 1, oracle())
     reports: list[Progress] = []
     loop.run(reports.append)
     assert next(loop.model.parameters()).device.type == device
@@ -257,7 +259,7 @@ def test_a_gpu_repeats_itself_and_goes_on_from_a_state_to_the_bit(tiny_encoder: 
     moved = replace(data, collate=lambda places: {name: part.to("cuda") for name, part in data.collate(places).items()})
 
     def fresh() -> Loop:
-        return Loop(corpus.model().cuda(), moved, training(epochs=4, precision="bf16"), 12, 1, oracle())
+        return Loop(corpus.model().cuda(), moved, training(epochs=4, precision="bf16"), 1, oracle())
 
     whole, states = fresh(), []
     whole.run(lambda _: None, lambda: states.append(copy.deepcopy(whole.state_dict())))

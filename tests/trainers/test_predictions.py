@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from trainers.artifacts.predictions import path_of, read, score_again, write
+from trainers.artifacts.predictions import read, score_again, write
 from trainers.tasks import TASKS
 from trainers.tasks.pos import UPOS
 from trainers.tasks.xnli import LABELS
@@ -76,14 +76,6 @@ def test_the_file_is_plain_arrow_with_three_columns(tmp_path: Path) -> None:
     table = pyarrow.feather.read_table(str(tmp_path / "p.arrow"))
     assert table.column_names == ["example", "gold", "prediction"]
     assert table.to_pydict()["example"] == [4, 7]
-
-
-def test_every_evaluation_has_a_file_of_its_own(tmp_path: Path) -> None:
-    base: dict[str, Any] = {"trial": "t", "step": 5, "language": "de", "split": "test", "data": "d"}
-    others = [("trial", "u"), ("step", 6), ("language", "hi"), ("split", "dev"), ("data", "e")]
-    paths = {path_of(tmp_path, **base), *(path_of(tmp_path, **{**base, name: value}) for name, value in others)}
-    assert len(paths) == 6
-    assert all(path.is_relative_to(tmp_path / "predictions") for path in paths)
 
 
 def test_what_is_written_again_replaces_itself_and_leaves_nothing_else(tmp_path: Path) -> None:

@@ -96,7 +96,7 @@ def test_without_gaps_nothing_changes_and_with_one_only_what_follows_it(sizes: l
 def test_the_layout_has_every_parameter_once_group_by_group(weight_decay: float) -> None:
     from transformers import XLMRobertaForTokenClassification
 
-    from trainers.training.loop import parameter_groups
+    from trainers.training.schedule import parameter_groups
 
     model = XLMRobertaForTokenClassification(config(2, 16, 3))
     order = [id(part) for part in layout(model) if isinstance(part, Tensor)]

@@ -11,10 +11,10 @@ import torch
 
 from trainers.artifacts import checkpoints
 from trainers.artifacts import kept_models as models
-from trainers.artifacts.atomic import checkpoints_of
+from trainers.artifacts.layout import checkpoints_of
 from trainers.one_trial import run
 from trainers.training import loop
-from trainers.training.bench import TrialBench
+from trainers.training.resuming import Checkpoints
 from trainers.trial import Report, Trial, Wanted
 
 Make = Callable[..., Trial]
@@ -68,7 +68,7 @@ def test_killed_after_any_update_and_gone_on_with_ends_with_the_same_bits(
     expected: list[Report] = []
     undisturbed = run(whole, expected.append)
     broken = make_trial(method, home=tmp_path / "broken", keep=True, checkpoint_seconds=0.0, **longer)
-    monkeypatch.setattr("trainers.training.bench.CHECKPOINT_SHARE", 0)
+    monkeypatch.setattr("trainers.training.resuming.CHECKPOINT_SHARE", 0)
     if broken.source:
         run(
             replace(broken, config=broken.source, source=None, wanted=Wanted(selections=("source-dev",))),
@@ -114,7 +114,7 @@ def test_a_trial_that_was_killed_many_times_ends_with_the_same_bits(
     whole = make_trial("gradient-mix-train", home=tmp_path / "whole", keep=True)
     undisturbed = run(whole, lambda _: None)
     broken = make_trial("gradient-mix-train", home=tmp_path / "broken", keep=True, checkpoint_seconds=0.0)
-    monkeypatch.setattr("trainers.training.bench.CHECKPOINT_SHARE", 0)
+    monkeypatch.setattr("trainers.training.resuming.CHECKPOINT_SHARE", 0)
     for _ in range(4):
         killed_after(3, monkeypatch, broken)
     assert run(broken, lambda _: None).scores == undisturbed.scores
@@ -127,7 +127,7 @@ def test_killed_while_a_checkpoint_is_written_it_goes_on_from_the_one_before(
 ) -> None:
     undisturbed = run(make_trial("naive-mix-train", home=tmp_path / "whole"), lambda _: None)
     broken = make_trial("naive-mix-train", home=tmp_path / "broken", checkpoint_seconds=0.0)
-    monkeypatch.setattr("trainers.training.bench.CHECKPOINT_SHARE", 0)
+    monkeypatch.setattr("trainers.training.resuming.CHECKPOINT_SHARE", 0)
     save, count = checkpoints.save_file, 0
 
     def killed(*arguments: Any) -> None:
@@ -149,7 +149,7 @@ def test_killed_while_a_checkpoint_is_written_it_goes_on_from_the_one_before(
 def test_an_attempt_with_other_selections_is_not_gone_on_with(
     make_trial: Make, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("trainers.training.bench.CHECKPOINT_SHARE", 0)
+    monkeypatch.setattr("trainers.training.resuming.CHECKPOINT_SHARE", 0)
     both = partial(make_trial, "ord-FS", epochs=6, selections=("last", "target-dev"))
     undisturbed = run(both(home=tmp_path / "whole"), lambda _: None)
     alone = make_trial("ord-FS", epochs=6, home=tmp_path / "broken", checkpoint_seconds=0.0)
@@ -163,7 +163,7 @@ def test_an_attempt_with_other_selections_is_not_gone_on_with(
 
 def test_a_checkpoint_waits_until_training_took_long_enough(make_trial: Make, monkeypatch: pytest.MonkeyPatch) -> None:
     saved: list[int] = []
-    monkeypatch.setattr(TrialBench, "_save", lambda self, training: saved.append(training.step), raising=True)
+    monkeypatch.setattr(Checkpoints, "write", lambda self: saved.append(self.training.step))
     run(make_trial("naive-mix-train", checkpoint_seconds=3600.0), lambda _: None)
     assert saved == []
 
@@ -172,7 +172,7 @@ def test_fp16_goes_on_with_its_loss_scale(make_trial: Make, tmp_path: Path, monk
     make = partial(make_trial, "gradient-mix-train", precision="fp16", accumulation=2)
     undisturbed = run(make(home=tmp_path / "whole"), lambda _: None)
     broken = make(home=tmp_path / "broken", checkpoint_seconds=0.0)
-    monkeypatch.setattr("trainers.training.bench.CHECKPOINT_SHARE", 0)
+    monkeypatch.setattr("trainers.training.resuming.CHECKPOINT_SHARE", 0)
     killed_after(9, monkeypatch, broken)
     resumed = run(broken, lambda _: None)
     assert resumed.scores == undisturbed.scores

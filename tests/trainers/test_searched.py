@@ -11,7 +11,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from trainers.artifacts.atomic import checkpoints_of
+from trainers.artifacts.layout import checkpoints_of
 from trainers.data.sources import open_data
 from trainers.one_trial import resumed_hyperparameters, run
 from trainers.training import loop

@@ -54,19 +54,22 @@ def batch(rows: Rows | None, windows: list[list[int]], places: Sequence[int]) ->
 
 def trained(model: Any, ids_of: IdsOf | None) -> tuple[list[float], dict[str, Tensor]]:
     """Losses by epoch, and all weights with the full table of word embeddings. Without `ids_of`, no trimming at all."""
-    training = Training(4, 6, 1e-2, 0.0, 1e-8, 1.0, 0, 128)
+    training = Training(
+        epochs=4, batch_size=6, learning_rate=1e-2, weight_decay=0.0, adam_epsilon=1e-8, clip_norm=1.0, warmup_steps=0,
+        max_length=128,
+    )  # fmt: skip
     windows = some_windows()
     losses: list[float] = []
     embeddings = WordEmbeddings(model, PAD) if ids_of else None
     rows = embeddings.install(ids_of(embeddings, windows)) if embeddings and ids_of else None
     data = loop.TrainingSet(
-        range(len(windows)),
-        [len(window) for window in windows],
-        [len(window) for window in windows],
-        lambda places: batch(rows, windows, places),
-        lambda outputs, _: outputs.loss,
+        examples=range(len(windows)),
+        lengths=[len(window) for window in windows],
+        supervised=[len(window) for window in windows],
+        collate=lambda indices: batch(rows, windows, indices),
+        loss=lambda outputs, _: outputs.loss,
     )
-    loop.Loop(model, data, training, 6, 5).run(lambda progress: losses.append(progress.measures["loss"]))
+    loop.Loop(model, data, training, 5).run(lambda progress: losses.append(progress.measures["loss"]))
     table = model.get_input_embeddings().weight.detach()
     if embeddings and rows:
         embeddings.merge(rows.ids, rows.module.weight)

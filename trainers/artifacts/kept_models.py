@@ -7,6 +7,7 @@ from pathlib import Path
 from torch import Tensor
 
 from trainers.artifacts import checkpoints
+from trainers.artifacts.layout import model_of
 from trainers.trial import Report, Selection, TrialConfig
 
 
@@ -28,7 +29,7 @@ class Model:
 
 def load(home: Path, config: TrialConfig, selection: Selection) -> Model | None:
     """A kept model; None if it has not been trained, or was not kept."""
-    saved = checkpoints.load(_folder(home, config, selection))
+    saved = checkpoints.load(model_of(home, config.digest, selection))
     if saved is None:
         return None
     reports = tuple(Report.from_dict(report) for report in saved.pop("reports"))
@@ -38,8 +39,4 @@ def load(home: Path, config: TrialConfig, selection: Selection) -> Model | None:
 def save(home: Path, config: TrialConfig, selection: Selection, model: Model) -> None:
     """Keep a model. OSError if the disk has no room."""
     reports = [report.to_dict() for report in model.reports]
-    checkpoints.save(_folder(home, config, selection), {**vars(model), "reports": reports})
-
-
-def _folder(home: Path, config: TrialConfig, selection: Selection) -> Path:
-    return home / "models" / config.digest / selection
+    checkpoints.save(model_of(home, config.digest, selection), {**vars(model), "reports": reports})

@@ -7,12 +7,6 @@ from typing import Any
 
 from trainers.artifacts.atomic import need_room, unfinished_file
 from trainers.tasks import TASKS
-from trainers.trial import Split
-
-
-def path_of(home: Path, trial: str, step: int, language: str, split: Split, data: str) -> Path:
-    """Where the predictions of a trial's weights after `step` lie, for the examples with the digest `data`."""
-    return home / "predictions" / trial / f"{language}.{split}.{data}.{step}.arrow"
 
 
 def write(path: Path, task: str, examples: Sequence[int], gold: Sequence[Any], predicted: Sequence[Any]) -> None:

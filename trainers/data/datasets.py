@@ -15,6 +15,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, BinaryIO, Literal
 
+from trainers.artifacts.layout import datasets_folder
 from trainers.data.folder import FolderData, open_folder
 from trainers.data.source import Source
 from trainers.data.zips import extract
@@ -81,13 +82,13 @@ class DatasetSource(Source):
 
 def datasets(home: Path) -> list[Dataset]:
     """All that there are, by name."""
-    found = sorted((home / "datasets").glob("[!.]*/dataset.json"))
+    found = sorted(datasets_folder(home).glob("[!.]*/dataset.json"))
     return [Dataset(**json.loads(path.read_text())) for path in found]
 
 
 def dataset(home: Path, name: str) -> Dataset:
     """The dataset of a name. DataError if there is none."""
-    path = home / "datasets" / name / "dataset.json"
+    path = datasets_folder(home) / name / "dataset.json"
     if not re.fullmatch(NAME, name) or not path.is_file():
         there = ", ".join(one.name for one in datasets(home)) or "none yet"
         raise DataError(f"there is no dataset {name!r}; there are: {there}")
@@ -140,7 +141,7 @@ def add_hub(home: Path, name: str, repository: str) -> Dataset:
 def _add(home: Path, name: str, kind: Kind, fill: Callable[[Path], Path]) -> Dataset:
     if not re.fullmatch(NAME, name):
         raise BadNameError(f"{name[:100]!r} is none; allowed: up to 63 of a-z, 0-9, - and _, the first no - or _")
-    place = home / "datasets" / name
+    place = datasets_folder(home) / name
     if place.exists():
         raise NameTakenError(f"there is a dataset {name!r}; allowed: another name")
     with _unfinished(place) as folder:

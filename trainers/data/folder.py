@@ -11,6 +11,7 @@ from itertools import islice
 from pathlib import Path
 
 from trainers.artifacts.atomic import write_text
+from trainers.artifacts.layout import split_facts
 from trainers.data.data_root import folder_under
 from trainers.data.facts import facts_of
 from trainers.data.formats import JSON_LINES, Format
@@ -121,4 +122,4 @@ class FolderData:
 
 def open_folder(root: Path, task: str, home: Path, format_: Format = JSON_LINES) -> FolderData:
     """A task's examples under a root folder; facts about its files are cached in the service's folder."""
-    return FolderData(root, task, home / "cache" / "facts", format_)
+    return FolderData(root, task, split_facts(home), format_)

@@ -12,6 +12,7 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
+from trainers.artifacts.layout import fetched_data
 from trainers.data.folder import FolderData, open_folder
 from trainers.data.source import RemoteSource
 from trainers.examples import DataError, Example
@@ -43,7 +44,7 @@ class XtremeRSource(RemoteSource):
 
     def folder(self, home: Path) -> Path:
         """Where the fetched languages lie."""
-        return home / "data" / self.name
+        return fetched_data(home, self.name)
 
     def describe(self, home: Path) -> list[dict[str, Any]]:
         """Its languages of each task, fetched or not."""

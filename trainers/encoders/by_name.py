@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from trainers.artifacts import layout
 from trainers.artifacts.atomic import write_text
 from trainers.digests import DIGEST_LENGTH, digest
 from trainers.encoders import offline as offline_encoder
@@ -69,7 +70,7 @@ def encoder_digest(name: str, home: Path) -> str:
     if name == offline_encoder.NAME:
         return offline_encoder.DIGEST
     if _is_path(name):
-        return _folder_digest(_checked_folder(name), home / "cache" / "encoders")
+        return _folder_digest(_checked_folder(name), layout.encoder_digests(home))
     return digest([name, _hub_commit(name)])
 
 
@@ -107,7 +108,7 @@ def prepare_encoder(name: str, home: Path) -> Path:
         OSError: no room on the disk.
     """
     if name == offline_encoder.NAME:
-        return offline_encoder.prepare(home / "encoders")
+        return offline_encoder.prepare(layout.encoders_folder(home))
     if _is_path(name):
         return _checked_folder(name)
     from huggingface_hub import snapshot_download

@@ -1,16 +1,14 @@
-"""A model's predictions for many examples of many languages, in length-sorted batches."""
+"""Predictions of a model for windows of any examples and languages, in batches of similar length."""
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import torch
-from torch import Tensor
 
 from trainers.tasks.task import Task, Window
+from trainers.training.batches import Batch, batches_by_length
 
-Batch = dict[str, Tensor]
-
-# Sub-words of a batch, padding included: the same work for a few long windows as for many short ones.
+# Tokens of a batch, padding included: the same work for a few long windows as for many short ones.
 BATCH_TOKENS = 4096
 
 
@@ -23,37 +21,26 @@ def predict(
     dtype: torch.dtype = torch.float32,
     batch_tokens: int = BATCH_TOKENS,
 ) -> list[Any]:
-    """What the task decodes of every window, in the windows' order.
+    """The task's decoded output for every window, in the order of the windows.
 
     Args:
-        model: a transformers model with the task's head; its mode is left as it was.
-        task: which task.
-        windows: of any examples.
-        collate: places of windows to a batch without targets.
-        dtype: of the forward pass; other than float32 by autocast.
-        batch_tokens: sub-words of a batch, padding included.
+        model: a transformers model with the task's head; stays in training or evaluation mode.
+        task: decodes the model's output.
+        windows: any windows.
+        collate: from indices of windows to a batch without targets.
+        dtype: of the forward pass; any but float32 by autocast.
+        batch_tokens: most tokens of a batch, padding included.
     """
     was_training = model.training
     model.eval()
     decoded: list[Any] = [None] * len(windows)
     try:
-        for places in batches_by_length([len(window.input_ids) for window in windows], batch_tokens):
+        for indices in batches_by_length([len(window.input_ids) for window in windows], batch_tokens):
             with torch.autocast(model.device.type, dtype, enabled=dtype != torch.float32):
-                outputs = model(**collate(places))
-            for place, one in zip(places, task.decode(outputs, [windows[place] for place in places]), strict=True):
-                decoded[place] = one
+                outputs = model(**collate(indices))
+            of_batch = task.decode(outputs, [windows[index] for index in indices])
+            for index, one in zip(indices, of_batch, strict=True):
+                decoded[index] = one
     finally:
         model.train(was_training)
     return decoded
-
-
-def batches_by_length(lengths: Sequence[int], batch_tokens: int) -> Iterator[list[int]]:
-    """Places of windows, longest first, in batches of at most `batch_tokens` padded positions (or one window)."""
-    batch: list[int] = []
-    for place in sorted(range(len(lengths)), key=lambda place: -lengths[place]):
-        if batch and (len(batch) + 1) * lengths[batch[0]] > batch_tokens:
-            yield batch
-            batch = []
-        batch.append(place)
-    if batch:
-        yield batch

@@ -1,4 +1,4 @@
-"""The training loop: batches of similar length, precision, surgery, clipping, schedule. It never sees a dev set."""
+"""The training loop: updates in parts and in several precisions, surgery, clipping. It never sees a dev set."""
 
 import time
 from collections.abc import Callable, Mapping, Sequence
@@ -10,30 +10,26 @@ from torch import Tensor
 from torch.nn.utils import clip_grad_norm_
 from torch.optim.lr_scheduler import LambdaLR
 
-from trainers.protocols import UNDECAYED
 from trainers.surgery import released_code
 from trainers.surgery.optimizer import StochasticGradientSurgery
 from trainers.surgery.released_code import ReleasedCodeSurgery
 from trainers.surgery.rules import Rule
+from trainers.training.batches import Batch, shuffled_batches
+from trainers.training.schedule import learning_rate_factor, parameter_groups
 from trainers.trial import Schedule, Training, at_epoch
-
-Batch = dict[str, Tensor]
-
-# Batches that are drawn together and then sorted by length among themselves. More would pad less and mix less.
-POOLED_BATCHES = 32
 
 DTYPES = {"fp32": torch.float32, "bf16": torch.bfloat16, "fp16": torch.float16}
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class TrainingSet:
-    """Windows by their places.
+    """The windows of a training, and how they become batches.
 
     Attributes:
-        examples: the places that are trained on.
-        lengths: sub-words of every window.
+        examples: indices of the windows that are trained on.
+        lengths: tokens of every window.
         supervised: terms that the loss averages over in every window.
-        collate: places to a batch.
+        collate: from indices of windows to a batch with targets.
         loss: the mean loss over the supervised terms, from a model's output and its batch.
     """
 
@@ -44,17 +40,17 @@ class TrainingSet:
     loss: Callable[[Any, Batch], Tensor]
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class Oracle:
-    """What surgery needs.
+    """The oracle set, and what surgery does with its gradients.
 
     Attributes:
-        shots: per language the places of its shots.
+        shots: per language the indices of its shots.
         alpha: the probability of surgery at a step, or how it changes over the epochs.
         rule: the conflict rule, of which each language has an instance.
-        released_code: operate as the authors' code does: after each part of an update, on the running sum, written
-            back misaligned.
-        sample: windows drawn at random for one oracle pass; None for all shots.
+        released_code: operate as the authors' code does: after each gradient-accumulation step, on the running sum,
+            written back misaligned.
+        sample: number of windows drawn at random for one oracle pass; None for all shots.
     """
 
     shots: Mapping[str, Sequence[int]]
@@ -64,9 +60,9 @@ class Oracle:
     sample: int | None = None
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class Progress:
-    """How far a training is. `epoch` and `step` count from 1; `measures` as in `Report`, since the last one."""
+    """How far a training is. `epoch` and `step` count from 1; `measures` are those of `Report`, since the last one."""
 
     epoch: int
     step: int
@@ -74,17 +70,19 @@ class Progress:
 
 
 class Loop:
-    """One training of a model, in place, which can stop after any update and go on elsewhere to the bit.
-
-    `sub_words` counts those that went through the model since this object was made, the oracle's included.
+    """Trains a model in place; a training that stops after any update resumes elsewhere to the bit.
 
     Args:
         model: a transformers model with a head.
         data: the training windows.
-        training: hyperparameters; `batch_size` and `seed` are given apart.
-        batch_size: windows of an update.
-        seed: of the order of the data, of dropout and of surgery, each with a stream of its own.
-        oracle: makes it training with surgery.
+        training: the hyperparameters.
+        seed: of the order of the data, of dropout and of surgery, each with its own random stream.
+        oracle: the oracle set of a training with surgery; None for a training without.
+
+    Attributes:
+        epoch: the current epoch, from 1.
+        step: updates so far.
+        tokens: tokens that have passed through the model since this object was made, those of oracle passes included.
     """
 
     def __init__(
@@ -92,11 +90,10 @@ class Loop:
         model: Any,
         data: TrainingSet,
         training: Training,
-        batch_size: int,
         seed: int,
         oracle: Oracle | None = None,
     ) -> None:
-        self.model, self.data, self.training, self.batch_size = model, data, training, batch_size
+        self.model, self.data, self.training = model, data, training
         self.device = model.device.type
         torch.manual_seed(seed)
         self.order = torch.Generator().manual_seed(seed)
@@ -110,21 +107,21 @@ class Loop:
         self.surgery: StochasticGradientSurgery[Sequence[int]] | None = None
         if oracle is not None:
             self.optimizer = self.surgery = self._with_surgery(oracle, seed)
-        self.steps_per_epoch = -(-len(data.examples) // batch_size)
+        self.steps_per_epoch = -(-len(data.examples) // training.batch_size)
         self.schedule = LambdaLR(self.optimizer, learning_rate_factor(training, self.steps_per_epoch))
         self.scaler = torch.amp.GradScaler(self.device, enabled=training.precision == "fp16")
         self.epoch, self.position, self.step = 1, 0, 0
         self.losses: list[Tensor] = []
         self.windows = 0
-        self.sub_words = 0
+        self.tokens = 0
         self.since = time.monotonic()
 
     def run(self, report: Callable[[Progress], None], after_update: Callable[[], None] = lambda: None) -> None:
         """Train to the end.
 
         Args:
-            report: called after each epoch, or as often as the training's `evaluate_every` says.
-            after_update: called after each update and its report; `state_dict` is then that of this moment.
+            report: called after each epoch, or after every `evaluate_every` updates.
+            after_update: called after each update and its report; `state_dict()` is then a state to resume from.
         """
         self.model.train()
         self.since = time.monotonic()
@@ -146,7 +143,7 @@ class Loop:
             after_update()
 
     def state_dict(self) -> dict[str, Any]:
-        """All that the rest of the training depends on: tensors and plain values."""
+        """Everything that the rest of the training depends on: tensors and plain values."""
         return {
             "model": self.model.state_dict(),
             "optimizer": self.optimizer.state_dict(),
@@ -163,7 +160,7 @@ class Loop:
         }
 
     def load_state_dict(self, state: Mapping[str, Any]) -> None:
-        """Go on from `state_dict()`."""
+        """Resume from `state_dict()`."""
         self.model.load_state_dict(state["model"])
         self.optimizer.load_state_dict(state["optimizer"])
         self.schedule.last_epoch = state["schedule"]
@@ -183,17 +180,16 @@ class Loop:
     # One update
 
     def _batches(self) -> list[list[int]]:
-        lengths = [self.data.lengths[place] for place in self.data.examples]
-        batches = shuffled_batches(lengths, self.batch_size, self.order)
+        lengths = [self.data.lengths[index] for index in self.data.examples]
+        batches = shuffled_batches(lengths, self.training.batch_size, self.order)
         return [[self.data.examples[index] for index in batch] for batch in batches]
 
-    def _update(self, places: Sequence[int]) -> None:
-        part_size = -(-self.batch_size // self.training.accumulation)
-        parts = [places[first : first + part_size] for first in range(0, len(places), part_size)]
+    def _update(self, indices: Sequence[int]) -> None:
+        parts = self._parts(indices)
         per_part = self.oracle is not None and self.oracle.released_code
         losses = []
         for part in parts:
-            losses.append(self._backward(part, 1 / len(parts) if per_part else self._share(part, places)))
+            losses.append(self._backward(part, 1 / len(parts) if per_part else self._share(part, indices)))
             if per_part:
                 self._operate()
         if self.surgery is not None and not per_part:
@@ -205,36 +201,39 @@ class Loop:
         self.schedule.step()
         self.optimizer.zero_grad()
         self.losses.append(torch.stack(losses).sum())
-        self.windows += len(places)
+        self.windows += len(indices)
 
-    def _backward(self, places: Sequence[int], share: float) -> Tensor:
-        """Add the gradient of `share` times the mean loss of these windows; returns that product."""
+    def _parts(self, indices: Sequence[int]) -> list[Sequence[int]]:
+        """The gradient-accumulation steps of a batch."""
+        size = -(-self.training.batch_size // self.training.accumulation)
+        return [indices[first : first + size] for first in range(0, len(indices), size)]
+
+    def _backward(self, indices: Sequence[int], share: float) -> Tensor:
+        """Accumulate the gradient of `share` times the mean loss of these windows; returns that product.  # []"""
         dtype = DTYPES[self.training.precision]
         with torch.autocast(self.device, dtype, enabled=dtype != torch.float32):
-            batch = self.data.collate(places)
+            batch = self.data.collate(indices)
             loss = self.data.loss(self.model(**batch), batch)
-        self.sub_words += sum(self.data.lengths[place] for place in places)
+        self.tokens += sum(self.data.lengths[index] for index in indices)
         loss = loss * share
         self.scaler.scale(loss).backward()  # type: ignore[no-untyped-call]
         return loss.detach()
 
     def _share(self, part: Sequence[int], whole: Sequence[int]) -> float:
-        """What a part's mean loss counts in that of the whole, so that dividing an update changes nothing."""
-        return sum(self.data.supervised[place] for place in part) / sum(self.data.supervised[place] for place in whole)
+        """The weight of a part's mean loss in that of the whole: gradient accumulation does not change the gradient."""
+        return sum(self.data.supervised[index] for index in part) / sum(self.data.supervised[index] for index in whole)
 
     def _operate(self) -> None:
         assert self.surgery is not None
         self.surgery.operate(self._oracle_backward)
 
-    def _oracle_backward(self, places: Sequence[int]) -> None:
-        """The gradient of one language's shots, in parts no larger than a training batch's."""
+    def _oracle_backward(self, indices: Sequence[int]) -> None:
+        """Accumulate the gradient of one language's shots, in parts no larger than those of a training batch."""
         assert self.oracle is not None
         if self.oracle.sample is not None:
-            places = [places[place] for place in torch.randperm(len(places))[: self.oracle.sample].tolist()]
-        part_size = -(-self.batch_size // self.training.accumulation)
-        for first in range(0, len(places), part_size):
-            part = places[first : first + part_size]
-            self._backward(part, self._share(part, places))
+            indices = [indices[index] for index in torch.randperm(len(indices))[: self.oracle.sample].tolist()]
+        for part in self._parts(indices):
+            self._backward(part, self._share(part, indices))
 
     def _with_surgery(self, oracle: Oracle, seed: int) -> StochasticGradientSurgery[Sequence[int]]:
         alpha = at_epoch(oracle.alpha, 0)
@@ -244,7 +243,7 @@ class Loop:
         surgery.layout = released_code.layout(self.model)
         return surgery
 
-    # What is told
+    # Reports
 
     def _is_due(self) -> bool:
         every = self.training.evaluate_every
@@ -263,58 +262,4 @@ class Loop:
         if self.training.precision == "fp16":
             measures["loss_scale"] = self.scaler.get_scale()
         self.losses, self.windows, self.since = [], 0, time.monotonic()
-        return Progress(self.epoch, self.step, measures)
-
-
-def parameter_groups(model: Any, weight_decay: float) -> list[dict[str, Any]]:
-    """The parameters with weight decay and those without: biases and the weights of LayerNorm."""
-    named = list(model.named_parameters())
-    return [
-        {
-            "params": [parameter for name, parameter in named if name.endswith(UNDECAYED) == undecayed],
-            "weight_decay": 0.0 if undecayed else weight_decay,
-        }
-        for undecayed in (False, True)
-    ]
-
-
-def learning_rate_factor(training: Training, steps_per_epoch: int) -> Callable[[int], float]:
-    """The learning rate at a step, from 0, as a factor of its value in the first epoch."""
-    decay = linear_decay(training, steps_per_epoch * training.epochs)
-    first = at_epoch(training.learning_rate, 0)
-
-    def factor(step: int) -> float:
-        return decay(step) * (at_epoch(training.learning_rate, step // steps_per_epoch) / first)
-
-    return factor
-
-
-def linear_decay(training: Training, steps: int) -> Callable[[int], float]:
-    """The learning rate's factor at a step, from 0: up to 1 over the warm-up, then linearly down to 0 at `steps`."""
-    warmup = training.warmup_steps
-
-    def factor(step: int) -> float:
-        step += training.schedule_first
-        if step < warmup:
-            return step / warmup
-        return max(0.0, (steps - step) / max(1, steps - warmup))
-
-    return factor
-
-
-def shuffled_batches(lengths: Sequence[int], batch_size: int, generator: torch.Generator) -> list[list[int]]:
-    """All windows once, in random batches of similar length.
-
-    A random order is cut into pools of `POOLED_BATCHES` batches; each pool is sorted by length and cut into batches;
-    the batches are shuffled. There are as many batches as without any sorting.
-
-    Returns:
-        Places of windows, `batch_size` each but for the last of one pool.
-    """
-    order = torch.randperm(len(lengths), generator=generator).tolist()
-    pool_size = batch_size * POOLED_BATCHES
-    pools = (
-        sorted(order[first : first + pool_size], key=lengths.__getitem__) for first in range(0, len(order), pool_size)
-    )
-    batches = [pool[first : first + batch_size] for pool in pools for first in range(0, len(pool), batch_size)]
-    return [batches[place] for place in torch.randperm(len(batches), generator=generator).tolist()]
+        return Progress(epoch=self.epoch, step=self.step, measures=measures)

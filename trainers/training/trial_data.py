@@ -1,4 +1,4 @@
-"""The examples that one trial may see, tokenised: training data, shots, the dev sets of its selections, tests."""
+"""The examples that one trial may see, tokenized: training data, shots, dev sets and test sets."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -17,9 +17,18 @@ from trainers.tasks.task import ExampleError, Window
 from trainers.trial import Selection, Split, Trial
 
 
-@dataclass(frozen=True)
-class Tokenised:
-    """Examples of one language with their windows. `name` is what the part is to a reader: train, dev or test."""
+@dataclass(frozen=True, kw_only=True)
+class Tokenized:
+    """A part of one language's data with its windows.
+
+    Attributes:
+        language: code of the language.
+        name: the split as which the trial uses the part, and under which its scores are reported.
+        part: where the examples lie in the data.
+        is_cut: only the first of the part's examples are here.
+        examples: the examples.
+        windows: their windows, in order.
+    """
 
     language: str
     name: Split
@@ -30,13 +39,15 @@ class Tokenised:
 
 
 class TrialData:
-    """One trial's examples, read and tokenised when they are first asked for.
-
-    `sizes` tells of each split, by the digest of its examples, the size of the most of them that were tokenised.
+    """One trial's examples, read and tokenized when they are first asked for.
 
     Args:
-        trial: whose.
-        tokenizer: the encoder's.
+        trial: the trial.
+        tokenizer: its encoder's.
+
+    Attributes:
+        labels: the labels that the head tells apart.
+        sizes: by the digest of a split the size of the largest part of it that was tokenized.
     """
 
     def __init__(self, trial: Trial, tokenizer: Any) -> None:
@@ -45,12 +56,12 @@ class TrialData:
         self.settings = self.task.under(self.config.protocol)
         self.data = open_data(trial.data, self.config.task, trial.home)
         self.labels = self.task.label_set(self.data.facts(self.config.source_language, "train").labels)
-        self._devs: dict[str, Tokenised] = {}
-        self._tests: dict[str, Tokenised] = {}
+        self._devs: dict[str, Tokenized] = {}
+        self._tests: dict[str, Tokenized] = {}
         self.sizes: dict[str, Size] = {}
 
     def read_all(self) -> None:
-        """Read and tokenise all that the trial needs, so that what is wrong is said before anything is trained.
+        """Read and tokenize everything that the trial needs, so that it fails before anything is trained.
 
         Raises:
             DataError: a split is missing or malformed, or an example is longer than any window.
@@ -61,32 +72,32 @@ class TrialData:
         needed += [self.test(language) for language in self.trial.wanted.evaluate]
 
     @cached_property
-    def source(self) -> Tokenised:
-        """The source language's training examples."""
+    def source(self) -> Tokenized:
+        """The training examples of the source language."""
         part = splits.source_training(self.data, self.config.source_language)
-        return self._tokenised(self.config.source_language, "train", part, self.config.training.max_source_examples)
+        return self._tokenize(self.config.source_language, "train", part, self.config.training.max_source_examples)
 
     @cached_property
     def draws(self) -> dict[str, Shots]:
-        """Each target's draw; under a protocol whose oracle has the source, the source's too."""
+        """The shots drawn of each target; also of the source under a protocol whose oracle set has it."""
         languages = self.config.target_languages
         if PROTOCOLS[self.config.protocol].released_surgery and self.config.alpha is not None:
             languages = (self.config.source_language, *languages)
         return {language: self._draw(language) for language in languages}
 
     @cached_property
-    def shots(self) -> dict[str, Tokenised]:
-        """The shots of each language that has a draw."""
+    def shots(self) -> dict[str, Tokenized]:
+        """The shots of each language that they are drawn of."""
         split = self.settings.shots_split
         return {
-            language: self._tokenised(language, split, Part(split, draw.indices, draw.digest))
+            language: self._tokenize(language, split, Part(split, draw.indices, draw.digest))
             for language, draw in self.draws.items()
         }
 
     @cached_property
-    def dev(self) -> dict[Selection, Tokenised]:
-        """The dev set of each selection that reads one: nothing else that trains or selects reads any."""
-        found: dict[Selection, Tokenised] = {}
+    def dev(self) -> dict[Selection, Tokenized]:
+        """The dev set of each selection that reads one. Nothing else that trains or selects reads a dev set."""
+        found: dict[Selection, Tokenized] = {}
         if "source-dev" in self.trial.wanted.selections:
             found["source-dev"] = self._dev_of(self.config.source_language)
         if "target-dev" in self.trial.wanted.selections:
@@ -95,20 +106,20 @@ class TrialData:
         return found
 
     @cached_property
-    def judge(self) -> list[Tokenised]:
-        """The dev sets that trials are compared on; they select nothing within this one."""
+    def judge(self) -> list[Tokenized]:
+        """The dev sets on which trials are compared. They select nothing within this trial."""
         return [self._dev_of(language) for language in self.trial.wanted.judge]
 
-    def test(self, language: str) -> Tokenised:
+    def test(self, language: str) -> Tokenized:
         """The test examples that are scored."""
         if language not in self._tests:
             facts, limit = self.data.facts(language, "test"), self.trial.max_test_examples
             part = Part("test", range(facts.examples), evaluation_data(facts, limit))
-            self._tests[language] = self._tokenised(language, "test", part, limit)
+            self._tests[language] = self._tokenize(language, "test", part, limit)
         return self._tests[language]
 
     def shots_drawn(self) -> dict[str, dict[str, Any]]:
-        """Each draw as plain data; ids are places in the split where the data have none."""
+        """The shots of each language as plain data; where examples have no id, it is their place in the split."""
         return {
             language: {
                 "split": shots.part.split,
@@ -121,21 +132,21 @@ class TrialData:
             for language, shots in self.shots.items()
         }
 
-    def _dev_of(self, language: str) -> Tokenised:
+    def _dev_of(self, language: str) -> Tokenized:
         if language not in self._devs:
             if language == self.config.source_language:
                 part = splits.source_dev(self.data, language)
             else:
                 shots = self.draws.get(language)
                 part = splits.target_dev(self.data, language, shots, self.settings.shots_split)
-            self._devs[language] = self._tokenised(language, "dev", part)
+            self._devs[language] = self._tokenize(language, "dev", part)
         return self._devs[language]
 
     def _draw(self, language: str) -> Shots:
         split = self.settings.shots_split
         return draw_from(self.data, self.task, language, split, self.config.k, self.config.seed)
 
-    def _tokenised(self, language: str, name: Split, part: Part, limit: int | None = None) -> Tokenised:
+    def _tokenize(self, language: str, name: Split, part: Part, limit: int | None = None) -> Tokenized:
         places: Sequence[int] = part.places[:limit]
         split = self.data.examples(language, part.split)
         examples = [split[place] for place in places]
@@ -145,7 +156,14 @@ class TrialData:
             where = self.data.place(language, part.split, places[error.place])
             raise DataError(f"{where}: {error.message}") from error
         self._remember_size(self.data.facts(language, part.split).digest, len(examples), windows)
-        return Tokenised(language, name, part, len(places) < len(part.places), examples, windows)
+        return Tokenized(
+            language=language,
+            name=name,
+            part=part,
+            is_cut=len(places) < len(part.places),
+            examples=examples,
+            windows=windows,
+        )
 
     def _remember_size(self, digest: str, examples: int, windows: Sequence[Window]) -> None:
         if digest not in self.sizes or self.sizes[digest].examples < examples:

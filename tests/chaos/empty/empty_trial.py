@@ -25,7 +25,10 @@ def run(trial: Trial, report: Callable[[Report], None]) -> Outcome:
         facts = data.facts(language, split)
         digest = evaluation_data(facts, trial.max_test_examples if split == "test" else None)
         value = float(trial.config.seed % 100)
-        return Score(1, 1, language, split, TASKS[trial.config.task].metric, value, facts.examples, digest, cut=False)
+        return Score(
+            step=1, epoch=1, language=language, split=split, metric=TASKS[trial.config.task].metric, value=value,
+            examples=facts.examples, data=digest, cut=False,
+        )  # fmt: skip
 
     report(Report(epoch=1, step=1, scores=(score(trial.config.source_language, "dev"),), measures={"loss": 0.0}))
     nothing = {"sub_words": 1, "seconds": 1e-3, "steps": 1, "parameters": 1}
@@ -35,4 +38,4 @@ def run(trial: Trial, report: Callable[[Report], None]) -> Outcome:
             f"{trial.config.seed} {begin} {time.time()} {os.environ.get('CUDA_VISIBLE_DEVICES', 'all') or 'none'}\n"
         )
     tests = tuple(score(language, "test") for language in trial.wanted.evaluate)
-    return Outcome(dict.fromkeys(trial.wanted.selections, 1), tests, facts)
+    return Outcome(selected=dict.fromkeys(trial.wanted.selections, 1), scores=tests, facts=facts)

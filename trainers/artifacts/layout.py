@@ -1,0 +1,191 @@
+"""The paths below the home, the folder for everything that a service and its trials write. No other file knows them."""
+
+import shutil
+from contextlib import suppress
+from dataclasses import dataclass
+from pathlib import Path
+
+from trainers.artifacts.atomic import lock
+from trainers.trial import Selection, Split
+
+# The process of a trial that was told to end is gone after two seconds.
+END_SECONDS = 5.0
+
+
+# A trial, by its digest
+
+
+def lock_of(home: Path, digest: str) -> Path:
+    """The lock that a process holds while it runs a trial."""
+    return home / "locks" / digest
+
+
+def log_of(home: Path, digest: str) -> Path:
+    """The log of all attempts at a trial."""
+    return home / "logs" / "trials" / f"{digest}.log"
+
+
+def checkpoints_of(home: Path, digest: str) -> Path:
+    """The checkpoints from which the next attempt at a trial resumes."""
+    return home / "checkpoints" / digest
+
+
+def models_of(home: Path, digest: str) -> Path:
+    """The models of a trial that are kept."""
+    return home / "models" / digest
+
+
+def model_of(home: Path, digest: str, selection: Selection) -> Path:
+    """The model that a selection chose."""
+    return models_of(home, digest) / selection
+
+
+def predictions_of(home: Path, digest: str) -> Path:
+    """The predictions of a trial's models."""
+    return home / "predictions" / digest
+
+
+def predictions_file(home: Path, digest: str, *, step: int, language: str, split: Split, data: str) -> Path:
+    """The predictions of a trial's weights after `step`, for the examples with the digest `data`."""
+    return predictions_of(home, digest) / f"{language}.{split}.{data}.{step}.arrow"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Saved:
+    """The files of a trial.
+
+    Attributes:
+        models: the selections whose models are kept.
+        predictions: the number of files with predictions.
+        checkpoint: when the last checkpoint was written, in seconds since 1970; None if there is none, as once the
+            trial has ended.
+    """
+
+    models: list[str]
+    predictions: int
+    checkpoint: float | None
+
+
+def saved(home: Path, digest: str) -> Saved:
+    """The files of a trial."""
+    written = None
+    for path in checkpoints_of(home, digest).glob("[0-9]*"):
+        with suppress(FileNotFoundError):  # replaced by a later one
+            written = path.stat().st_mtime
+    return Saved(
+        models=sorted(path.name for path in models_of(home, digest).glob("*")),
+        predictions=sum(1 for _ in predictions_of(home, digest).glob("[!.]*")),
+        checkpoint=written,
+    )
+
+
+def remove_trial(home: Path, digest: str) -> None:
+    """Remove the files of a trial: models, checkpoints, predictions and log; none of a trial that is running again.
+
+    A process that runs it and is about to end is waited for.
+    """
+    with suppress(TimeoutError), lock(lock_of(home, digest), patience=END_SECONDS):
+        log_of(home, digest).unlink(missing_ok=True)
+        for folder in (models_of, checkpoints_of, predictions_of):
+            shutil.rmtree(folder(home, digest), ignore_errors=True)
+
+
+# Encoders and data
+
+
+def encoders_folder(home: Path) -> Path:
+    """Encoders that were converted to Hugging Face folders."""
+    return home / "encoders"
+
+
+def datasets_folder(home: Path) -> Path:
+    """Registered datasets, a folder each."""
+    return home / "datasets"
+
+
+def fetched_data(home: Path, source: str) -> Path:
+    """The data that were fetched from a source."""
+    return home / "data" / source
+
+
+def encoder_digests(home: Path) -> Path:
+    """Cached digests of encoder folders."""
+    return home / "cache" / "encoders"
+
+
+def split_facts(home: Path) -> Path:
+    """Cached facts of the splits of data folders."""
+    return home / "cache" / "facts"
+
+
+# The service
+
+
+def database_file(home: Path) -> Path:
+    """The SQLite database, unless the settings name another one."""
+    return home / "allasprak.sqlite"
+
+
+def reserve_file(home: Path) -> Path:
+    """The file whose room is given to the database when the disk is full."""
+    return home / "reserve"
+
+
+def server_lock(home: Path) -> Path:
+    """The lock that keeps a second server from using the same home."""
+    return home / "server.lock"
+
+
+def logs_folder(home: Path) -> Path:
+    """All logs."""
+    return home / "logs"
+
+
+def server_log(home: Path) -> Path:
+    """The log of a server that the command line has started."""
+    return home / "logs" / "server.log"
+
+
+def pool_log(home: Path) -> Path:
+    """The log of the embedded Ray."""
+    return home / "logs" / "pool.log"
+
+
+def driver_log(home: Path, experiment: str) -> Path:
+    """The log of the processes that have run an experiment."""
+    return home / "logs" / f"{experiment}.log"
+
+
+def tune_folder(home: Path, experiment: str) -> Path:
+    """Ray Tune's files of an experiment."""
+    return home / "tune" / experiment
+
+
+def pool_file(home: Path) -> Path:
+    """Address and process of the embedded Ray."""
+    return home / "pool.json"
+
+
+def starting_pool_file(home: Path) -> Path:
+    """The process of an embedded Ray that is being started."""
+    return home / "pool-starting.json"
+
+
+def ray_token(home: Path) -> Path:
+    """The token of the embedded Ray."""
+    return home / "ray-token"
+
+
+def ray_folder(home: Path) -> Path:
+    """Files and sockets of the embedded Ray."""
+    return home / "ray"
+
+
+def cosines_file(home: Path, digest: str, selection: str) -> Path:
+    """The cosines of a kept model's gradients (Figure 1)."""
+    return home / "cosines" / f"{digest}-{selection}.json"
+
+
+def results_table(home: Path, experiment: str) -> Path:
+    """The results of a demonstration as CSV."""
+    return home / f"results-{experiment}.csv"

@@ -1,0 +1,109 @@
+"""Selection of weights: a training is scored at every report, and each of the trial's selections chooses a report."""
+
+from collections.abc import Mapping
+from dataclasses import replace
+from typing import Any
+
+from trainers.artifacts import kept_models
+from trainers.artifacts.kept_models import Model
+from trainers.encoders.vocabulary import Rows
+from trainers.training.loop import Progress
+from trainers.training.scoring import Evaluation, Scorer
+from trainers.training.trial_data import Tokenized, TrialData
+from trainers.training.trial_model import TrialModel
+from trainers.trial import Report, Selection, Trial
+
+
+class Selector:
+    """The reports of a training, and the weights that each selection has chosen so far.
+
+    Args:
+        trial: the trial; what is wanted of it says which selections there are.
+        data: its examples, of which the dev sets are read here alone.
+        model: its model.
+        scorer: evaluates the model.
+
+    Attributes:
+        reports: all reports so far.
+        best: per selection that reads a dev set the best score on it, in percent.
+        chosen: per selection the weights.
+    """
+
+    def __init__(self, trial: Trial, data: TrialData, model: TrialModel, scorer: Scorer) -> None:
+        self.trial, self.data, self.model, self.scorer = trial, data, model, scorer
+        self.reports: list[Report] = []
+        self.best: dict[Selection, float] = {}
+        self.chosen: dict[Selection, Model] = {}
+
+    def report(self, rows: Rows, progress: Progress) -> None:
+        """Add a report with its scores, and choose these weights for each selection whose dev score they improve."""
+        selecting, others = self._evaluate(rows, progress)
+        scores = tuple(score for evaluation in (*selecting.values(), *others) for score in evaluation.scores)
+        self.reports.append(Report(epoch=progress.epoch, step=progress.step, scores=scores, measures=progress.measures))
+        for selection, evaluation in selecting.items():
+            value = evaluation.scores[0].value
+            if value > self.best.get(selection, -1.0):
+                self.best[selection] = value
+                if selection in self.chosen:
+                    self.scorer.discard(evaluation.part, self.chosen[selection].step)
+                self.scorer.store(evaluation)
+                self._choose(selection, rows)
+
+    def end(self, rows: Rows) -> None:
+        """Choose the weights of the last report for the selection "last"."""
+        if "last" in self.trial.wanted.selections:
+            self._choose("last", rows)
+
+    def take_up(self, kept: Mapping[Selection, Model]) -> None:
+        """Take over what a training has chosen whose models were kept, and its reports."""
+        self.chosen = dict(kept)
+        self.reports = list(next(iter(kept.values())).reports)
+
+    def keep_models(self) -> None:
+        """Keep the chosen models on disk."""
+        for selection, model in self.chosen.items():
+            complete = replace(self.model.complete(model), reports=tuple(self.reports))
+            kept_models.save(self.trial.home, self.trial.config, selection, complete)
+
+    def unjudged(self, step: int) -> list[Tokenized]:
+        """The judging dev sets on which the weights of a step have no score, as those of a kept model may not."""
+        judged = {(score.language, score.data) for report in self.reports for score in report.scores
+                  if (score.step, score.split) == (step, "dev")}  # fmt: skip
+        return [part for part in self.data.judge if (part.language, part.part.digest) not in judged]
+
+    def state_dict(self) -> dict[str, Any]:
+        """Reports and choices so far: tensors and plain values."""
+        return {
+            "reports": [report.to_dict() for report in self.reports],
+            "best": self.best,
+            "chosen": {selection: vars(model) for selection, model in self.chosen.items()},
+        }
+
+    def load_state_dict(self, state: Mapping[str, Any]) -> None:
+        """Resume from `state_dict()`."""
+        self.reports = [Report.from_dict(report) for report in state["reports"]]
+        self.best = state["best"]
+        self.chosen = {selection: Model(**model) for selection, model in state["chosen"].items()}
+
+    def _evaluate(self, rows: Rows, progress: Progress) -> tuple[dict[Selection, Evaluation], list[Evaluation]]:
+        """Evaluate on each selection's dev set, and on the parts that select nothing."""
+        others = [part for part in self.data.judge if part not in self.data.dev.values()]
+        if self.trial.wanted.test_every_report:
+            others += [self.data.test(language) for language in self.trial.wanted.evaluate]
+        if not self.data.dev and not others:
+            return {}, []
+        selecting: dict[Selection, Evaluation] = {}
+        with self.model.other_rows(rows):
+            for selection, dev in self.data.dev.items():  # apart from others: whatever those are, it chooses the same
+                [selecting[selection]] = self.scorer.evaluate([dev], progress.step, progress.epoch)
+            further = self.scorer.evaluate(others, progress.step, progress.epoch) if others else []
+        return selecting, further
+
+    def _choose(self, selection: Selection, rows: Rows) -> None:
+        """Choose the weights of the last report; selections that choose the same share one copy."""
+        last = self.reports[-1]
+        same = next((model for model in self.chosen.values() if model.step == last.step), None)
+        weights = same.weights if same is not None else self.model.weights()
+        self.chosen[selection] = Model(
+            weights=weights, rows=rows.ids, step=last.step, epoch=last.epoch, labels=self.data.labels
+        )
