@@ -72,7 +72,7 @@ class Training:
     max_source_examples: int | None = None
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class TrialConfig:
     """One training: everything that its weights depend on.
 
@@ -240,7 +240,7 @@ class Report:
         return cls(**{**value, "scores": tuple(Score(**score) for score in value["scores"])})
 
 
-@dataclass
+@dataclass(kw_only=True)
 class Work:
     """What an attempt at a trial computed: sub-words that went through the model, in how many seconds.
 
