@@ -79,7 +79,7 @@ class Training:
     max_source_examples: int | None = None
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class TrialConfig:
     """One training: everything that its weights depend on.
 

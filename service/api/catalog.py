@@ -13,7 +13,8 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 from starlette.exceptions import HTTPException
 
 from search_spaces.environment import Environment
-from search_spaces.spec import Problem, SpecError, Text
+from search_spaces.problems import Problem, SpecError
+from search_spaces.spec import Text
 from service.api.problems import problem, refusals
 from service.api.times import with_times
 from service.reports import published

@@ -5,7 +5,8 @@ from typing import Annotated, Any, get_args
 
 from pydantic import Field, TypeAdapter, ValidationError
 
-from search_spaces.spec import Problem, SpecError, Text
+from search_spaces.problems import Problem, SpecError
+from search_spaces.spec import Text
 from service.store import RESULT_COLUMNS
 from service.store.query import And, By, Condition, Operator, Or, Where
 

@@ -8,7 +8,8 @@ from fastapi import APIRouter, Query, Request
 from fastapi.responses import JSONResponse, Response, StreamingResponse
 from pydantic import BaseModel, ConfigDict, Field
 
-from search_spaces.spec import Problem, SpecError, Text
+from search_spaces.problems import Problem, SpecError
+from search_spaces.spec import Text
 from service import store
 from service.api.formats import MEDIA_TYPES, as_arrow, as_parquet
 from service.api.problems import refusals

@@ -15,7 +15,7 @@ from pydantic import BaseModel, ConfigDict, Field
 from starlette.background import BackgroundTask
 from starlette.exceptions import HTTPException
 
-from search_spaces.spec import Problem, SpecError
+from search_spaces.problems import Problem, SpecError
 from service.api.problems import refusals
 from service.api.times import with_times
 from trainers.artifacts.layout import log_of, predictions_file, saved

@@ -207,18 +207,18 @@ class Store:
     def known(self, spec: ExperimentSpec, plan: Plan) -> Known:
         """What the trials so far tell about a plan and its cost."""
         if not plan.trials:
-            return Known({}, frozenset(), {}, [])
+            return Known(missing={}, trained=frozenset(), sizes={}, measured=[])
         encoder = next(iter(plan.trials.values())).config.encoder_digest
         chosen = select(selections.c.trial).where(selections.c.trial.in_(plan.trials))
         counted = select(sizes.c.data, sizes.c.examples, sizes.c.windows, sizes.c.sub_words).filter_by(encoder=encoder)
         with self._database.read() as connection:
             there = Coverage(connection, plan.trials)
             return Known(
-                {digest: there.missing(digest, planned.wanted) for digest, planned in plan.trials.items()},
-                frozenset(connection.execute(chosen).scalars()),
-                {data: Size(*counts) for data, *counts in connection.execute(counted)},
-                costs.measured(connection, spec, encoder),
-            )  # fmt: skip
+                missing={digest: there.missing(digest, planned.wanted) for digest, planned in plan.trials.items()},
+                trained=frozenset(connection.execute(chosen).scalars()),
+                sizes={data: Size(*counts) for data, *counts in connection.execute(counted)},
+                measured=costs.measured(connection, spec, encoder),
+            )
 
     def experiment(self, id_: str) -> Experiment | None:
         """One experiment; None if there is none of this id."""

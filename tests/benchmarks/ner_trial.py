@@ -137,7 +137,7 @@ def _trial(arguments: argparse.Namespace) -> Trial:
         data_digest="benchmark",
     )
     return Trial(
-        config,
+        config=config,
         source=None,
         data=DataReference("folder", SHARED_DATA),
         wanted=Wanted(selections=("source-dev",), evaluate=dict.fromkeys((SOURCE, *targets), "")),

@@ -13,6 +13,7 @@ from search_spaces.plan import plan
 from search_spaces.spec import ExperimentSpec
 from trainers.digests import digest
 from trainers.encoders.by_name import EncoderSize
+from trainers.encoders.offline import DIGEST as OFFLINE_DIGEST
 from trainers.encoders.offline import NAME as ENCODER
 from trainers.examples import Example, Facts
 from trainers.tasks import TASKS
@@ -84,9 +85,10 @@ def planned(task: str, environment: Environment, arguments: argparse.Namespace) 
          "seeds": seeds, "resources": {"gpus_per_trial": 1}}
     )  # fmt: skip
     data = TableData(task)
-    made = plan(spec, data, environment.home)
+    made = plan(spec, data, OFFLINE_DIGEST)
     nothing_done = {digest: tuple(trial.wanted.evaluate) for digest, trial in made.trials.items()}
-    return estimate(spec, made, data, XLM_R_LARGE, Known(nothing_done, frozenset(), {}, [])).summary(environment)
+    nothing_known = Known(missing=nothing_done, trained=frozenset(), sizes={}, measured=[])
+    return estimate(spec, made, data, XLM_R_LARGE, nothing_known).summary(environment)
 
 
 def _megabytes() -> float:

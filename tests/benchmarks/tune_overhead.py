@@ -25,7 +25,7 @@ class Nothing:
     def __init__(self, home: Path, trials: int) -> None:
         made = [_trial(home, seed) for seed in range(trials)]
         self.waiting = {trial.config.digest: trial for trial in made}
-        self.trials, self.runs, self.room = dict(self.waiting), False, Resources(1, 0, 0)
+        self.trials, self.runs, self.resources = dict(self.waiting), False, Resources(1, 0, 0)
         self.times: list[float] = []
         self.failed_before: set[str] = set()
 
@@ -33,7 +33,7 @@ class Nothing:
         ready, self.waiting = self.waiting, {}
         return ready
 
-    def still(self, digest: str) -> Trial:
+    def refresh(self, digest: str) -> Trial:
         return self.trials[digest]
 
     def claim(self, wanted: Sequence[str]) -> str | None:
@@ -42,7 +42,7 @@ class Nothing:
         self.runs = self.runs or found is not None
         return found
 
-    def leave(self, trials: Collection[str]) -> None:
+    def release(self, trials: Collection[str]) -> None:
         self.runs = False
 
     def is_complete(self) -> bool:

@@ -15,6 +15,7 @@ from trainers.data.folder import FolderData
 from trainers.data.shots import draw
 from trainers.data.sources import open_data
 from trainers.data.splits import source_dev, target_dev
+from trainers.encoders.by_name import encoder_digest
 from trainers.examples import DataError
 from trainers.methods import METHODS
 from trainers.surgery.rules import RULES
@@ -73,7 +74,8 @@ def planned(root: Path, encoder: Path, tmp_path: Path) -> Any:
             "seeds": [1, 2],
         }
         spec = ExperimentSpec.model_validate({**base, **fields})
-        return plan(spec, open_data(DataReference("folder", data), spec.task, tmp_path), tmp_path)
+        inputs = open_data(DataReference("folder", data), spec.task, tmp_path)
+        return plan(spec, inputs, encoder_digest(spec.encoder, tmp_path))
 
     return make
 

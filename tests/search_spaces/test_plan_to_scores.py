@@ -11,7 +11,6 @@ from search_spaces.checks import accepted
 from search_spaces.environment import Environment
 from search_spaces.plan import plan
 from trainers.data import sample
-from trainers.data.sources import open_data
 from trainers.methods import METHODS
 from trainers.tasks import TASKS
 from trainers.trial import Report, Score, Trial
@@ -28,19 +27,18 @@ def spec(encoder: Path, task: str, **changed: Any) -> dict[str, Any]:
 
 def check(body: dict[str, Any], home: Path, data_root: Path | None = None) -> int:
     """Carry a spec's plan out; how many results it has."""
-    given = accepted(body, Environment(home, data_root, 1, 0))
-    reference = given.data.locate(home, data_root)
-    made = plan(given, open_data(reference, given.task, home), home)
+    inputs = accepted(body, Environment(home, data_root, 1, 0))
+    made = plan(inputs.spec, inputs.data, inputs.encoder_digest)
     scores: dict[str, list[Score]] = {}
     selected: dict[str, dict[str, int]] = {}
     for digest, trial in made.trials.items():
         reports: list[Report] = []
-        cut = given.training.max_test_examples
+        cut = inputs.spec.training.max_test_examples
         outcome = trainers.run(
             Trial(
                 config=trial.config,
                 source=trial.source,
-                data=reference,
+                data=inputs.reference,
                 wanted=trial.wanted,
                 max_test_examples=cut,
                 home=home,
@@ -58,7 +56,7 @@ def check(body: dict[str, Any], home: Path, data_root: Path | None = None) -> in
             if (score.language, score.split, score.data, score.step)
             == (result.language, result.split, result.data, step)
         ]
-        assert found == list(TASKS[given.task].metrics_names), result
+        assert found == list(TASKS[inputs.spec.task].metrics_names), result
     return len(made.results)
 
 

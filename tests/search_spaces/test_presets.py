@@ -12,9 +12,7 @@ from search_spaces.checks import accepted
 from search_spaces.environment import Environment
 from search_spaces.plan import Plan, plan
 from search_spaces.presets import names, preset
-from trainers.data.sources import open_data
 from trainers.tasks import TASKS
-from trainers.trial import DataReference
 
 LABELS = ("entailment", "neutral", "contradiction")
 
@@ -51,8 +49,8 @@ def root(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def planned(root: Path, name: str) -> Plan:
     """The plan of a preset, with data and encoder that are at hand and a pool that is large enough."""
     here = {"data": {"folder": "all"}, "encoder": str(root / "encoder")}
-    spec = accepted({**preset(name), **here}, Environment(root / "home", root, 8, 8))
-    return plan(spec, open_data(DataReference("folder", root / "all"), spec.task, root / "home"), root / "home")
+    inputs = accepted({**preset(name), **here}, Environment(root / "home", root, 8, 8))
+    return plan(inputs.spec, inputs.data, inputs.encoder_digest)
 
 
 @pytest.mark.parametrize("name", names())

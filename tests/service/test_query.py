@@ -30,6 +30,40 @@ LANGUAGES = ("en", "de", "zh-Hant", "Zz")  # upper case before lower, by code po
 METHODS = {"zero-shot": None, "gradient-mix-train": 0.25, "naive-mix-train": None}
 
 
+def config_of(method: str, seed: int, alpha: float | None) -> TrialConfig:
+    return TrialConfig(
+        task="ner",
+        method=method,
+        source_language="en",
+        target_languages=("de",),
+        k=5,
+        seed=seed,
+        alpha=alpha,
+        protocol="paper",
+        training=TRAINING,
+        encoder="e",
+        encoder_digest="d",
+        data_digest="data",
+    )
+
+
+def result_of(config: TrialConfig, language: str, split: Any) -> PlannedResult:
+    assert not isinstance(config.alpha, tuple)
+    return PlannedResult(
+        method=config.method,
+        k=5 if config.alpha else 0,
+        seed=config.seed,
+        alpha=config.alpha,
+        candidate="α = ¼" if config.alpha else "",
+        judged_on="source-dev",
+        language=language,
+        split=split,
+        trial=config.digest,
+        selection="source-dev",
+        data=split,
+    )
+
+
 def planned(seeds: range) -> tuple[ExperimentSpec, Plan]:
     """An experiment of a trial for each method and seed."""
     fields = {"task": "ner", "encoder": "e", "data": "sample", "target_languages": ["de"], "methods": ["zero-shot"]}
@@ -37,7 +71,7 @@ def planned(seeds: range) -> tuple[ExperimentSpec, Plan]:
     plan = Plan()
     for seed in seeds:
         for method, alpha in METHODS.items():
-            config = TrialConfig("ner", method, "en", ("de",), 5, seed, alpha, "paper", TRAINING, "e", "d", "data")
+            config = config_of(method, seed, alpha)
             plan.add(
                 PlannedTrial(
                     config=config,
@@ -47,10 +81,7 @@ def planned(seeds: range) -> tuple[ExperimentSpec, Plan]:
             )
             for language in LANGUAGES:
                 for split in ("dev", "test"):
-                    plan.results.append(
-                        PlannedResult(method, 5 if alpha else 0, seed, alpha, "α = ¼" if alpha else "", "source-dev",
-                                      language, split, config.digest, "source-dev", split)
-                    )  # fmt: skip
+                    plan.results.append(result_of(config, language, split))
     return spec, plan
 
 

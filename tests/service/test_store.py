@@ -38,7 +38,18 @@ def spec_of(**fields: object) -> ExperimentSpec:
 
 def config_of(method: str = "zero-shot", targets: tuple[str, ...] = (), seed: int = 1) -> TrialConfig:
     return TrialConfig(
-        "ner", method, "en", targets, 5 if targets else 0, seed, None, "paper", TRAINING, "encoder", "digest", "data"
+        task="ner",
+        method=method,
+        source_language="en",
+        target_languages=targets,
+        k=5 if targets else 0,
+        seed=seed,
+        alpha=None,
+        protocol="paper",
+        training=TRAINING,
+        encoder="encoder",
+        encoder_digest="digest",
+        data_digest="data",
     )
 
 
@@ -50,7 +61,19 @@ def result_of(
     method: str, k: int, language: str, config: TrialConfig, selection: Selection, split: Split = "test"
 ) -> PlannedResult:
     data = f"{language}-{'data' if split == 'test' else split}"
-    return PlannedResult(method, k, 1, None, "", "", language, split, config.digest, selection, data)
+    return PlannedResult(
+        method=method,
+        k=k,
+        seed=1,
+        alpha=None,
+        candidate="",
+        judged_on="",
+        language=language,
+        split=split,
+        trial=config.digest,
+        selection=selection,
+        data=data,
+    )
 
 
 def source_of(*languages: str) -> PlannedTrial:
@@ -115,10 +138,8 @@ def outcome_of(*scores: Score, **selected: int) -> Outcome:
 
 def finished_in(seconds: float, scores: tuple[Score, ...], examples: int = 10) -> Outcome:
     """What a source training on a CPU thread came to."""
-    work = {
-        "training": asdict(Work(sub_words=100, seconds=seconds, steps=10, parameters=1000)),
-        "evaluation": asdict(Work(sub_words=50, seconds=1.0)),
-    }
+    training = Work(sub_words=100, seconds=seconds, steps=10, parameters=1000)
+    work = {"training": asdict(training), "evaluation": asdict(Work(sub_words=50, seconds=1.0))}
     sizes = {"split": {"examples": examples, "windows": examples + 1, "sub_words": 200}}
     facts = {"shots": {}, "work": work, "sizes": sizes, "threads": 1, "device": "cpu (x86_64)"}
     return Outcome(selected={"source-dev": 10}, scores=scores, facts=facts)

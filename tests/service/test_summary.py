@@ -19,7 +19,7 @@ from service.reports import published
 from service.store import Store
 from trainers import Outcome, Score, TrialConfig
 from trainers.tasks import TASKS
-from trainers.trial import Training, Wanted
+from trainers.trial import Selection, Training, Wanted
 
 TRAINING = Training(
     epochs=3, batch_size=32, learning_rate=2e-5, weight_decay=0.0, adam_epsilon=1e-8, clip_norm=1.0, warmup_steps=0,
@@ -42,6 +42,43 @@ def score(method: str, seed: int, language: str) -> float:
     return random.Random(f"{method} {seed} {language}").uniform(20, 90)
 
 
+def config_of(method: str, **changed: Any) -> TrialConfig:
+    config = TrialConfig(
+        task="ner",
+        method=method,
+        source_language="en",
+        target_languages=("de",),
+        k=5,
+        seed=1,
+        alpha=None,
+        protocol="paper",
+        training=TRAINING,
+        encoder="e",
+        encoder_digest="digest",
+        data_digest="data",
+    )
+    return replace(config, **changed)
+
+
+def result_of(
+    config: TrialConfig, language: str, selection: Selection = "source-dev", data: str = "test"
+) -> PlannedResult:
+    assert not isinstance(config.alpha, tuple)
+    return PlannedResult(
+        method=config.method,
+        k=config.k,
+        seed=config.seed,
+        alpha=config.alpha,
+        candidate="",
+        judged_on="",
+        language=language,
+        split="test",
+        trial=config.digest,
+        selection=selection,
+        data=data,
+    )
+
+
 def experiment(
     store: Store, seeds: range, lacking: tuple[str, int, str] | None = None, surgery: float = 0.5, **fields: Any
 ) -> str:
@@ -49,11 +86,10 @@ def experiment(
     wanted = {"task": "ner", "encoder": "e", "data": "sample", "target_languages": list(LANGUAGES[1:]), "k": [5]}
     spec = ExperimentSpec.model_validate({**wanted, "methods": list(METHODS), "seeds": list(seeds), **fields})
     metric, plan = TASKS[spec.task].metric, Plan()
-    config = TrialConfig(spec.task, "", "en", ("de",), 5, 1, None, "paper", TRAINING, "e", "digest", "data")
     for seed in seeds:
         for method, k in METHODS.items():
             alpha = surgery if method == "gradient-mix-train" else None
-            mine = replace(config, method=method, k=k, seed=seed, alpha=alpha)
+            mine = config_of(method, k=k, seed=seed, alpha=alpha)
             plan.add(
                 PlannedTrial(
                     config=mine,
@@ -62,9 +98,7 @@ def experiment(
                 )
             )
             for language in LANGUAGES:
-                plan.results.append(
-                    PlannedResult(method, k, seed, alpha, "", "", language, "test", mine.digest, "source-dev", "test")
-                )
+                plan.results.append(result_of(mine, language))
     id_ = store.add_experiment(spec, plan)
     for digest, trial in store.trials.outstanding(id_).items():
         method, seed = trial.config.method, trial.config.seed
@@ -149,10 +183,10 @@ def test_a_seed_that_lacks_a_language_does_not_count_and_its_group_says_so(store
 def _planned_only() -> tuple[ExperimentSpec, Plan]:
     wanted = {"task": "ner", "encoder": "e", "data": "sample", "target_languages": ["de"], "k": [5]}
     spec = ExperimentSpec.model_validate({**wanted, "methods": ["mix-FT"], "seeds": [1]})
-    config = TrialConfig("ner", "mix-FT", "en", ("de",), 5, 1, None, "paper", TRAINING, "e", "digest", "data")
+    config = config_of("mix-FT")
     plan = Plan()
     plan.add(PlannedTrial(config=config, source=None, wanted=Wanted(selections=("last",), evaluate={"de": "test"})))
-    plan.results.append(PlannedResult("mix-FT", 5, 1, None, "", "", "de", "test", config.digest, "last", "test"))
+    plan.results.append(result_of(config, "de", selection="last"))
     return spec, plan
 
 
@@ -180,7 +214,7 @@ def grouped(store: Store, test_sets: dict[str, str]) -> str:
     spec = ExperimentSpec.model_validate({**wanted, "methods": ["naive-mix-train"], "seeds": [1]})
     plan = Plan()
     for target in ("de", "hi"):
-        config = TrialConfig("ner", "naive-mix-train", "en", (target,), 5, 1, None, "paper", TRAINING, "e", "d", "data")
+        config = config_of("naive-mix-train", target_languages=(target,))
         plan.add(
             PlannedTrial(
                 config=config,
@@ -188,8 +222,7 @@ def grouped(store: Store, test_sets: dict[str, str]) -> str:
                 wanted=Wanted(selections=("source-dev",), evaluate={"en": "test", target: test_sets[target]}),
             )
         )
-        known = PlannedResult("naive-mix-train", 5, 1, None, "", "", "en", "test", config.digest, "source-dev", "test")
-        plan.results.extend([known, replace(known, language=target, data=test_sets[target])])
+        plan.results.extend([result_of(config, "en"), result_of(config, target, data=test_sets[target])])
     id_ = store.add_experiment(spec, plan)
     for digest, trial in store.trials.outstanding(id_).items():
         [target] = trial.config.target_languages
