@@ -70,10 +70,9 @@ import trainers
 from search_spaces.checks import accepted
 from search_spaces.environment import Environment
 from search_spaces.plan import plan
-from search_spaces.spec import SpecError
+from search_spaces.problems import SpecError
 from service.reports import published
 from trainers.data import sample
-from trainers.data.sources import open_data
 from trainers.protocols import PROTOCOLS
 from trainers.tasks import TASKS
 from trainers.trial import Trial
@@ -85,13 +84,12 @@ body = {
     "methods": ["zero-shot", "gradient-mix-train"], "k": [2], "seeds": [1], "training": training,
 }
 environment = Environment(home / "home", home / "data", 1, 0)
-spec = accepted(body, environment)
-reference = spec.data.locate(environment.home, environment.data_root)
-made = plan(spec, open_data(reference, spec.task, environment.home), environment.home)
+inputs = accepted(body, environment)
+made = plan(inputs.spec, inputs.data, inputs.encoder_digest)
 scores = {}
 for digest, one in made.trials.items() if train else ():
-    trial = Trial(config=one.config, source=one.source, data=reference, wanted=one.wanted, max_test_examples=None,
-                  home=environment.home)
+    trial = Trial(config=one.config, source=one.source, data=inputs.reference, wanted=one.wanted,
+                  max_test_examples=None, home=environment.home)
     outcome = trainers.run(trial, lambda _: None)
     scores[one.config.method] = {score.language: score.value for score in outcome.scores}
 refused = {}

@@ -8,6 +8,7 @@ import pytest
 from search_spaces.plan import plan
 from search_spaces.spec import ExperimentSpec
 from trainers.data.sources import open_data
+from trainers.encoders.by_name import encoder_digest
 from trainers.methods import METHODS
 from trainers.trial import DataReference
 
@@ -136,7 +137,8 @@ def digests(tmp_path: Path) -> Digests:
             "methods": [method], "k": [5], "seeds": [1], "protocol": protocol, "grouping": grouping,
         }  # fmt: skip
         spec = ExperimentSpec.model_validate(body)
-        made = plan(spec, open_data(DataReference("sample"), task, tmp_path), tmp_path)
+        data = open_data(DataReference("sample"), task, tmp_path)
+        made = plan(spec, data, encoder_digest(spec.encoder, tmp_path))
         return {trial.config.method: digest for digest, trial in reversed(made.trials.items())}
 
     return make
