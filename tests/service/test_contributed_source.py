@@ -20,7 +20,7 @@ from trainers.trial import DataReference
 
 MODULE = '''
 from trainers.data.facts import facts_of
-from trainers.data.sample_data import SampleData
+from trainers.data.sample import SampleData
 from trainers.data.source import Source
 from trainers.tasks import TASKS
 

@@ -10,12 +10,13 @@ import datasets
 import pytest
 
 from trainers.data.folder import FolderData
-from trainers.data.sample import LANGUAGES, SPLITS, examples
-from trainers.data.sample.lexicon import load
-from trainers.data.sample.meaning import Meaning
-from trainers.data.sample.pairs import Pair, pairs
+from trainers.data.sample import examples
 from trainers.data.xtreme_r import fetch
 from trainers.examples import DataError
+from trainers.sample_corpus import LANGUAGES, SPLITS
+from trainers.sample_corpus.lexicon import load
+from trainers.sample_corpus.meaning import Meaning
+from trainers.sample_corpus.pairs import Pair, pairs
 from trainers.tasks.pawsx import DIFFERENT, LABELS, PARAPHRASE, PAWSX
 from trainers.tasks.pawsx import pair as make
 from trainers.tasks.xnli import XNLI

@@ -15,14 +15,15 @@ from typing import TypeVar
 
 import pytest
 
-from trainers.data.sample import LANGUAGES, SPLITS, examples, inference, tasks
-from trainers.data.sample import lexicon as lexicons
-from trainers.data.sample.corpus import derivations
-from trainers.data.sample.grammar import Constituent, Derivation, Terminal, ask, derive
-from trainers.data.sample.lexicon import UPOS, LexiconError, Spacing
-from trainers.data.sample.meaning import FRAMES, Meaning
-from trainers.data.sample.pairs import Pair, pairs
-from trainers.data.sample.questions import ASKED, questions
+from trainers.data.sample import examples, tasks
+from trainers.sample_corpus import LANGUAGES, SPLITS, inference
+from trainers.sample_corpus import lexicon as lexicons
+from trainers.sample_corpus.corpus import derivations
+from trainers.sample_corpus.grammar import Constituent, Derivation, Terminal, ask, derive
+from trainers.sample_corpus.lexicon import UPOS, LexiconError, Spacing
+from trainers.sample_corpus.meaning import FRAMES, Meaning
+from trainers.sample_corpus.pairs import Pair, pairs
+from trainers.sample_corpus.questions import ASKED, questions
 from trainers.tasks.xnli import LABELS
 
 DIGESTS = {

@@ -6,6 +6,7 @@ from dataclasses import replace
 
 from trainers.examples import Example
 from trainers.protocols import PAPER, RELEASED_CODE, TaskSettings
+from trainers.sample_corpus.corpus import derivations
 from trainers.tasks.hub import HubPart
 from trainers.tasks.scores import micro_f1
 from trainers.tasks.tagging import Tagging, as_released, tagged
@@ -46,8 +47,6 @@ class NamedEntityRecognition(Tagging):
 
     def sample(self, language: str, split: str) -> list[Example]:
         """IOB2 over PER, LOC and ORG."""
-        from trainers.data.sample.corpus import derivations  # not before: trainers.data imports the tasks
-
         sentences = (one.terminals for one in derivations(language, split))
         return [{"tokens": [word.form for word in words], "tags": [word.tag for word in words]} for words in sentences]
 

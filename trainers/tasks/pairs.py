@@ -2,15 +2,14 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from trainers.examples import Example
+from trainers.sample_corpus import lexicon
+from trainers.sample_corpus.pairs import MakePair, pairs
 from trainers.tasks.frame import Frame
 from trainers.tasks.scores import accuracy
 from trainers.tasks.task import ExampleError, Task, Window, missing_text, shown
-
-if TYPE_CHECKING:
-    from trainers.data.sample.pairs import MakePair
 
 
 @dataclass(frozen=True)
@@ -130,10 +129,8 @@ class PairClassification(Task[PairWindow]):
                 f" the encoder reads {limit}",
             )
 
-    def sampled(self, language: str, split: str, make: "MakePair") -> list[Example]:
+    def sampled(self, language: str, split: str, make: MakePair) -> list[Example]:
         """Examples for the sample corpus, as many of each label, of sentences that `make` gives."""
-        from trainers.data.sample import lexicon, pairs  # not before: trainers.data imports the tasks
-
         first, second = self.fields
         spacing = lexicon.load(language).spacing
         return [
@@ -143,5 +140,5 @@ class PairClassification(Task[PairWindow]):
                 second: spacing.join(pair.second.forms)[0],
                 "label": pair.label,
             }
-            for number, pair in enumerate(pairs.pairs(language, self.name, self.labels, make)[split])
+            for number, pair in enumerate(pairs(language, self.name, self.labels, make)[split])
         ]

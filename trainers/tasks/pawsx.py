@@ -1,17 +1,15 @@
 """Paraphrase identification: whether sentences of nearly the same words mean the same (Yang et al. 2019, PAWS-X)."""
 
 from dataclasses import replace
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from trainers.examples import Example
+from trainers.sample_corpus.draw import Draw
+from trainers.sample_corpus.grammar import Derivation
+from trainers.sample_corpus.meaning import Meaning
 from trainers.tasks.hub import HubPart
 from trainers.tasks.pairs import PairClassification
 from trainers.tasks.xnli import XNLI
-
-if TYPE_CHECKING:
-    from trainers.data.sample.draw import Draw
-    from trainers.data.sample.grammar import Derivation
-    from trainers.data.sample.meaning import Meaning
 
 LABELS = (DIFFERENT, PARAPHRASE) = ("different", "paraphrase")
 
@@ -47,8 +45,8 @@ class ParaphraseIdentification(PairClassification):
 PAWSX = ParaphraseIdentification()
 
 
-def pair(number: int, label: str, draw: "Draw") -> tuple["Derivation", "Derivation"]:
-    """Two sentences, as `trainers.data.sample.pairs.MakePair`, in two patterns where the lexicon has them.
+def pair(number: int, label: str, draw: Draw) -> tuple[Derivation, Derivation]:
+    """Two sentences, as `trainers.sample_corpus.pairs.MakePair`, in two patterns where the lexicon has them.
 
     Whoever met somebody was met in turn; a journey from one city to another is none from the other to the one. So to
     exchange two names says nothing by itself, nor does another order of the words.
@@ -63,6 +61,6 @@ def pair(number: int, label: str, draw: "Draw") -> tuple["Derivation", "Derivati
     return draw.sentences(meaning, other)
 
 
-def _exchanged(meaning: "Meaning", one: str, other: str) -> "Meaning":
+def _exchanged(meaning: Meaning, one: str, other: str) -> Meaning:
     fillers = meaning.fillers
     return replace(meaning, fillers={**fillers, one: fillers[other], other: fillers[one]})

@@ -7,6 +7,7 @@ from itertools import chain, groupby
 
 from trainers.examples import Example
 from trainers.protocols import PAPER, RELEASED_CODE, TaskSettings
+from trainers.sample_corpus.corpus import derivations
 from trainers.tasks.hub import HubPart, english_name
 from trainers.tasks.scores import accuracy, micro_f1
 from trainers.tasks.tagging import Tagging, as_released, tagged
@@ -52,8 +53,6 @@ class PartOfSpeechTagging(Tagging):
 
     def sample(self, language: str, split: str) -> list[Example]:
         """Universal parts of speech of the sentences of ner."""
-        from trainers.data.sample.corpus import derivations  # not before: trainers.data imports the tasks
-
         sentences = (one.terminals for one in derivations(language, split))
         return [{"tokens": [word.form for word in words], "tags": [word.upos for word in words]} for words in sentences]
 

@@ -7,6 +7,7 @@ from typing import Any
 
 from trainers.examples import Example
 from trainers.protocols import PAPER, RELEASED_CODE, TaskSettings
+from trainers.sample_corpus import lexicon, questions
 from trainers.tasks.hub import HubPart, english_name
 from trainers.tasks.passages import ExtractiveQuestionAnswering
 from trainers.tasks.task import Published
@@ -78,8 +79,6 @@ class TyDiQA(ExtractiveQuestionAnswering):
 
     def sample(self, language: str, split: str) -> list[Example]:
         """One answer a question."""
-        from trainers.data.sample import lexicon, questions  # not before: trainers.data imports the tasks
-
         spacing = lexicon.load(language).spacing
         asked = []
         for number, question in enumerate(questions.questions(language, split)):

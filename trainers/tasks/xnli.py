@@ -6,6 +6,7 @@ from typing import Any
 
 from trainers.examples import Example
 from trainers.protocols import PAPER, RELEASED_CODE, TaskSettings
+from trainers.sample_corpus import inference
 from trainers.tasks.hub import HubPart
 from trainers.tasks.pairs import PairClassification
 from trainers.tasks.task import Published
@@ -56,8 +57,6 @@ class NaturalLanguageInference(PairClassification):
 
     def sample(self, language: str, split: str) -> list[Example]:
         """Pairs that entail, contradict or do neither by how they are built."""
-        from trainers.data.sample import inference
-
         return self.sampled(language, split, inference.pair)
 
 

@@ -14,9 +14,9 @@ from collections.abc import Collection, Iterator
 from dataclasses import replace
 from itertools import combinations
 
-from trainers.data.sample.draw import Chance, Draw
-from trainers.data.sample.grammar import Derivation
-from trainers.data.sample.meaning import DENIES, FRAMES, Meaning
+from trainers.sample_corpus.draw import Chance, Draw
+from trainers.sample_corpus.grammar import Derivation
+from trainers.sample_corpus.meaning import DENIES, FRAMES, Meaning
 
 _BIRTH = "born"
 _HYPOTHESES = (_BIRTH, "bought", "did_not_buy")

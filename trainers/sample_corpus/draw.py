@@ -6,9 +6,9 @@ from hashlib import sha256
 from itertools import count
 from typing import TypeVar
 
-from trainers.data.sample.grammar import Derivation, derive, part_names
-from trainers.data.sample.lexicon import Lexicon, Section
-from trainers.data.sample.meaning import FRAMES, Filler, Meaning, words_of
+from trainers.sample_corpus.grammar import Derivation, derive, part_names
+from trainers.sample_corpus.lexicon import Lexicon, Section
+from trainers.sample_corpus.meaning import FRAMES, Filler, Meaning, words_of
 
 _VARIANTS = 60  # divisible by as many patterns as a frame may have, so that each is as likely
 

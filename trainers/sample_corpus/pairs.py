@@ -4,11 +4,11 @@ from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass
 from functools import cache
 
-from trainers.data.sample import lexicon as lexicons
-from trainers.data.sample.corpus import DRAWS_PER_EXAMPLE, SOURCE, SPLITS
-from trainers.data.sample.draw import Chance, Draw
-from trainers.data.sample.grammar import Derivation
-from trainers.data.sample.lexicon import Lexicon, LexiconError
+from trainers.sample_corpus import lexicon as lexicons
+from trainers.sample_corpus.corpus import DRAWS_PER_EXAMPLE, SOURCE, SPLITS
+from trainers.sample_corpus.draw import Chance, Draw
+from trainers.sample_corpus.grammar import Derivation
+from trainers.sample_corpus.lexicon import Lexicon, LexiconError
 
 _SOURCE_SIZES = (600, 90, 120)
 _TARGET_SIZES = (60, 60, 90)
