@@ -217,7 +217,7 @@ def _export(arguments: argparse.Namespace) -> int:
         trial = store.trials.one(arguments.trial)
         if trial is None:
             raise ValueError(f"there is no trial {arguments.trial} in {make_url(settings.database_url)}")
-        chosen = store.results.by_selection(arguments.trial)
+        chosen = store.objectives.by_selection(arguments.trial)
     finally:
         store.close()
     matching = [selection for selection in chosen if arguments.selection in (None, selection)]

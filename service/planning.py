@@ -82,7 +82,7 @@ def fetch(inputs: Inputs) -> None:
 def price(spec: ExperimentSpec, inputs: Inputs, store: Store) -> Estimate:
     """The plan of an accepted spec whose data are at hand, with its cost given what has been trained already."""
     planned = plan(spec, inputs.data, inputs.encoder_digest)
-    return estimate(spec, planned, inputs.data, inputs.encoder_size, store.known(spec, planned))
+    return estimate(spec, planned, inputs.data, inputs.encoder_size, store.experiments.known(spec, planned))
 
 
 def build_trials(inputs: Inputs, settings: Settings, planned: Mapping[str, PlannedTrial]) -> dict[str, Trial]:

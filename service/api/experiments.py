@@ -90,7 +90,7 @@ async def planned(request: Request, wanted: Annotated[From, Query()]) -> JSONRes
 @router.get("/experiments")
 def listing(request: Request, wanted: Annotated[Listing, Query()]) -> JSONResponse:
     """Experiments, newest first: `{"experiments": [...], "next": cursor or null}`."""
-    page, following = request.app.state.store.experiments(**wanted.model_dump())
+    page, following = request.app.state.store.experiments.page(**wanted.model_dump())
     environment = request.app.state.environment()
     return JSONResponse({"experiments": [_shown(experiment, environment) for experiment in page], "next": following})
 
@@ -112,7 +112,7 @@ def log(request: Request, id_: str, wanted: Annotated[LogEnd, Query()]) -> Plain
 def shots(request: Request, id_: str) -> JSONResponse:
     """The shots that its trials were trained on, by the ids of the examples: `{"shots": [...]}`."""
     state_of(request, id_)
-    return JSONResponse({"shots": request.app.state.store.results.shots(id_)})
+    return JSONResponse({"shots": request.app.state.store.objectives.shots(id_)})
 
 
 @router.get("/experiments/{id_}/sweep")
@@ -120,7 +120,7 @@ def swept(request: Request, id_: str) -> JSONResponse:
     """The results of its search: `{"objective", "candidates": [...], "chosen": [...], "cost": {...}}`."""
     spec = ExperimentSpec.model_validate(show_experiment(request, id_)["spec"])
     store, metric = request.app.state.store, TASKS[spec.task].metric
-    return JSONResponse(sweep(spec, store.results.objectives(id_, metric), store.results.test_scores(id_, metric)))
+    return JSONResponse(sweep(spec, store.objectives.judged(id_, metric), store.objectives.test_scores(id_, metric)))
 
 
 async def _body(request: Request, wanted: From) -> object:
@@ -144,10 +144,10 @@ def _parsed(body: bytes) -> object:
 def _store(request: Request, body: object, key: str | None) -> str:
     store: Store = request.app.state.store
     submission = Submission(key, sha256(json.dumps(body, sort_keys=True).encode()).hexdigest()) if key else None
-    if submission is not None and (id_ := store.submitted(submission)) is not None:
+    if submission is not None and (id_ := store.experiments.submitted(submission)) is not None:
         return id_
     spec, plan = planning.accept(body, request.app.state.environment(), store)
-    return store.add_experiment(spec, plan, submission)
+    return store.experiments.add(spec, plan, submission)
 
 
 def _preview(request: Request, body: object) -> dict[str, Any]:
@@ -166,7 +166,7 @@ def state_of(request: Request, id_: str) -> str:
 def show_experiment(request: Request, id_: str) -> dict[str, Any]:
     """An experiment as the API shows it. HTTPException 404 if no experiment has this id."""
     state_of(request, id_)
-    experiment = request.app.state.store.experiment(id_)
+    experiment = request.app.state.store.experiments.one(id_)
     if experiment is None:
         raise HTTPException(404, "there is no experiment with this id any more")
     return _shown(experiment, request.app.state.environment())

@@ -62,15 +62,15 @@ def drive(experiment: str, address: str, slots: int | None, settings: Settings) 
 
 
 def _run(experiment: str, address: str, slots: int | None, settings: Settings, store: Store) -> None:
-    stored = store.experiment(experiment)
+    stored = store.experiments.one(experiment)
     assert stored is not None
     spec = ExperimentSpec.model_validate(stored.spec)
     inputs = planning.open_experiment(spec, settings)
-    planned = store.plan_of(experiment)
+    planned = store.experiments.plan_of(experiment)
     if planned is None:
         store.control.note(experiment, "preparing data")
         planning.fetch(inputs)
-        store.add_plan(experiment, planning.price(spec, inputs, store).plan)
+        store.experiments.add_plan(experiment, planning.price(spec, inputs, store).plan)
     else:
         current = plan(spec, inputs.data, inputs.encoder_digest).trials
         if any(planned.get(digest) != trial.wanted.evaluate for digest, trial in current.items()):
@@ -100,7 +100,7 @@ def _run_trials(
 
 
 def _conclude(experiment: str, store: Store) -> None:
-    stored = store.experiment(experiment)
+    stored = store.experiments.one(experiment)
     assert stored is not None
     if left := stored.trials["queued"] + stored.trials["running"]:
         raise RuntimeError(f"{left} trials have not ended")  # another driver will run them

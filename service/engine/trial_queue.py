@@ -116,14 +116,14 @@ class TrialQueue:
 
     def judged(self) -> dict[str, Judged]:
         """The experiment's trials that are compared with others, by digest, with their results so far."""
-        return self.store.results.objectives(self.experiment, TASKS[self.spec.task].metric)
+        return self.store.objectives.judged(self.experiment, TASKS[self.spec.task].metric)
 
     def _refusal(self) -> str | None:
         """Why no further trial may start: the budget is used up."""
         budget = self.spec.search.budget
         if budget is None:
             return None
-        begun, seconds = self.store.spent(self.experiment)
+        begun, seconds = self.store.experiments.spent(self.experiment)
         if isinstance(budget, TrialBudget):
             return f"the budget of {budget.trials} trials is used up" if begun >= budget.trials else None
         used_up = seconds / 3600 * devices(self.spec.resources) >= budget.device_hours
@@ -146,7 +146,7 @@ class TrialQueue:
             proposals.is_exhausted = True
             return
         plan = self.planner.proposed(proposals.trajectory, proposals.k, candidate)
-        self.store.add_candidate(self.experiment, plan)
+        self.store.experiments.add_plan(self.experiment, plan)
         self._add(self.store.trials.outstanding(self.experiment, plan.trials.keys() - self.unended))
         self._watch(proposals, candidate, plan)
         if candidate not in proposals.open:  # all its trials have been run before

@@ -50,7 +50,7 @@ def _compute(trial: str, selection: Any, settings: Settings) -> None:
     try:
         found = store.trials.one(trial)
         assert found is not None
-        stored = store.experiment(found["experiments"][0]["id"])
+        stored = store.experiments.one(found["experiments"][0]["id"])
         assert stored is not None
     finally:
         store.close()

@@ -9,29 +9,24 @@ from typing import Any
 
 import pandas as pd
 
+from search_spaces.columns import COLUMNS
 from search_spaces.sources import DataSpec
 from service.reports import published
 from trainers.protocols import PAPER
 from trainers.tasks import TASKS
 
-# What an experiment's spec says of its results.
-OF_SPEC = ("task", "source_language", "encoder", "protocol", "data", "name", "owner")
+# What experiments say of their results.
+OF_SPEC = tuple(column.name for column in COLUMNS if column.groupable and column.place in ("experiments", "spec"))
 
-# What a summary may be by.
-BY = (
-    "task", "method", "k", "alpha", "candidate", "language", "seed", "metric", "experiment", "encoder", "protocol",
-    "data", "source_language", "judged_on", "name", "owner",
-)  # fmt: skip
+# What a summary may be grouped by.
+BY = tuple(column.name for column in COLUMNS if column.groupable)
 
-# A group with several values of one of these is of unlike things, unless it is by it.
-UNLIKE = (
-    "task", "metric", "method", "k", "alpha", "candidate", "encoder", "protocol", "data", "source_language",
-    "judged_on",
-)  # fmt: skip
+# The experimental setting: a group with several values of one of these is mixed, unless it is grouped by it.
+SETTING = tuple(column.name for column in COLUMNS if column.setting)
 
 # What a report has one value of: in each task, and in each of its own groups.
-ONE_IN_TASK = ("encoder", "protocol", "data", "source_language")
-ONE_IN_GROUP = ("metric", "candidate", "judged_on")
+ONE_PER_TASK = tuple(column.name for column in COLUMNS if column.setting == "per task")
+ONE_PER_GROUP = tuple(column.name for column in COLUMNS if column.setting == "per group")
 
 FIGURES = ("mean", "sd", "n", "min", "max", "mean_with_source", "sd_with_source")
 
@@ -43,7 +38,7 @@ def described(cells: pd.DataFrame, specs: Mapping[str, Mapping[str, Any]]) -> pd
         cells: as `service.store` has them; those of the metric that was asked for, or of all.
         specs: by experiment.
     """
-    rows = cells.rename(columns={"data": "examples"})
+    rows = cells.copy(deep=False)
     for name in OF_SPEC:
         rows[name] = rows["experiment"].map({id_: _words(name, spec.get(name)) for id_, spec in specs.items()})
     published_data = {id_: DataSpec.from_json(spec["data"]).is_published() for id_, spec in specs.items()}
@@ -68,7 +63,7 @@ def require_alike(rows: pd.DataFrame, by: Sequence[str] = ("task", "k", "method"
         ValueError: they are of several encoders, of several α in one group, of test sets that were cut in several ways,
             of several trainings for the same language and seed, ...; what differs is named, and where.
     """
-    for names, within in ((ONE_IN_TASK, ["task"]), (ONE_IN_GROUP, list(by))):
+    for names, within in ((ONE_PER_TASK, ["task"]), (ONE_PER_GROUP, list(by))):
         for name in names:
             if name in rows and name not in within:
                 _require_one(rows, name, within)
@@ -110,7 +105,7 @@ def summary(rows: pd.DataFrame, by: Sequence[str]) -> pd.DataFrame:
     """
     by = list(by)
     if "experiment" not in by:  # a trial that several experiments asked for counts once
-        one = ["trial", "selection", "examples", "language", "seed", "metric", *dict.fromkeys([*UNLIKE, *by])]
+        one = ["trial", "selection", "examples", "language", "seed", "metric", *dict.fromkeys([*SETTING, *by])]
         rows = rows.drop_duplicates(list(dict.fromkeys(one)))
     is_source = (rows["language"] == rows["source_language"]) & ("language" not in by)
     rows = rows.assign(target=rows["value"].mask(is_source), absent=rows["value"].isna(), cells=1)
@@ -203,7 +198,7 @@ def _differs(of: Mapping[str, Sequence[Any]]) -> list[str]:
 
 
 def _mixed(rows: pd.DataFrame, by: Sequence[str]) -> list[list[str]]:
-    names = [name for name in UNLIKE if name not in by and rows[name].nunique(dropna=False) > 1]
+    names = [name for name in SETTING if name not in by and rows[name].nunique(dropna=False) > 1]
     if not by:
         return [names]
     groups = rows.groupby(list(by), dropna=False, observed=True)
@@ -213,7 +208,7 @@ def _mixed(rows: pd.DataFrame, by: Sequence[str]) -> list[list[str]]:
         if counts is not None
         else [[] for _ in range(groups.ngroups)]
     )
-    alike = list(dict.fromkeys([*by, "language", *UNLIKE]))
+    alike = list(dict.fromkeys([*by, "language", *SETTING]))
     several = {
         "trial": rows.groupby(list(dict.fromkeys([*alike, "seed"])), dropna=False, observed=True)["trial"].nunique(),
         "examples": rows.groupby(alike, dropna=False, observed=True)["examples"].nunique(),

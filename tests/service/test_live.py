@@ -135,7 +135,7 @@ def test_the_server_s_own_log_is_a_json_object_a_line(service: Any) -> None:
 def test_events_of_simultaneous_writers_are_numbered_without_a_gap(store: Store, spec: Fields) -> None:
     from search_spaces.spec import ExperimentSpec
 
-    id_ = store.add_experiment(ExperimentSpec.model_validate(spec), None)
+    id_ = store.experiments.add(ExperimentSpec.model_validate(spec), None)
     seen: list[int] = []
 
     def follow() -> None:

@@ -118,7 +118,7 @@ def run(store: Store, experiment: str, digest: str, chance: random.Random) -> No
 def filled(store: Store, seeds: range) -> str:
     """An experiment that is done."""
     spec, plan = planned(seeds)
-    id_ = store.add_experiment(spec, plan)
+    id_ = store.experiments.add(spec, plan)
     for digest in store.trials.outstanding(id_):
         run(store, id_, digest, random.Random(digest))
     return id_
@@ -210,7 +210,7 @@ def test_filters_sorts_and_pages_are_those_of_pandas(store: Store, url: str) -> 
 
 def test_pages_are_of_the_moment_of_the_first_and_since_asks_for_the_rest(store: Store) -> None:
     spec, plan = planned(range(1, 3))
-    id_ = store.add_experiment(spec, plan)
+    id_ = store.experiments.add(spec, plan)
     first, *others = store.trials.outstanding(id_)
     run(store, id_, first, random.Random(1))
     whole = rows_of(store, Query())
@@ -232,7 +232,7 @@ def test_pages_are_of_the_moment_of_the_first_and_since_asks_for_the_rest(store:
 
 def test_what_changes_comes_again_and_what_is_reported_again_does_not(store: Store) -> None:
     spec, plan = planned(range(1, 2))
-    id_ = store.add_experiment(spec, plan)
+    id_ = store.experiments.add(spec, plan)
     digest = next(iter(store.trials.outstanding(id_)))
     attempt = store.trials.started(id_, digest)
     dev = scored(2, "dev", random.Random(1))
@@ -248,7 +248,7 @@ def test_an_experiment_whose_trials_are_there_already_is_news(store: Store) -> N
     filled(store, range(1, 3))
     now = store.results.rows(Query(), 1).now
     spec, plan = planned(range(1, 3))
-    again = store.add_experiment(spec, plan)
+    again = store.experiments.add(spec, plan)
     assert {row["experiment"] for row in rows_of(store, Query(since=now))} == {again}
 
 
@@ -256,7 +256,7 @@ def test_who_polls_while_many_write_misses_nothing_and_gets_nothing_twice(store:
     work = []
     for writer in range(4):
         spec, plan = planned(range(10 * writer, 10 * writer + 3))
-        id_ = store.add_experiment(spec, plan)
+        id_ = store.experiments.add(spec, plan)
         work.append((id_, list(store.trials.outstanding(id_))))
 
     def write(id_: str, digests: list[str]) -> None:

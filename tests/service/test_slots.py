@@ -101,7 +101,7 @@ def experiment(store: Store, seeds: Sequence[int], priority: int = 0, room: Reso
                 data="data",
             )
         )
-    id_ = store.add_experiment(spec, plan)
+    id_ = store.experiments.add(spec, plan)
     store.slots.join(id_, room)
     return id_, list(plan.trials)
 

@@ -99,7 +99,7 @@ def experiment(
             )
             for language in LANGUAGES:
                 plan.results.append(result_of(mine, language))
-    id_ = store.add_experiment(spec, plan)
+    id_ = store.experiments.add(spec, plan)
     for digest, trial in store.trials.outstanding(id_).items():
         method, seed = trial.config.method, trial.config.seed
         attempt = store.trials.started(id_, digest)
@@ -175,7 +175,7 @@ def test_a_seed_that_lacks_a_language_does_not_count_and_its_group_says_so(store
     assert (short["mean"], short["sd"]) == (pytest.approx(values.mean()), pytest.approx(values.std()))
     assert (short["n"], short["seeds"], short["missing"], short["complete"]) == (4, 5, 1, False)
     assert all(row["complete"] for method, row in rows.items() if method != "ord-FS")
-    unfinished = store.add_experiment(*_planned_only())
+    unfinished = store.experiments.add(*_planned_only())
     [row] = summary(client, "method", experiment=unfinished)
     assert (row["mean"], row["n"], row["missing"], row["complete"]) == (None, 0, 1, False)
 
@@ -223,7 +223,7 @@ def grouped(store: Store, test_sets: dict[str, str]) -> str:
             )
         )
         plan.results.extend([result_of(config, "en"), result_of(config, target, data=test_sets[target])])
-    id_ = store.add_experiment(spec, plan)
+    id_ = store.experiments.add(spec, plan)
     for digest, trial in store.trials.outstanding(id_).items():
         [target] = trial.config.target_languages
         values = {"en": 80.0, "de": 50.0} if target == "de" else {"en": 90.0, "hi": 40.0}
