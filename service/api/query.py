@@ -12,7 +12,7 @@ from service.store import RESULT_COLUMNS
 from service.store.query import And, By, Condition, Operator, Or, Where
 
 # What conditions may be on.
-CONDITIONED = {column.name: column for column in COLUMNS if column.position or column.filter}
+CONDITIONED = {column.name: column for column in COLUMNS if column.shown or column.filter}
 
 MOST_CONDITIONS, MOST_DEPTH, MOST_VALUES, MOST_VALUES_IN_ALL = 200, 10, 1000, 10_000
 

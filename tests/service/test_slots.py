@@ -10,7 +10,8 @@ from search_spaces.plan import Plan, PlannedResult, PlannedTrial
 from search_spaces.spec import ExperimentSpec
 from service.store import Resources, Store, slots
 from trainers import TrialConfig
-from trainers.trial import Training, Wanted
+from trainers.tasks import TASKS
+from trainers.trial import Wanted
 
 TICK = 0.5
 POOL = Resources(2, 0, 0)
@@ -69,7 +70,7 @@ def config_of(seed: int) -> TrialConfig:
         seed=seed,
         alpha=None,
         protocol="paper",
-        training=Training(3, 32, 2e-5, 0.0, 1e-8, 1.0, 0, 128),
+        training=TASKS["ner"].under("paper").training,
         encoder="e",
         encoder_digest="digest",
         data_digest="data",
