@@ -89,7 +89,7 @@ def experiment(
     for seed in seeds:
         for method, k in METHODS.items():
             alpha = surgery if method == "gradient-mix-train" else None
-            mine = config_of(method, k=k, seed=seed, alpha=alpha)
+            mine = replace(config_of(method, k=k, seed=seed, alpha=alpha), task=spec.task)
             plan.add(
                 PlannedTrial(
                     config=mine,
