@@ -34,9 +34,6 @@ PAGES = [README, ROOT / "CONTRIBUTING.md", ROOT / "CHANGELOG.md", ROOT / "docker
          *sorted(ROOT.glob("docs/*.md"))]  # fmt: skip
 README_BYTES = 8192
 
-# Files that the recipes name and that are still to come.
-PLANNED = {"search_spaces/columns.py"}
-
 # What users import and what contributors derive from. All that is public in these is on the page "Python API".
 PUBLIC = [
     "search_spaces.problems", "service.client", "service.reports.aggregate", "service.reports.compare",
@@ -215,13 +212,9 @@ def test_files_and_names_that_a_page_mentions_are_there(file: Path) -> None:
     mentioned = CODE.findall(prose(file))
     for code in mentioned:
         for path in PATH.findall(code):
-            assert (ROOT / path).exists() or path in PLANNED, path
+            assert (ROOT / path).exists(), path
         if name := DOTTED.fullmatch(code):
             assert is_importable(name[1]), name[1]
-
-
-def test_what_is_planned_is_still_to_come() -> None:
-    assert not [path for path in PLANNED if (ROOT / path).exists()], "they are there: remove them from PLANNED"
 
 
 def is_importable(dotted: str) -> bool:
