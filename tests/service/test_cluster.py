@@ -57,7 +57,7 @@ class Cluster:
             self.process: subprocess.Popen[str] = subprocess.Popen([sys.executable, "-c", CLUSTER], **pipes)
         self.settings["ALLASPRAK_RAY_ADDRESS"] = self._answer("address ")
 
-    def record_event(self, words: str) -> None:
+    def tell(self, words: str) -> None:
         assert self.process.stdin is not None
         self.process.stdin.write(f"{words}\n")
         self.process.stdin.flush()
