@@ -126,7 +126,8 @@ class EarlyStopping(CohortScheduler):
         """The trials of a cohort that have reported before, each with its results in the form that Tune has them."""
         for digest, one in self.judged.items():
             if one.cohort == cohort:
-                yield TrialKey(digest), [{"epoch": epoch, "objective": value} for epoch, _, value in one.history]
+                names = ("epoch", "step", "objective")
+                yield TrialKey(digest), [dict(zip(names, report, strict=True)) for report in one.history]
 
 
 class Halving(EarlyStopping):
