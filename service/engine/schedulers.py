@@ -11,7 +11,7 @@ from ray.tune.schedulers import AsyncHyperBandScheduler, FIFOScheduler, Populati
 
 from search_spaces.method_space import epoch_range, searched_spaces
 from search_spaces.objective import Cohort, Judged
-from search_spaces.search import AshaScheduler, PbtScheduler
+from search_spaces.schedulers import AshaScheduler, PbtScheduler
 from search_spaces.spaces import Grid, LogUniform, Space, bounds, highest, lowest
 from search_spaces.spec import ExperimentSpec
 from service.engine.slot_client import SlotClient

@@ -8,7 +8,8 @@ import pytest
 from ray.tune.schedulers import TrialScheduler
 
 from search_spaces.objective import Cohort, Judged
-from search_spaces.search import AnyScheduler, variants
+from search_spaces.schedulers import AnyScheduler
+from search_spaces.search import variants
 from search_spaces.spec import ExperimentSpec
 from service.engine.schedulers import CohortScheduler, build_scheduler
 
