@@ -85,6 +85,31 @@ def _too_short_to_stop(grace_period: int, most_epochs: int) -> Problem | None:
     return None
 
 
+class MedianScheduler(Scheduler):
+    """The median stopping rule: a trial is stopped if its best objective is below the median of the others' means.
+
+    Golovin et al. (2017), "Google Vizier", section 3.2.2. The others are the trials that got at least as far, each with
+    the mean of its objectives up to the same epoch. Tune's parameters and defaults
+    (`ray.tune.schedulers.MedianStoppingRule`), but for `grace_period`, in epochs: Tune's default of 60 is longer than
+    most trainings here. Until then no trial is stopped, and the means leave out what was before. Where there are fewer
+    than `min_samples_required` others, a trial goes on.
+    """
+
+    name: Literal["median"]
+    grace_period: Whole = 1
+    min_samples_required: Whole = 3
+
+    def problems(self, search: SearchFacts) -> Iterator[Problem]:
+        """Trainings that are too short to be stopped, and searches with too few candidates."""
+        if too_short := _too_short_to_stop(self.grace_period, search.most_epochs):
+            yield too_short
+        most = max(search.candidates.values(), default=0)
+        if search.candidates and self.min_samples_required >= most:
+            allowed = f"allowed: fewer than the {most} candidates of a method"
+            message = f"no trial is compared with {self.min_samples_required} others; {allowed}"
+            yield Problem("search.scheduler.min_samples_required", message)
+
+
 class PbtScheduler(Scheduler):
     """Population-based training: the worst trials copy the best trials' weights and perturb alpha and learning rate.
 
@@ -130,4 +155,4 @@ class PbtScheduler(Scheduler):
                 )
 
 
-AnyScheduler = AshaScheduler | PbtScheduler
+AnyScheduler = AshaScheduler | MedianScheduler | PbtScheduler

@@ -1,10 +1,14 @@
 """Tune's schedulers as a driver builds them from a spec: which trials are compared, and which of them are stopped."""
 
 from collections.abc import Mapping
+from random import Random
+from statistics import fmean, median
 from types import SimpleNamespace
 from typing import Any
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 from ray.tune.schedulers import TrialScheduler
 
 from search_spaces.objective import Cohort, Judged
@@ -16,7 +20,10 @@ from service.engine.schedulers import CohortScheduler, build_scheduler
 EPOCHS = 4
 
 # Specs of schedulers that stop the worst of a cohort whose others are all better.
-EARLY_STOPPING: dict[str, dict[str, Any]] = {"asha": {"name": "asha", "reduction_factor": 2}}
+EARLY_STOPPING: dict[str, dict[str, Any]] = {
+    "asha": {"name": "asha", "reduction_factor": 2},
+    "median": {"name": "median"},
+}
 
 GOOD, BAD = [50.0, 60.0, 70.0, 80.0], [10.0, 11.0, 12.0, 13.0]
 
@@ -66,7 +73,8 @@ class Sweep:
         result = {"epoch": epoch, "step": 10 * epoch, "objective": objective}
         decision = self.built.on_trial_result(None, self.added[id_], result)
         if objective is not None:
-            self.history.setdefault(name, []).append((epoch, 10 * epoch, objective))
+            before = [report for report in self.history.get(name, []) if report[0] < epoch]
+            self.history[name] = [*before, (epoch, 10 * epoch, objective)]
         return decision == TrialScheduler.STOP
 
     def run(self, name: str, values: list[float]) -> int:
@@ -137,3 +145,54 @@ def test_a_trial_that_died_is_the_same_trial_under_its_next_id(scheduler: dict[s
         for epoch, value in enumerate(GOOD[:2], 1):
             assert not sweep.report(f"{name}.7", epoch, value)  # it repeats what it had reported
     assert sweep.run("d.8", BAD) < EPOCHS
+
+
+# The median stopping rule
+
+
+def is_below_the_median(history: Mapping[str, list[tuple[int, int, float]]], name: str, grace: int, least: int) -> bool:
+    """The rule by its definition, for a trial that has just reported."""
+    now = history[name][-1][0]
+    if now < grace:
+        return False
+    means = [
+        fmean(value for epoch, _, value in reports if grace <= epoch <= now)
+        for other, reports in history.items()
+        if other != name and reports[-1][0] >= now
+    ]
+    best = max(value for _, _, value in history[name])
+    return len(means) >= least and best < median(means)
+
+
+@given(
+    values=st.lists(st.lists(st.integers(0, 9), min_size=EPOCHS, max_size=EPOCHS), min_size=2, max_size=7),
+    order=st.randoms(use_true_random=False),
+    grace=st.integers(1, EPOCHS - 1),
+    least=st.integers(1, 4),
+)
+def test_the_median_rule_stops_by_its_definition_whatever_dies(
+    values: list[list[int]], order: Random, grace: int, least: int
+) -> None:
+    scheduler = {"name": "median", "grace_period": grace, "min_samples_required": least}
+    sweep = Sweep(scheduler, {str(number): 1 for number in range(len(values))})
+    done = dict.fromkeys(sweep.seeds, 0)
+    while running := [name for name, epoch in done.items() if epoch < EPOCHS - 1]:
+        name = order.choice(running)
+        event = order.choice(["report", "report", "report", "died", "restart"])
+        if event == "restart":
+            sweep.restart()
+        elif event == "died" and done[name]:
+            done[name] -= 1  # it goes on from a checkpoint before its last report, and repeats that
+        else:
+            done[name] += 1
+            is_stopped = sweep.report(f"{name}.{order.random()}", done[name], float(values[int(name)][done[name] - 1]))
+            assert is_stopped == is_below_the_median(sweep.history, name, grace, least)
+            if is_stopped:
+                del done[name]
+
+
+def test_a_report_that_is_repeated_after_a_death_weighs_no_more() -> None:
+    sweep = Sweep({"name": "median", "min_samples_required": 1}, dict.fromkeys("ab", 1))
+    for id_, epoch, value in (("a", 1, 0.0), ("a", 2, 90.0), ("a.1", 2, 90.0), ("b", 1, 50.0)):
+        assert not sweep.report(id_, epoch, value)
+    assert not sweep.report("b", 2, 50.0)  # the mean of 0 and 90 is below; of 0, 90 and 90 it is not
