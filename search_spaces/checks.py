@@ -48,7 +48,7 @@ def _checks(inputs: Inputs, environment: Environment) -> Iterator[tuple[Sequence
     spec = inputs.spec
     yield (), _languages(spec)
     yield ("encoder",), _encoder(inputs)
-    yield ("task", "data", "data.folder", "data.dataset"), check_source(inputs)
+    yield ("task", "data"), check_source(inputs)
     yield ("task", "protocol", "training", "training.batch_size"), _accumulation(spec)
     yield ("task", "protocol", *_SEARCHED_FIELDS), check_epochs(spec)
     yield ("methods", *_SEARCHED_FIELDS), check_search(spec)

@@ -4,7 +4,7 @@ from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import Any
 
-from search_spaces.search import GridSearcher, Searcher
+from search_spaces.searchers import GridSearcher, Searcher
 from search_spaces.spaces import SEARCHABLE, Space, highest, is_search, lowest
 from search_spaces.spec import ExperimentSpec
 from trainers.methods import METHODS

@@ -4,7 +4,7 @@ from collections.abc import Iterator
 
 from search_spaces.method_space import MethodSpace, epoch_range, searched_spaces, spaces_of
 from search_spaces.problems import Problem
-from search_spaces.search import SearchFacts
+from search_spaces.schedulers import SearchFacts
 from search_spaces.spaces import SEARCHABLE, Range, Scheduled, is_search
 from search_spaces.spec import ExperimentSpec
 from trainers.methods import METHODS

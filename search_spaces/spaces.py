@@ -20,6 +20,9 @@ MAX_VALUES = 10_000
 Number = int | float
 Value = Number | Schedule
 
+Whole = Annotated[int, Field(ge=1, le=MAX_VALUES)]
+Seed = Annotated[int, Field(ge=0, lt=2**31)]
+
 
 class Part(BaseModel):
     """A part of a spec: strict types, no unknown fields, no NaN, immutable."""

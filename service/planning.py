@@ -33,7 +33,7 @@ def accept(body: object, environment: Environment, store: Store) -> tuple[Experi
         SpecError: the spec is refused.
     """
     inputs = accepted(body, environment)
-    spec = inputs.spec.with_population(secrets.token_hex(6))
+    spec = inputs.spec.with_population(_new_population())
     is_remote = isinstance(spec.data.source, RemoteSource)
     return spec, None if is_remote else _affordable(spec, inputs, store).plan
 
@@ -49,7 +49,13 @@ def preview(body: object, environment: Environment, store: Store) -> Estimate:
     if isinstance(data.source, RemoteSource) and (problems := list(check_data(inputs.spec, inputs.data))):
         fetched = f"{data.title()} is fetched when an experiment is submitted, and planned then; what lies here"
         raise SpecError([Problem(problem.field, f"{fetched}: {problem.message}") for problem in problems])
-    return _affordable(inputs.spec.with_candidates_drawn(), inputs, store)
+    spec = inputs.spec.with_candidates_drawn().with_population(_new_population())
+    return _affordable(spec, inputs, store)
+
+
+def _new_population() -> str:
+    """A name that no other population has: its trials are never reused."""
+    return secrets.token_hex(6)
 
 
 def _affordable(spec: ExperimentSpec, inputs: Inputs, store: Store) -> Estimate:

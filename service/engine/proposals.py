@@ -8,7 +8,7 @@ from optuna.distributions import BaseDistribution, CategoricalDistribution, Floa
 from optuna.trial import TrialState, create_trial
 
 from search_spaces.method_space import Candidate, MethodSpace
-from search_spaces.search import AnySearcher, GridSearcher, RandomSearcher, TpeSearcher
+from search_spaces.searchers import AnySearcher, GridSearcher, RandomSearcher, TpeSearcher
 from search_spaces.spaces import SEARCHABLE, Grid, LogUniform, Scheduled, Space, bounds, rounded, values
 
 # Repeated proposals in a row after which a space counts as exhausted.

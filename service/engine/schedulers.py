@@ -3,15 +3,22 @@
 from abc import ABC, abstractmethod
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
+from math import inf
 from typing import Any, assert_never
 
 from ray import tune
 from ray.tune.experiment import Trial as TuneTrial
-from ray.tune.schedulers import AsyncHyperBandScheduler, FIFOScheduler, PopulationBasedTraining, TrialScheduler
+from ray.tune.schedulers import (
+    AsyncHyperBandScheduler,
+    FIFOScheduler,
+    MedianStoppingRule,
+    PopulationBasedTraining,
+    TrialScheduler,
+)
 
 from search_spaces.method_space import epoch_range, searched_spaces
 from search_spaces.objective import Cohort, Judged
-from search_spaces.search import AshaScheduler, PbtScheduler
+from search_spaces.schedulers import AshaScheduler, MedianScheduler, PbtScheduler
 from search_spaces.spaces import Grid, LogUniform, Space, bounds, highest, lowest
 from search_spaces.spec import ExperimentSpec
 from service.engine.slot_client import SlotClient
@@ -32,6 +39,8 @@ def build_scheduler(spec: ExperimentSpec, queue: TrialQueue, slots: SlotClient) 
             return None
         case AshaScheduler():
             return Halving(scheduler, queue.cohorts, queue.judged(), epoch_range(spec)[1])
+        case MedianScheduler():
+            return MedianStopping(scheduler, queue.cohorts, queue.judged())
         case PbtScheduler():
             return Populations(scheduler, queue.cohorts, searched_spaces(spec), slots)
         case _:
@@ -126,7 +135,8 @@ class EarlyStopping(CohortScheduler):
         """The trials of a cohort that have reported before, each with its results in the form that Tune has them."""
         for digest, one in self.judged.items():
             if one.cohort == cohort:
-                yield TrialKey(digest), [{"epoch": epoch, "objective": value} for epoch, _, value in one.history]
+                names = ("epoch", "step", "objective")
+                yield TrialKey(digest), [dict(zip(names, report, strict=True)) for report in one.history]
 
 
 class Halving(EarlyStopping):
@@ -161,6 +171,42 @@ class Halving(EarlyStopping):
             for result in results:
                 halving.on_trial_result(None, trial, result)
         return halving
+
+
+class MedianStopping(EarlyStopping):
+    """The median stopping rule.
+
+    Args:
+        median: its parameters.
+        cohorts: as for `CohortScheduler`.
+        judged: as for `EarlyStopping`.
+    """
+
+    def __init__(self, median: MedianScheduler, cohorts: Mapping[str, Cohort], judged: Mapping[str, Judged]) -> None:
+        super().__init__(cohorts, judged)
+        self.median = median
+
+    def build(self, cohort: Cohort) -> TrialScheduler:
+        """Tune's median stopping rule, with the stored reports."""
+        rule = _MedianRule(
+            time_attr="epoch",
+            metric="objective",
+            mode="max",
+            grace_period=self.median.grace_period,
+            min_samples_required=self.median.min_samples_required,
+            min_time_slice=inf,  # trials never pause for others: slots are shared out elsewhere
+        )
+        for trial, results in self.stored(cohort):
+            for result in results:
+                rule.on_trial_complete(None, trial, result)  # adds the result, and stops nothing
+        return rule
+
+
+class _MedianRule(MedianStoppingRule):  # type: ignore[misc]
+    def on_trial_result(self, tune_controller: Any, trial: TrialKey, result: dict[str, Any]) -> str:
+        """Whether a trial goes on. After a death it repeats reports since its last checkpoint: each counts once."""
+        self._results[trial] = [one for one in self._results[trial] if one["step"] < result["step"]]
+        return str(super().on_trial_result(tune_controller, trial, result))
 
 
 class Populations(CohortScheduler):

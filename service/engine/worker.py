@@ -56,8 +56,9 @@ def _run(trial: Trial, config: Mapping[str, Any]) -> None:
 
     def report(one: Report) -> None:
         log.info("epoch %d, step %d: %s", one.epoch, one.step, one.measures)
+        known_to_schedulers = {"epoch": one.epoch, "step": one.step, "objective": objective(trial, one.scores)}
         tune.report(
-            {"kind": "report", "value": one.to_dict(), "epoch": one.epoch, "objective": objective(trial, one.scores)},
+            {"kind": "report", "value": one.to_dict(), **known_to_schedulers},
             checkpoint=Checkpoint.from_directory(checkpoints) if trial.checkpoint_every_report else None,
         )
 

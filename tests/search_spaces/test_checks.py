@@ -241,6 +241,14 @@ SEARCHES: dict[str, tuple[dict[str, Any], str, str]] = {
     "an unknown parameter": (
         {"search": {"scheduler": {"name": "asha", "max_t": 9}}}, "search.scheduler.max_t", "no such field",
     ),
+    "no epoch before the last for the median": (
+        {"search": {"scheduler": {"name": "median", "grace_period": 3, "min_samples_required": 1}}},
+        "search.scheduler.grace_period", "from 1 to 2",
+    ),
+    "a median of more trials than there are": (
+        {"search": {"scheduler": {"name": "median", "min_samples_required": 3}}},
+        "search.scheduler.min_samples_required", "3 candidates",
+    ),
     "PBT where nothing is perturbed": (
         {"search": {"scheduler": {"name": "pbt", "perturbation_interval": 3}}},
         "search.scheduler.perturbation_interval", "perturb",

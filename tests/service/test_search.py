@@ -94,6 +94,33 @@ def test_asha_stops_trials_early_and_keeps_their_scores(client: Client, rates: F
     assert client.sweep(id_).attrs["cost"] == cost  # what others have gone on with changes nothing of it
 
 
+def test_the_median_rule_stops_exactly_the_trials_below_the_median(client: Client, rates: Fields) -> None:
+    scheduler = {"name": "median", "grace_period": 2, "min_samples_required": 2}
+    one_by_one = {"max_concurrent_trials": 1}
+    id_ = client.submit({**rates, "seeds": [51], "search": {"scheduler": scheduler}, "resources": one_by_one})
+    trials = finished(client, id_)["trials"]
+    rows = client.results(id_, split="dev", metric="f1")
+    before: list[pd.Series] = []
+    stopped = []
+    for candidate in [f"learning_rate {rate:g}" for rate in rates["training"]["learning_rate"]["grid"]]:
+        mine = rows[rows["candidate"] == candidate].set_index("epoch")["value"]
+        decided = [epoch for epoch in mine.index if 2 <= epoch < 4]
+        others = {epoch: [one.loc[2:epoch].mean() for one in before if one.index.max() >= epoch] for epoch in decided}
+        below = [
+            epoch
+            for epoch in decided
+            if len(others[epoch]) >= 2 and mine.loc[:epoch].max() < pd.Series(others[epoch]).median()
+        ]
+        assert mine.index.max() == (below[0] if below else 4)
+        stopped += [candidate] if below else []
+        before.append(mine)
+    assert stopped[0] == "learning_rate 0.0001"  # the first two have too few before them
+    assert trials["stopped"] == len(stopped)
+    assert trials["succeeded"] == 4 - len(stopped)
+    tested = client.results(id_, split="test")
+    assert not set(stopped) & set(tested["candidate"])
+
+
 def test_tpe_proposes_in_the_light_of_what_it_was_told(client: Client, sweep: Fields) -> None:
     searcher = {"name": "tpe", "samples": 5, "startup": 2}
     id_ = client.submit({**sweep, "alpha": {"uniform": [0, 1]}, "search": {"searcher": searcher}})
