@@ -17,7 +17,6 @@ from service.security import is_loopback
 from service.settings import Settings
 from trainers.artifacts import layout
 from trainers.data import sample
-from trainers.tasks import TASKS
 from trainers.trial import Selection
 
 # What a stopping server leaves to open streams.
@@ -280,7 +279,7 @@ def _print_table(client: Any, id_: str) -> None:
     spec = experiment["spec"]
     seeds = len(spec["seeds"])
     data = DataSpec.from_json(spec["data"]).title()
-    metric = TASKS[spec["task"]].metric
+    metric = client.metric_of(id_)
     print(f"\n{spec['task']}, {metric} on the test sets in percent, mean over {seeds} seed{'s' if seeds > 1 else ''};"
           f" {data}; {spec['encoder']}")  # fmt: skip
     print("mean: over the target languages\n")

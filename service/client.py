@@ -17,7 +17,6 @@ import pyarrow as pa
 from tqdm.auto import tqdm
 
 from service.settings import secret
-from trainers.tasks import TASKS
 
 DEFAULT_URL = "http://127.0.0.1:8000"
 NO_CONTENT = 204
@@ -333,14 +332,32 @@ class Client:
 
         return Report(found["title"], tuple(found["notes"]), pd.DataFrame(found["data"]), form)
 
+    def metric_of(self, id_: str) -> str:
+        """The metric that selects in an experiment: that of its task.
+
+        Raises:
+            ValueError: the package that brought the task is gone from the service, and the results have several.
+        """
+        task = self.experiment(id_)["spec"]["task"]
+        known = {one["task"]: str(one["metric"]) for one in self._json("GET", "/v1/tasks")["tasks"]}
+        if task in known:
+            return known[task]
+        found = sorted(self.results(id_, split="test")["metric"].unique())
+        if len(found) != 1:
+            raise ValueError(f"the service has no task {task!r} any more: name a metric ({', '.join(found) or 'none'})")
+        return str(found[0])
+
     def table(self, id_: str, metric: str | None = None) -> pd.DataFrame:
         """Test scores of an experiment: methods (with K and candidate) down, languages across, mean over seeds.
 
         `mean` is over the target languages. Of tasks with several metrics the one that selects is shown, if none is
         given.
+
+        Raises:
+            ValueError: none is given, and `metric_of` does not know it.
         """
         experiment = self.experiment(id_)
-        test = self.results(id_, split="test", metric=metric or TASKS[experiment["spec"]["task"]].metric)
+        test = self.results(id_, split="test", metric=metric or self.metric_of(id_))
         rows = ["method", "k", *(["candidate"] if test["candidate"].any() else [])]
         table = test.pivot_table("value", rows, "language", aggfunc="mean")
         source = experiment["spec"]["source_language"]

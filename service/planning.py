@@ -2,6 +2,7 @@
 
 import secrets
 from collections.abc import Mapping
+from typing import Any
 
 from search_spaces.checks import accepted
 from search_spaces.cost.estimate import Estimate, check_budget, estimate
@@ -10,7 +11,7 @@ from search_spaces.environment import Environment
 from search_spaces.inputs import Inputs
 from search_spaces.plan import Plan, PlannedTrial, plan
 from search_spaces.problems import Problem, SpecError
-from search_spaces.spec import ExperimentSpec
+from search_spaces.spec import ExperimentSpec, parse
 from service.settings import Settings
 from service.store import Store
 from trainers.data.source import RemoteSource
@@ -63,6 +64,18 @@ def _affordable(spec: ExperimentSpec, inputs: Inputs, store: Store) -> Estimate:
     if problems := list(check_budget(found)):
         raise SpecError(problems)
     return found
+
+
+def accepted_before(stored: Mapping[str, Any]) -> ExperimentSpec:
+    """The spec of an experiment that was accepted.
+
+    Raises:
+        SpecError: what it names is gone: the package that brought its task, a method or its data.
+    """
+    spec, problems = parse(dict(stored))
+    if problems:
+        raise SpecError(problems)
+    return spec
 
 
 def open_experiment(spec: ExperimentSpec, settings: Settings) -> Inputs:

@@ -10,7 +10,7 @@ import socket
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -86,17 +86,101 @@ BROKEN = {}
 """
 
 
+# All that a task needs: which of two colors a text is about.
+COLORS = """
+from dataclasses import dataclass
+
+from trainers.tasks.task import Task, Window, missing_text
+
+
+@dataclass(frozen=True)
+class Text(Window):
+    label: int
+
+
+class Color(Task[Text]):
+    name = "color"
+    metric = "accuracy"
+    metrics_names = ("accuracy",)
+    model_class = "AutoModelForSequenceClassification"
+
+    def problem(self, example):
+        return missing_text(example, "text", "color")
+
+    def labels_of(self, example):
+        return {example["color"]}
+
+    def text(self, example):
+        return example["text"]
+
+    def gold(self, example):
+        return example["color"]
+
+    def features(self, examples, labels, tokenizer, max_length):
+        encoded = tokenizer([one["text"] for one in examples], truncation=True, max_length=max_length)["input_ids"]
+        golds = [labels.index(one["color"]) for one in examples]
+        return [Text(place, ids, [], 1, gold) for place, (ids, gold) in enumerate(zip(encoded, golds))]
+
+    def targets(self, windows, length):
+        return {"labels": [window.label for window in windows]}
+
+    def decode(self, outputs, windows):
+        return outputs.logits.argmax(-1).tolist()
+
+    def predictions(self, examples, windows, decoded, labels):
+        return [labels[label] for label in decoded]
+
+    def metrics(self, gold, predictions):
+        return {"accuracy": 100 * sum(map(str.__eq__, gold, predictions)) / len(gold)}
+
+
+COLOR = Color()
+"""
+
+
+@pytest.fixture(scope="session")
+def colors() -> str:
+    """The module `colors` with the task `color`, as text."""
+    return COLORS
+
+
+@pytest.fixture(scope="session")
+def halves() -> str:
+    """The module `halves` with the rule `half`, as text."""
+    return HALVES
+
+
+WriteDistribution = Callable[[Path, str, Mapping[str, str], str], Path]
+
+
+@pytest.fixture(scope="session")
+def write_distribution() -> WriteDistribution:
+    """Writes what an installed package is into a folder: modules and metadata; returns the folder of the metadata."""
+
+    def write(site: Path, package: str, modules: Mapping[str, str], points: str) -> Path:
+        """`package`: "<name>-<version>"; `points`: what its entry_points.txt has."""
+        name, _, version = package.rpartition("-")
+        metadata = site / f"{name.replace('-', '_')}-{version}.dist-info"
+        metadata.mkdir(parents=True)
+        for module, code in modules.items():
+            (site / f"{module}.py").write_text(code)
+        (metadata / "METADATA").write_text(f"Metadata-Version: 2.1\nName: {name}\nVersion: {version}\n")
+        (metadata / "entry_points.txt").write_text(points)
+        return metadata
+
+    return write
+
+
 @pytest.fixture
-def contributed_rule(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
+def contributed_rule(
+    write_distribution: WriteDistribution, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> Iterator[Path]:
     """An installed package `halves`, version 1.2, with the rule `half` and a broken one; the folder of its metadata."""
     from trainers.surgery.rules import RULES
 
     site = tmp_path / "site-packages"
-    metadata = site / "halves-1.2.dist-info"
-    metadata.mkdir(parents=True)
-    (site / "halves.py").write_text(HALVES)
-    (metadata / "METADATA").write_text("Metadata-Version: 2.1\nName: halves\nVersion: 1.2\n")
-    (metadata / "entry_points.txt").write_text("[allasprak.rules]\nhalf = halves:Half\nbroken = halves:BROKEN\n")
+    points = "[allasprak.rules]\nhalf = halves:Half\nbroken = halves:BROKEN\n"
+    metadata = write_distribution(site, "halves-1.2", {"halves": HALVES}, points)
     monkeypatch.syspath_prepend(site)
     vars(RULES).pop("_contributed", None)  # what was found before
     yield metadata
@@ -153,18 +237,14 @@ MakeDistribution = Callable[..., Path]
 
 
 @pytest.fixture
-def make_distribution(tmp_path: Path) -> MakeDistribution:
+def make_distribution(write_distribution: WriteDistribution, tmp_path: Path) -> MakeDistribution:
     """Makes what an installed package is: a module, and its metadata with an entry point; returns the folder."""
 
     def make(group: str, entry: str, code: str, version: str = "1.2") -> Path:
         """`entry`: "<module>:<object>"; the distribution is called as the module."""
         name, _, _ = entry.partition(":")
         root = tmp_path / "site" / f"{name}-{version}"
-        metadata = root / f"{name}-{version}.dist-info"
-        metadata.mkdir(parents=True)
-        (root / f"{name}.py").write_text(code)
-        (metadata / "METADATA").write_text(f"Metadata-Version: 2.1\nName: {name}\nVersion: {version}\n")
-        (metadata / "entry_points.txt").write_text(f"[{group}]\nany-name = {entry}\n")
+        write_distribution(root, f"{name}-{version}", {name: code}, f"[{group}]\nany-name = {entry}\n")
         return root
 
     return make

@@ -8,6 +8,7 @@ from pathlib import Path
 from trainers.artifacts import kept_models
 from trainers.artifacts.atomic import need_room
 from trainers.encoders.by_name import prepare_encoder
+from trainers.registry import require_installed
 from trainers.tasks import TASKS
 from trainers.training.trial_model import TrialModel, load_tokenizer
 from trainers.trial import Score, Selection, TrialConfig
@@ -24,7 +25,7 @@ def export(home: Path, config: TrialConfig, selection: Selection, scores: Sequen
         folder: where to write; it must not exist.
 
     Raises:
-        ValueError: the model was not kept, or the folder exists.
+        ValueError: the model was not kept, the package that brings its task is gone, or the folder exists.
         OSError: no room on the disk.
     """
     kept = kept_models.load(home, config, selection)
@@ -35,6 +36,7 @@ def export(home: Path, config: TrialConfig, selection: Selection, scores: Sequen
         )
     if folder.exists():
         raise ValueError(f"{folder} exists already")
+    require_installed(config.plugins)
     encoder = prepare_encoder(config.encoder, home)
     tokenizer = load_tokenizer(encoder)
     model = TrialModel(TASKS[config.task], encoder, tokenizer.pad_token_id, kept.labels, "cpu")

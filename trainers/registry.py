@@ -7,8 +7,10 @@ is called (https://packaging.python.org/en/latest/specifications/entry-points/).
 import logging
 from collections.abc import Iterable, Iterator, Mapping
 from functools import cached_property
-from importlib.metadata import EntryPoint, entry_points
+from importlib.metadata import EntryPoint, PackageNotFoundError, entry_points, version
 from typing import Any, Protocol, TypeVar
+
+from trainers.examples import DataError
 
 log = logging.getLogger(__name__)
 
@@ -85,3 +87,21 @@ def _distribution(point: EntryPoint) -> tuple[str, str]:
     if point.dist is None:
         raise ValueError("it belongs to no distribution")
     return point.dist.name, point.dist.version
+
+
+def require_installed(plugins: Iterable[tuple[str, str, str]]) -> None:
+    """Refuse to go on without the packages that a trial was planned with.
+
+    Args:
+        plugins: as in `TrialConfig.plugins`: what is brought, by which distribution, and its version.
+
+    Raises:
+        DataError: one is not installed, or in another version.
+    """
+    for kind, name, planned in plugins:
+        try:
+            found = version(name)
+        except PackageNotFoundError:
+            raise DataError(f"the package {name} {planned}, which brings its {kind}, is not installed") from None
+        if found != planned:
+            raise DataError(f"it was planned with {name} {planned}, which brings its {kind}; installed is {found}")

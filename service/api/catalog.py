@@ -33,6 +33,7 @@ from trainers.encoders import offline as offline_encoder
 from trainers.examples import DataError
 from trainers.languages import LANGUAGES
 from trainers.methods import METHODS
+from trainers.registry import Registry
 from trainers.surgery.rules import RULES
 from trainers.tasks import TASKS
 
@@ -66,10 +67,13 @@ class Registration(BaseModel):
 
 @router.get("/tasks")
 def tasks() -> JSONResponse:
-    """`{"tasks": [{"task", "metric", "metrics", "languages"}]}`."""
+    """`{"tasks": [{"task", "metric", "metrics", "languages", "package"}]}`.
+
+    `package` is name and version of the package that brings a task, null for a built-in one.
+    """
     found = [
         {"task": name, "metric": task.metric, "metrics": list(task.metrics_names),
-         "languages": list(task.languages)}
+         "languages": list(task.languages), "package": _package(TASKS, name)}
         for name, task in TASKS.items()
     ]  # fmt: skip
     return JSONResponse({"tasks": found})
@@ -77,14 +81,16 @@ def tasks() -> JSONResponse:
 
 @router.get("/methods")
 def methods() -> JSONResponse:
-    """`{"methods": [{"method", "shots", "surgery", "adapts", "selects_by", "rule"}]}`.
+    """`{"methods": [{"method", "shots", "surgery", "adapts", "selects_by", "rule", "package"}]}`.
 
     `rule` is null for a method without surgery, else `{"name", "description", "scale", "alpha_below_1"}`: the paper and
     equation of its conflict rule, whether that is a sum or a mean of the gradients, and what alpha < 1 does under it.
+    `package` is name and version of the package that brings the rule, null for a built-in one.
     """
     found = [
         {"method": name, "shots": method.few_shot, "surgery": method.surgery, "adapts": method.adapts,
-         "selects_by": method.selection, "rule": _rule(method.rule)}
+         "selects_by": method.selection, "rule": _rule(method.rule),
+         "package": None if method.rule is None else _package(RULES, method.rule)}
         for name, method in METHODS.items()
     ]  # fmt: skip
     return JSONResponse({"methods": found})
@@ -125,12 +131,12 @@ def listing(request: Request) -> JSONResponse:
     """
     home = request.app.state.environment().home
     found = [with_times(one) for source in SOURCES.values() for one in source.describe(home)]
-    sources = [{"source": name, "form": one.form, "package": _package(name)} for name, one in SOURCES.items()]
+    sources = [{"source": name, "form": one.form, "package": _package(SOURCES, name)} for name, one in SOURCES.items()]
     return JSONResponse({"datasets": found, "sources": sources})
 
 
-def _package(source: str) -> str | None:
-    found = SOURCES.distribution(source)
+def _package(registry: Registry[Any], name: str) -> str | None:
+    found = registry.distribution(name)
     return " ".join(found) if found is not None else None
 
 

@@ -115,10 +115,13 @@ def shots(request: Request, id_: str) -> JSONResponse:
     return JSONResponse({"shots": request.app.state.store.objectives.shots(id_)})
 
 
-@router.get("/experiments/{id_}/sweep")
+@router.get("/experiments/{id_}/sweep", responses=refusals(422))
 def swept(request: Request, id_: str) -> JSONResponse:
-    """The results of its search: `{"objective", "candidates": [...], "chosen": [...], "cost": {...}}`."""
-    spec = ExperimentSpec.model_validate(show_experiment(request, id_)["spec"])
+    """The results of its search: `{"objective", "candidates": [...], "chosen": [...], "cost": {...}}`.
+
+    422 where a package that the spec needs is gone.
+    """
+    spec = planning.accepted_before(show_experiment(request, id_)["spec"])
     store, metric = request.app.state.store, TASKS[spec.task].metric
     return JSONResponse(sweep(spec, store.objectives.judged(id_, metric), store.objectives.test_scores(id_, metric)))
 

@@ -11,6 +11,7 @@ from functools import partial
 from types import FrameType
 
 from search_spaces.plan import Planner, plan
+from search_spaces.problems import SpecError
 from search_spaces.spec import ExperimentSpec
 from service import planning
 from service.engine import tune
@@ -25,6 +26,7 @@ from trainers import memory
 from trainers.artifacts.layout import tune_folder
 from trainers.encoders.by_name import prepare_encoder
 from trainers.examples import CHANGED, DataError
+from trainers.registry import require_installed
 
 # Trials that are proposed ahead where neither the pool nor the spec limits how many may run at once.
 MOST_AT_ONCE = 16
@@ -64,7 +66,12 @@ def drive(experiment: str, address: str, slots: int | None, settings: Settings) 
 def _run(experiment: str, address: str, slots: int | None, settings: Settings, store: Store) -> None:
     stored = store.experiments.one(experiment)
     assert stored is not None
-    spec = ExperimentSpec.model_validate(stored.spec)
+    try:
+        spec = planning.accepted_before(stored.spec)
+    except SpecError:
+        for one in store.trials.outstanding(experiment).values():
+            require_installed(one.config.plugins)  # its message names the package
+        raise
     inputs = planning.open_experiment(spec, settings)
     planned = store.experiments.plan_of(experiment)
     if planned is None:

@@ -25,6 +25,7 @@ from trainers.data.sources import open_data
 from trainers.data.splits import training_data
 from trainers.encoders.by_name import encoder_digest
 from trainers.examples import CHANGED, DataError
+from trainers.registry import require_installed
 from trainers.tasks import TASKS
 from trainers.trial import Change
 
@@ -77,6 +78,7 @@ def _run(trial: Trial, config: Mapping[str, Any]) -> None:
 def _check(trial: Trial) -> None:
     """Refuse a trial whose data, encoder or plugins have changed since it was planned: its digest would be wrong."""
     config = trial.config
+    require_installed(config.plugins)
     data = open_data(trial.data, config.task, trial.home)
     shots = TASKS[config.task].under(config.protocol).shots_split
     found = training_data(data, config.source_language, config.target_languages, shots, trial.wanted.selections)

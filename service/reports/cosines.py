@@ -40,7 +40,6 @@ def cosines(home: Path, models: Sequence[tuple[str, str]]) -> list[dict[str, Any
 
 def _compute(trial: str, selection: Any, settings: Settings) -> None:
     from search_spaces.plan import PlannedTrial
-    from search_spaces.spec import ExperimentSpec
     from service import planning
     from service.store import Store
     from trainers.cosines import gradient_cosines
@@ -54,7 +53,7 @@ def _compute(trial: str, selection: Any, settings: Settings) -> None:
         assert stored is not None
     finally:
         store.close()
-    inputs = planning.open_experiment(ExperimentSpec.model_validate(stored.spec), settings)
+    inputs = planning.open_experiment(planning.accepted_before(stored.spec), settings)
     config = TrialConfig.from_dict(found["config"])
     planned = PlannedTrial(config=config, source=None, wanted=Wanted(selections=(selection,)))
     built = planning.build_trials(inputs, settings, {trial: planned})[trial]

@@ -46,10 +46,13 @@ def described(cells: pd.DataFrame, specs: Mapping[str, Mapping[str, Any]]) -> pd
 
 
 def of_main_metric(rows: pd.DataFrame) -> pd.DataFrame:
-    """Of each task its own metric; what is not there yet has none, and is of that one."""
+    """Of each task its own metric; what is not there yet has none, and is of that one.
+
+    Of a task whose package is gone all metrics stay: nothing says which is its own.
+    """
     main = rows["task"].map({name: task.metric for name, task in TASKS.items()})
-    rows = rows[(rows["metric"] == main) | (rows["metric"] == "")]
-    return rows.assign(metric=main[rows.index])
+    rows = rows[(rows["metric"] == main) | (rows["metric"] == "") | main.isna()]
+    return rows.assign(metric=rows["metric"].where(main[rows.index].isna(), main[rows.index]))
 
 
 def require_alike(rows: pd.DataFrame, by: Sequence[str] = ("task", "k", "method")) -> None:

@@ -10,57 +10,6 @@ from typing import Any
 
 import pytest
 
-# All that a task needs: which of two colors a text is about.
-TASK = """
-from dataclasses import dataclass
-
-from trainers.tasks.task import Task, Window, missing_text
-
-
-@dataclass(frozen=True)
-class Text(Window):
-    label: int
-
-
-class Color(Task[Text]):
-    name = "color"
-    metric = "accuracy"
-    metrics_names = ("accuracy",)
-    model_class = "AutoModelForSequenceClassification"
-
-    def problem(self, example):
-        return missing_text(example, "text", "color")
-
-    def labels_of(self, example):
-        return {example["color"]}
-
-    def text(self, example):
-        return example["text"]
-
-    def gold(self, example):
-        return example["color"]
-
-    def features(self, examples, labels, tokenizer, max_length):
-        encoded = tokenizer([one["text"] for one in examples], truncation=True, max_length=max_length)["input_ids"]
-        golds = [labels.index(one["color"]) for one in examples]
-        return [Text(place, ids, [], 1, gold) for place, (ids, gold) in enumerate(zip(encoded, golds))]
-
-    def targets(self, windows, length):
-        return {"labels": [window.label for window in windows]}
-
-    def decode(self, outputs, windows):
-        return outputs.logits.argmax(-1).tolist()
-
-    def predictions(self, examples, windows, decoded, labels):
-        return [labels[label] for label in decoded]
-
-    def metrics(self, gold, predictions):
-        return {"accuracy": 100 * sum(map(str.__eq__, gold, predictions)) / len(gold)}
-
-
-COLOR = Color()
-"""
-
 # What a user does, in a process of its own: packages are looked for once in each.
 USE = """
 import json, sys
@@ -108,7 +57,9 @@ print(json.dumps({
 
 
 @pytest.fixture
-def use(make_distribution: Callable[..., Path], tiny_encoder: Path, tmp_path: Path) -> Callable[..., dict[str, Any]]:
+def use(
+    make_distribution: Callable[..., Path], colors: str, tiny_encoder: Path, tmp_path: Path
+) -> Callable[..., dict[str, Any]]:
     """What USE prints with a version of the package installed."""
     for language, (red, blue) in {"en": ("the red one", "a blue one"), "de": ("das rote", "ein blaues")}.items():
         folder = tmp_path / "data" / "mine" / "color" / language
@@ -119,7 +70,7 @@ def use(make_distribution: Callable[..., Path], tiny_encoder: Path, tmp_path: Pa
             (folder / f"{split}.jsonl").write_text("\n".join(lines))
 
     def run(version: str, train: bool = False) -> dict[str, Any]:
-        site = make_distribution("allasprak.tasks", "colors:COLOR", TASK, version)
+        site = make_distribution("allasprak.tasks", "colors:COLOR", colors, version)
         paths = os.pathsep.join([str(site), *filter(None, sys.path)])
         answer = subprocess.run(
             [sys.executable, "-c", USE, tmp_path, tiny_encoder, json.dumps(train)],

@@ -79,7 +79,9 @@ def packages(tmp_path: Path) -> Path:
 
 
 @pytest.fixture
-def install(packages: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Install]:
+def install(
+    write_distribution: Callable[..., Path], packages: Path, monkeypatch: pytest.MonkeyPatch
+) -> Iterator[Install]:
     """Installs a version of the package as `pip` does, for one test."""
 
     def installed(version: str) -> None:
@@ -87,11 +89,7 @@ def install(packages: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Install
             for file in old.iterdir():
                 file.unlink()
             old.rmdir()
-        metadata = packages / f"few_examples-{version}.dist-info"
-        metadata.mkdir(parents=True)
-        (packages / "few_examples.py").write_text(MODULE)
-        (metadata / "METADATA").write_text(f"Metadata-Version: 2.1\nName: few-examples\nVersion: {version}\n")
-        (metadata / "entry_points.txt").write_text(POINTS)
+        write_distribution(packages, f"few-examples-{version}", {"few_examples": MODULE}, POINTS)
         monkeypatch.syspath_prepend(packages)
         vars(SOURCES).pop("_contributed", None)
 

@@ -8,7 +8,8 @@ from typing import Any
 
 import pytest
 
-from trainers.registry import Registry
+from trainers.examples import DataError
+from trainers.registry import Registry, require_installed
 
 GROUP = "allasprak.things"
 MakeDistribution = Callable[..., Path]
@@ -87,3 +88,12 @@ def test_of_two_packages_with_the_same_name_one_counts(
     assert list(things) == ["second", "first", "same"]
     assert things.distribution("same") == (things["same"].of, "1.2")
     assert "'same' is taken" in caplog.text
+
+
+def test_what_was_planned_with_a_package_needs_that_version_of_it(install: Callable[..., None]) -> None:
+    install("registry_emu:E", CODE + "E = SimpleNamespace(name='emu')", version="1.0")
+    require_installed([("task", "registry_emu", "1.0")])
+    with pytest.raises(DataError, match=r"planned with registry_emu 0\.9, which brings its task; installed is 1\.0"):
+        require_installed([("task", "registry_emu", "0.9")])
+    with pytest.raises(DataError, match=r"the package registry_yak 2\.0, which brings its rule, is not installed"):
+        require_installed([("task", "registry_emu", "1.0"), ("rule", "registry_yak", "2.0")])
