@@ -1,45 +1,62 @@
-"""Validates a spec against data, encoder and pool: all problems at once, each with its field."""
+"""Validates a spec against its data, its encoder and the pool: all problems at once, each with its field."""
 
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Iterator, Sequence
 from typing import Any
 
-from search_spaces.candidates import Candidate, count
 from search_spaces.data_checks import check_source
 from search_spaces.environment import Environment
+from search_spaces.inputs import Inputs
+from search_spaces.method_space import Candidate, MethodSpace
+from search_spaces.problems import Problem, SpecError
 from search_spaces.search_checks import check_epochs, check_search
 from search_spaces.spaces import lowest
-from search_spaces.spec import (
-    MAX_LARGE_TRIALS,
-    MAX_TRIALS,
-    ExperimentSpec,
-    Problem,
-    SpecError,
-    parse,
-)
-from trainers.encoders.by_name import EncoderError, encoder_digest
+from search_spaces.spec import MAX_LARGE_TRIALS, MAX_TRIALS, ExperimentSpec, parse
+from trainers.encoders.by_name import EncoderError
 from trainers.encoders.offline import NAME as OFFLINE_ENCODER
 from trainers.encoders.offline import OfflineEncoderError, package_file
 from trainers.methods import METHODS
 
+_SEARCHED_FIELDS = (
+    "alpha", "training", "training.learning_rate", "training.batch_size", "training.epochs", "search",
+    "search.searcher", "search.scheduler",
+)  # fmt: skip
 
-def accepted(body: object, environment: Environment) -> ExperimentSpec:
-    """A spec that can be planned.
+
+def accepted(body: object, environment: Environment) -> Inputs:
+    """A spec that can be planned, with its data and encoder.
+
+    Args:
+        body: the JSON value that was submitted.
+        environment: what the spec is validated against.
 
     Raises:
-        SpecError: with every problem.
+        SpecError: the spec is refused, with every problem.
     """
     spec, problems = parse(body)
+    inputs = Inputs(spec=spec, home=environment.home, data_root=environment.data_root)
     wrong = {problem.field for problem in problems}
-    for needed, check in CHECKS:
+    for needed, found in _checks(inputs, environment):
         if wrong.isdisjoint(needed):
-            # of fields that were wrong already the check saw placeholders
-            problems += [problem for problem in check(spec, environment) if problem.field not in wrong]
+            problems += [problem for problem in found if problem.field not in wrong]
     if problems:
         raise SpecError(problems)
-    return spec
+    return inputs
 
 
-def _languages(spec: ExperimentSpec, environment: Environment) -> Iterator[Problem]:
+def _checks(inputs: Inputs, environment: Environment) -> Iterator[tuple[Sequence[str], Iterator[Problem]]]:
+    """Each check as a generator, with the fields whose placeholders it must not see."""
+    spec = inputs.spec
+    yield (), _languages(spec)
+    yield ("encoder",), _encoder(inputs)
+    yield ("task", "data", "data.folder", "data.dataset"), check_source(inputs)
+    yield ("task", "protocol", "training", "training.batch_size"), _accumulation(spec)
+    yield ("task", "protocol", *_SEARCHED_FIELDS), check_epochs(spec)
+    yield ("methods", *_SEARCHED_FIELDS), check_search(spec)
+    yield (), _resources(spec, environment)
+    yield _SEARCHED_FIELDS, _size(spec)
+
+
+def _languages(spec: ExperimentSpec) -> Iterator[Problem]:
     if spec.target_languages == "all":
         return
     if spec.source_language in spec.target_languages:
@@ -49,11 +66,11 @@ def _languages(spec: ExperimentSpec, environment: Environment) -> Iterator[Probl
         yield Problem("target_languages", f"given twice: {', '.join(twice)}")
 
 
-def _encoder(spec: ExperimentSpec, environment: Environment) -> Iterator[Problem]:
+def _encoder(inputs: Inputs) -> Iterator[Problem]:
     try:
-        if spec.encoder == OFFLINE_ENCODER:
+        if inputs.spec.encoder == OFFLINE_ENCODER:
             package_file()
-        encoder_digest(spec.encoder, environment.home)
+        _ = inputs.encoder_digest
     except (EncoderError, OfflineEncoderError) as error:
         yield Problem("encoder", str(error))
 
@@ -73,7 +90,7 @@ def _resources(spec: ExperimentSpec, environment: Environment) -> Iterator[Probl
         yield Problem("resources.gpus_per_trial", f"{gpus:g} is neither a fraction of one GPU nor a whole number")
 
 
-def _accumulation(spec: ExperimentSpec, environment: Environment) -> Iterator[Problem]:
+def _accumulation(spec: ExperimentSpec) -> Iterator[Problem]:
     protocol = Candidate().training(spec)
     smallest = lowest(spec.training.batch_size or protocol.batch_size)
     if protocol.accumulation > smallest:
@@ -83,13 +100,13 @@ def _accumulation(spec: ExperimentSpec, environment: Environment) -> Iterator[Pr
         )
 
 
-def _size(spec: ExperimentSpec, environment: Environment) -> Iterator[Problem]:
+def _size(spec: ExperimentSpec) -> Iterator[Problem]:
     targets = 50 if spec.target_languages == "all" else len(spec.target_languages)
     models = targets if spec.grouping != "all" else 1  # at most
     per_seed = sum(
         (targets if METHODS[method].model_per_target else models)
         * (len(spec.k) if METHODS[method].few_shot else 1)
-        * count(spec, method)
+        * MethodSpace(spec, method).count
         for method in spec.methods
     )
     trials = per_seed * len(spec.seeds)
@@ -99,21 +116,3 @@ def _size(spec: ExperimentSpec, environment: Environment) -> Iterator[Problem]:
         yield Problem(
             "allow_large", f"candidates x K x seeds x targets is about {trials} trials; allowed: up to {allowed}{more}"
         )
-
-
-_SEARCHED_FIELDS = (
-    "alpha", "training", "training.learning_rate", "training.batch_size", "training.epochs", "search",
-    "search.searcher", "search.scheduler",
-)  # fmt: skip
-
-# Which fields a check can't do without.
-CHECKS: tuple[tuple[tuple[str, ...], Callable[[ExperimentSpec, Environment], Iterable[Problem]]], ...] = (
-    ((), _languages),
-    (("encoder",), _encoder),
-    (("task", "data", "data.folder", "data.dataset"), check_source),
-    (("task", "protocol", "training", "training.batch_size"), _accumulation),
-    (("task", "protocol", *_SEARCHED_FIELDS), check_epochs),
-    (("methods", *_SEARCHED_FIELDS), check_search),
-    ((), _resources),
-    (_SEARCHED_FIELDS, _size),
-)

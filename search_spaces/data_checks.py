@@ -1,38 +1,33 @@
-"""Whether the data have what a spec needs: languages, splits, labels, enough shots."""
+"""Checks a spec against its data: languages, splits, labels, enough examples for the shots."""
 
 from collections.abc import Iterable, Iterator
 
-from search_spaces.candidates import searched
-from search_spaces.environment import Environment
 from search_spaces.groups import ungroupable
-from search_spaces.sources import data_reference
-from search_spaces.spec import (
-    ExperimentSpec,
-    Problem,
-)
-from trainers.data import XTREME_R, open_data
+from search_spaces.inputs import Inputs
+from search_spaces.method_space import searched_spaces
+from search_spaces.problems import Problem
+from search_spaces.spec import ExperimentSpec
+from trainers.data.source import RemoteSource
 from trainers.examples import Data, DataError, Facts
-from trainers.languages import languages_of
 from trainers.methods import METHODS
-from trainers.protocols import PROTOCOLS
 from trainers.tasks import TASKS
 from trainers.trial import Split
 
 
 def target_languages(spec: ExperimentSpec, data: Data) -> tuple[str, ...]:
-    """The spec's targets; "all" is those that the data have, but for the source."""
+    """The spec's target languages; "all" means every language of the data but the source language."""
     if spec.target_languages == "all":
         return tuple(language for language in data.languages() if language != spec.source_language)
     return tuple(spec.target_languages)
 
 
 def needed_splits(spec: ExperimentSpec, targets: Iterable[str]) -> list[tuple[str, Split]]:
-    """The (language, split) that the spec's methods train on, select on or are tested on."""
+    """The (language, split) pairs that the spec's methods train on, select on or are tested on."""
     methods = [METHODS[method] for method in spec.methods]
     of_target: list[Split] = ["test"]
     if any(method.few_shot for method in methods):
-        of_target.append(PROTOCOLS[spec.protocol].shots_split[spec.task])
-    judged_on_targets = spec.search.objective == "target-dev" and any(searched(spec, name) for name in spec.methods)
+        of_target.append(TASKS[spec.task].under(spec.protocol).shots_split)
+    judged_on_targets = spec.search.objective == "target-dev" and bool(searched_spaces(spec))
     if judged_on_targets or any(method.selection == "target-dev" for method in methods):
         of_target.append("dev")
     of_source: list[Split] = ["train", "dev", "test"]
@@ -41,7 +36,7 @@ def needed_splits(spec: ExperimentSpec, targets: Iterable[str]) -> list[tuple[st
 
 
 def check_data(spec: ExperimentSpec, data: Data) -> Iterator[Problem]:
-    """What is wrong with the data that the spec needs: languages, examples, labels, too few shots."""
+    """Languages and splits that the data lack, labels that the source lacks, and too few examples for the shots."""
     available = data.languages()
     if not available:
         yield Problem("data", f"has no language with a test split for {spec.task}")
@@ -61,7 +56,7 @@ def check_data(spec: ExperimentSpec, data: Data) -> Iterator[Problem]:
 def _check_splits(
     spec: ExperimentSpec, data: Data, targets: list[str], available: tuple[str, ...]
 ) -> Iterator[Problem]:
-    """What is wrong with the examples of languages that are there."""
+    """Problems of the splits of languages that the data have."""
     labels = None
     for language, split in needed_splits(spec, targets):
         if language not in available:
@@ -71,7 +66,7 @@ def _check_splits(
         except DataError as error:
             yield Problem("data", str(error))
             continue
-        if labels is None:  # the source's training data come first, and the label set from them
+        if labels is None:  # the source's training data come first, and they define the label set
             labels = set(TASKS[spec.task].label_set(facts.labels))
         unknown = sorted(set(facts.labels) - labels)
         if unknown and spec.source_language in available:
@@ -80,24 +75,24 @@ def _check_splits(
                 f"{language}/{split} has labels that the source's training data lack: {', '.join(unknown)};"
                 f" allowed: {', '.join(sorted(labels))}",
             )
-        if split == PROTOCOLS[spec.protocol].shots_split[spec.task] and language != spec.source_language:
+        if split == TASKS[spec.task].under(spec.protocol).shots_split and language != spec.source_language:
             yield from _check_shots(spec, language, facts)
         if facts.within_train:
             yield from _check_rest(spec, language, facts)
 
 
 def _check_shots(spec: ExperimentSpec, language: str, facts: Facts) -> Iterator[Problem]:
-    """Whether there are K examples, of each stratum where there are several."""
+    """Whether there are K examples, and where there are several strata K of each."""
     for stratum in [""] if "" in facts.strata else TASKS[spec.task].label_set(()):
         there = facts.strata.get(stratum, 0)
         if max(spec.k) > there:
-            what = "training" if PROTOCOLS[spec.protocol].shots_split[spec.task] == "train" else "dev"
+            what = "training" if TASKS[spec.task].under(spec.protocol).shots_split == "train" else "dev"
             labelled = f" labelled {stratum!r}" if stratum else ""
             yield Problem("k", f"{max(spec.k)} is more than the {there} {what} examples of {language}{labelled}")
 
 
 def _check_rest(spec: ExperimentSpec, language: str, facts: Facts) -> Iterator[Problem]:
-    """Whether a training split that has to be the dev set as well leaves something for both."""
+    """Whether a training split that also has to provide the dev set has enough examples for both."""
     if language == spec.source_language:
         if facts.examples == 1:
             yield Problem("data", f"{language} has one training example and no third split; allowed: from 2 examples")
@@ -105,19 +100,23 @@ def _check_rest(spec: ExperimentSpec, language: str, facts: Facts) -> Iterator[P
         yield Problem("k", f"{max(spec.k)} leaves no training example of {language} for the dev set of ord-FS+dev")
 
 
-def check_source(spec: ExperimentSpec, environment: Environment) -> Iterator[Problem]:
-    """Hub data are fetched later, and checked by `check_data` then; here only what the registry knows."""
-    if spec.data == XTREME_R:
-        allowed = languages_of(spec.task)
+def check_source(inputs: Inputs) -> Iterator[Problem]:
+    """Problems of a spec's data. Of remote data only the languages: `check_data` runs once they are fetched."""
+    spec, source = inputs.spec, inputs.spec.data.source
+    if isinstance(source, RemoteSource):
+        allowed, title = source.languages(spec.data.value, spec.task), source.title(spec.data.value)
+        if not allowed:
+            yield Problem("data", f"{title} has no {spec.task}")
+            return
         asked = [] if spec.target_languages == "all" else spec.target_languages
         named = [("source_language", spec.source_language), *(("target_languages", language) for language in asked)]
         for field, language in named:
             if language not in allowed:
-                yield Problem(field, f"XTREME-R has no {spec.task} for {language!r}; allowed: {', '.join(allowed)}")
+                yield Problem(field, f"{title} has no {spec.task} for {language!r}; allowed: {', '.join(allowed)}")
         return
     try:
-        reference = data_reference(spec.data, environment.home, environment.data_root)
+        data = inputs.data
     except DataError as error:
         yield Problem("data", str(error))
         return
-    yield from check_data(spec, open_data(reference, spec.task, environment.home))
+    yield from check_data(spec, data)

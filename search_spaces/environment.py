@@ -6,10 +6,14 @@ from pathlib import Path
 
 @dataclass(frozen=True)
 class Environment:
-    """What a spec is checked against.
+    """The folders and the pool of a service.
 
-    `data_root` is the only place where folders are read (None: nowhere); `cpus` and `gpus` are what the pool has,
-    None when it may grow; `memory` are the bytes beside its CPUs, None when they are not known.
+    Attributes:
+        home: the service's own folder.
+        data_root: the only folder whose contents a spec may name; None if there is none.
+        cpus: CPU threads of the pool; None if it may grow.
+        gpus: GPUs of the pool; None if it may grow.
+        memory: bytes of the pool; None if unknown.
     """
 
     home: Path

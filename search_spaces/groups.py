@@ -1,4 +1,4 @@
-"""Groupings: which target languages share a model (section 5.4)."""
+"""Groupings: which target languages share a model (Xu and Murray 2022, section 5.4)."""
 
 from collections.abc import Sequence
 
@@ -8,12 +8,12 @@ from trainers.methods import METHODS
 
 
 def groups(spec: ExperimentSpec, method: str, targets: Sequence[str]) -> list[tuple[str, ...]]:
-    """The targets of each model of a method, in alphabetical order.
+    """The target languages of each of a method's models, in alphabetical order within a model.
 
     Args:
-        spec: whose grouping counts, unless each target has a model of its own anyway.
-        method: its name.
-        targets: all of them.
+        spec: the spec whose grouping applies, unless the method trains a model per target anyway.
+        method: the name of the method.
+        targets: all target languages.
     """
     targets = sorted(targets)
     if not METHODS[method].few_shot:
@@ -31,7 +31,7 @@ def groups(spec: ExperimentSpec, method: str, targets: Sequence[str]) -> list[tu
 
 
 def ungroupable(spec: ExperimentSpec, targets: Sequence[str]) -> str | None:
-    """Why the targets can't be grouped as the spec says; None if they can."""
+    """Why the targets can't be grouped as the spec asks; None if they can."""
     if isinstance(spec.grouping, list):
         named = [language for group in spec.grouping for language in group]
         wrong = [language for language in named if language not in targets or named.count(language) > 1]

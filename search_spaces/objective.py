@@ -1,4 +1,4 @@
-"""What candidates are judged by: never a test score."""
+"""The objective that candidates are compared by: dev scores, never a test score."""
 
 from collections.abc import Iterable
 from dataclasses import dataclass
@@ -12,9 +12,9 @@ from trainers.trial import Score, Selection, Trial, TrialConfig
 
 
 def objective(trial: Trial, scores: Iterable[Score]) -> float | None:
-    """The mean over the trial's judging languages of its task's first metric on their dev sets, in percent.
+    """The mean of the task's first metric over the dev sets that judge the trial, in percent.
 
-    None if the trial is not judged, or a language has no score among these.
+    None if the trial is not judged, or one of its judging languages has no score among these.
     """
     metric = TASKS[trial.config.task].metric
     found = {score.language: score.value for score in scores if (score.split, score.metric) == ("dev", metric)}
@@ -23,12 +23,22 @@ def objective(trial: Trial, scores: Iterable[Score]) -> float | None:
     return fmean(found[language] for language in trial.wanted.judge)
 
 
+# The trials that may be compared with each other: those of one sweep at one seed.
+Cohort = tuple[str, int]
+
+
 @dataclass(frozen=True)
 class Judged:
-    """A trial that is compared with others: its state, and its objective at every evaluation that has one.
+    """A trial that is compared with others.
 
-    `epochs` is how many it was trained for, in `seconds`; `selected` are the steps that its selections chose, `history`
-    is (epoch, step, objective) in order.
+    Attributes:
+        config: what was trained.
+        sweep: the name of the sweep that the trial belongs to.
+        state: the trial's state.
+        epochs: how many it was trained for.
+        seconds: how long it was trained for.
+        selected: the step that each of its selections chose; empty until the trial has succeeded.
+        history: (epoch, step, objective) of every evaluation that has an objective, in their order.
     """
 
     config: TrialConfig
@@ -39,22 +49,28 @@ class Judged:
     selected: dict[Selection, int]
     history: list[tuple[int, int, float]]
 
+    @property
+    def cohort(self) -> Cohort:
+        """The trials that this one may be compared with."""
+        return self.sweep, self.config.seed
+
 
 def methods_of(spec: ExperimentSpec, config: TrialConfig) -> list[str]:
-    """The methods of an experiment that a trial serves: `ord-FS` and `ord-FS+dev` are selections of one training."""
+    """The methods of a spec that a trial belongs to: `ord-FS` and `ord-FS+dev` are selections of one training."""
     return [method for method in spec.methods if (METHODS[method].trajectory or method) == config.method]
 
 
 def objective_value(trial: Judged, method: str, by: float = inf) -> float | None:
-    """What a trial is worth to a method: its objective at the step that the method's selection chose.
+    """A trial's objective at the step that a method's selection chose.
 
-    Of one that was stopped before anything was chosen, and of any before its end, it is that of the step that would
-    have been: the best so far, or the last for a method that takes the last. None if it never came to a score.
+    For a trial that was stopped before anything was selected, and for any trial before its end, it is the objective at
+    the step that would have been selected: the best so far, or the latest for a method that selects the last. None if
+    the trial has no objective yet.
 
     Args:
-        trial: what is known of it.
-        method: what it is for.
-        by: the epoch by which it counts.
+        trial: the trial's history.
+        method: the name of the method.
+        by: the last epoch that is taken into account.
     """
     history = [(step, value) for epoch, step, value in trial.history if epoch <= by]
     if not history:

@@ -1,93 +1,62 @@
-"""Whether a search can do what its spec asks for: spaces, searcher, scheduler, and the epochs that they count in."""
+"""Checks a spec's search: its spaces, its searcher and its scheduler, and the epochs in which they count."""
 
 from collections.abc import Iterator
-from math import log
 
-from search_spaces.candidates import SEARCHABLE, count, searched
-from search_spaces.environment import Environment
-from search_spaces.search import AshaScheduler, GridSearcher, TpeSearcher
-from search_spaces.spaces import Range, Scheduled, highest, is_search, lowest
-from search_spaces.spec import (
-    ExperimentSpec,
-    Problem,
-)
+from search_spaces.method_space import MethodSpace, epoch_range, searched_spaces, spaces_of
+from search_spaces.problems import Problem
+from search_spaces.search import SearchFacts
+from search_spaces.spaces import SEARCHABLE, Range, Scheduled, is_search
+from search_spaces.spec import ExperimentSpec
 from trainers.methods import METHODS
-from trainers.protocols import PROTOCOLS
 
-# A population in which one can take over from another.
-SMALLEST_POPULATION = 2
+# The path of each searchable hyperparameter in a spec.
+_FIELDS = {name: name if name == "alpha" else f"training.{name}" for name in SEARCHABLE}
 
 
-def check_epochs(spec: ExperimentSpec, environment: Environment) -> Iterator[Problem]:
-    """Whether what is to happen in an epoch happens in any."""
-    epochs = spec.training.epochs or PROTOCOLS[spec.protocol].training[spec.task].epochs
-    fewest, most = int(lowest(epochs)), int(highest(epochs))
-    for field, space in (("alpha", spec.alpha), ("training.learning_rate", spec.training.learning_rate)):
+def check_epochs(spec: ExperimentSpec) -> Iterator[Problem]:
+    """Schedules that change a value, and schedulers that stop or change a trial, only after its last epoch."""
+    fewest, most = epoch_range(spec)
+    spaces = {_FIELDS[name]: space for name, space in spaces_of(spec).items()}
+    for field, space in spaces.items():
         if isinstance(space, Scheduled) and space.steps()[-1][0] >= fewest:
             last = space.steps()[-1][0]
             yield Problem(field, f"epoch {last} is not reached; allowed: from 0 to {fewest - 1}, the last epoch")
-    yield from _scheduler(spec, fewest, most)
-
-
-def _scheduler(spec: ExperimentSpec, fewest: int, most: int) -> Iterator[Problem]:
-    """Whether a scheduler has something to do in trainings of `fewest` to `most` epochs."""
-    scheduler = spec.search.scheduler
-    if scheduler is None:
-        return
-    if isinstance(scheduler, AshaScheduler):
-        yield from _asha(scheduler, most)
-        return
-    if scheduler.perturbation_interval >= fewest:
-        yield Problem(
-            "search.scheduler.perturbation_interval",
-            f"in {fewest} epochs nothing is perturbed every {scheduler.perturbation_interval}; allowed: fewer epochs"
-            " between perturbations than a training has",
+    if spec.search.scheduler is not None:
+        of_methods = {method: MethodSpace(spec, method) for method in spec.methods}
+        yield from spec.search.scheduler.problems(
+            SearchFacts(
+                fewest_epochs=fewest,
+                most_epochs=most,
+                spaces=spaces,
+                candidates={method: space.count for method, space in of_methods.items() if space.searched},
+                searcher=spec.search.searcher,
+            )
         )
-    for field in ("batch_size", "epochs"):
-        if not isinstance(getattr(spec.training, field), int | None):
-            yield Problem(f"training.{field}", "PBT changes alpha and learning_rate alone; allowed: a whole number")
-    if isinstance(spec.search.searcher, TpeSearcher):
-        yield Problem("search.searcher", "PBT starts from a population; allowed: grid, random")
-    for method in spec.methods:
-        if searched(spec, method) and count(spec, method) < SMALLEST_POPULATION:
-            yield Problem("search.scheduler", f"{method} has a population of {count(spec, method)} candidates; allowed:"
-                                              f" from {SMALLEST_POPULATION}")  # fmt: skip
 
 
-def _asha(scheduler: AshaScheduler, most: int) -> Iterator[Problem]:
-    if most == 1:
-        yield Problem("search.scheduler", "a training of one epoch can't be stopped early; allowed: null")
+def check_search(spec: ExperimentSpec) -> Iterator[Problem]:
+    """Ranges and searchers that do not go together, and searches of nothing."""
+    searcher = spec.search.searcher
+    for name, space in spaces_of(spec).items():
+        if not isinstance(space, Range):
+            continue
+        if not searcher.draws_samples and space.samples is None:
+            yield Problem(_FIELDS[name], 'a range needs "samples", how many values are drawn of it; allowed: from 1')
+        if searcher.draws_samples and space.samples is not None:
+            yield Problem(_FIELDS[name], 'the searcher says how many samples are drawn; allowed: no "samples" here')
+    if searched_spaces(spec):
+        if spec.test_at == "every":
+            yield Problem(
+                "test_at", "a search must not see test scores; allowed: selected, or nothing that is searched"
+            )
         return
-    if scheduler.grace_period >= most:
-        allowed = f"allowed: from 1 to {most - 1}"
-        yield Problem("search.scheduler.grace_period", f"a training has {most} epochs; {allowed}")
-        return
-    rungs = 1 + int(log(most / scheduler.grace_period, scheduler.reduction_factor) + 1e-9)
-    if scheduler.brackets > rungs:
-        yield Problem("search.scheduler.brackets", f"there are {rungs} rungs; allowed: from 1 to {rungs}")
-
-
-def check_search(spec: ExperimentSpec, environment: Environment) -> Iterator[Problem]:
-    """Whether what is searched, and how, go together."""
-    is_grid = isinstance(spec.search.searcher, GridSearcher)
-    fields = {"alpha": "alpha", **{name: f"training.{name}" for name in SEARCHABLE if name != "alpha"}}
-    for name, field in fields.items():
-        space = spec.alpha if name == "alpha" else getattr(spec.training, name)
-        if isinstance(space, Range) and is_grid and space.samples is None:
-            yield Problem(field, 'a range needs "samples", how many values are drawn of it; allowed: from 1')
-        if isinstance(space, Range) and not is_grid and space.samples is not None:
-            yield Problem(field, 'the searcher says how many samples are drawn; allowed: no "samples" here')
-    is_searched = any(searched(spec, method) for method in spec.methods)
-    if is_searched and spec.test_at == "every":
-        yield Problem("test_at", "a search must not see test scores; allowed: selected, or nothing that is searched")
-    if not is_searched:
-        if spec.alpha is not None and is_search(spec.alpha):
-            surgery = ", ".join(name for name, method in METHODS.items() if method.surgery)
-            yield Problem("alpha", f"no method of the experiment has surgery; allowed: with {surgery}")
-        for field, is_there in (("searcher", not is_grid), ("scheduler", spec.search.scheduler is not None)):
-            if is_there:
-                yield Problem(
-                    f"search.{field}",
-                    "nothing is searched; allowed: with a grid or range of alpha, training.learning_rate,"
-                    " training.batch_size or training.epochs",
-                )
+    if spec.alpha is not None and is_search(spec.alpha):
+        surgery = ", ".join(name for name, method in METHODS.items() if method.surgery)
+        yield Problem("alpha", f"no method of the experiment has surgery; allowed: with {surgery}")
+    for field, is_given in (("searcher", searcher.draws_samples), ("scheduler", spec.search.scheduler is not None)):
+        if is_given:
+            yield Problem(
+                f"search.{field}",
+                "nothing is searched; allowed: with a grid or range of alpha, training.learning_rate,"
+                " training.batch_size or training.epochs",
+            )

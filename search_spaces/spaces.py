@@ -1,4 +1,4 @@
-"""What may be tried of a hyperparameter: one value, a grid, a range to draw from, or a schedule over the epochs."""
+"""The space of a hyperparameter: one value, a grid, a range to draw from, or a schedule over the epochs."""
 
 import math
 import random
@@ -9,16 +9,20 @@ from pydantic import AfterValidator, BaseModel, ConfigDict, Discriminator, Field
 
 from trainers.trial import Schedule
 
-# Draws keep so many digits: enough for any hyperparameter, few enough to read.
+# The hyperparameters that take a space, and whether their values are whole numbers.
+SEARCHABLE = {"alpha": False, "learning_rate": False, "batch_size": True, "epochs": True}
+
+# Significant digits of a drawn value: enough for any hyperparameter, few enough to read.
 DIGITS = 4
 
 MAX_VALUES = 10_000
 
 Number = int | float
+Value = Number | Schedule
 
 
 class Part(BaseModel):
-    """A part of a spec: strict types, no unknown fields, no NaN, never changed."""
+    """A part of a spec: strict types, no unknown fields, no NaN, immutable."""
 
     model_config = ConfigDict(strict=True, extra="forbid", allow_inf_nan=False, frozen=True)
 
@@ -30,21 +34,21 @@ class Grid(Part):
 
 
 class Uniform(Part):
-    """Values drawn uniformly between two bounds; how many says the searcher where it is not a grid."""
+    """Values drawn uniformly between two bounds. `samples` is for grids; other searchers set the number of draws."""
 
     uniform: Annotated[list[float], Field(min_length=2, max_length=2)]
     samples: Annotated[int, Field(ge=1, le=MAX_VALUES)] | None = None
 
 
 class LogUniform(Part):
-    """Values whose logarithm is drawn uniformly between those of two bounds."""
+    """Values whose logarithm is drawn uniformly between the logarithms of two bounds. `samples` as for `Uniform`."""
 
     loguniform: Annotated[list[float], Field(min_length=2, max_length=2)]
     samples: Annotated[int, Field(ge=1, le=MAX_VALUES)] | None = None
 
 
 class Scheduled(Part):
-    """One value from each of these epochs on, counted from 0."""
+    """A value for each stretch of epochs: (first epoch, value), with epochs counted from 0."""
 
     schedule: Annotated[
         list[
@@ -54,7 +58,7 @@ class Scheduled(Part):
     ]  # fmt: skip
 
     def steps(self) -> Schedule:
-        """As the trainer takes it."""
+        """The schedule in the form that the trainer takes."""
         return tuple((int(epoch), float(value)) for epoch, value in self.schedule)
 
 
@@ -63,14 +67,14 @@ FORMS = {"grid": Grid, "uniform": Uniform, "loguniform": LogUniform, "schedule":
 
 
 def form(value: object) -> str:
-    """Which form a value has: its tag in the unions below."""
+    """The form of a space: its tag in the unions below."""
     if isinstance(value, dict):
         return next((name for name in FORMS if name in value), "number")
     return next((name for name, model in FORMS.items() if isinstance(value, model)), "number")
 
 
 def _within(lowest: float, highest: float, *, above: bool = False, whole: bool = False) -> Callable[[Any], Any]:
-    """A check of every value of a space: from `lowest` (`above` it) to `highest`, whole numbers or any."""
+    """A validator of a space whose values lie between `lowest` (excluded if `above`) and `highest`."""
 
     def check_value(value: Number) -> None:
         if not (lowest <= value <= highest) or (above and value == lowest):
@@ -101,7 +105,7 @@ def _within(lowest: float, highest: float, *, above: bool = False, whole: bool =
 
 
 def _values_named(space: Any) -> list[Number]:
-    """The values, or bounds, that a space names."""
+    """The values or bounds that a space names."""
     if isinstance(space, Grid):
         return list(space.grid)
     if isinstance(space, Range):
@@ -126,41 +130,41 @@ Space = Number | Grid | Uniform | LogUniform | Scheduled
 
 
 def bounds(space: Range) -> tuple[float, float]:
-    """The ends of a range."""
+    """The lower and the upper bound of a range."""
     low, high = space.uniform if isinstance(space, Uniform) else space.loguniform
     return low, high
 
 
 def lowest(space: Space) -> float:
-    """The least of the values, or bounds, that a space names."""
+    """The smallest value or bound that a space names."""
     return min(_values_named(space))
 
 
 def highest(space: Space) -> float:
-    """The greatest of them."""
+    """The largest value or bound that a space names."""
     return max(_values_named(space))
 
 
 def is_search(space: Space | None) -> bool:
-    """Whether a space has more than one value to try."""
+    """Whether a space has more than one value."""
     return isinstance(space, Range) or (isinstance(space, Grid) and len(space.grid) > 1)
 
 
 def size(space: Space) -> int:
-    """How many values a grid search tries of a space, repeated draws included."""
+    """The number of values that a grid search tries, repeated draws included."""
     if isinstance(space, Grid):
         return len(space.grid)
     return (space.samples or 1) if isinstance(space, Range) else 1
 
 
-def values(space: Space, whole: bool, name: str, seed: int) -> list[Number | Schedule]:
-    """All that a grid search tries of a space: a range gives its `samples` draws.
+def values(space: Space, whole: bool, name: str, seed: int) -> list[Value]:
+    """The values that a grid search tries, each once; a range contributes `samples` draws.
 
     Args:
-        space: what may be tried.
-        whole: whole numbers.
-        name: of the hyperparameter: each has draws of its own.
-        seed: of the draws.
+        space: the space of a hyperparameter.
+        whole: whether values are whole numbers.
+        name: the hyperparameter's name; each name has its own draws.
+        seed: the seed of the draws.
     """
     if isinstance(space, Scheduled):
         return [space.steps()]
@@ -172,8 +176,8 @@ def values(space: Space, whole: bool, name: str, seed: int) -> list[Number | Sch
     return [_number(space, whole)]
 
 
-def draw(space: Space, whole: bool, name: str, seed: int, place: int) -> Number | Schedule:
-    """The draw of this place from a space: a function of name, seed and place, the same on every machine."""
+def draw(space: Space, whole: bool, name: str, seed: int, place: int) -> Value:
+    """Draw number `place` from a space: a function of name, seed and place, the same on every machine."""
     if not isinstance(space, Range):
         choices = values(space, whole, name, seed)
         return choices[int(random.Random(f"{name} {seed} {place}").random() * len(choices))]
@@ -181,7 +185,7 @@ def draw(space: Space, whole: bool, name: str, seed: int, place: int) -> Number 
 
 
 def from_unit(space: Range, unit: float, whole: bool) -> Number:
-    """The value of a range at `unit`, in [0, 1) of the way from its lower to its upper bound."""
+    """The value of a range at the fraction `unit`, in [0, 1), of the way from its lower to its upper bound."""
     low, high = bounds(space)
     if whole:
         high = math.nextafter(high + 1, low)
@@ -195,7 +199,7 @@ def from_unit(space: Range, unit: float, whole: bool) -> Number:
 
 
 def rounded(value: float) -> float:
-    """A draw with as many digits as count."""
+    """A drawn value, rounded to `DIGITS` significant digits."""
     return float(f"{value:.{DIGITS}g}")
 
 

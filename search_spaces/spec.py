@@ -2,49 +2,27 @@
 
 from collections import Counter
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, Self
 
 from pydantic import AfterValidator, Field, ValidationError
 
-from search_spaces.search import (
-    AshaScheduler,
-    GridSearcher,
-    PbtScheduler,
-    RandomSearcher,
-    SearchSpec,
-    TpeSearcher,
-)
+from search_spaces.problems import Problem, SpecError
+from search_spaces.search import SearchSpec, variants
+from search_spaces.sources import DataField, DataSpec, forms
 from search_spaces.spaces import Alpha, BatchSize, Epochs, LearningRate, Part
 from trainers.examples import LANGUAGE_CODE
 from trainers.methods import METHODS, SOURCE_TRAINING
 from trainers.protocols import PROTOCOLS
 from trainers.tasks import TASKS
 
-# Of two experiments that of the higher one goes first.
+# Experiments of a higher priority run first.
 Priority = Annotated[int, Field(ge=-100, le=100, strict=True)]
 
-# Unless the spec allows more, and then.
+# The most trials of an experiment, and of one whose spec has "allow_large".
 MAX_TRIALS = 10_000
 MAX_LARGE_TRIALS = 200_000
 
 MAX_PROBLEMS = 100
-
-
-@dataclass(frozen=True)
-class Problem:
-    """One wrong field: its dotted path, and what is wrong and what is allowed."""
-
-    field: str
-    message: str
-
-
-class SpecError(ValueError):
-    """A spec that is refused, with all its problems."""
-
-    def __init__(self, problems: Sequence[Problem]) -> None:
-        super().__init__("; ".join(f"{problem.field}: {problem.message}" for problem in problems))
-        self.problems = list(problems)
 
 
 def _storable(text: str) -> str:
@@ -79,31 +57,19 @@ Groups = Annotated[
 ]
 
 
-# What every hyperparameter that may be searched takes besides a number.
+# The spaces of every searchable hyperparameter, besides a number.
 SPREADS = '{"grid": [...]}, {"uniform": [low, high], "samples": n} or {"loguniform": [low, high], "samples": n}'
 SCHEDULE = ', or {"schedule": [[epoch, value], ...]} from epoch 0 on'
 
 
-class FolderSpec(Part):
-    """The reader's own data."""
-
-    folder: Name = Field(description="a path under the service's data root")
-
-
-class DatasetSpec(Part):
-    """Data that were added to the service."""
-
-    dataset: Name = Field(description="the name of a dataset, see GET /v1/datasets")
-
-
 class TrainingSpec(Part):
-    """What differs from the protocol's hyperparameters; null or absent means the protocol's value."""
+    """Overrides of the protocol's hyperparameters; null or absent means the protocol's value."""
 
     epochs: Epochs | None = Field(None, description=f"a whole number from 1 to 1000, {SPREADS} of them")
     batch_size: BatchSize | None = Field(None, description=f"a whole number from 1 to 4096, {SPREADS} of them")
     learning_rate: LearningRate | None = Field(None, description=f"a number in (0, 1], {SPREADS} of them{SCHEDULE}")
     accumulation: Annotated[int, Field(ge=1, le=4096)] | None = Field(
-        None, description="passes that an update is divided into: a whole number from 1 to the batch size"
+        None, description="gradient-accumulation steps of an update: a whole number from 1 to the batch size"
     )
     precision: Literal["fp32", "bf16", "fp16"] | None = Field(None, description="one of fp32, bf16, fp16")
     max_source_examples: Annotated[int, Field(ge=1, le=10**9)] | None = Field(
@@ -115,14 +81,14 @@ class TrainingSpec(Part):
 
 
 class ResourcesSpec(Part):
-    """What a trial takes of the pool, and how many may run at once."""
+    """The resources of a trial, and the number of trials that run at once."""
 
     cpus_per_trial: Annotated[int, Field(ge=1, le=1024)] = Field(1, description="a whole number from 1")
     gpus_per_trial: Annotated[float, Field(ge=0, le=1024)] = Field(
         0, description="0, a fraction of a GPU, or a whole number of GPUs"
     )
     memory_per_trial: Annotated[float, Field(ge=0, le=65536)] = Field(
-        0, description="in GiB, which the pool keeps for it; 0 if it need not"
+        0, description="GiB that the pool reserves for a trial; 0 to reserve none"
     )
     max_concurrent_trials: Annotated[int, Field(ge=1, le=10_000)] | None = Field(
         None, description="a whole number from 1, or null for as many as the pool holds"
@@ -137,9 +103,7 @@ class ExperimentSpec(Part):
     encoder: Name = Field(
         description="offline/multilingual-e5-small, the path of a Hugging Face folder, or a name on its hub"
     )
-    data: Literal["sample", "xtreme-r"] | FolderSpec | DatasetSpec = Field(
-        description='"sample", "xtreme-r", {"dataset": "<name>"} or {"folder": "<path under the data root>"}'
-    )
+    data: DataField
     source_language: Code = Field("en", description="a language code that the data have")
     target_languages: Literal["all"] | Annotated[list[Code], Field(min_length=1, max_length=1000)] = Field(
         description='a list of distinct language codes that the data have, or "all"'
@@ -182,13 +146,13 @@ class ExperimentSpec(Part):
     tags: Text | Annotated[list[Text], Field(max_length=100)] = Field([], description="free text, or a list of it")
     owner: Text = Field("", description="free text of up to 200 characters")
 
-    def with_population(self, name: str) -> "ExperimentSpec":
-        """The same, with a name for its population if it has one without."""
-        scheduler = self.search.scheduler
-        if not isinstance(scheduler, PbtScheduler) or scheduler.population is not None:
-            return self
-        named = self.search.model_copy(update={"scheduler": scheduler.model_copy(update={"population": name})})
-        return self.model_copy(update={"search": named})
+    def with_population(self, name: str) -> Self:
+        """The same, with a name for its population if it has one that lacks a name."""
+        return self.model_copy(update={"search": self.search.with_population(name)})
+
+    def with_candidates_drawn(self) -> Self:
+        """The same, with all candidates known in advance: TPE's proposals cost what as many random draws do."""
+        return self.model_copy(update={"search": self.search.with_candidates_drawn()})
 
     def keeps(self, method: str) -> bool:
         """Whether the models of a method's trainings stay on disk."""
@@ -197,11 +161,11 @@ class ExperimentSpec(Part):
         return self.keep == "selected" and not METHODS[method].model_per_target
 
     def tag_list(self) -> list[str]:
-        """The tags, also when a single one was given as text."""
+        """The tags as a list, also where a single one was given as text."""
         return [self.tags] if isinstance(self.tags, str) else self.tags
 
 
-# Stands in for fields that are wrong, so that all others can still be checked.
+# Replacements of fields that are wrong, so that the others can still be checked.
 _PLACEHOLDERS: dict[str, Any] = {
     "task": "ner", "encoder": "-", "data": "sample", "target_languages": "all", "methods": ["zero-shot"], "k": [1],
     "seeds": [1],
@@ -209,13 +173,13 @@ _PLACEHOLDERS: dict[str, Any] = {
 
 
 def parse(body: object) -> tuple[ExperimentSpec, list[Problem]]:
-    """A spec, and what is wrong with it taken field by field.
+    """A spec, and the problems of each of its fields.
 
-    Wrong fields are replaced by placeholders in the spec that is returned; it is good for nothing but checking how
-    the other fields go together (`search_spaces.checks`).
+    Wrong fields are replaced by placeholders in the spec that is returned: it serves only to check the other fields
+    together (`search_spaces.checks`).
 
     Raises:
-        SpecError: the body is not an object, so that there is nothing to check further.
+        SpecError: the body is not an object, so that there is nothing further to check.
     """
     if not isinstance(body, dict) or not all(isinstance(key, str) for key in body):
         raise SpecError([Problem("body", "not a JSON object")])
@@ -238,7 +202,7 @@ def parse(body: object) -> tuple[ExperimentSpec, list[Problem]]:
 
 
 def _problems(error: ValidationError) -> list[Problem]:
-    """One problem per wrong field, in the order of the fields."""
+    """One problem per wrong field, in the order of the fields, up to `MAX_PROBLEMS`."""
     problems: dict[str, Problem] = {}
     for detail in error.errors(include_url=False, include_context=False):
         field, allowed = _place(detail["loc"])
@@ -253,22 +217,15 @@ def _problems(error: ValidationError) -> list[Problem]:
     return list(problems.values())
 
 
-# Models that a field holds one of, by the name that tells them apart.
-_VARIANTS: dict[str, dict[str, Any]] = {
-    "searcher": {"grid": GridSearcher, "random": RandomSearcher, "tpe": TpeSearcher},
-    "scheduler": {"asha": AshaScheduler, "pbt": PbtScheduler},
-}
-
-
 def _place(location: Sequence[str | int]) -> tuple[str, str]:
-    """The dotted path of the innermost field of an error's location, and what is allowed there."""
+    """The dotted path of the innermost field in an error's location, and the values that it allows."""
     path: list[str] = []
     allowed = "an object with the fields of an experiment"
     model: Any = ExperimentSpec
-    variants: dict[str, Any] = {}
+    alternatives: dict[str, type[Part]] = {}
     for part in location:
-        if variants and part in variants:
-            model, variants = variants[str(part)], {}
+        if part in alternatives:
+            model, alternatives = alternatives[str(part)], {}
             continue
         if model is None or not isinstance(part, str):
             break
@@ -277,9 +234,9 @@ def _place(location: Sequence[str | int]) -> tuple[str, str]:
         if field is None:
             allowed = ", ".join(model.model_fields)
             break
-        allowed = field.description or allowed
+        allowed = forms() if field.annotation is DataSpec else field.description or allowed
         model = field.annotation if isinstance(field.annotation, type) and issubclass(field.annotation, Part) else None
-        variants = _VARIANTS.get(part, {})
+        alternatives = variants(field.annotation)
     return ".".join(path).encode(errors="replace").decode() or "body", allowed
 
 

@@ -12,9 +12,11 @@ from types import FrameType
 from typing import Any, get_args
 
 from search_spaces.presets import names, preset
+from search_spaces.sources import DataSpec
 from service.security import is_loopback
 from service.settings import Settings
 from trainers.artifacts import layout
+from trainers.data import sample
 from trainers.tasks import TASKS
 from trainers.trial import Selection
 
@@ -85,7 +87,7 @@ def _parser() -> argparse.ArgumentParser:
     export.set_defaults(command=_export)
 
     demo = commands.add_parser("demo", help="the sample experiment from start to end, in a service of its own")
-    demo.add_argument("--task", default="ner", choices=TASKS, help="ner if not given")
+    demo.add_argument("--task", default="ner", choices=sample.tasks(), help="ner if not given")
     demo.set_defaults(command=_demo)
     return parser
 
@@ -215,7 +217,7 @@ def _export(arguments: argparse.Namespace) -> int:
         trial = store.trials.one(arguments.trial)
         if trial is None:
             raise ValueError(f"there is no trial {arguments.trial} in {make_url(settings.database_url)}")
-        chosen = store.results.by_selection(arguments.trial)
+        chosen = store.objectives.by_selection(arguments.trial)
     finally:
         store.close()
     matching = [selection for selection in chosen if arguments.selection in (None, selection)]
@@ -277,9 +279,7 @@ def _print_table(client: Any, id_: str) -> None:
     experiment = client.experiment(id_)
     spec = experiment["spec"]
     seeds = len(spec["seeds"])
-    data = spec["data"] if isinstance(spec["data"], str) else f"folder {spec['data']['folder']}"
-    if data == "sample":
-        data = "sample corpus (artificial; says nothing about XTREME-R)"
+    data = DataSpec.from_json(spec["data"]).title()
     metric = TASKS[spec["task"]].metric
     print(f"\n{spec['task']}, {metric} on the test sets in percent, mean over {seeds} seed{'s' if seeds > 1 else ''};"
           f" {data}; {spec['encoder']}")  # fmt: skip

@@ -31,6 +31,16 @@ def pytest_addoption(parser: pytest.Parser) -> None:
     parser.addoption("--full", action="store_true", help="tests/chaos: the long forms, minutes to an hour each")
 
 
+STARTS_PROCESSES = {"start_service", "start_services", "start_empty"}
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Whatever starts a service is marked `service`, so that `-m "not service"` is quick; others mark themselves."""
+    for item in items:
+        if STARTS_PROCESSES.intersection(getattr(item, "fixturenames", ())):
+            item.add_marker("service")
+
+
 @pytest.fixture(scope="session")
 def full(request: pytest.FixtureRequest) -> bool:
     """Whether the long forms are wanted."""
@@ -59,6 +69,39 @@ def settings_names() -> set[str]:
 
     Settings.from_environment(Environment())
     return asked
+
+
+HALVES = """
+from trainers.surgery.rules import MEAN, Rule
+
+class Half(Rule):
+    "Nobody (2026): half of each gradient."
+
+    name, scale = "half", MEAN
+
+    def weights(self, gramian):
+        return 0.5, 0.5
+
+BROKEN = {}
+"""
+
+
+@pytest.fixture
+def contributed_rule(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
+    """An installed package `halves`, version 1.2, with the rule `half` and a broken one; the folder of its metadata."""
+    from trainers.surgery.rules import RULES
+
+    site = tmp_path / "site-packages"
+    metadata = site / "halves-1.2.dist-info"
+    metadata.mkdir(parents=True)
+    (site / "halves.py").write_text(HALVES)
+    (metadata / "METADATA").write_text("Metadata-Version: 2.1\nName: halves\nVersion: 1.2\n")
+    (metadata / "entry_points.txt").write_text("[allasprak.rules]\nhalf = halves:Half\nbroken = halves:BROKEN\n")
+    monkeypatch.syspath_prepend(site)
+    vars(RULES).pop("_contributed", None)  # what was found before
+    yield metadata
+    vars(RULES).pop("_contributed", None)
+    sys.modules.pop("halves", None)
 
 
 @pytest.fixture(scope="session")
@@ -104,6 +147,27 @@ def tiny_encoder_for_all(tmp_path_factory: pytest.TempPathFactory, tiny_encoder:
     settings = json.loads((folder / "tokenizer_config.json").read_text())
     (folder / "tokenizer_config.json").write_text(json.dumps({**settings, "model_max_length": 512}))
     return folder
+
+
+MakeDistribution = Callable[..., Path]
+
+
+@pytest.fixture
+def make_distribution(tmp_path: Path) -> MakeDistribution:
+    """Makes what an installed package is: a module, and its metadata with an entry point; returns the folder."""
+
+    def make(group: str, entry: str, code: str, version: str = "1.2") -> Path:
+        """`entry`: "<module>:<object>"; the distribution is called as the module."""
+        name, _, _ = entry.partition(":")
+        root = tmp_path / "site" / f"{name}-{version}"
+        metadata = root / f"{name}-{version}.dist-info"
+        metadata.mkdir(parents=True)
+        (root / f"{name}.py").write_text(code)
+        (metadata / "METADATA").write_text(f"Metadata-Version: 2.1\nName: {name}\nVersion: {version}\n")
+        (metadata / "entry_points.txt").write_text(f"[{group}]\nany-name = {entry}\n")
+        return root
+
+    return make
 
 
 def _write_tokenizer(folder: Path) -> int:

@@ -7,7 +7,7 @@ from torch import Tensor
 
 from trainers.artifacts import kept_models
 from trainers.encoders.by_name import prepare_encoder
-from trainers.surgery.optimizer import inner_products
+from trainers.surgery.products import inner_products
 from trainers.training.training_windows import TrainingWindows
 from trainers.training.trial_data import TrialData
 from trainers.training.trial_model import TrialModel, load_tokenizer
@@ -35,7 +35,7 @@ def cosines(gradient_of: Callable[[str], Sequence[Tensor]], languages: Sequence[
             gradient = gradient_of(languages[column])
             if len(held) < at_once:
                 held.append(gradient)
-            found = [inner_products(list(zip(gradient, other, strict=True)))[0] for other in held]
+            found = [inner_products(list(zip(gradient, other, strict=True))).dot for other in held]
             rows = slice(first, first + len(held))
             products[rows, column] = products[column, rows] = torch.tensor(found, dtype=torch.float64)
             del gradient  # before the next one is computed

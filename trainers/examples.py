@@ -1,7 +1,5 @@
 """A split of one language's data, and its facts, for which it need not be read again."""
 
-from collections import Counter
-from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any, Protocol
 
@@ -15,7 +13,7 @@ Example = dict[str, Any]  # {"tokens": [...], "tags": [...]} for ner; each task 
 
 
 # Why a planned trial cannot run any more.
-CHANGED = "the data, the encoder or our numerics have changed since it was accepted: submit it again"
+CHANGED = "the data, the encoder, a plugin or our numerics have changed since it was accepted: submit it again"
 
 
 class DataError(ValueError):
@@ -41,12 +39,6 @@ class Facts:
     strata: dict[str, int]
     sub_words: tuple[int, ...]
     within_train: bool = False
-
-
-def facts_of(examples: Sequence[Example], labels: set[str], strata: Iterable[str], sub_words: Iterable[int]) -> Facts:
-    """The facts of a split that has been read."""
-    content = digest(list(examples))
-    return Facts(len(examples), content, tuple(sorted(labels)), dict(Counter(strata)), tuple(sub_words))
 
 
 def evaluation_data(facts: Facts, max_examples: int | None) -> str:

@@ -12,10 +12,6 @@ from trainers.tasks import TASKS
 from trainers.training.trial_model import TrialModel, load_tokenizer
 from trainers.trial import Score, Selection, TrialConfig
 
-# What the hub calls our tasks.
-PIPELINES = {"ner": "token-classification", "pos": "token-classification", "tydiqa": "question-answering",
-             "xnli": "text-classification"}  # fmt: skip
-
 
 def export(home: Path, config: TrialConfig, selection: Selection, scores: Sequence[Score], folder: Path) -> None:
     """Write a kept model with full vocabulary and tokenizer, as `AutoModelFor...from_pretrained(folder)` loads it.
@@ -62,10 +58,10 @@ def _card(config: TrialConfig, selection: Selection, model: kept_models.Model, s
     metadata = {
         "language": languages,
         "base_model": config.encoder,
-        "pipeline_tag": PIPELINES[config.task],
+        "pipeline_tag": TASKS[config.task].pipeline,
         "tags": ["allasprak", config.method],
     }
-    front = "\n".join(f"{name}: {json.dumps(value)}" for name, value in metadata.items())
+    front = "\n".join(f"{name}: {json.dumps(value)}" for name, value in metadata.items() if value is not None)
     rows = "\n".join(
         f"| {score.language} | {score.split} | {score.metric} | {score.value:.2f} | {score.examples}"
         f"{' (the first of more)' if score.cut else ''} |"

@@ -1,10 +1,11 @@
 """The methods of section 3, each in a few lines: what is trained, on what, from where, and what selects the weights."""
 
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import KW_ONLY, dataclass
+from functools import cache, partial
 from typing import Protocol
 
-from trainers.surgery.rules import Rule, pcgrad, surgery
+from trainers.surgery.rules import RULES, GradientSurgery, Rule
 from trainers.trial import Selection
 
 
@@ -33,7 +34,7 @@ class Bench(Protocol):
     def start_from_source_model(self) -> None:
         """Take the weights that source training selected."""
 
-    def train(self, examples: Sequence[int], batch_size: int, rule: Rule | None = None) -> None:
+    def train(self, examples: Sequence[int], batch_size: int, rule: type[Rule] | None = None) -> None:
         """Train on these examples, with surgery by a rule if one is given."""
 
 
@@ -55,41 +56,79 @@ def naive_mix_train(bench: Bench) -> None:
 
 def gradient_mix_train(bench: Bench) -> None:
     """`naive-mix-train` with stochastic gradient surgery (section 3.5, Algorithm 1)."""
-    bench.train([*bench.source, *bench.shots], bench.batch_size, rule=surgery)
+    bench.train([*bench.source, *bench.shots], bench.batch_size, rule=GradientSurgery)
 
 
-def pcgrad_mix_train(bench: Bench) -> None:
-    """`gradient-mix-train` with PCGrad over the same two gradients in Eq. 1's place: a rival, not in the paper."""
-    bench.train([*bench.source, *bench.shots], bench.batch_size, rule=pcgrad)
+def rival_mix_train(bench: Bench, rule: type[Rule]) -> None:
+    """`gradient-mix-train` with another rule over the same two gradients in Eq. 1's place: not in the paper."""
+    bench.train([*bench.source, *bench.shots], bench.batch_size, rule=rule)
 
 
 @dataclass(frozen=True)
 class Method:
     """A method as the planner sees it.
 
-    `selection` is what selects its weights, None for what the protocol says of source and mixed training. `few_shot`:
-    it trains on shots (zero-shot has K = 0). `adapts`: it starts from the source-trained model. `model_per_target`:
-    each target language has a model of its own. `surgery`: alpha counts. `trajectory` names the method whose training
-    it shares, if it is another selection of the same.
+    Attributes:
+        selection: what selects its weights; None for what the protocol says of source and mixed training.
+        few_shot: it trains on shots (zero-shot has K = 0).
+        adapts: it starts from the source-trained model.
+        model_per_target: each target language has a model of its own.
+        rule: the name of its conflict rule; None for a method without surgery.
+        trajectory: the method whose training it shares, if it is another selection of the same.
     """
 
     train: Callable[[Bench], None]
+    _: KW_ONLY
     selection: Selection | None = None
     few_shot: bool = True
     adapts: bool = False
     model_per_target: bool = False
-    surgery: bool = False
+    rule: str | None = None
     trajectory: str | None = None
+
+    @property
+    def surgery(self) -> bool:
+        """Whether it operates on gradients, so that alpha counts."""
+        return self.rule is not None
 
 
 SOURCE_TRAINING = "zero-shot"  # what two-stage methods start from is the very model that zero-shot scores
 
-METHODS: dict[str, Method] = {
+PAPER: dict[str, Method] = {
     SOURCE_TRAINING: Method(zero_shot, few_shot=False),
-    "ord-FS": Method(adapt, "last", adapts=True, model_per_target=True),
-    "ord-FS+dev": Method(adapt, "target-dev", adapts=True, model_per_target=True, trajectory="ord-FS"),
-    "mix-FT": Method(adapt, "last", adapts=True),
+    "ord-FS": Method(adapt, selection="last", adapts=True, model_per_target=True),
+    "ord-FS+dev": Method(adapt, selection="target-dev", adapts=True, model_per_target=True, trajectory="ord-FS"),
+    "mix-FT": Method(adapt, selection="last", adapts=True),
     "naive-mix-train": Method(naive_mix_train),
-    "gradient-mix-train": Method(gradient_mix_train, surgery=True),
-    "pcgrad-mix-train": Method(pcgrad_mix_train, surgery=True),
+    "gradient-mix-train": Method(gradient_mix_train, rule=GradientSurgery.name),
 }
+
+
+MIX_TRAIN = "-mix-train"
+
+
+class Methods(Mapping[str, Method]):
+    """The paper's methods, then `<rule>-mix-train` for each other rule of `RULES`, those of other packages included."""
+
+    def __getitem__(self, name: str) -> Method:
+        if name in PAPER:
+            return PAPER[name]
+        rule = name.removesuffix(MIX_TRAIN)
+        if rule == name:
+            raise KeyError(name)
+        return _rival(RULES[rule])
+
+    def __iter__(self) -> Iterator[str]:
+        yield from PAPER
+        yield from (name for rule in RULES if (name := f"{rule}{MIX_TRAIN}") not in PAPER)
+
+    def __len__(self) -> int:
+        return sum(1 for _ in self)
+
+
+@cache
+def _rival(rule: type[Rule]) -> Method:
+    return Method(partial(rival_mix_train, rule=rule), rule=rule.name)
+
+
+METHODS = Methods()

@@ -20,6 +20,7 @@ from trainers.artifacts.kept_models import Model
 from trainers.artifacts.layout import checkpoints_of, lock_of
 from trainers.methods import METHODS
 from trainers.protocols import PROTOCOLS
+from trainers.tasks import TASKS
 from trainers.training.bench import TrialBench
 from trainers.trial import Change, Outcome, Report, Trial, TrialConfig, Wanted
 
@@ -106,7 +107,7 @@ def resumed_hyperparameters(trial: Trial) -> Change | None:
 
 def _source_model(trial: Trial, source: TrialConfig) -> Model:
     """The model of a source training, which is trained if it is not kept."""
-    selection = PROTOCOLS[source.protocol].selection[source.task]
+    selection = TASKS[source.task].under(source.protocol).selection
     model = kept_models.load(trial.home, source, selection)
     if model is None:
         run(replace(trial, config=source, source=None, wanted=Wanted(selections=(selection,))), lambda _: None)

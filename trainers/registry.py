@@ -1,14 +1,14 @@
 """Objects by name: the built-in ones, and those that installed packages bring by entry points.
 
-An entry point of the group names the object, or the class, itself; what it is called is its attribute `name`
-(https://packaging.python.org/en/latest/specifications/entry-points/).
+An entry point of the group names the object itself; what it is called is its attribute `name`, whatever the entry point
+is called (https://packaging.python.org/en/latest/specifications/entry-points/).
 """
 
 import logging
 from collections.abc import Iterable, Iterator, Mapping
 from functools import cached_property
 from importlib.metadata import EntryPoint, entry_points
-from typing import Protocol, TypeVar
+from typing import Any, Protocol, TypeVar
 
 log = logging.getLogger(__name__)
 
@@ -28,15 +28,17 @@ class Registry(Mapping[str, T]):
     """Objects by name, the built-in ones first, then those of other packages in alphabetical order.
 
     Entry points are loaded at the first look-up of anything that is not built in, or when all are listed. One that
-    cannot be loaded, or whose name is taken, is left out with a warning: a broken package must not stop the service.
+    cannot be loaded, is of another kind, or has a name that is taken, is left out with a warning: a broken package must
+    not stop the service.
 
     Args:
         group: of the entry points, such as "allasprak.tasks".
         builtin: the objects of this package.
+        kind: what each object must be an instance of.
     """
 
-    def __init__(self, group: str, builtin: Iterable[T]) -> None:
-        self.group = group
+    def __init__(self, group: str, builtin: Iterable[T], kind: type[Any] = object) -> None:
+        self.group, self._kind = group, kind
         self._builtin: dict[str, T] = {one.name: one for one in builtin}
 
     def __getitem__(self, name: str) -> T:
@@ -61,16 +63,22 @@ class Registry(Mapping[str, T]):
         found: dict[str, tuple[T, tuple[str, str]]] = {}
         for point in entry_points(group=self.group):
             try:
-                one: T = point.load()
-                distribution = _distribution(point)
+                one: T = self._loaded(point)
+                name, distribution = one.name, _distribution(point)
             except Exception:
                 log.warning("the entry point %s of %s is left out", point.value, self.group, exc_info=True)
                 continue
-            if one.name in self._builtin or one.name in found:
-                log.warning("the entry point %s of %s is left out: %r is taken", point.value, self.group, one.name)
+            if name in self._builtin or name in found:
+                log.warning("the entry point %s of %s is left out: %r is taken", point.value, self.group, name)
                 continue
-            found[one.name] = one, distribution
+            found[name] = one, distribution
         return dict(sorted(found.items()))
+
+    def _loaded(self, point: EntryPoint) -> T:
+        one: T = point.load()
+        if not isinstance(one, self._kind) or not isinstance(one.name, str):
+            raise TypeError(f"{one!r} is no {self._kind.__name__} with a name")
+        return one
 
 
 def _distribution(point: EntryPoint) -> tuple[str, str]:

@@ -12,14 +12,14 @@ from trainers.digests import digest
 NUMERICS = 3
 
 Split = Literal["train", "dev", "test"]
+SPLITS: tuple[Split, ...] = ("train", "dev", "test")
 
 # Which checkpoint of a training counts: the best on the source's dev set, the last, the best on the target's dev set.
 Selection = Literal["source-dev", "last", "target-dev"]
 
 Precision = Literal["fp32", "bf16", "fp16"]
 
-# A hyperparameter that changes during training: (epoch, value) in the order of the epochs, which are counted from 0.
-# The first epoch is 0, and each value holds from its epoch on.
+# A hyperparameter that changes during training: (epoch, value) pairs, each valid from its epoch on, the first from 0.
 Schedule = tuple[tuple[int, float], ...]
 
 
@@ -37,10 +37,10 @@ def _schedule_or_number(value: Any) -> Any:
 
 @dataclass(frozen=True)
 class DataReference:
-    """Where examples come from: the sample corpus, XTREME-R, or the folder at `path`."""
+    """Where examples come from: a source by name, and what it needs to open them, such as the path of a folder."""
 
-    kind: Literal["sample", "xtreme-r", "folder"]
-    path: Path | None = None
+    source: str
+    location: Any = None
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -78,7 +78,7 @@ class Training:
     max_source_examples: int | None = None
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class TrialConfig:
     """One training: everything that its weights depend on.
 
@@ -239,8 +239,7 @@ class Report:
         epoch: the pass over the training data, counted from 1.
         step: optimizer steps so far.
         scores: of the current weights.
-        measures: loss, examples and steps per second, the statistics of surgery and the loss scale of fp16, as far as
-            there are any.
+        measures: loss, examples and steps per second, statistics of surgery, loss scale of fp16.
     """
 
     epoch: int
@@ -282,9 +281,9 @@ class Outcome:
     Attributes:
         selected: per selection the step whose weights it chose.
         scores: of those weights on the test splits.
-        facts: about the run: `training` (the last report's measures), `shots`, `seconds`, `device`, `threads`,
-            `packages`; `work` of training and of evaluation; `sizes` of the tokenized splits, by digest; `history` of a
-            member of a population; `out_of_memory` and `accumulation` if it was retried.
+        facts: `training` (the last report's measures), `shots`, `work` of training and evaluation, `sizes` of tokenized
+            splits, `seconds`, `device`, `threads`, `packages`; `history` of a member of a population; `out_of_memory`
+            and `accumulation` after a retry.
     """
 
     selected: dict[Selection, int]

@@ -1,1 +1,1 @@
-"""What a plan costs before anything is paid: its workload, the time that takes, and the whole estimate."""
+"""What a plan costs before any of it runs: workload, time, and the whole estimate."""

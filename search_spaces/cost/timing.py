@@ -1,31 +1,41 @@
-"""How long a trial takes: what an assumed device would need, corrected by what finished trials took."""
+"""How long a trial takes: the time of an assumed device, corrected by the times of finished trials.
+
+Tokens are sub-word tokens here and everywhere.
+"""
 
 import math
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from statistics import median
 
-from search_spaces.candidates import Candidate
+from search_spaces.method_space import Candidate
 from search_spaces.spec import ExperimentSpec
 from trainers.encoders.by_name import EncoderSize
 from trainers.methods import METHODS
 from trainers.trial import TrialConfig, Work
 
-# Assumed until trials have been measured: what a CPU thread, or a GPU at fp32 and at half precision, computes a second
-# in a training like ours, and the bytes that it moves a second. The CPU's were chosen on 55 trials on two busy cores
-# of an AMD EPYC, where they give 0.5 to 2.2 times what each method and task really took; the GPU's are a guess.
+# Assumed until trials have been measured: the operations and the bytes per second of a CPU thread, and of a GPU at fp32
+# and at half precision, in a training of this kind. The CPU's were chosen on 55 trials on two busy cores of an AMD
+# EPYC, where they predict 0.5 to 2.2 times the real duration, by method and task; the GPU's are a guess.
 CPU_FLOPS, CPU_BYTES = 35e9, 5e9
 GPU_FLOPS = {"fp32": 20e12, "bf16": 100e12, "fp16": 100e12}
 GPU_BYTES = 1e12
-SECONDS_OF_A_LAYER = 1e-3  # a step's share that depends on no size: Python, starting kernels
-SECONDS_OF_A_TRIAL = 15.0  # reading the encoder and its tokenizer, tokenising
+SECONDS_OF_A_LAYER = 1e-3  # per step, whatever the sizes: Python, launching kernels
+SECONDS_OF_A_TRIAL = 15.0  # loading the encoder and its tokenizer, tokenizing
 
 BYTES_OF_A_STEP = 40  # per parameter: AdamW reads four values and writes three, clipping reads two and writes one
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class Measured:
-    """A trial that is done: whether it adapted a model, seconds from its start to its end, and what it computed."""
+    """A finished trial.
+
+    Attributes:
+        adapts: it adapted a source model.
+        seconds: from its start to its end.
+        training: the work of training.
+        evaluation: the work of evaluation.
+    """
 
     adapts: bool
     seconds: float
@@ -34,12 +44,15 @@ class Measured:
 
 
 class Clock:
-    """Seconds of a spec's trials; `basis` says in words where they come from.
+    """Predicts the seconds that a spec's trials take.
 
     Args:
-        spec: whose resources and precision count.
-        encoder: its size.
-        measured: trials of the same encoder, task, precision, threads and kind of device; none if there are none yet.
+        spec: the spec, for its resources and precision.
+        encoder: the size of its encoder.
+        measured: finished trials of the same encoder, task, precision, threads and kind of device.
+
+    Attributes:
+        basis: in words, what the prediction is based on.
     """
 
     def __init__(self, spec: ExperimentSpec, encoder: EncoderSize, measured: Sequence[Measured]) -> None:
@@ -64,22 +77,30 @@ class Clock:
         around = [max(0.0, one.seconds - one.training.seconds - one.evaluation.seconds) for one in measured]
         self.around = median(around) if around else SECONDS_OF_A_TRIAL
 
-    def seconds(self, config: TrialConfig, sub_words: float, steps: int, evaluated: float, parameters: int) -> float:
-        """Of a trial that trains on so many sub-words, the oracle's included, and evaluates so many."""
-        training = self.training[METHODS[config.method].adapts] * self._training(sub_words, steps, parameters)
+    def seconds(self, config: TrialConfig, trained: float, steps: int, evaluated: float, parameters: int) -> float:
+        """The duration of a trial.
+
+        Args:
+            config: the trial.
+            trained: tokens that go through training, those of the oracle sets included.
+            steps: optimizer steps.
+            evaluated: tokens that are evaluated.
+            parameters: parameters that the optimizer changes.
+        """
+        training = self.training[METHODS[config.method].adapts] * self._training(trained, steps, parameters)
         return training + self.evaluation * self._evaluation(evaluated) + self.around
 
-    def _training(self, sub_words: float, steps: int, parameters: int) -> float:
-        # forward and twice as much backward, two operations per weight and sub-word (Kaplan et al. 2020, section 2.1)
-        passes = 6 * self.encoder.layers_parameters * sub_words / self.flops
+    def _training(self, tokens: float, steps: int, parameters: int) -> float:
+        # forward and twice as much backward, two operations per weight and token (Kaplan et al. 2020, section 2.1)
+        passes = 6 * self.encoder.layers_parameters * tokens / self.flops
         of_step = BYTES_OF_A_STEP * parameters / self.bytes_per_second + self.encoder.layers * SECONDS_OF_A_LAYER
         return passes + steps * of_step
 
-    def _evaluation(self, sub_words: float) -> float:
-        return 2 * self.encoder.layers_parameters * sub_words / self.flops
+    def _evaluation(self, tokens: float) -> float:
+        return 2 * self.encoder.layers_parameters * tokens / self.flops
 
 
 def _factor(pairs: Iterable[tuple[float, float]]) -> float:
-    """Seconds taken over seconds calculated, of all together; 1 if there are none."""
+    """The ratio of measured to calculated seconds over all pairs; 1 if there are none."""
     taken, calculated = (math.fsum(column) for column in zip(*pairs, strict=True)) if (pairs := list(pairs)) else (0, 0)
     return taken / calculated if taken and calculated else 1.0

@@ -11,7 +11,7 @@ from fastapi.security import HTTPBearer
 from starlette.exceptions import HTTPException
 
 from search_spaces.environment import Environment
-from search_spaces.spec import Problem, SpecError
+from search_spaces.problems import Problem, SpecError
 from service.api import catalog, control, events, experiments, metrics, reports, results, summaries, trials
 from service.api.problems import add_handlers
 from service.security import is_authorised, is_loopback

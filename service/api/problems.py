@@ -11,7 +11,7 @@ from fastapi.exceptions import RequestValidationError
 from fastapi.responses import JSONResponse, Response
 from starlette.exceptions import HTTPException
 
-from search_spaces.spec import Problem, SpecError
+from search_spaces.problems import Problem, SpecError
 from service.store import BadCursorError, KeyReusedError, StoreFullError
 
 log = logging.getLogger(__name__)

@@ -1,16 +1,18 @@
-"""Questions about results as they are asked: JSON, checked before any of it comes near the database."""
+"""Queries about results as clients send them: JSON, validated before any of it reaches the database."""
 
 from collections.abc import Sequence
 from typing import Annotated, Any, get_args
 
 from pydantic import Field, TypeAdapter, ValidationError
 
-from search_spaces.spec import Problem, SpecError, Text
+from search_spaces.columns import COLUMNS, Column
+from search_spaces.problems import Problem, SpecError
+from search_spaces.spec import Text
 from service.store import RESULT_COLUMNS
 from service.store.query import And, By, Condition, Operator, Or, Where
 
-# What conditions may be on: the columns of a row, and of its experiment.
-ASKED: dict[str, type] = {**RESULT_COLUMNS, "owner": str, "tags": str}
+# What conditions may be on.
+CONDITIONED = {column.name: column for column in COLUMNS if column.shown or column.filter}
 
 MOST_CONDITIONS, MOST_DEPTH, MOST_VALUES, MOST_VALUES_IN_ALL = 200, 10, 1000, 10_000
 
@@ -25,24 +27,24 @@ VALUES: dict[type, TypeAdapter[Any]] = {
 
 
 def conditions(given: Any, field: str = "where") -> Where:
-    """A tree of conditions.
+    """Parse a tree of conditions.
 
     Args:
-        given: FORMS.
-        field: its name, for errors.
+        given: JSON of one of FORMS.
+        field: name of the field that holds it, for errors.
 
     Raises:
-        SpecError: it is none, or too large; the first wrong field is named.
+        SpecError: it is not such a tree, or too large; names the first wrong field.
     """
     found = _tree(given, field, MOST_DEPTH)
     parts, values = _size(found)
     if parts > MOST_CONDITIONS or values > MOST_VALUES_IN_ALL:
-        raise _wrong(field, f"more than {MOST_CONDITIONS} conditions, or {MOST_VALUES_IN_ALL} values in them")
+        raise _wrong(field, f"more than {MOST_CONDITIONS} conditions, or more than {MOST_VALUES_IN_ALL} values in them")
     return found
 
 
 def columns(names: Sequence[str], field: str = "columns") -> tuple[str, ...]:
-    """The columns to tell of, all if none are named. SpecError if there is no such."""
+    """The columns of an answer: all of them if none is named. SpecError for an unknown name."""
     for name in names:
         if name not in RESULT_COLUMNS:
             raise _unknown(field, name, RESULT_COLUMNS)
@@ -50,7 +52,7 @@ def columns(names: Sequence[str], field: str = "columns") -> tuple[str, ...]:
 
 
 def order(names: Sequence[str], field: str = "sort") -> tuple[By, ...]:
-    """Columns to sort by, each descending where its name has a minus before it. SpecError if there is no such."""
+    """The columns to sort by, descending after a minus. SpecError for an unknown name."""
     found = []
     for given in names:
         name = given.removeprefix("-")
@@ -74,18 +76,23 @@ def _tree(given: Any, field: str, depth: int) -> Where:
 
 
 def _condition(column: Any, op: Any, value: Any, field: str) -> Condition:
-    if column not in list(ASKED):
-        raise _unknown(f"{field}.column", column, ASKED)
-    if op not in get_args(Operator):
-        raise _unknown(f"{field}.op", op, get_args(Operator))
-    for columns_of, operators in (({"tags"}, ("eq", "in")), ({"cut", "selected"}, ("eq", "ne", "in"))):
-        if column in columns_of and op not in operators:
-            raise _unknown(f"{field}.op", op, operators)
+    known = CONDITIONED.get(column) if isinstance(column, str) else None
+    if known is None:
+        raise _unknown(f"{field}.column", column, CONDITIONED)
+    if op not in (allowed := _operators(known)):
+        raise _unknown(f"{field}.op", op, allowed)
     if op != "in":
-        return Condition(column, op, _value(value, ASKED[column], f"{field}.value"))
+        return Condition(known.name, op, _value(value, known.type, f"{field}.value"))
     if not isinstance(value, list) or len(value) > MOST_VALUES:
         raise _wrong(f"{field}.value", f"allowed: a list of at most {MOST_VALUES} values")
-    return Condition(column, op, tuple(_value(one, ASKED[column], f"{field}.value.{n}") for n, one in enumerate(value)))
+    values = (_value(one, known.type, f"{field}.value.{n}") for n, one in enumerate(value))
+    return Condition(known.name, op, tuple(values))
+
+
+def _operators(column: Column) -> tuple[str, ...]:
+    if column.place == "tags":
+        return ("eq", "in")
+    return ("eq", "ne", "in") if column.type is bool else get_args(Operator)
 
 
 def _value(given: Any, type_: type, field: str) -> Any:
@@ -96,7 +103,7 @@ def _value(given: Any, type_: type, field: str) -> Any:
 
 
 def _size(where: Where) -> tuple[int, int]:
-    """How many conditions and groups of them there are, and values to compare with."""
+    """The number of conditions and groups, and of values to compare with."""
     if isinstance(where, Condition):
         return 1, len(where.value) if where.op == "in" else 1
     parts, values = zip((1, 0), *map(_size, where.of), strict=True)
@@ -104,7 +111,7 @@ def _size(where: Where) -> tuple[int, int]:
 
 
 def _unknown(field: str, given: Any, allowed: Any) -> SpecError:
-    return _wrong(field, f"{str(given)[:100]!a} is none; allowed: {', '.join(allowed)}")
+    return _wrong(field, f"{str(given)[:100]!a} is unknown; allowed: {', '.join(allowed)}")
 
 
 def _wrong(field: str, message: str) -> SpecError:

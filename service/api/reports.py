@@ -8,7 +8,7 @@ from fastapi import APIRouter, Query, Request
 from fastapi.responses import HTMLResponse, JSONResponse, PlainTextResponse, Response
 from starlette.exceptions import HTTPException
 
-from search_spaces.spec import Problem, SpecError
+from search_spaces.problems import Problem, SpecError
 from service.api.problems import refusals
 from service.api.results import Filters
 from service.api.summaries import plain, rows_of

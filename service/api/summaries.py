@@ -8,7 +8,8 @@ from fastapi import APIRouter, Query, Request
 from fastapi.responses import JSONResponse, Response
 from pydantic import ConfigDict, Field
 
-from search_spaces.spec import Problem, SpecError, Text
+from search_spaces.problems import Problem, SpecError
+from search_spaces.spec import Text
 from service.api.formats import MEDIA_TYPES, frame_as_arrow
 from service.api.problems import refusals
 from service.api.results import Filters, Whole

@@ -15,7 +15,7 @@ from pydantic import BaseModel, ConfigDict, Field
 from starlette.background import BackgroundTask
 from starlette.exceptions import HTTPException
 
-from search_spaces.spec import Problem, SpecError
+from search_spaces.problems import Problem, SpecError
 from service.api.problems import refusals
 from service.api.times import with_times
 from trainers.artifacts.layout import log_of, predictions_file, saved
@@ -72,7 +72,7 @@ def predictions(request: Request, id_: str, wanted: Annotated[Evaluation, Query(
     Its columns are `example` (its place in the split), `gold` and `prediction`.
     """
     _found_trial(request, id_)
-    chosen = request.app.state.store.results.by_selection(id_)
+    chosen = request.app.state.store.objectives.by_selection(id_)
     if wanted.selection is None and len(chosen) > 1:
         raise SpecError([Problem("selection", f"the trial has several: one of {', '.join(chosen)}")])
     scores = chosen.get(wanted.selection or next(iter(chosen), None), [])

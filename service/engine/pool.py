@@ -1,4 +1,4 @@
-"""The pool: a Ray of our own on this machine, loopback only and token-authenticated, or an existing cluster.
+"""The pool: an embedded Ray on this machine, loopback only and token-authenticated, or an existing Ray cluster.
 
 The embedded Ray lives in a process of its own (`python -m service.engine.pool`), so that it survives the API server;
 the file `pool.json` in the home names it.
@@ -26,7 +26,7 @@ MAX_RAY_FOLDER = 38
 
 START_SECONDS = 60.0
 
-# Ray's head remembers what has ended, for a dashboard that we do not have: less of it. What that saves is not measured.
+# Ray's head keeps a history for a dashboard that is not installed: keep less of it. What that saves is not measured.
 SYSTEM_CONFIG = {
     "prestart_worker_first_driver": False,
     "task_events_report_interval_ms": 0,
@@ -41,7 +41,7 @@ class PoolError(RuntimeError):
 
 @dataclass(frozen=True)
 class Pool:
-    """A Ray that trials run on. `process` and `folder` are ours; None, as its size, for a cluster that is not."""
+    """A Ray that trials run on. `process`, `folder` and the size are None for an existing cluster."""
 
     address: str
     cpus: int | None
@@ -52,7 +52,7 @@ class Pool:
 
 
 def environment(home: Path, embedded: bool) -> dict[str, str]:
-    """Environment of every process that speaks to the pool."""
+    """The environment variables of every process that talks to the pool."""
     ours = {
         "RAY_USAGE_STATS_ENABLED": "0",
         "RAY_AIR_NEW_OUTPUT": "0",
@@ -70,22 +70,22 @@ def environment(home: Path, embedded: bool) -> dict[str, str]:
 
 
 def join(address: str) -> Pool:
-    """An existing cluster."""
+    """The pool of an existing cluster."""
     return Pool(address, None, None, None, None, None)
 
 
 def ensure(home: Path) -> Pool:
-    """The embedded pool: the one that runs already, or a new one.
+    """The embedded pool: the one that is running already, or a new one.
 
     Raises:
-        PoolError: it did not start; the message has the end of its log.
+        PoolError: it did not start; the message quotes the end of its log.
     """
     before = _last(home)
     if before is not None and before.process is not None:
         if before.process.find() is not None:
             return before
         _end(before, patience=0)  # a head that was killed leaves some of its processes behind
-    with contextlib.suppress(FileNotFoundError):  # one that a server was starting when it was killed
+    with contextlib.suppress(FileNotFoundError):  # a pool that a server was starting when it was killed
         stop(ProcessId(**json.loads(layout.starting_pool_file(home).read_text())), patience=0)
     _write_token(layout.ray_token(home))
     layout.pool_file(home).unlink(missing_ok=True)
@@ -106,14 +106,14 @@ def ensure(home: Path) -> Pool:
 
 
 def close(pool: Pool, home: Path) -> None:
-    """Stop the embedded pool; a cluster that is not ours stays as it is."""
+    """Stop the embedded pool; an existing cluster is left alone."""
     if pool.process is not None:
         _end(pool, patience=10)
         layout.pool_file(home).unlink(missing_ok=True)
 
 
 def _end(pool: Pool, patience: float) -> None:
-    """Stop what is left of an embedded pool, and remove what Ray wrote."""
+    """Stop the remaining processes of an embedded pool, and remove the files that Ray wrote."""
     assert pool.process is not None
     assert pool.folder is not None
     stop(pool.process, patience)
@@ -121,7 +121,7 @@ def _end(pool: Pool, patience: float) -> None:
 
 
 def _last(home: Path) -> Pool | None:
-    """The embedded pool that was started last, dead or alive."""
+    """The embedded pool that was started last, whether it is running or not."""
     try:
         state = json.loads(layout.pool_file(home).read_text())
     except FileNotFoundError:
@@ -131,14 +131,14 @@ def _last(home: Path) -> Pool | None:
 
 
 def _write_token(path: Path) -> None:
-    """A token that only its owner may read; those that Ray makes itself are for everyone."""
+    """Write a token that only its owner may read; token files that Ray generates are world-readable."""
     path.unlink(missing_ok=True)
     path.touch(mode=0o600, exist_ok=False)
     path.write_text(secrets.token_hex(32))
 
 
 def _ray_folder(home: Path) -> Path:
-    """Ray's folder: in the home, or where that path is too long for sockets a temporary one."""
+    """Ray's folder: in the home, or a temporary folder where that path is too long for sockets."""
     folder = layout.ray_folder(home)
     if len(os.fsencode(folder)) <= MAX_RAY_FOLDER:
         return folder
@@ -146,22 +146,22 @@ def _ray_folder(home: Path) -> Path:
 
 
 def _serve(home: Path) -> None:
-    """Hold a Ray head until SIGTERM, or until a part of it dies: the supervisor then starts a new one."""
+    """Run a Ray head until SIGTERM, or until one of its processes dies: the supervisor then starts a new one."""
     import psutil
     import ray
 
     me = ProcessId(os.getpid(), started(os.getpid()))
-    write_text(layout.starting_pool_file(home), json.dumps(asdict(me)))  # whoever started us may be dead before it has
+    write_text(layout.starting_pool_file(home), json.dumps(asdict(me)))  # the server may die before it has written it
     folder = _ray_folder(home)
     try:
-        # "local": an address that an earlier Ray left in a file must not be joined.
+        # "local": never join an address that an earlier Ray left in a file
         context = ray.init(
             "local",
             num_cpus=len(os.sched_getaffinity(0)),
             _memory=psutil.virtual_memory().total,
             include_dashboard=False,
             log_to_driver=False,
-            object_store_memory=100 * 2**20,  # our objects are specs and scores
+            object_store_memory=100 * 2**20,  # objects are specs and scores
             _temp_dir=str(folder),
             _system_config=SYSTEM_CONFIG,
         )
@@ -180,7 +180,7 @@ def _serve(home: Path) -> None:
         head = [child for child in psutil.Process().children() if child.name() in ("gcs_server", "raylet")]
         while all(child.is_running() and child.status() != psutil.STATUS_ZOMBIE for child in head):
             time.sleep(0.5)
-        os._exit(1)  # a shutdown would wait for what is dead; who starts the next pool ends what is left of this one
+        os._exit(1)  # a shutdown would wait for dead processes; whoever starts the next pool ends the others
     finally:
         ray.shutdown()
 

@@ -1,4 +1,4 @@
-"""Processes that outlive whoever started them, known by pid and start time (pids are used again).
+"""Processes that outlive the process that started them, identified by pid and start time (pids are reused).
 
 The start time is that of the kernel, in seconds since the machine was started: the clock on the wall may be set anew.
 """
@@ -13,19 +13,19 @@ from pathlib import Path
 
 import psutil
 
-# Loading libraries takes a core for seconds: meanwhile the server is to answer.
+# Loading libraries takes a core for seconds: the server has to stay responsive.
 NICE = 5
 
 
 @dataclass(frozen=True)
 class ProcessId:
-    """A process on this machine: its pid, and when it was started (seconds since the machine was)."""
+    """A process on this machine: its pid, and its start time in seconds since the machine started."""
 
     pid: int
     created: float
 
     def find(self) -> psutil.Process | None:
-        """The process if it runs, else None. A child that has ended is reaped."""
+        """The process if it is running, else None. A child that has ended is reaped."""
         try:
             process = psutil.Process(self.pid)
             if started(self.pid) != self.created:
@@ -39,7 +39,7 @@ class ProcessId:
 
 
 def started(pid: int) -> float:
-    """When a process was started, as `ProcessId` has it: field 22 of /proc/<pid>/stat (proc(5)). NoSuchProcess."""
+    """The start time of a process, as in `ProcessId`: field 22 of /proc/<pid>/stat (proc(5)). psutil.NoSuchProcess."""
     try:
         fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
     except (FileNotFoundError, ProcessLookupError) as error:
@@ -48,7 +48,7 @@ def started(pid: int) -> float:
 
 
 def start(arguments: Sequence[str], environment: Mapping[str, str], log: Path) -> ProcessId:
-    """Start `python -m <arguments>` in a session of its own, so that it survives us; its output is added to `log`."""
+    """Start `python -m <arguments>` in a new session, so that it survives this process; output goes to `log`."""
     log.parent.mkdir(parents=True, exist_ok=True)
     with log.open("ab") as output:
         process = subprocess.Popen(
@@ -59,13 +59,13 @@ def start(arguments: Sequence[str], environment: Mapping[str, str], log: Path) -
             env=dict(environment),
             start_new_session=True,
         )
-    process.returncode = 0  # waited for through psutil, by whoever asks; a Popen that is forgotten would complain
+    process.returncode = 0  # reaped through psutil; a Popen without a return code would warn
     psutil.Process(process.pid).nice(NICE)
     return ProcessId(process.pid, started(process.pid))
 
 
 def stop(id_: ProcessId, patience: float) -> None:
-    """End a process and all else in the session that it leads, also when it is dead itself already.
+    """End a process and all others of the session that it leads, even if it is dead already.
 
     It gets SIGTERM and `patience` seconds; then it and whatever it left behind get SIGKILL.
     """
@@ -82,7 +82,7 @@ def stop(id_: ProcessId, patience: float) -> None:
 
 
 def _session(id_: ProcessId) -> list[psutil.Process]:
-    """The processes of the session that a process leads or led; none if its pid means another one by now."""
+    """The processes of the session that a process leads or led; none if its pid has been reused."""
     with contextlib.suppress(psutil.NoSuchProcess):
         if started(id_.pid) != id_.created:
             return []

@@ -1,40 +1,46 @@
-"""Candidates that are proposed while others run: Optuna's TPE, told each candidate's mean over its seeds."""
+"""Adaptive searchers: candidates that are proposed while others run, in the light of their results."""
 
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, assert_never
 
 import optuna
 from optuna.distributions import BaseDistribution, CategoricalDistribution, FloatDistribution, IntDistribution
 from optuna.trial import TrialState, create_trial
 
-from search_spaces.candidates import SEARCHABLE, Candidate, spaces_of
-from search_spaces.search import TpeSearcher
-from search_spaces.spaces import Grid, LogUniform, Scheduled, Space, bounds, rounded, values
-from search_spaces.spec import ExperimentSpec
+from search_spaces.method_space import Candidate, MethodSpace
+from search_spaces.search import AnySearcher, GridSearcher, RandomSearcher, TpeSearcher
+from search_spaces.spaces import SEARCHABLE, Grid, LogUniform, Scheduled, Space, bounds, rounded, values
 
-# Proposals that were made before, in a row, until a space counts as used up.
+# Repeated proposals in a row after which a space counts as exhausted.
 MOST_REPEATS = 100
 
 optuna.logging.set_verbosity(optuna.logging.WARNING)
 
 
+def build_proposer(searcher: AnySearcher, space: MethodSpace) -> "Proposer | None":
+    """The proposer of a searcher; None for a searcher whose candidates are all known before anything is trained."""
+    match searcher:
+        case GridSearcher() | RandomSearcher():
+            return None
+        case TpeSearcher():
+            return Proposer(searcher, space)
+        case _:
+            assert_never(searcher)
+
+
 @dataclass
 class Proposer:
-    """What TPE proposes for one trajectory (a method, or several that only select differently) at one K.
+    """Optuna's TPE over the space of one method, told each candidate's mean over its seeds.
 
     Args:
-        spec: whose spaces are searched.
         searcher: TPE's parameters.
-        trajectory: its name.
-        k: shots.
+        space: the space of the method, or of the trajectory that several methods share.
     """
 
-    spec: ExperimentSpec
     searcher: TpeSearcher
-    trajectory: str
-    k: int
+    space: MethodSpace
     study: Any = field(init=False)
-    spaces: dict[str, BaseDistribution] = field(init=False)
+    distributions: dict[str, BaseDistribution] = field(init=False)
     asked: dict[Candidate, Any] = field(default_factory=dict, init=False)
 
     def __post_init__(self) -> None:
@@ -42,31 +48,30 @@ class Proposer:
             n_startup_trials=self.searcher.startup, seed=self.searcher.seed, constant_liar=True
         )
         self.study = optuna.create_study(direction="maximize", sampler=sampler)
-        self.spaces = {
-            name: _distribution(space, SEARCHABLE[name])
-            for name, space in spaces_of(self.spec, self.trajectory).items()
-        }
+        self.distributions = {name: _distribution(space, SEARCHABLE[name]) for name, space in self.space.spaces.items()}
 
     def recall(self, candidate: Candidate, value: float | None) -> None:
-        """A candidate that an earlier driver proposed, and what it came to, if it is done."""
-        parameters = {name: getattr(candidate, name) for name in self.spaces}
+        """Add a candidate that an earlier driver proposed; `value` is its mean, or None if it is still running."""
+        parameters = {name: getattr(candidate, name) for name in self.distributions}
         state = TrialState.RUNNING if value is None else TrialState.COMPLETE
-        self.study.add_trial(create_trial(params=parameters, distributions=self.spaces, value=value, state=state))
+        self.study.add_trial(
+            create_trial(params=parameters, distributions=self.distributions, value=value, state=state)
+        )
         self.asked[candidate] = self.study.trials[-1].number
 
     def propose(self) -> Candidate | None:
-        """The next candidate; None when there are as many as were asked for, or no others are found."""
+        """The next candidate; None once all samples have been proposed, or if no new one is found."""
         for _ in range(MOST_REPEATS if len(self.asked) < self.searcher.samples else 0):
-            trial = self.study.ask(self.spaces)
+            trial = self.study.ask(self.distributions)
             candidate = Candidate(**{name: _plain(value) for name, value in trial.params.items()})
             if candidate not in self.asked:
                 self.asked[candidate] = trial.number
                 return candidate
-            self.study.tell(trial, state=TrialState.PRUNED)  # the same as before: nothing to learn
+            self.study.tell(trial, state=TrialState.PRUNED)  # a repetition: there is nothing to learn from it
         return None
 
     def tell(self, candidate: Candidate, value: float | None) -> None:
-        """What a candidate came to: the mean over its seeds; None if it failed."""
+        """Report a candidate's mean over its seeds; None if it failed."""
         if value is None:
             self.study.tell(self.asked[candidate], state=TrialState.FAIL)
         else:

@@ -17,15 +17,15 @@ from trainers.artifacts.layout import driver_log, server_lock, tune_folder
 
 log = logging.getLogger(__name__)
 
-# Of the active experiments so many have a driver at once, a process of some 300 MB.
+# The most experiments that have a driver at once; a driver is a process of about 300 MB.
 MAX_DRIVERS = 8
 
-# A driver that dies is followed by another, over what is outstanding, after so many seconds: one for each death since
-# a trial got further, the last for all further ones.
+# Seconds before a driver that died is followed by another, over what is outstanding: one delay for each death without
+# progress, the last for all further ones.
 DELAYS = (0.0, 2.0, 10.0, 60.0, 300.0)
 
-# Ray's head and raylet keep 0.15 MiB of each driver that has come and gone: after so many they are started anew, when
-# nothing runs.
+# Ray's head and raylet keep 0.15 MiB for each driver that has ended: after this many drivers they are restarted, once
+# nothing is running.
 RENEW_DRIVERS = 50
 
 INTERVAL_SECONDS = 0.2
@@ -36,7 +36,7 @@ class HomeInUseError(RuntimeError):
 
 
 class Supervisor(threading.Thread):
-    """Runs stored experiments, several at once, of the highest priority the longest queued first.
+    """Runs stored experiments, several at once: the highest priority first, and of equal ones the longest queued.
 
     A driver whose experiment is paused or cancelled is stopped. A pool and drivers that an earlier server left behind
     are taken over. `close` stops everything resumably.
@@ -65,7 +65,7 @@ class Supervisor(threading.Thread):
         return pools.ensure(self.settings.home) if address is None else pools.join(address)
 
     def run(self) -> None:
-        """Look after things until `close`."""
+        """Watch the pool and the drivers until `close`."""
         while not self._closing.wait(INTERVAL_SECONDS):
             try:
                 self._look()
@@ -76,7 +76,7 @@ class Supervisor(threading.Thread):
                 log.exception("the supervisor goes on after")
 
     def close(self) -> None:
-        """Stop the driver and the pool; what they were at is queued again for the next server."""
+        """Stop the drivers and the pool resumably: what was running is queued again for the next server."""
         self._closing.set()
         if self.is_alive():
             self.join()
@@ -86,8 +86,8 @@ class Supervisor(threading.Thread):
         self._lock.close()
 
     def _release(self, experiment: str, driver: tuple[int, float], reason: str = "") -> None:
-        """Stop a driver resumably: what it was at is queued again, unless its experiment is not to go on."""
-        stop(ProcessId(*driver), patience=0)  # the store is consistent at any moment
+        """Stop a driver resumably: what was running is queued again, unless its experiment was paused or cancelled."""
+        stop(ProcessId(*driver), patience=0)  # the store is always consistent
         shutil.rmtree(tune_folder(self.settings.home, experiment), ignore_errors=True)
         self.store.control.move(experiment, "requeue", reason)
         self.store.control.release_driver(experiment)
@@ -101,7 +101,7 @@ class Supervisor(threading.Thread):
         for experiment, driver in control.drivers().items():
             process = ProcessId(*driver).find()
             if process is None:
-                stop(ProcessId(*driver), patience=0)  # what it has left
+                stop(ProcessId(*driver), patience=0)  # its remaining processes
                 reason = f"its driver died ({{deaths}} without getting further, see {self._log(experiment)})"
                 control.driver_died(experiment, f"{reason}; another starts in {{delay}} s", DELAYS)
             elif not self._is_of_pool(process):
@@ -122,16 +122,16 @@ class Supervisor(threading.Thread):
         self.pool, self._drivers_of_pool = self._ensure_pool(), 0
 
     def _end_of_pool(self, experiment: str, driver: tuple[int, float]) -> None:
-        """A driver would wait for its pool that is gone: a minute, or without end if it was about to join it."""
+        """Stop a driver whose pool has died: it would wait for a minute, or forever if it was about to join it."""
         stop(ProcessId(*driver), patience=0)
         self.store.control.driver_died(experiment, "the pool died, and is started again", ())
 
     def _is_of_pool(self, driver: psutil.Process) -> bool:
-        """Whether it was started for the pool that there is: an earlier server's may be for one that died with it."""
+        """Whether a driver was started for the current pool: an earlier server's may have died with that server."""
         try:
             return self.pool.address in driver.cmdline()
         except psutil.Error:
-            return True  # it has just ended: that is seen the next time
+            return True  # it has just ended, which is noticed the next time
 
     def _start(self, experiment: str) -> None:
         arguments = ["service.engine.driver", experiment, self.pool.address, str(self.pool.cpus or 0)]

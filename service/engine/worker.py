@@ -1,4 +1,4 @@
-"""Trials on Ray Tune, seen from a worker's process: one after the other."""
+"""Runs trials in a worker process of Ray Tune, one after another."""
 
 import faulthandler
 import gc
@@ -18,13 +18,14 @@ from ray.tune import Checkpoint
 
 import trainers
 from search_spaces.objective import objective
+from search_spaces.plan import plugins
 from trainers import Report, Trial, memory
 from trainers.artifacts.layout import checkpoints_of, log_of
-from trainers.data import open_data
+from trainers.data.sources import open_data
 from trainers.data.splits import training_data
 from trainers.encoders.by_name import encoder_digest
 from trainers.examples import CHANGED, DataError
-from trainers.protocols import PROTOCOLS
+from trainers.tasks import TASKS
 from trainers.trial import Change
 
 log = logging.getLogger(__name__)
@@ -32,20 +33,20 @@ log = logging.getLogger(__name__)
 
 @cache
 def _load() -> None:
-    """Load what trials need, once in a worker; then leave it out when memory is collected: 0.03 instead of 0.1 s."""
+    """Load the libraries once per worker, and exempt them from garbage collection: 0.03 instead of 0.1 s each."""
     import trainers.one_trial  # noqa: F401
 
     gc.freeze()
 
 
 def train(config: dict[str, Any]) -> None:
-    """One trial. An exception is a result; to Tune only the process's death is a failure."""
+    """Run one trial. An exception is a result; for Tune only the death of the process is a failure."""
     trial: Trial = config["trial"]
     if trial.device == "cpu":
-        os.environ["CUDA_VISIBLE_DEVICES"] = ""  # where Ray gives it none it would see them all
-    os.environ["TUNE_FUNCTION_THREAD_TIMEOUT_S"] = "60"  # large models take longer than Tune's two seconds to be freed
+        os.environ["CUDA_VISIBLE_DEVICES"] = ""  # a trial without a GPU would see all of them
+    os.environ["TUNE_FUNCTION_THREAD_TIMEOUT_S"] = "60"  # freeing a large model takes longer than Tune's two seconds
     _load()
-    memory.release()  # what a trial that was stopped has left: it must not clean up itself
+    memory.release()  # left by a trial that was stopped, which must not clean up itself
     with _log(log_of(trial.home, trial.config.digest)):
         _run(trial, config)
 
@@ -61,29 +62,33 @@ def _run(trial: Trial, config: Mapping[str, Any]) -> None:
         )
 
     try:
-        log.info("begins on %s, process %d: %s", platform.node(), os.getpid(), trial.config)
+        log.info("starting on %s, process %d: %s", platform.node(), os.getpid(), trial.config)
         _check(trial)
-        outcome = trainers.run(_taken_over(trial, config, checkpoints), report)
+        outcome = trainers.run(_resumed(trial, config, checkpoints), report)
     except Exception as error:
-        log.exception("it failed")
+        log.exception("failed")
         tune.report({"kind": "failed", "value": _reason(error)})
     else:
-        log.info("it is done: %s", outcome.selected)
+        log.info("succeeded: %s", outcome.selected)
         tune.report({"kind": "succeeded", "value": outcome.to_dict()})
 
 
 def _check(trial: Trial) -> None:
-    """Its data and its encoder may have changed since it was planned, and it would be trained under a false name."""
+    """Refuse a trial whose data, encoder or plugins have changed since it was planned: its digest would be wrong."""
     config = trial.config
-    data, shots = open_data(trial.data, config.task, trial.home), PROTOCOLS[config.protocol].shots_split[config.task]
+    data = open_data(trial.data, config.task, trial.home)
+    shots = TASKS[config.task].under(config.protocol).shots_split
     found = training_data(data, config.source_language, config.target_languages, shots, trial.wanted.selections)
-    if (found, encoder_digest(config.encoder, trial.home)) != (config.data_digest, config.encoder_digest):
+    encoder = encoder_digest(config.encoder, trial.home)
+    installed = plugins(config.task, config.method, trial.data.source)
+    now = replace(config, data_digest=found, encoder_digest=encoder, plugins=installed)
+    if now != config:
         raise DataError(CHANGED)
 
 
 @contextmanager
 def _log(path: Path) -> Iterator[None]:
-    """What is logged in this process meanwhile goes to a file as well, and so does where it was if it crashes."""
+    """Write what this process logs in the meantime to a file as well, and the traceback if it crashes."""
     path.parent.mkdir(parents=True, exist_ok=True)
     root = logging.getLogger()
     with path.open("a") as file:
@@ -99,8 +104,8 @@ def _log(path: Path) -> Iterator[None]:
             root.removeHandler(handler)
 
 
-def _taken_over(trial: Trial, config: Mapping[str, Any], checkpoints: Path) -> Trial:
-    """A member of a population that goes on with weights, its own or another's, and given hyperparameters."""
+def _resumed(trial: Trial, config: Mapping[str, Any], checkpoints: Path) -> Trial:
+    """The trial; a member of a population goes on with a checkpoint, its own or another's, and new hyperparameters."""
     checkpoint = tune.get_checkpoint() if trial.config.population is not None else None
     if checkpoint is None:
         return trial

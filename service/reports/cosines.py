@@ -1,13 +1,14 @@
 """Cosines between languages' gradients of kept models (Figure 1).
 
-A process of its own, `python -m service.reports.cosines <trial>:<selection>...`, loads torch and the models; what it
-finds is kept in `<home>/cosines/`.
+A separate process, `python -m service.reports.cosines <trial>:<selection>...`, loads torch and the models, and caches
+the cosines in `<home>/cosines/`.
 """
 
 import json
 import subprocess
 import sys
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -17,15 +18,15 @@ from trainers.artifacts.layout import cosines_file
 
 
 def cosines(home: Path, models: Sequence[tuple[str, str]]) -> list[dict[str, Any]]:
-    """Each kept model's `languages`, the source first, and the `cosines` of every two; computed where not known yet.
+    """For each kept model its `languages`, the source first, and the `cosines` of every pair; computed if not cached.
 
     Args:
-        home: the service's.
-        models: of which trials, by what selection.
+        home: the service's folder.
+        models: (trial, selection) of each model.
 
     Raises:
-        ValueError: one was not kept, or its data or encoder can't be had; in the words of what failed. What was found
-            by then is kept.
+        ValueError: a model was not kept, or its data or encoder can't be had. Cosines that were computed before that
+            stay cached.
     """
     files = [cosines_file(home, *model) for model in models]
     lacking = [":".join(model) for model, file in zip(models, files, strict=True) if not file.is_file()]
@@ -38,30 +39,27 @@ def cosines(home: Path, models: Sequence[tuple[str, str]]) -> list[dict[str, Any
 
 
 def _compute(trial: str, selection: Any, settings: Settings) -> None:
-    from search_spaces.sources import data_reference
+    from search_spaces.plan import PlannedTrial
     from search_spaces.spec import ExperimentSpec
+    from service import planning
     from service.store import Store
     from trainers.cosines import gradient_cosines
-    from trainers.trial import Trial, TrialConfig, Wanted
+    from trainers.trial import TrialConfig, Wanted
 
     store = Store(settings.database_url)
     try:
         found = store.trials.one(trial)
         assert found is not None
-        stored = store.experiment(found["experiments"][0]["id"])
+        stored = store.experiments.one(found["experiments"][0]["id"])
         assert stored is not None
     finally:
         store.close()
-    spec = ExperimentSpec.model_validate(stored.spec)
-    given = Trial(
-        config=TrialConfig.from_dict(found["config"]),
-        source=None,
-        data=data_reference(spec.data, settings.home, settings.data_root),
-        wanted=Wanted(selections=(selection,)),
-        max_test_examples=None,
-        home=settings.home,
-    )
-    languages, matrix = gradient_cosines(given, selection)
+    inputs = planning.open_experiment(ExperimentSpec.model_validate(stored.spec), settings)
+    config = TrialConfig.from_dict(found["config"])
+    planned = PlannedTrial(config=config, source=None, wanted=Wanted(selections=(selection,)))
+    built = planning.build_trials(inputs, settings, {trial: planned})[trial]
+    on_one_cpu = replace(built, threads=1, device="cpu")  # outside the pool, which may be busy
+    languages, matrix = gradient_cosines(on_one_cpu, selection)
     value = {"languages": list(languages), "cosines": matrix.tolist()}
     write_text(cosines_file(settings.home, trial, selection), json.dumps(value))
 

@@ -247,8 +247,12 @@ def _need(rows: pd.DataFrame, what: str) -> None:
 def _pivot(rows: pd.DataFrame, index: list[str], columns: str, values: str) -> pd.DataFrame:
     """Wide, methods in the order of the paper."""
     table = rows.pivot_table(values, index, columns, aggfunc="first", dropna=True)
-    order = list(METHODS)
-    return table.sort_index(key=lambda level: level.map(order.index) if level.name == "method" else level)
+    order = {method: place for place, method in enumerate(METHODS)}  # those of a package that is gone come last
+
+    def place(method: str) -> int:
+        return order.get(method, len(order))
+
+    return table.sort_index(key=lambda level: level.map(place) if level.name == "method" else level)
 
 
 def _cell(mean: float | None, sd: float | None, complete: bool) -> str:
@@ -270,5 +274,8 @@ def _seeds(numbers: "pd.Series[int]") -> str:
 
 
 def _setting(found: pd.DataFrame) -> str:
-    differs = sorted({name for names in found["differs"] for name in names})
-    return f"Not as in the paper: {', '.join(differs)}." if differs else "In the paper's setting."
+    differs = sorted({name for names in found["differs"] for name in names} - {"task"})
+    absent = sorted({task for task in found["task"] if published.published_of(task) is None})
+    said = [f"Not as in the paper: {', '.join(differs)}."] if differs else []
+    said += [f"Not in the paper: {', '.join(absent)}."] if absent else []
+    return " ".join(said) or "In the paper's setting."

@@ -1,4 +1,7 @@
-"""The figures that Xu and Murray published, as frames with the columns of our own."""
+"""The figures that Xu and Murray published, as frames with the columns of our own.
+
+What they published of a task, in which setting, stands with the task; of a task that is not in the paper it is None.
+"""
 
 from importlib.resources import files
 
@@ -6,21 +9,25 @@ import pandas as pd
 
 from service.reports.aggregate import CONFIGURATION, SCORE
 from trainers.protocols import PAPER
+from trainers.tasks import TASKS
+from trainers.tasks.task import Published
 
 CITATION = (
     'Haoran Xu and Kenton Murray (2022): "Por Qué Não Utiliser Alla Språk? Mixed Training with Gradient Optimization '
     'in Few-Shot Cross-Lingual Transfer", Findings of NAACL 2022'
 )
 SOURCE = "en"
-ENCODERS = {
-    "ner": "xlm-roberta-large",
-    "pos": "xlm-roberta-large",
-    "tydiqa": "xlm-roberta-base",
-    "xnli": "xlm-roberta-base",
-}  # section 4.3
-METRICS = {"ner": "f1", "pos": "chunk_f1", "tydiqa": "f1", "xnli": "accuracy"}  # section 4.3; pos: our name for its F1
-LANGUAGES = {"ner": 48, "pos": 35, "tydiqa": 9, "xnli": 15}  # columns of Tables 4, 6 and 7; ticks of Table 3 for pos
 MEAN_OF_SEEDS = 0  # where our rows have a seed (the paper's are 1 to 5): its tables by language give only the mean
+
+
+def published_of(task: str) -> Published | None:
+    """In which setting a task is in the paper; None if it is not."""
+    return TASKS[task].published if task in TASKS else None
+
+
+def encoders() -> list[str]:
+    """The paper's encoders, as the Hugging Face hub calls them."""
+    return list(dict.fromkeys(one.encoder for one in _in_the_paper().values()))
 
 
 def table1() -> pd.DataFrame:
@@ -29,7 +36,7 @@ def table1() -> pd.DataFrame:
     `sd_with_source` is NaN for zero-shot, which has none in the paper.
     """
     frame = _read("table1.csv").rename(columns={"mean": "mean_with_source", "sd": "sd_with_source"})
-    frame["languages"] = frame["task"].map(LANGUAGES)
+    frame["languages"] = frame["task"].map({name: one.languages for name, one in _in_the_paper().items()})
     return frame[[*CONFIGURATION, "languages", "mean_with_source", "sd_with_source"]]
 
 
@@ -50,6 +57,11 @@ def _read(name: str) -> pd.DataFrame:
     with (files("service.reports") / "published" / name).open() as file:
         frame = pd.read_csv(file)
     frame["split"] = "test"
-    frame["metric"] = frame["task"].map(METRICS)
-    frame["alpha"] = frame["task"].map(PAPER.alpha).where(frame["method"] == "gradient-mix-train")
+    frame["metric"] = frame["task"].map({name: one.metric for name, one in _in_the_paper().items()})
+    alpha = frame["task"].map({name: TASKS[name].under(PAPER.name).alpha for name in _in_the_paper()})
+    frame["alpha"] = alpha.where(frame["method"] == "gradient-mix-train")
     return frame
+
+
+def _in_the_paper() -> dict[str, Published]:
+    return {name: task.published for name, task in TASKS.items() if task.published is not None}

@@ -9,43 +9,40 @@ from typing import Any
 
 import pandas as pd
 
+from search_spaces.columns import COLUMNS
+from search_spaces.sources import DataSpec
 from service.reports import published
 from trainers.protocols import PAPER
 from trainers.tasks import TASKS
 
-# What an experiment's spec says of its results.
-OF_SPEC = ("task", "source_language", "encoder", "protocol", "data", "name", "owner")
+# What experiments say of their results.
+OF_SPEC = tuple(column.name for column in COLUMNS if column.groupable and column.place in ("experiments", "spec"))
 
-# What a summary may be by.
-BY = (
-    "task", "method", "k", "alpha", "candidate", "language", "seed", "metric", "experiment", "encoder", "protocol",
-    "data", "source_language", "judged_on", "name", "owner",
-)  # fmt: skip
+# What a summary may be grouped by.
+BY = tuple(column.name for column in COLUMNS if column.groupable)
 
-# A group with several values of one of these is of unlike things, unless it is by it.
-UNLIKE = (
-    "task", "metric", "method", "k", "alpha", "candidate", "encoder", "protocol", "data", "source_language",
-    "judged_on",
-)  # fmt: skip
+# The experimental setting: a group with several values of one of these is mixed, unless it is grouped by it.
+SETTING = tuple(column.name for column in COLUMNS if column.setting)
 
 # What a report has one value of: in each task, and in each of its own groups.
-ONE_IN_TASK = ("encoder", "protocol", "data", "source_language")
-ONE_IN_GROUP = ("metric", "candidate", "judged_on")
+ONE_PER_TASK = tuple(column.name for column in COLUMNS if column.setting == "per task")
+ONE_PER_GROUP = tuple(column.name for column in COLUMNS if column.setting == "per group")
 
 FIGURES = ("mean", "sd", "n", "min", "max", "mean_with_source", "sd_with_source")
 
 
 def described(cells: pd.DataFrame, specs: Mapping[str, Mapping[str, Any]]) -> pd.DataFrame:
-    """Cells with what their experiments' specs say (`OF_SPEC`), each task's own metric alone, each cell once.
+    """Cells with what their experiments' specs say (`OF_SPEC`), and whether their data are the paper's.
 
     Args:
         cells: as `service.store` has them; those of the metric that was asked for, or of all.
         specs: by experiment.
     """
-    rows = cells.rename(columns={"data": "examples"})
+    rows = cells.copy(deep=False)
     for name in OF_SPEC:
-        rows[name] = rows["experiment"].map({id_: _plain(spec.get(name)) for id_, spec in specs.items()})
-    return rows
+        rows[name] = rows["experiment"].map({id_: _words(name, spec.get(name)) for id_, spec in specs.items()})
+    published_data = {id_: DataSpec.from_json(spec["data"]).is_published() for id_, spec in specs.items()}
+    return rows.assign(published_data=rows["experiment"].map(published_data))
 
 
 def of_main_metric(rows: pd.DataFrame) -> pd.DataFrame:
@@ -66,7 +63,7 @@ def require_alike(rows: pd.DataFrame, by: Sequence[str] = ("task", "k", "method"
         ValueError: they are of several encoders, of several α in one group, of test sets that were cut in several ways,
             of several trainings for the same language and seed, ...; what differs is named, and where.
     """
-    for names, within in ((ONE_IN_TASK, ["task"]), (ONE_IN_GROUP, list(by))):
+    for names, within in ((ONE_PER_TASK, ["task"]), (ONE_PER_GROUP, list(by))):
         for name in names:
             if name in rows and name not in within:
                 _require_one(rows, name, within)
@@ -108,7 +105,7 @@ def summary(rows: pd.DataFrame, by: Sequence[str]) -> pd.DataFrame:
     """
     by = list(by)
     if "experiment" not in by:  # a trial that several experiments asked for counts once
-        one = ["trial", "selection", "examples", "language", "seed", "metric", *dict.fromkeys([*UNLIKE, *by])]
+        one = ["trial", "selection", "examples", "language", "seed", "metric", *dict.fromkeys([*SETTING, *by])]
         rows = rows.drop_duplicates(list(dict.fromkeys(one)))
     is_source = (rows["language"] == rows["source_language"]) & ("language" not in by)
     rows = rows.assign(target=rows["value"].mask(is_source), absent=rows["value"].isna(), cells=1)
@@ -147,7 +144,8 @@ def summary(rows: pd.DataFrame, by: Sequence[str]) -> pd.DataFrame:
 def beside_published(found: pd.DataFrame, rows: pd.DataFrame, by: Sequence[str]) -> pd.DataFrame:
     """A summary with `published`, Table 1's mean or a language's own of Tables 4 to 7, and `difference` from it.
 
-    `differs` names what is not as it was in the paper. Null where the paper has no such value, or it can't be read.
+    `differs` names what is not as it was in the paper: "task" alone where the whole task is not in it. Null where the
+    paper has no such value, or it can't be read.
 
     Args:
         found: a summary by method and k at least.
@@ -178,7 +176,7 @@ def beside_published(found: pd.DataFrame, rows: pd.DataFrame, by: Sequence[str])
 
 def _settings(rows: pd.DataFrame, found: pd.DataFrame, by: Sequence[str]) -> list[dict[str, list[Any]]]:
     """What the specs of each group say, in the order of a summary's rows."""
-    names = ["encoder", "protocol", "data", "task", "language", "alpha"]
+    names = ["encoder", "protocol", "published_data", "task", "language", "alpha"]
     groups = dict(list(rows.groupby(list(by), dropna=False, observed=True)))
     keys = [tuple(row) for row in found[list(by)].itertuples(index=False)]
     by_text = {str(key): group for key, group in groups.items()}
@@ -187,17 +185,20 @@ def _settings(rows: pd.DataFrame, found: pd.DataFrame, by: Sequence[str]) -> lis
 
 def _differs(of: Mapping[str, Sequence[Any]]) -> list[str]:
     [task] = of["task"]
-    found = [] if {name.rpartition("/")[2] for name in of["encoder"]} == {published.ENCODERS[task]} else ["encoder"]
-    found += [] if of["data"] == ["xtreme-r"] else ["data"]
+    known = published.published_of(task)
+    if known is None:
+        return ["task"]
+    found = [] if {name.rpartition("/")[2] for name in of["encoder"]} == {known.encoder} else ["encoder"]
+    found += [] if all(of["published_data"]) else ["data"]
     found += [] if of["protocol"] == ["paper"] else ["protocol"]
     alphas = [alpha for alpha in of["alpha"] if pd.notna(alpha)]
-    found += [] if not alphas or alphas == [PAPER.alpha[task]] else ["alpha"]
+    found += [] if not alphas or alphas == [TASKS[task].under(PAPER.name).alpha] else ["alpha"]
     one_language = len(of["language"]) == 1
-    return found + ([] if one_language or len(of["language"]) == published.LANGUAGES[task] else ["languages"])
+    return found + ([] if one_language or len(of["language"]) == known.languages else ["languages"])
 
 
 def _mixed(rows: pd.DataFrame, by: Sequence[str]) -> list[list[str]]:
-    names = [name for name in UNLIKE if name not in by and rows[name].nunique(dropna=False) > 1]
+    names = [name for name in SETTING if name not in by and rows[name].nunique(dropna=False) > 1]
     if not by:
         return [names]
     groups = rows.groupby(list(by), dropna=False, observed=True)
@@ -207,7 +208,7 @@ def _mixed(rows: pd.DataFrame, by: Sequence[str]) -> list[list[str]]:
         if counts is not None
         else [[] for _ in range(groups.ngroups)]
     )
-    alike = list(dict.fromkeys([*by, "language", *UNLIKE]))
+    alike = list(dict.fromkeys([*by, "language", *SETTING]))
     several = {
         "trial": rows.groupby(list(dict.fromkeys([*alike, "seed"])), dropna=False, observed=True)["trial"].nunique(),
         "examples": rows.groupby(alike, dropna=False, observed=True)["examples"].nunique(),
@@ -218,5 +219,5 @@ def _mixed(rows: pd.DataFrame, by: Sequence[str]) -> list[list[str]]:
     return found
 
 
-def _plain(value: Any) -> Any:
-    return value["folder"] if isinstance(value, dict) and "folder" in value else str(value)
+def _words(name: str, value: Any) -> str:
+    return DataSpec.from_json(value).words() if name == "data" else str(value)

@@ -5,9 +5,10 @@ from math import inf
 from statistics import fmean, stdev
 from typing import Any
 
-from search_spaces.candidates import SEARCHABLE, candidate_of, label
 from search_spaces.cost.estimate import devices
+from search_spaces.method_space import MethodSpace, searchable_values
 from search_spaces.objective import Judged, methods_of, objective_value
+from search_spaces.spaces import SEARCHABLE
 from search_spaces.spec import ExperimentSpec
 
 # A candidate's row of the report, and its trials.
@@ -38,8 +39,10 @@ def sweep(spec: ExperimentSpec, judged: Mapping[str, Judged], tests: Iterable[Ma
         if row["language"] != spec.source_language:
             scored.setdefault((row["method"], row["trial"]), []).append(row["value"])
     groups: dict[tuple[str, str, str], list[str]] = {}
+    spaces = {name: MethodSpace(spec, name) for name in {one.config.method for one in judged.values()}}
     for digest, one in judged.items():
-        words = label(spec, one.config.method, candidate_of(spec, one.config))
+        space = spaces[one.config.method]
+        words = space.label(space.candidate_of(one.config))
         for method in methods_of(spec, one.config):
             groups.setdefault((one.sweep, method, words), []).append(digest)
     rows, compared = [], dict[tuple[Any, ...], list[Compared]]()
@@ -63,13 +66,12 @@ def _candidate(
     values = [value for trial in trials if (value := objective_value(trial, method)) is not None]
     tests = [fmean(scores) for scores in scored if scores]
     complete = len(trials) == len(spec.seeds) and all(trial.state == "succeeded" for trial in trials)
-    searchable = {name: config.alpha if name == "alpha" else getattr(config.training, name) for name in SEARCHABLE}
     return {
         "method": method,
         "k": config.k,
         "target_languages": list(config.target_languages),
         "candidate": words,
-        **searchable,
+        **searchable_values(config),
         "seeds": len(values),
         "stopped": sum(trial.state == "stopped" for trial in trials),
         "complete": complete,

@@ -1,9 +1,11 @@
-"""What is kept: experiments, their trials and results, scores. SQLite by default, PostgreSQL by URL."""
+"""Experiments, trials and scores in a database: SQLite by default, PostgreSQL by URL."""
 
 from service.store.database import BadCursorError, StoreFullError
+from service.store.experiments import KeyReusedError, Submission
+from service.store.progress import Experiment
 from service.store.results import RESULT_COLUMNS, Page, Query
 from service.store.slots import Resources
-from service.store.store import Experiment, KeyReusedError, Store, Submission
+from service.store.store import Store
 
 __all__ = [
     "RESULT_COLUMNS",

@@ -6,9 +6,9 @@ from typing import Any, NamedTuple
 
 from sqlalchemy import ColumnElement, Connection, and_, case, func, select
 
-from search_spaces.candidates import Candidate
 from search_spaces.cost.estimate import devices
 from search_spaces.cost.timing import Measured
+from search_spaces.method_space import Candidate
 from search_spaces.spec import ExperimentSpec, ResourcesSpec
 from service.store.schema import attempts, planned_trials, trials
 from trainers.methods import METHODS
@@ -28,6 +28,7 @@ def measured(connection: Connection, spec: ExperimentSpec, encoder: str) -> list
             attempts.c.state == "succeeded",
             config["encoder_digest"].as_string() == encoder,
             config["task"].as_string() == spec.task,
+            config["method"].as_string().in_(list(METHODS)),  # not those of a package that is gone
             config[("training", "precision")].as_string() == Candidate().training(spec).precision,
             facts["threads"].as_integer() == spec.resources.cpus_per_trial,
             ~on_cpu if spec.resources.gpus_per_trial else on_cpu,
@@ -36,7 +37,12 @@ def measured(connection: Connection, spec: ExperimentSpec, encoder: str) -> list
         .limit(MAX_MEASURED)
     )
     return [
-        Measured(METHODS[method].adapts, seconds, Work(**work["training"]), Work(**work["evaluation"]))
+        Measured(
+            adapts=METHODS[method].adapts,
+            seconds=seconds,
+            training=Work(**work["training"]),
+            evaluation=Work(**work["evaluation"]),
+        )
         for method, seconds, work in connection.execute(query)
     ]
 

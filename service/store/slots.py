@@ -72,7 +72,7 @@ class Slots:
                 )
             )
 
-    def beat(self, experiment: str) -> None:
+    def heartbeat(self, experiment: str) -> None:
         """Its driver is alive."""
         with self._database.write() as connection:
             connection.execute(update(shares).filter_by(experiment=experiment).values(beat=time.time()))

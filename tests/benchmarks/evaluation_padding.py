@@ -6,8 +6,7 @@ from typing import Any
 
 from side_by_side import SHARED_DATA, add_home, at_least, need_shared_data, offline_encoder, parser, print_table
 
-from trainers.data import open_data
-from trainers.protocols import PAPER
+from trainers.data.sources import open_data
 from trainers.tasks import TASKS
 from trainers.training.batches import batches_by_length
 from trainers.training.evaluation import BATCH_TOKENS
@@ -16,6 +15,9 @@ from trainers.trial import DataReference
 AT_LEAST = 0.9
 FIXED_BATCH = 32
 
+# The tasks whose data lie beside the project.
+OF_THE_PAPER = [name for name, task in TASKS.items() if task.published]
+
 # Sub-words of each window, language by language in the order of the files.
 Lengths = list[list[int]]
 
@@ -23,11 +25,11 @@ Lengths = list[list[int]]
 def main() -> None:
     """Count and print."""
     arguments = add_home(parser(__doc__)).parse_args()
-    need_shared_data(*TASKS)
+    need_shared_data(*OF_THE_PAPER)
     from transformers import AutoTokenizer
 
     tokenizer = AutoTokenizer.from_pretrained(offline_encoder(arguments.home))
-    rows = [_row(name, lengths(name, tokenizer, arguments), arguments.quick) for name in TASKS]
+    rows = [_row(name, lengths(name, tokenizer, arguments), arguments.quick) for name in OF_THE_PAPER]
     print("Useful share of the processed sub-words when the test splits of all languages are evaluated: together in")
     print(f"length-sorted batches of at most {BATCH_TOKENS} tokens with padding (trainers.training.evaluation);")
     print(f"language by language in file order, {FIXED_BATCH} windows a batch, each padded to its longest; the same,")
@@ -38,7 +40,7 @@ def main() -> None:
 
 def lengths(name: str, tokenizer: Any, arguments: argparse.Namespace) -> Lengths:
     """Of the windows of every language's test split."""
-    task, training = TASKS[name], PAPER.training[name]
+    task, training = TASKS[name], TASKS[name].under("paper").training
     data = open_data(DataReference("folder", SHARED_DATA), name, arguments.home)
     labels = task.label_set(data.facts("en", "train").labels)
     languages, limit = (data.languages()[:2], 20) if arguments.quick else (data.languages(), None)
@@ -73,7 +75,7 @@ def in_file_order(by_language: Lengths) -> list[list[int]]:
 def _row(name: str, by_language: Lengths, quick: bool) -> list[object]:
     pooled = [length for one in by_language for length in one]
     share = useful_share(together(by_language))
-    limit = sum(pooled) / (len(pooled) * PAPER.training[name].max_length)
+    limit = sum(pooled) / (len(pooled) * TASKS[name].under("paper").training.max_length)
     shares = [f"{value:.3f}" for value in (share, useful_share(in_file_order(by_language)), limit)]
     return [name, len(by_language), len(pooled), *shares, at_least(AT_LEAST, share, quick)]
 

@@ -31,6 +31,7 @@ from trainers import memory
 from trainers.artifacts.layout import checkpoints_of
 from trainers.digests import digest
 from trainers.protocols import PAPER
+from trainers.tasks.ner import NER
 from trainers.training.trial_data import TrialData
 from trainers.trial import DataReference, Trial, TrialConfig, Wanted
 
@@ -113,7 +114,7 @@ def _mean(done: Done) -> float:
 def _trial(arguments: argparse.Namespace) -> Trial:
     device, quick = device_or_default(arguments.device), arguments.quick
     training = replace(
-        PAPER.training["ner"],
+        NER.under(PAPER.name).training,
         epochs=1 if quick else 3,
         learning_rate=3e-4,
         precision="bf16" if device == "cuda" else "fp32",
@@ -128,7 +129,7 @@ def _trial(arguments: argparse.Namespace) -> Trial:
         target_languages=targets,
         k=5,
         seed=arguments.seed,
-        alpha=PAPER.alpha["ner"] if arguments.method == "gradient-mix-train" else None,
+        alpha=NER.under(PAPER.name).alpha if arguments.method == "gradient-mix-train" else None,
         protocol=PAPER.name,
         training=training,
         encoder=str(encoder),
@@ -136,7 +137,7 @@ def _trial(arguments: argparse.Namespace) -> Trial:
         data_digest="benchmark",
     )
     return Trial(
-        config,
+        config=config,
         source=None,
         data=DataReference("folder", SHARED_DATA),
         wanted=Wanted(selections=("source-dev",), evaluate=dict.fromkeys((SOURCE, *targets), "")),

@@ -13,9 +13,9 @@ from search_spaces.plan import plan
 from search_spaces.spec import ExperimentSpec
 from trainers.digests import digest
 from trainers.encoders.by_name import EncoderSize
+from trainers.encoders.offline import DIGEST as OFFLINE_DIGEST
 from trainers.encoders.offline import NAME as ENCODER
 from trainers.examples import Example, Facts
-from trainers.languages import languages_of
 from trainers.tasks import TASKS
 from trainers.trial import Split
 
@@ -41,7 +41,7 @@ class TableData:
         self.facts = cache(self._facts)
 
     def languages(self) -> tuple[str, ...]:
-        return tuple(sorted(languages_of(self.task)))
+        return TASKS[self.task].languages
 
     def _facts(self, language: str, split: Split) -> Facts:
         within_train = self.task == "tydiqa" and split == "dev"
@@ -64,7 +64,7 @@ def main() -> None:
     environment = Environment(arguments.home, None, cpus=8, gpus=8)
     rows, trials, before = [], 0, _megabytes()
     begin = time.perf_counter()
-    for task in TASKS:
+    for task in SIZES:
         since = time.perf_counter()
         answer = planned(task, environment, arguments)
         rows.append([task, answer["trials"], answer["source_trainings"], f"{answer['steps']:,}",
@@ -85,9 +85,10 @@ def planned(task: str, environment: Environment, arguments: argparse.Namespace) 
          "seeds": seeds, "resources": {"gpus_per_trial": 1}}
     )  # fmt: skip
     data = TableData(task)
-    made = plan(spec, data, environment.home)
+    made = plan(spec, data, OFFLINE_DIGEST)
     nothing_done = {digest: tuple(trial.wanted.evaluate) for digest, trial in made.trials.items()}
-    return estimate(spec, made, data, XLM_R_LARGE, Known(nothing_done, frozenset(), {}, [])).summary(environment)
+    nothing_known = Known(missing=nothing_done, trained=frozenset(), sizes={}, measured=[])
+    return estimate(spec, made, data, XLM_R_LARGE, nothing_known).summary(environment)
 
 
 def _megabytes() -> float:

@@ -12,6 +12,7 @@ from torchjd.aggregation import PCGrad
 from torchjd.autojac import backward, jac_to_grad
 
 from trainers.encoders.vocabulary import WordEmbeddings
+from trainers.surgery.rules import GradientSurgery, Gramian
 from trainers.tasks.ner import NER
 from trainers.training.batches import Batch
 from trainers.training.loop import DTYPES, Loop, Oracle, TrainingSet
@@ -47,9 +48,11 @@ class Shape:
     heads: int = 4
 
 
-def always(dot: float, square: float, oracle_square: float) -> tuple[float, float]:
+class Always(GradientSurgery):
     """Eq. 1 as if every operation met a conflict: the dearest case."""
-    return 1.0, -dot / oracle_square
+
+    def weights(self, gramian: Gramian) -> tuple[float, float]:
+        return 1.0, -gramian.dot / gramian.oracle_square
 
 
 class LiteralSurgery(Loop):
@@ -64,7 +67,7 @@ class LiteralSurgery(Loop):
         self._oracle_backward(self.surgery.oracle[language])
         oracle_gradient = torch.cat([parameter.grad.flatten().clone() for parameter in parameters])
         dot = torch.dot(gradient, oracle_gradient)
-        if p < self.surgery.alpha and torch.isfinite(dot):  # where Algorithm 1 asks for dot < 0: see `always`
+        if p < self.surgery.alpha and torch.isfinite(dot):  # where Algorithm 1 asks for dot < 0: see `Always`
             gradient = gradient - dot / oracle_gradient.norm() ** 2 * oracle_gradient
         first = 0
         for parameter in parameters:
@@ -137,7 +140,7 @@ def stepper(way: str, shape: Shape, device: str) -> tuple[Loop, Callable[[], Non
         examples=range(POOL), lengths=[LENGTH] * POOL, supervised=[LENGTH // 2] * POOL, collate=collate, loss=NER.loss
     )
     shots = {f"language {place}": range(POOL - SHOTS * (place + 1), POOL - SHOTS * place) for place in range(LANGUAGES)}
-    oracle = Oracle(shots=shots, alpha=chosen.alpha, rule=always) if chosen.alpha is not None else None
+    oracle = Oracle(shots=shots, alpha=chosen.alpha, rule=Always) if chosen.alpha is not None else None
     loop = chosen.loop(model, data, _training(chosen.rows, device), 1, oracle)
     model.train()
     batches = _endlessly(chosen.rows)

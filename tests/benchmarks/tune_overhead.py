@@ -13,6 +13,7 @@ from service.engine import pool as pools
 from service.store import Resources
 from trainers import Outcome, Report, Trial, TrialConfig
 from trainers.protocols import PAPER
+from trainers.tasks import TASKS
 from trainers.trial import DataReference, Wanted
 
 SECONDS_AT_MOST = 0.1
@@ -24,7 +25,7 @@ class Nothing:
     def __init__(self, home: Path, trials: int) -> None:
         made = [_trial(home, seed) for seed in range(trials)]
         self.waiting = {trial.config.digest: trial for trial in made}
-        self.trials, self.runs, self.room = dict(self.waiting), False, Resources(1, 0, 0)
+        self.trials, self.runs, self.resources = dict(self.waiting), False, Resources(1, 0, 0)
         self.times: list[float] = []
         self.failed_before: set[str] = set()
 
@@ -32,7 +33,7 @@ class Nothing:
         ready, self.waiting = self.waiting, {}
         return ready
 
-    def still(self, digest: str) -> Trial:
+    def refresh(self, digest: str) -> Trial:
         return self.trials[digest]
 
     def claim(self, wanted: Sequence[str]) -> str | None:
@@ -41,7 +42,7 @@ class Nothing:
         self.runs = self.runs or found is not None
         return found
 
-    def leave(self, trials: Collection[str]) -> None:
+    def release(self, trials: Collection[str]) -> None:
         self.runs = False
 
     def is_complete(self) -> bool:
@@ -100,8 +101,8 @@ def main() -> None:
 def _trial(home: Path, seed: int) -> Trial:
     config = TrialConfig(
         task="ner", method="zero-shot", source_language="en", target_languages=(), k=0, seed=seed, alpha=None,
-        protocol=PAPER.name, training=PAPER.training["ner"], encoder=str(home / "missing"), encoder_digest="none",
-        data_digest="none",
+        protocol=PAPER.name, training=TASKS["ner"].under(PAPER.name).training, encoder=str(home / "missing"),
+        encoder_digest="none", data_digest="none",
     )  # fmt: skip
     return Trial(
         config=config, source=None, data=DataReference("sample"), wanted=Wanted(selections=("source-dev",)),

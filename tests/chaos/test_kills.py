@@ -69,7 +69,7 @@ class Watch(threading.Thread):
         log = self.logs / f"{trial}.log"
         if not log.exists() or log.stat().st_mtime < started:
             return False
-        attempt = log.read_text(errors="replace").rpartition("begins on")[2]
+        attempt = log.read_text(errors="replace").rpartition("starting on")[2]
         process = re.search(r"process (\d+)", attempt)
         if process is None or not psutil.pid_exists(int(process[1])):
             return False

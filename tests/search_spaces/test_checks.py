@@ -6,10 +6,11 @@ from typing import Any
 
 import pytest
 
-from search_spaces.candidates import Candidate
 from search_spaces.checks import accepted
 from search_spaces.environment import Environment
-from search_spaces.spec import ExperimentSpec, SpecError
+from search_spaces.method_space import Candidate
+from search_spaces.problems import SpecError
+from search_spaces.spec import ExperimentSpec
 
 LABELS = ("entailment", "neutral", "contradiction")
 EXAMPLES: dict[str, Any] = {
@@ -47,7 +48,7 @@ class Place:
             "k": [2],
             "seeds": [1],
         }
-        return accepted({**base, **fields}, Environment(self.root / "home", self.root / "data", 1, 0))
+        return accepted({**base, **fields}, Environment(self.root / "home", self.root / "data", 1, 0)).spec
 
     def problems(self, task: str, **fields: Any) -> list[tuple[str, str]]:
         with pytest.raises(SpecError) as caught:

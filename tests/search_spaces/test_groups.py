@@ -6,8 +6,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from search_spaces.candidates import candidates
 from search_spaces.groups import groups, ungroupable
+from search_spaces.method_space import MethodSpace
 from search_spaces.spec import ExperimentSpec
 from trainers.languages import LANGUAGES
 from trainers.methods import METHODS
@@ -23,7 +23,7 @@ def spec_of(grouping: Any = "all", **fields: Any) -> ExperimentSpec:
 
 
 def alpha_of(spec: ExperimentSpec, languages: int) -> Any:
-    [candidate] = candidates(spec, "gradient-mix-train")
+    [candidate] = MethodSpace(spec, "gradient-mix-train").candidates()
     return candidate.surgery_alpha(spec, languages)
 
 

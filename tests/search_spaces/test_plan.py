@@ -11,12 +11,14 @@ import pytest
 
 from search_spaces.plan import Plan, PlannedResult, PlannedTrial, plan
 from search_spaces.spec import ExperimentSpec
-from trainers.data import open_data
 from trainers.data.folder import FolderData
 from trainers.data.shots import draw
+from trainers.data.sources import open_data
 from trainers.data.splits import source_dev, target_dev
+from trainers.encoders.by_name import encoder_digest
 from trainers.examples import DataError
 from trainers.methods import METHODS
+from trainers.surgery.rules import RULES
 from trainers.tasks.xnli import LABELS
 from trainers.trial import DataReference
 
@@ -72,7 +74,8 @@ def planned(root: Path, encoder: Path, tmp_path: Path) -> Any:
             "seeds": [1, 2],
         }
         spec = ExperimentSpec.model_validate({**base, **fields})
-        return plan(spec, open_data(DataReference("folder", data), spec.task, tmp_path), tmp_path)
+        inputs = open_data(DataReference("folder", data), spec.task, tmp_path)
+        return plan(spec, inputs, encoder_digest(spec.encoder, tmp_path))
 
     return make
 
@@ -257,11 +260,29 @@ def test_a_target_s_dev_set_is_needed_and_known_by_the_selection_that_reads_it_a
         planned(methods=BOTH)
 
 
+def test_a_rule_of_another_package_is_named_by_its_trials_with_its_version(
+    planned: Any, contributed_rule: Path
+) -> None:
+    first = planned(methods=["gradient-mix-train", "pcgrad-mix-train", "half-mix-train"], k=[5], seeds=[1])
+    plugins = {trial.config.method: trial.config.plugins for trial in first.trials.values()}
+    assert plugins == {
+        "gradient-mix-train": (),
+        "pcgrad-mix-train": (),
+        "half-mix-train": (("rule", "halves", "1.2"),),
+    }
+    metadata = contributed_rule / "METADATA"
+    metadata.write_text(metadata.read_text().replace("1.2", "1.3"))
+    vars(RULES).pop("_contributed")
+    second = planned(methods=["gradient-mix-train", "pcgrad-mix-train", "half-mix-train"], k=[5], seeds=[1])
+    [new] = set(second.trials) - set(first.trials)
+    assert second.trials[new].config.plugins == (("rule", "halves", "1.3"),)
+
+
 def test_dev_results_are_those_of_the_dev_set_that_selects(planned: Any, root: Path, tmp_path: Path) -> None:
     data = FolderData(root, "ner", tmp_path / "facts")
     made = planned(methods=[*METHODS], k=[5], seeds=[1])
     dev = {(one.method, one.language): one for one in made.results if one.split == "dev"}
-    of_source = ("zero-shot", "naive-mix-train", "gradient-mix-train", "pcgrad-mix-train")
+    of_source = [name for name, method in METHODS.items() if not method.adapts]
     assert set(dev) == {*((method, "en") for method in of_source), ("ord-FS+dev", "fi"), ("ord-FS+dev", "hu")}
     for (_, language), result in dev.items():
         assert result.data == data.facts(language, "dev").digest

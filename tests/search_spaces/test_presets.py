@@ -12,9 +12,7 @@ from search_spaces.checks import accepted
 from search_spaces.environment import Environment
 from search_spaces.plan import Plan, plan
 from search_spaces.presets import names, preset
-from trainers.data import open_data
-from trainers.languages import languages_of
-from trainers.trial import DataReference
+from trainers.tasks import TASKS
 
 LABELS = ("entailment", "neutral", "contradiction")
 
@@ -37,7 +35,7 @@ def root(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """All languages of all four tasks, with as many examples as presets need, and what looks like an encoder."""
     root = tmp_path_factory.mktemp("data")
     for task in ("ner", "pos", "tydiqa", "xnli"):
-        for language in languages_of(task):
+        for language in TASKS[task].languages:
             folder = root / "all" / task / language
             folder.mkdir(parents=True)
             for split in ("train", "dev", "test"):
@@ -51,8 +49,8 @@ def root(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def planned(root: Path, name: str) -> Plan:
     """The plan of a preset, with data and encoder that are at hand and a pool that is large enough."""
     here = {"data": {"folder": "all"}, "encoder": str(root / "encoder")}
-    spec = accepted({**preset(name), **here}, Environment(root / "home", root, 8, 8))
-    return plan(spec, open_data(DataReference("folder", root / "all"), spec.task, root / "home"), root / "home")
+    inputs = accepted({**preset(name), **here}, Environment(root / "home", root, 8, 8))
+    return plan(inputs.spec, inputs.data, inputs.encoder_digest)
 
 
 @pytest.mark.parametrize("name", names())
@@ -66,7 +64,7 @@ def test_every_preset_plans(root: Path, name: str) -> None:
 @pytest.mark.parametrize("task", ["ner", "pos", "tydiqa", "xnli"])
 def test_table_1_shares_what_it_can(root: Path, task: str) -> None:
     found = Counter(trial.config.method for trial in planned(root, f"table-1-{task}").trials.values())
-    targets = len(languages_of(task)) - 1
+    targets = len(TASKS[task].languages) - 1
     assert found == {
         "zero-shot": 5,  # a source training per seed
         "ord-FS": 5 * 3 * targets,  # one trajectory for ord-FS and ord-FS+dev per seed, K and language

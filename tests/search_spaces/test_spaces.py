@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from search_spaces.candidates import Candidate, candidates, count, label
+from search_spaces.method_space import Candidate, MethodSpace
 from search_spaces.spaces import LogUniform, Uniform, draw, from_unit
 from search_spaces.spec import ExperimentSpec, parse
 
@@ -53,7 +53,7 @@ def spec_with(**fields: Any) -> ExperimentSpec:
 def test_alpha_takes_each_form_of_a_space(form: str) -> None:
     given_form, expected = FORMS[form]
     spec = spec_with(alpha=given_form)
-    found = [candidate.alpha for candidate in candidates(spec, "gradient-mix-train")]
+    found = [candidate.alpha for candidate in MethodSpace(spec, "gradient-mix-train").candidates()]
     assert found == expected
     assert all(math.copysign(1, value) == 1 for value in found if isinstance(value, float))
 
@@ -79,21 +79,19 @@ def test_spaces_of_training_are_checked_by_their_own_limits(field: str, value: A
 
 def test_a_method_without_surgery_has_no_candidate_for_alpha() -> None:
     spec = spec_with(alpha={"grid": [0, 0.5]}, training={"learning_rate": {"grid": [1e-5, 1e-4, 1e-3]}})
-    assert len(candidates(spec, "naive-mix-train")) == 3
-    assert len(set(candidates(spec, "gradient-mix-train"))) == 6
-    assert {candidate.alpha for candidate in candidates(spec, "naive-mix-train")} == {None}
+    assert len(MethodSpace(spec, "naive-mix-train").candidates()) == 3
+    assert len(set(MethodSpace(spec, "gradient-mix-train").candidates())) == 6
+    assert {candidate.alpha for candidate in MethodSpace(spec, "naive-mix-train").candidates()} == {None}
     for method in spec.methods:
-        assert count(spec, method) == len(candidates(spec, method))
+        assert MethodSpace(spec, method).count == len(MethodSpace(spec, method).candidates())
 
 
 def test_a_candidate_says_what_is_searched_and_nothing_else() -> None:
     spec = spec_with(alpha={"grid": [0, 0.5]}, training={"epochs": 2, "learning_rate": {"grid": [1e-3]}})
-    assert [label(spec, "gradient-mix-train", one) for one in candidates(spec, "gradient-mix-train")] == [
-        "alpha 0",
-        "alpha 0.5",
-    ]
-    [only] = candidates(spec, "naive-mix-train")
-    assert label(spec, "naive-mix-train", only) == ""
+    surgery, naive = (MethodSpace(spec, method) for method in ("gradient-mix-train", "naive-mix-train"))
+    assert [surgery.label(one) for one in surgery.candidates()] == ["alpha 0", "alpha 0.5"]
+    [only] = naive.candidates()
+    assert naive.label(only) == ""
     assert only.training(spec).learning_rate == 1e-3
 
 
@@ -138,20 +136,20 @@ def test_a_random_search_draws_all_spaces_together() -> None:
         training={"learning_rate": {"loguniform": [1e-5, 1e-3]}, "batch_size": {"grid": [16, 32]}},
         search={"searcher": {"name": "random", "samples": 20, "seed": 3}},
     )
-    found = candidates(spec, "gradient-mix-train")
+    found = MethodSpace(spec, "gradient-mix-train").candidates()
     assert len(found) == 20
     assert len({one.alpha for one in found}) > 15
     assert {one.batch_size for one in found} == {16, 32}
-    assert found == candidates(spec, "gradient-mix-train")
+    assert found == MethodSpace(spec, "gradient-mix-train").candidates()
     again = spec.model_copy(update={"search": spec_with(search={"searcher": {"name": "random", "samples": 20}}).search})
-    assert found != candidates(again, "gradient-mix-train")
+    assert found != MethodSpace(again, "gradient-mix-train").candidates()
 
 
 def test_what_tpe_will_propose_is_not_known_before() -> None:
     spec = spec_with(alpha={"uniform": [0, 1]}, search={"searcher": {"name": "tpe", "samples": 7}})
-    assert candidates(spec, "gradient-mix-train") == []
-    assert count(spec, "gradient-mix-train") == 7
-    assert candidates(spec, "naive-mix-train") == [Candidate()]
+    assert MethodSpace(spec, "gradient-mix-train").candidates() == []
+    assert MethodSpace(spec, "gradient-mix-train").count == 7
+    assert MethodSpace(spec, "naive-mix-train").candidates() == [Candidate()]
 
 
 def test_a_spec_survives_its_way_through_the_store() -> None:

@@ -564,7 +564,7 @@ def test_an_experiment_that_no_calendar_sees_the_end_of_is_shown_and_cancelled(
     id_ = client.post("/v1/experiments", json=spec).json()["id"]
     store.control.move(id_, "start")
     endless = {"planned": 1e13, "spent": 0.0, "left": 1e13, "error": None}
-    monkeypatch.setattr("service.store.store.costs.cost", lambda *_: {id_: endless})
+    monkeypatch.setattr("service.store.progress.costs.cost", lambda *_: {id_: endless})
     shown = client.get(f"/v1/experiments/{id_}")
     assert (shown.status_code, shown.json()["cost"]["eta"]) == (200, None)
     assert client.post(f"/v1/experiments/{id_}/cancel").json()["state"] == "cancelled"
@@ -589,7 +589,7 @@ def test_two_who_delete_at_once_are_told_at_once(client: TestClient, spec: Field
 def test_what_has_not_run_has_said_nothing(client: TestClient, store: Store, spec: Fields) -> None:
     assert client.get(f"/v1/experiments/{'0' * 12}/log").status_code == 404
     id_ = client.post("/v1/experiments", json=spec).json()["id"]
-    for path in (f"experiments/{id_}", *(f"trials/{trial}" for trial in store.plan_of(id_) or {})):
+    for path in (f"experiments/{id_}", *(f"trials/{trial}" for trial in store.experiments.plan_of(id_) or {})):
         answer = client.get(f"/v1/{path}/log")
         assert (answer.status_code, answer.text.strip()) == (200, "")
 

@@ -14,10 +14,10 @@ from starlette.testclient import TestClient
 from search_spaces.environment import Environment
 from service.api.app import create_app
 from service.store import Store
-from trainers.data import datasets as own
-from trainers.data import sample
+from trainers.data import sample, zips
 from trainers.languages import LANGUAGES
 from trainers.methods import METHODS
+from trainers.surgery.rules import RULES
 from trainers.tasks import TASKS
 
 ZIP = {"Content-Type": "application/zip"}
@@ -79,11 +79,19 @@ def test_what_there_is_to_choose_from(client: TestClient) -> None:
     assert all(one["metric"] in one["metrics"] for one in tasks)
     methods = client.get("/v1/methods").json()["methods"]
     assert [one["method"] for one in methods] == list(METHODS)
-    assert [one["method"] for one in methods if one["surgery"]] == ["gradient-mix-train", "pcgrad-mix-train"]
+    rules = {one["method"]: one["rule"] for one in methods if one["surgery"]}
+    assert list(rules) == [f"{name}-mix-train" for name in RULES]
+    assert all(one["rule"] is None for one in methods if not one["surgery"])
+    assert rules["gradient-mix-train"]["description"].startswith("Xu and Murray (2022), Eq. 1")
+    assert [rules[f"{name}-mix-train"]["scale"] for name in ("gradient", "pcgrad")] == ["training gradient", "sum"]
+    assert "g alone" in rules["pcgrad-mix-train"]["alpha_below_1"]
     languages = client.get("/v1/languages").json()["languages"]
     assert len(languages) == len(LANGUAGES)
     assert {"language": "sw", "name": "Swahili", "script": "Latn", "family": "Niger-Congo",
             "tasks": ["ner", "tydiqa", "xnli"]} in languages  # fmt: skip
+    listed = {one["name"]: one["tasks"] for one in client.get("/v1/datasets").json()["datasets"]}
+    assert list(listed["sample"]) == list(listed["xtreme-r"]) == list(TASKS)
+    assert listed["xtreme-r"]["pawsx"] == {"languages": ["de", "en", "es", "fr", "ja", "ko", "zh"]}
     encoders = client.get("/v1/encoders").json()["encoders"]
     assert {one["encoder"] for one in encoders} >= {"offline/multilingual-e5-small", "xlm-roberta-large"}
 
@@ -203,7 +211,7 @@ def test_a_zip_that_is_none_or_unsafe_or_wrong_is_refused_and_nothing_is_stored(
 def test_a_bomb_is_refused_when_it_is_larger_than_allowed(
     client: TestClient, home: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(own, "MOST_BYTES", 10 * 2**20)
+    monkeypatch.setattr(zips, "MAX_BYTES", 10 * 2**20)
     answer = upload(client, {"ner/en/train.jsonl": b" " * 50 * 2**20})
     assert answer.status_code == 422
     assert "larger than" in answer.json()["errors"][0]["message"]

@@ -37,11 +37,11 @@ def test_every_move_has_its_entry_and_every_state_its_way() -> None:
 def test_a_move_is_made_from_its_origins_alone(tmp_path: Path, state: str, name: MoveName) -> None:
     store = Store(f"sqlite:///{tmp_path / 'store.sqlite'}")
     fields = {"task": "ner", "encoder": "e", "data": "sample", "target_languages": ["de"], "methods": ["zero-shot"]}
-    id_ = store.add_experiment(ExperimentSpec.model_validate({**fields, "k": [1], "seeds": [1]}), None)
+    id_ = store.experiments.add(ExperimentSpec.model_validate({**fields, "k": [1], "seeds": [1]}), None)
     for way in WAYS[state]:
         assert store.control.move(id_, way, "before")
     made = store.control.move(id_, name, "after")
-    found = store.experiment(id_)
+    found = store.experiments.one(id_)
     assert found is not None
     assert made == (state in MOVES[name].origins)
     assert found.state == (MOVES[name].to if made else state)

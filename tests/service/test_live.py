@@ -90,7 +90,7 @@ def test_a_trial_s_log_says_what_it_did_and_why_it_failed(service: Any, spec: Fi
     [trial] = client.results(id_)["trial"].unique()
     said = client.log(trial)
     assert "epoch 2, step" in said
-    assert "it is done" in said.splitlines()[-1]
+    assert "succeeded" in said.splitlines()[-1]
     assert client.log(trial, lines=1).count("\n") == 1
     client.delete(id_)
     with pytest.raises(ServiceError, match="there is no trial"):
@@ -99,7 +99,7 @@ def test_a_trial_s_log_says_what_it_did_and_why_it_failed(service: Any, spec: Fi
     id_ = client.submit(wanted)
     assert client.wait(id_, progress=False)["state"] == "failed"
     assert "Traceback" in client.log(trial)
-    assert "begins on" in client.log(trial)
+    assert "starting on" in client.log(trial)
     assert [attempt["state"] for attempt in client.trial(trial)["attempts"]] == ["failed"]
     driver = httpx2.get(f"{service.url}/v1/experiments/{id_}/log")
     assert (driver.status_code, driver.headers["content-type"]) == (200, "text/plain; charset=utf-8")
@@ -135,7 +135,7 @@ def test_the_server_s_own_log_is_a_json_object_a_line(service: Any) -> None:
 def test_events_of_simultaneous_writers_are_numbered_without_a_gap(store: Store, spec: Fields) -> None:
     from search_spaces.spec import ExperimentSpec
 
-    id_ = store.add_experiment(ExperimentSpec.model_validate(spec), None)
+    id_ = store.experiments.add(ExperimentSpec.model_validate(spec), None)
     seen: list[int] = []
 
     def follow() -> None:

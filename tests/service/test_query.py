@@ -30,6 +30,40 @@ LANGUAGES = ("en", "de", "zh-Hant", "Zz")  # upper case before lower, by code po
 METHODS = {"zero-shot": None, "gradient-mix-train": 0.25, "naive-mix-train": None}
 
 
+def config_of(method: str, seed: int, alpha: float | None) -> TrialConfig:
+    return TrialConfig(
+        task="ner",
+        method=method,
+        source_language="en",
+        target_languages=("de",),
+        k=5,
+        seed=seed,
+        alpha=alpha,
+        protocol="paper",
+        training=TRAINING,
+        encoder="e",
+        encoder_digest="d",
+        data_digest="data",
+    )
+
+
+def result_of(config: TrialConfig, language: str, split: Any) -> PlannedResult:
+    assert not isinstance(config.alpha, tuple)
+    return PlannedResult(
+        method=config.method,
+        k=5 if config.alpha else 0,
+        seed=config.seed,
+        alpha=config.alpha,
+        candidate="α = ¼" if config.alpha else "",
+        judged_on="source-dev",
+        language=language,
+        split=split,
+        trial=config.digest,
+        selection="source-dev",
+        data=split,
+    )
+
+
 def planned(seeds: range) -> tuple[ExperimentSpec, Plan]:
     """An experiment of a trial for each method and seed."""
     fields = {"task": "ner", "encoder": "e", "data": "sample", "target_languages": ["de"], "methods": ["zero-shot"]}
@@ -37,7 +71,7 @@ def planned(seeds: range) -> tuple[ExperimentSpec, Plan]:
     plan = Plan()
     for seed in seeds:
         for method, alpha in METHODS.items():
-            config = TrialConfig("ner", method, "en", ("de",), 5, seed, alpha, "paper", TRAINING, "e", "d", "data")
+            config = config_of(method, seed, alpha)
             plan.add(
                 PlannedTrial(
                     config=config,
@@ -47,10 +81,7 @@ def planned(seeds: range) -> tuple[ExperimentSpec, Plan]:
             )
             for language in LANGUAGES:
                 for split in ("dev", "test"):
-                    plan.results.append(
-                        PlannedResult(method, 5 if alpha else 0, seed, alpha, "α = ¼" if alpha else "", "source-dev",
-                                      language, split, config.digest, "source-dev", split)
-                    )  # fmt: skip
+                    plan.results.append(result_of(config, language, split))
     return spec, plan
 
 
@@ -87,7 +118,7 @@ def run(store: Store, experiment: str, digest: str, chance: random.Random) -> No
 def filled(store: Store, seeds: range) -> str:
     """An experiment that is done."""
     spec, plan = planned(seeds)
-    id_ = store.add_experiment(spec, plan)
+    id_ = store.experiments.add(spec, plan)
     for digest in store.trials.outstanding(id_):
         run(store, id_, digest, random.Random(digest))
     return id_
@@ -179,7 +210,7 @@ def test_filters_sorts_and_pages_are_those_of_pandas(store: Store, url: str) -> 
 
 def test_pages_are_of_the_moment_of_the_first_and_since_asks_for_the_rest(store: Store) -> None:
     spec, plan = planned(range(1, 3))
-    id_ = store.add_experiment(spec, plan)
+    id_ = store.experiments.add(spec, plan)
     first, *others = store.trials.outstanding(id_)
     run(store, id_, first, random.Random(1))
     whole = rows_of(store, Query())
@@ -201,7 +232,7 @@ def test_pages_are_of_the_moment_of_the_first_and_since_asks_for_the_rest(store:
 
 def test_what_changes_comes_again_and_what_is_reported_again_does_not(store: Store) -> None:
     spec, plan = planned(range(1, 2))
-    id_ = store.add_experiment(spec, plan)
+    id_ = store.experiments.add(spec, plan)
     digest = next(iter(store.trials.outstanding(id_)))
     attempt = store.trials.started(id_, digest)
     dev = scored(2, "dev", random.Random(1))
@@ -217,7 +248,7 @@ def test_an_experiment_whose_trials_are_there_already_is_news(store: Store) -> N
     filled(store, range(1, 3))
     now = store.results.rows(Query(), 1).now
     spec, plan = planned(range(1, 3))
-    again = store.add_experiment(spec, plan)
+    again = store.experiments.add(spec, plan)
     assert {row["experiment"] for row in rows_of(store, Query(since=now))} == {again}
 
 
@@ -225,7 +256,7 @@ def test_who_polls_while_many_write_misses_nothing_and_gets_nothing_twice(store:
     work = []
     for writer in range(4):
         spec, plan = planned(range(10 * writer, 10 * writer + 3))
-        id_ = store.add_experiment(spec, plan)
+        id_ = store.experiments.add(spec, plan)
         work.append((id_, list(store.trials.outstanding(id_))))
 
     def write(id_: str, digests: list[str]) -> None:

@@ -19,9 +19,11 @@ import pytest
 
 from service.client import Client, ServiceError
 from service.engine import pool, processes
-from trainers.data import open_data, sample
+from trainers.data import sample
 from trainers.data.shots import draw
+from trainers.data.sources import open_data
 from trainers.methods import METHODS
+from trainers.surgery.rules import RULES
 from trainers.trial import DataReference
 
 Fields = dict[str, Any]
@@ -119,8 +121,8 @@ def test_every_method_on_another_task_its_predictions_its_draws_and_its_model(
     client = calm.client
     id_ = client.submit({**spec, "task": "pos", "methods": list(METHODS), "k": [2], "keep": "all"})
     experiment = finished(client, id_)
-    # zero-shot, mix-FT and three mixed; ord-FS of two targets, of which ord-FS+dev is another selection
-    assert experiment["trials"]["succeeded"] == 7
+    # zero-shot, mix-FT, naive-mix-train; ord-FS of two targets, of which ord-FS+dev is another selection; each rule's
+    assert experiment["trials"]["succeeded"] == 5 + len(RULES)
     rows = client.results(id_)
     assert set(rows["metric"]) == {"accuracy", "chunk_f1"}
     adapted = rows[(rows["language"] == "de") & (rows["split"] == "test") & (rows["metric"] == "accuracy")]

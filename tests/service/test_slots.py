@@ -10,7 +10,8 @@ from search_spaces.plan import Plan, PlannedResult, PlannedTrial
 from search_spaces.spec import ExperimentSpec
 from service.store import Resources, Store, slots
 from trainers import TrialConfig
-from trainers.trial import Training, Wanted
+from trainers.tasks import TASKS
+from trainers.trial import Wanted
 
 TICK = 0.5
 POOL = Resources(2, 0, 0)
@@ -59,23 +60,49 @@ class Driver:
         return sum(max(0.0, min(stop, end) - max(start, begin)) for start, stop in [*self.ran, *now])
 
 
+def config_of(seed: int) -> TrialConfig:
+    return TrialConfig(
+        task="ner",
+        method="zero-shot",
+        source_language="en",
+        target_languages=(),
+        k=0,
+        seed=seed,
+        alpha=None,
+        protocol="paper",
+        training=TASKS["ner"].under("paper").training,
+        encoder="e",
+        encoder_digest="digest",
+        data_digest="data",
+    )
+
+
 def experiment(store: Store, seeds: Sequence[int], priority: int = 0, room: Resources = ONE) -> tuple[str, list[str]]:
     """An experiment that shares the pool, and its trials, one for each seed."""
     fields = {"task": "ner", "encoder": "e", "data": "sample", "target_languages": ["de"], "methods": ["zero-shot"]}
     spec = ExperimentSpec.model_validate({**fields, "k": [1], "seeds": list(seeds), "priority": priority})
     plan = Plan()
     for seed in seeds:
-        training = Training(
-            epochs=3, batch_size=32, learning_rate=2e-5, weight_decay=0.0, adam_epsilon=1e-8, clip_norm=1.0,
-            warmup_steps=0, max_length=128,
-        )  # fmt: skip
-        config = TrialConfig("ner", "zero-shot", "en", (), 0, seed, None, "paper", training, "e", "digest", "data")
+        config = config_of(seed)
         plan.add(
             PlannedTrial(config=config, source=None, wanted=Wanted(selections=("source-dev",), evaluate={"en": "data"}))
         )
-        result = ("zero-shot", 0, seed, None, "", "", "en", "test", config.digest, "source-dev", "data")
-        plan.results.append(PlannedResult(*result))
-    id_ = store.add_experiment(spec, plan)
+        plan.results.append(
+            PlannedResult(
+                method="zero-shot",
+                k=0,
+                seed=seed,
+                alpha=None,
+                candidate="",
+                judged_on="",
+                language="en",
+                split="test",
+                trial=config.digest,
+                selection="source-dev",
+                data="data",
+            )
+        )
+    id_ = store.experiments.add(spec, plan)
     store.slots.join(id_, room)
     return id_, list(plan.trials)
 
@@ -173,7 +200,7 @@ def test_nobody_waits_for_a_driver_that_is_dead(store: Store, clock: list[float]
         assert store.slots.claim(dead, [trial], [], POOL) == trial
     assert store.slots.claim(alive, trials, [], POOL) is None
     clock[0] += slots.LEASE_SECONDS / 2
-    store.slots.beat(dead)
+    store.slots.heartbeat(dead)
     clock[0] += slots.LEASE_SECONDS * 0.9
     assert store.slots.claim(alive, trials, [], POOL) is None
     clock[0] += slots.LEASE_SECONDS
@@ -203,7 +230,7 @@ def test_what_the_pool_can_never_hold_keeps_no_room(store: Store, clock: list[fl
     small = driver(store, 0, 4.0)
     assert store.slots.claim(id_, trials, [], POOL) is None
     clock[0] += 2 * slots.PATIENCE_SECONDS
-    store.slots.beat(id_)
+    store.slots.heartbeat(id_)
     assert store.slots.claim(id_, trials, [], POOL) is None
     assert run([small], clock, 20) == 0
 

@@ -38,7 +38,18 @@ def spec_of(**fields: object) -> ExperimentSpec:
 
 def config_of(method: str = "zero-shot", targets: tuple[str, ...] = (), seed: int = 1) -> TrialConfig:
     return TrialConfig(
-        "ner", method, "en", targets, 5 if targets else 0, seed, None, "paper", TRAINING, "encoder", "digest", "data"
+        task="ner",
+        method=method,
+        source_language="en",
+        target_languages=targets,
+        k=5 if targets else 0,
+        seed=seed,
+        alpha=None,
+        protocol="paper",
+        training=TRAINING,
+        encoder="encoder",
+        encoder_digest="digest",
+        data_digest="data",
     )
 
 
@@ -50,7 +61,19 @@ def result_of(
     method: str, k: int, language: str, config: TrialConfig, selection: Selection, split: Split = "test"
 ) -> PlannedResult:
     data = f"{language}-{'data' if split == 'test' else split}"
-    return PlannedResult(method, k, 1, None, "", "", language, split, config.digest, selection, data)
+    return PlannedResult(
+        method=method,
+        k=k,
+        seed=1,
+        alpha=None,
+        candidate="",
+        judged_on="",
+        language=language,
+        split=split,
+        trial=config.digest,
+        selection=selection,
+        data=data,
+    )
 
 
 def source_of(*languages: str) -> PlannedTrial:
@@ -115,17 +138,15 @@ def outcome_of(*scores: Score, **selected: int) -> Outcome:
 
 def finished_in(seconds: float, scores: tuple[Score, ...], examples: int = 10) -> Outcome:
     """What a source training on a CPU thread came to."""
-    work = {
-        "training": asdict(Work(sub_words=100, seconds=seconds, steps=10, parameters=1000)),
-        "evaluation": asdict(Work(sub_words=50, seconds=1.0)),
-    }
+    training = Work(sub_words=100, seconds=seconds, steps=10, parameters=1000)
+    work = {"training": asdict(training), "evaluation": asdict(Work(sub_words=50, seconds=1.0))}
     sizes = {"split": {"examples": examples, "windows": examples + 1, "sub_words": 200}}
     facts = {"shots": {}, "work": work, "sizes": sizes, "threads": 1, "device": "cpu (x86_64)"}
     return Outcome(selected={"source-dev": 10}, scores=scores, facts=facts)
 
 
 def cost_of(store: Store, experiment: str) -> dict[str, Any]:
-    found = store.experiment(experiment)
+    found = store.experiments.one(experiment)
     assert found is not None
     return dict(found.cost)
 
@@ -152,9 +173,9 @@ def values(store: Store, experiment: str, **filters: str) -> list[float]:
 
 
 def test_an_experiment_comes_back_as_it_was_stored_also_by_another_store(store: Store, url: str) -> None:
-    id_ = store.add_experiment(spec_of(name="ñ 中文", owner="Ana", tags=["b", "a", "b"]), plan_of())
+    id_ = store.experiments.add(spec_of(name="ñ 中文", owner="Ana", tags=["b", "a", "b"]), plan_of())
     other = Store(url)
-    found = other.experiment(id_)
+    found = other.experiments.one(id_)
     other.close()
     assert found is not None
     assert (found.name, found.owner, found.tags, found.state) == ("ñ 中文", "Ana", ["a", "b"], "queued")
@@ -172,12 +193,12 @@ def test_an_experiment_comes_back_as_it_was_stored_also_by_another_store(store: 
 
 
 def test_an_unknown_id_is_nothing(store: Store) -> None:
-    assert store.experiment("0" * 12) is None
+    assert store.experiments.one("0" * 12) is None
     assert store.trials.one("0" * 20) is None
 
 
 def test_results_are_test_scores_at_the_selected_step_and_dev_scores_of_every_epoch(store: Store) -> None:
-    id_ = store.add_experiment(spec_of(), plan_of())
+    id_ = store.experiments.add(spec_of(), plan_of())
     attempt = store.trials.started(id_, SOURCE.digest)
     for epoch in (1, 2):
         dev = score("en", 50.0 + epoch, "dev", step=10 * epoch, epoch=epoch)
@@ -205,14 +226,14 @@ def test_results_are_test_scores_at_the_selected_step_and_dev_scores_of_every_ep
 
 
 def test_a_replayed_step_replaces_itself(store: Store) -> None:
-    id_ = store.add_experiment(spec_of(), plan_of())
+    id_ = store.experiments.add(spec_of(), plan_of())
     finish(store, id_, SOURCE, score("de", 1.0))
     finish(store, id_, SOURCE, score("de", 2.0))
     assert values(store, id_, language="de") == [2.0]
 
 
 def test_a_late_report_of_an_older_attempt_is_refused(store: Store) -> None:
-    id_ = store.add_experiment(spec_of(), plan_of())
+    id_ = store.experiments.add(spec_of(), plan_of())
     old = store.trials.started(id_, SOURCE.digest)
     new = store.trials.started(id_, SOURCE.digest)
     store.trials.reported(SOURCE.digest, old, report_of(score("en", 1.0, "dev")))
@@ -231,10 +252,10 @@ def test_a_late_report_of_an_older_attempt_is_refused(store: Store) -> None:
 
 
 def test_a_trial_that_is_done_is_reused_by_the_next_experiment(store: Store) -> None:
-    id_ = store.add_experiment(spec_of(), plan_of())
+    id_ = store.experiments.add(spec_of(), plan_of())
     finish(store, id_, SOURCE, score("en", 1.0), score("de", 2.0), score("hi", 3.0))
-    second = store.add_experiment(spec_of(), plan_of())
-    found = store.experiment(second)
+    second = store.experiments.add(spec_of(), plan_of())
+    found = store.experiments.one(second)
     assert found is not None
     assert found.trials["reused"] == 1
     assert list(store.trials.outstanding(second)) == [ADAPTED.digest]
@@ -249,7 +270,7 @@ def test_a_trial_without_the_models_that_are_to_be_kept_is_run_again_and_once_th
         source = source_of("en")
         plan.add(replace(source, wanted=replace(source.wanted, keep=keep)))
         plan.results.append(result_of("zero-shot", 0, "en", SOURCE, "source-dev"))
-        return store.add_experiment(spec_of(), plan)
+        return store.experiments.add(spec_of(), plan)
 
     finish(store, submitted(keep=False), SOURCE, score("en", 1.0))
     assert store.trials.outstanding(submitted(keep=False)) == {}
@@ -257,21 +278,21 @@ def test_a_trial_without_the_models_that_are_to_be_kept_is_run_again_and_once_th
     assert store.trials.outstanding(keeping)[SOURCE.digest].wanted.evaluate == {}
     finish(store, keeping, SOURCE)
     assert store.trials.outstanding(submitted(keep=True)) == {}
-    found = store.experiment(keeping)
+    found = store.experiments.one(keeping)
     assert found is not None
     assert found.trials["succeeded"] == 1
 
 
 def test_what_is_known_of_a_plan_is_what_is_missing_trained_counted_and_measured(store: Store) -> None:
     made = plan_of()
-    before = store.known(spec_of(), made)
+    before = store.experiments.known(spec_of(), made)
     assert before.missing == {SOURCE.digest: ("en", "de", "hi"), ADAPTED.digest: ("de",)}
     assert not before.trained | set(before.sizes)
     assert before.measured == []
-    id_ = store.add_experiment(spec_of(), made)
+    id_ = store.experiments.add(spec_of(), made)
     attempt = store.trials.started(id_, SOURCE.digest)
     store.trials.succeeded(SOURCE.digest, attempt, finished_in(2.0, (score("en", 1.0), score("hi", 3.0))))
-    after = store.known(spec_of(), made)
+    after = store.experiments.known(spec_of(), made)
     assert after.missing == {SOURCE.digest: ("de",), ADAPTED.digest: ("de",)}
     assert after.trained == {SOURCE.digest}
     assert after.sizes == {"split": Size(10, 11, 200)}
@@ -290,24 +311,24 @@ def test_what_is_known_of_a_plan_is_what_is_missing_trained_counted_and_measured
     ],
 )
 def test_trials_of_another_kind_are_no_measure(store: Store, other: dict[str, Any]) -> None:
-    id_ = store.add_experiment(spec_of(), plan_of())
+    id_ = store.experiments.add(spec_of(), plan_of())
     attempt = store.trials.started(id_, SOURCE.digest)
     store.trials.succeeded(SOURCE.digest, attempt, finished_in(2.0, ()))
-    assert len(store.known(spec_of(), plan_of()).measured) == 1
-    assert store.known(spec_of(**other), plan_of()).measured == []
+    assert len(store.experiments.known(spec_of(), plan_of()).measured) == 1
+    assert store.experiments.known(spec_of(**other), plan_of()).measured == []
 
 
 def test_of_a_split_the_size_of_the_most_examples_is_kept(store: Store) -> None:
-    id_ = store.add_experiment(spec_of(), plan_of())
+    id_ = store.experiments.add(spec_of(), plan_of())
     for examples in (10, 30, 20):
         attempt = store.trials.started(id_, SOURCE.digest)
         store.trials.succeeded(SOURCE.digest, attempt, finished_in(1.0, (), examples))
-    assert store.known(spec_of(), plan_of()).sizes == {"split": Size(30, 31, 200)}
+    assert store.experiments.known(spec_of(), plan_of()).sizes == {"split": Size(30, 31, 200)}
 
 
 def test_what_was_planned_is_spent_and_left(store: Store) -> None:
     resources = {"cpus_per_trial": 2}
-    id_ = store.add_experiment(
+    id_ = store.experiments.add(
         spec_of(resources=resources), priced(plan_of(), {SOURCE.digest: 60.0, ADAPTED.digest: 30.0})
     )
     assert cost_of(store, id_) == {"planned": 180.0, "spent": 0.0, "left": 180.0, "error": None}
@@ -323,31 +344,31 @@ def test_what_was_planned_is_spent_and_left(store: Store) -> None:
 
 
 def test_what_is_reused_was_not_planned_to_take_anything_and_what_is_not_estimated_is_not_known(store: Store) -> None:
-    unknown = store.add_experiment(spec_of(), plan_of())
+    unknown = store.experiments.add(spec_of(), plan_of())
     assert (cost_of(store, unknown)["planned"], cost_of(store, unknown)["left"]) == (None, None)
     finish(store, unknown, SOURCE, score("en", 1.0), score("de", 2.0), score("hi", 3.0))
-    second = store.add_experiment(spec_of(), priced(plan_of(), {SOURCE.digest: 0.0, ADAPTED.digest: 30.0}))
+    second = store.experiments.add(spec_of(), priced(plan_of(), {SOURCE.digest: 0.0, ADAPTED.digest: 30.0}))
     assert cost_of(store, second) == {"planned": 30.0, "spent": 0.0, "left": 30.0, "error": None}
 
 
 def test_what_failed_is_spent_too(store: Store) -> None:
-    id_ = store.add_experiment(spec_of(), priced(plan_of(), {SOURCE.digest: 60.0, ADAPTED.digest: 30.0}))
+    id_ = store.experiments.add(spec_of(), priced(plan_of(), {SOURCE.digest: 60.0, ADAPTED.digest: 30.0}))
     store.trials.started(id_, SOURCE.digest)
     store.trials.failed(id_, SOURCE.digest, "no room")
     cost = cost_of(store, id_)
     assert cost["spent"] > 0
     assert (cost["left"], cost["error"]) == (30.0, None)
-    assert store.spent(id_) == (1, pytest.approx(cost["spent"]))
+    assert store.experiments.spent(id_) == (1, pytest.approx(cost["spent"]))
 
 
 def test_what_ended_before_it_began_spends_nothing_even_if_it_ran_for_another_experiment(store: Store) -> None:
-    ran, never = (store.add_experiment(spec_of(), plan_of()) for _ in range(2))
+    ran, never = (store.experiments.add(spec_of(), plan_of()) for _ in range(2))
     store.trials.started(ran, SOURCE.digest)
     store.trials.failed(ran, SOURCE.digest, "no room")
     before = store.trials.one(SOURCE.digest)
     store.trials.failed(never, SOURCE.digest, "no room")
     store.trials.stopped(never, ADAPTED.digest, "the budget is used up")
-    assert store.spent(never) == (0, 0.0)
+    assert store.experiments.spent(never) == (0, 0.0)
     after = store.trials.one(SOURCE.digest)
     assert before is not None
     assert after is not None
@@ -355,7 +376,7 @@ def test_what_ended_before_it_began_spends_nothing_even_if_it_ran_for_another_ex
 
 
 def test_only_the_missing_languages_of_a_trial_are_outstanding(store: Store) -> None:
-    id_ = store.add_experiment(spec_of(), plan_of())
+    id_ = store.experiments.add(spec_of(), plan_of())
     finish(store, id_, SOURCE, score("en", 1.0), score("hi", 3.0, data="other test data"))
     outstanding = store.trials.outstanding(id_)
     assert outstanding[SOURCE.digest].wanted.evaluate == {"de": "de-data", "hi": "hi-data"}
@@ -363,51 +384,51 @@ def test_only_the_missing_languages_of_a_trial_are_outstanding(store: Store) -> 
 
 
 def test_scores_over_other_test_data_are_kept_apart(store: Store) -> None:
-    id_ = store.add_experiment(spec_of(), plan_of())
+    id_ = store.experiments.add(spec_of(), plan_of())
     finish(store, id_, SOURCE, score("de", 1.0))
     finish(store, id_, SOURCE, score("de", 9.0, data="first 10 examples"))
     assert values(store, id_, language="de") == [1.0]
 
 
 def test_a_trial_that_another_experiment_has_done_meanwhile_is_reused(store: Store) -> None:
-    first, second = store.add_experiment(spec_of(), plan_of()), store.add_experiment(spec_of(), plan_of())
+    first, second = store.experiments.add(spec_of(), plan_of()), store.experiments.add(spec_of(), plan_of())
     finish(store, first, SOURCE, score("en", 1.0), score("de", 2.0), score("hi", 3.0))
     assert list(store.trials.outstanding(second)) == [ADAPTED.digest]
-    found = store.experiment(first)
+    found = store.experiments.one(first)
     assert found is not None
     assert found.trials["succeeded"] == 1
 
 
 def test_a_trial_s_failure_is_that_of_the_experiment_that_ran_it(store: Store) -> None:
-    done = store.add_experiment(spec_of(), plan_of())
+    done = store.experiments.add(spec_of(), plan_of())
     finish(store, done, SOURCE, score("en", 1.0), score("de", 2.0), score("hi", 3.0))
     wider = Plan()
     wider.add(source_of("fr"))
     wider.results.append(result_of("zero-shot", 0, "fr", SOURCE, "source-dev"))
-    failing = store.add_experiment(spec_of(), wider)
+    failing = store.experiments.add(spec_of(), wider)
     store.trials.started(failing, SOURCE.digest)
     store.trials.failed(failing, SOURCE.digest, "no room")
-    waiting = store.add_experiment(spec_of(), wider)
-    states = {id_: store.experiment(id_) for id_ in (done, failing, waiting)}
+    waiting = store.experiments.add(spec_of(), wider)
+    states = {id_: store.experiments.one(id_) for id_ in (done, failing, waiting)}
     assert [len(found.failures) for found in states.values() if found] == [0, 1, 0]
     assert [found.trials["queued"] for found in states.values() if found] == [1, 0, 1]
 
 
 def test_nothing_runs_in_an_experiment_that_was_stopped(store: Store) -> None:
-    id_ = store.add_experiment(spec_of(), plan_of())
+    id_ = store.experiments.add(spec_of(), plan_of())
     store.control.set_driver(id_, 1, 2.0)
     store.control.move(id_, "start")
     store.trials.started(id_, SOURCE.digest)
     store.control.move(id_, "requeue", "the server was stopped")
     store.control.release_driver(id_)
-    found = store.experiment(id_)
+    found = store.experiments.one(id_)
     assert found is not None
     assert (found.state, found.reason) == ("queued", "the server was stopped")
     assert (found.trials["running"], found.trials["queued"]) == (0, 2)
 
 
 def test_measures_of_a_training_that_diverged_can_be_stored_and_read(store: Store) -> None:
-    id_ = store.add_experiment(spec_of(), plan_of())
+    id_ = store.experiments.add(spec_of(), plan_of())
     attempt = store.trials.started(id_, SOURCE.digest)
     measures = {"loss": float("nan"), "by": [float("inf")]}
     store.trials.reported(
@@ -422,17 +443,17 @@ def test_measures_of_a_training_that_diverged_can_be_stored_and_read(store: Stor
 
 
 def test_a_failed_trial_names_its_reason_and_a_retry_clears_it(store: Store) -> None:
-    id_ = store.add_experiment(spec_of(), plan_of())
+    id_ = store.experiments.add(spec_of(), plan_of())
     finish(store, id_, SOURCE, score("en", 1.0), score("de", 2.0), score("hi", 3.0))
     store.trials.started(id_, ADAPTED.digest)
     store.trials.failed(id_, ADAPTED.digest, "no room")
-    found = store.experiment(id_)
+    found = store.experiments.one(id_)
     assert found is not None
     assert [(one["trial"], one["reason"]) for one in found.failures] == [(ADAPTED.digest, "no room")]
     assert not store.trials.outstanding(id_)  # also of a driver that starts again: it is for a retry
     store.control.move(id_, "fail", "1 of 2")
     store.control.move(id_, "retry")
-    again = store.experiment(id_)
+    again = store.experiments.one(id_)
     assert again is not None
     assert not again.failures
     assert list(store.trials.outstanding(id_)) == [ADAPTED.digest]
@@ -441,29 +462,29 @@ def test_a_failed_trial_names_its_reason_and_a_retry_clears_it(store: Store) -> 
 def test_one_key_is_one_experiment_also_for_simultaneous_writers(store: Store) -> None:
     asked = Submission("key", "digest")
     with ThreadPoolExecutor(8) as threads:
-        ids = set(threads.map(lambda _: store.add_experiment(spec_of(), plan_of(), submission=asked), range(40)))
-    assert ids == {store.submitted(asked)} == {one.id for one in store.experiments(limit=100)[0]}
+        ids = set(threads.map(lambda _: store.experiments.add(spec_of(), plan_of(), submission=asked), range(40)))
+    assert ids == {store.experiments.submitted(asked)} == {one.id for one in store.experiments.page(limit=100)[0]}
     with pytest.raises(KeyReusedError, match="came with another"):
-        store.add_experiment(spec_of(), None, submission=Submission("key", "another"))
-    assert store.submitted(Submission("other", "digest")) is None
-    assert len(store.experiments(limit=100)[0]) == 1
+        store.experiments.add(spec_of(), None, submission=Submission("key", "another"))
+    assert store.experiments.submitted(Submission("other", "digest")) is None
+    assert len(store.experiments.page(limit=100)[0]) == 1
 
 
 def test_experiments_are_deleted_while_others_plan_the_same_trials(store: Store) -> None:
     def submit_and_delete(number: int) -> None:
-        id_ = store.add_experiment(spec_of(), plan_of())
+        id_ = store.experiments.add(spec_of(), plan_of())
         assert set(store.trials.outstanding(id_)) == {SOURCE.digest, ADAPTED.digest}
         store.control.move(id_, "cancel")
         assert store.control.delete(id_) is not None
 
     with ThreadPoolExecutor(3) as threads:
         list(threads.map(submit_and_delete, range(150)))
-    assert store.experiments(limit=100)[0] == []
+    assert store.experiments.page(limit=100)[0] == []
     assert store.trials.one(SOURCE.digest) is None
 
 
 def test_a_trial_that_was_stopped_is_nobody_s_unless_another_experiment_waits_for_it(store: Store) -> None:
-    one, other = (store.add_experiment(spec_of(), plan_of()) for _ in range(2))
+    one, other = (store.experiments.add(spec_of(), plan_of()) for _ in range(2))
     store.trials.started(one, SOURCE.digest)
     assert not store.trials.stopped(one, SOURCE.digest, "the scheduler stopped it")
     store.trials.failed(other, SOURCE.digest, "no room")
@@ -474,7 +495,7 @@ def test_a_trial_that_was_stopped_is_nobody_s_unless_another_experiment_waits_fo
 
 
 def test_an_attempt_knows_its_device_seconds_while_its_experiment_is_known(store: Store) -> None:
-    one, _ = (store.add_experiment(spec_of(resources={"cpus_per_trial": 2}), plan_of()) for _ in range(2))
+    one, _ = (store.experiments.add(spec_of(resources={"cpus_per_trial": 2}), plan_of()) for _ in range(2))
     attempt = store.trials.started(one, SOURCE.digest)
     assert [tried["device_seconds"] for tried in store.trials.one(SOURCE.digest)["attempts"]] == [None]  # type: ignore[index]
     store.trials.succeeded(SOURCE.digest, attempt, outcome_of(score("en", 1.0), source_dev=10))
@@ -486,7 +507,7 @@ def test_an_attempt_knows_its_device_seconds_while_its_experiment_is_known(store
 
 
 def test_an_experiment_has_one_driver_and_none_when_it_is_not_to_go_on(store: Store) -> None:
-    id_, paused = (store.add_experiment(spec_of(), plan_of()) for _ in range(2))
+    id_, paused = (store.experiments.add(spec_of(), plan_of()) for _ in range(2))
     assert store.control.set_driver(id_, 1, 2.0)
     assert store.control.set_driver(id_, 1, 2.0)  # its server and the driver itself both say so
     assert not store.control.set_driver(id_, 3, 4.0)
@@ -497,7 +518,7 @@ def test_an_experiment_has_one_driver_and_none_when_it_is_not_to_go_on(store: St
 
 def test_so_many_experiments_have_drivers_and_those_of_a_higher_priority_take_their_room(store: Store) -> None:
     def submit(priority: int, count: int) -> list[str]:
-        return [store.add_experiment(spec_of(priority=priority), plan_of()) for _ in range(count)]
+        return [store.experiments.add(spec_of(priority=priority), plan_of()) for _ in range(count)]
 
     def start() -> None:
         for id_ in store.control.runnable(3):
@@ -522,7 +543,7 @@ def test_so_many_experiments_have_drivers_and_those_of_a_higher_priority_take_th
 
 
 def test_a_driver_is_unwanted_from_a_pause_or_cancellation_until_it_is_released(store: Store) -> None:
-    paused, cancelled, done, wanted = (store.add_experiment(spec_of(), plan_of()) for _ in range(4))
+    paused, cancelled, done, wanted = (store.experiments.add(spec_of(), plan_of()) for _ in range(4))
     for pid, id_ in enumerate((paused, cancelled, done, wanted)):
         store.control.set_driver(id_, pid, 2.0)
         store.control.move(id_, "start")
@@ -538,7 +559,7 @@ def test_a_driver_is_unwanted_from_a_pause_or_cancellation_until_it_is_released(
         store.control.release_driver(id_)
     assert store.control.drivers() == {wanted: (3, 2.0)}
     assert not store.control.unwanted()
-    counts = {id_: found.trials for id_ in (paused, cancelled) if (found := store.experiment(id_))}
+    counts = {id_: found.trials for id_ in (paused, cancelled) if (found := store.experiments.one(id_))}
     assert (counts[paused]["queued"], counts[paused]["running"]) == (2, 0)
     assert (counts[cancelled]["cancelled"], counts[cancelled]["queued"]) == (2, 0)
 
@@ -547,13 +568,13 @@ def test_a_deleted_experiment_takes_with_it_what_no_other_one_plans(store: Store
     alone = Plan()
     alone.add(source_of("en"))
     alone.results.append(result_of("zero-shot", 0, "en", SOURCE, "source-dev"))
-    kept, id_ = store.add_experiment(spec_of(), alone), store.add_experiment(spec_of(tags=["t"]), plan_of())
+    kept, id_ = store.experiments.add(spec_of(), alone), store.experiments.add(spec_of(tags=["t"]), plan_of())
     finish(store, id_, SOURCE, score("en", 1.0), score("de", 2.0), score("hi", 3.0))
     finish(store, id_, ADAPTED, score("de", 4.0))
     assert store.control.delete(id_) is None
     store.control.move(id_, "succeed")
     assert store.control.delete(id_) == [ADAPTED.digest]
-    assert store.experiment(id_) is store.trials.one(ADAPTED.digest) is None
+    assert store.experiments.one(id_) is store.trials.one(ADAPTED.digest) is None
     assert store.control.delete(id_) is None
     rows, _ = page_of(store, {}, 100)
     assert [(row["experiment"], row["value"]) for row in rows] == [(kept, 1.0)]
@@ -563,16 +584,16 @@ def test_a_deleted_experiment_takes_with_it_what_no_other_one_plans(store: Store
 
 
 def test_a_final_state_stays(store: Store) -> None:
-    id_ = store.add_experiment(spec_of(), plan_of())
+    id_ = store.experiments.add(spec_of(), plan_of())
     assert store.control.move(id_, "fail", "disk full")
     assert not store.control.move(id_, "start")
-    found = store.experiment(id_)
+    found = store.experiments.one(id_)
     assert found is not None
     assert (found.state, found.reason) == ("failed", "disk full")
 
 
 def test_active_experiments_get_drivers_those_of_the_highest_priority_first(store: Store) -> None:
-    first, second, third = (store.add_experiment(spec_of(), plan_of()) for _ in range(3))
+    first, second, third = (store.experiments.add(spec_of(), plan_of()) for _ in range(3))
     assert store.control.runnable(2) == [first, second]
     store.control.set_priority(third, 1)
     assert store.control.runnable(2) == [third, first]
@@ -585,13 +606,13 @@ def test_active_experiments_get_drivers_those_of_the_highest_priority_first(stor
 
 
 def test_a_driver_that_died_has_a_successor_the_later_the_more_often_until_a_trial_gets_further(store: Store) -> None:
-    id_ = store.add_experiment(spec_of(), plan_of())
+    id_ = store.experiments.add(spec_of(), plan_of())
     for deaths, delay in ((1, 0), (2, 60), (3, 60)):
         store.control.set_driver(id_, 1, 2.0)
         store.control.move(id_, "start")
         attempt = store.trials.started(id_, SOURCE.digest)
         store.control.driver_died(id_, "died {deaths} times, {delay} s", (0.0, 60.0))
-        found = store.experiment(id_)
+        found = store.experiments.one(id_)
         assert found is not None
         assert (found.state, found.reason) == ("queued", f"died {deaths} times, {delay} s")
         assert found.trials["running"] == 0
@@ -611,39 +632,39 @@ def test_a_driver_that_died_has_a_successor_the_later_the_more_often_until_a_tri
     assert store.control.runnable(1) == [id_]
     store.control.move(id_, "cancel")
     store.control.driver_died(id_, "died", ())
-    found = store.experiment(id_)
+    found = store.experiments.one(id_)
     assert found is not None
     assert found.state == "cancelled"
 
 
 def test_a_store_outlives_its_server_s_connections(postgres: str) -> None:
     store = Store(postgres)
-    id_ = store.add_experiment(spec_of(), plan_of())
-    store.experiments(limit=1)
+    id_ = store.experiments.add(spec_of(), plan_of())
+    store.experiments.page(limit=1)
     engine = create_engine(postgres)
     with engine.begin() as connection:
         others = "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE pid <> pg_backend_pid()"
         assert len(connection.execute(text(f"{others} AND backend_type = 'client backend'")).all()) >= 2
     engine.dispose()
     assert store.control.move(id_, "pause")
-    found = store.experiment(id_)
+    found = store.experiments.one(id_)
     assert found is not None
     assert found.state == "paused"
     store.close()
 
 
 def test_experiments_are_filtered_and_paged_newest_first(store: Store) -> None:
-    ids = [store.add_experiment(spec_of(owner=f"o{n % 2}", tags=["all", f"t{n}"]), None) for n in range(7)]
-    page, cursor = store.experiments(limit=4)
-    rest, end = store.experiments(limit=4, cursor=cursor)
+    ids = [store.experiments.add(spec_of(owner=f"o{n % 2}", tags=["all", f"t{n}"]), None) for n in range(7)]
+    page, cursor = store.experiments.page(limit=4)
+    rest, end = store.experiments.page(limit=4, cursor=cursor)
     assert [one.id for one in page + rest] == ids[::-1]
     assert end is None
-    assert [one.id for one in store.experiments(limit=10, owner="o1")[0]] == ids[5::-2]
-    assert [one.id for one in store.experiments(limit=10, tags="t3")[0]] == [ids[3]]
+    assert [one.id for one in store.experiments.page(limit=10, owner="o1")[0]] == ids[5::-2]
+    assert [one.id for one in store.experiments.page(limit=10, tags="t3")[0]] == [ids[3]]
 
 
 def test_pages_of_results_add_up_to_one(store: Store) -> None:
-    id_ = store.add_experiment(spec_of(tags="x"), plan_of())
+    id_ = store.experiments.add(spec_of(tags="x"), plan_of())
     finish(store, id_, SOURCE, score("en", 1.0), score("de", 2.0), score("hi", 3.0))
     whole, _ = page_of(store, {"tags": ["x"]}, 100)
     paged, cursor = [], None
@@ -662,11 +683,11 @@ NO_CURSORS = ("", "x", "!!!", "bnVsbA", "WzEsMl0", "W10", "é", "WyJhIiwxXQ", "W
 @pytest.mark.parametrize("cursor", NO_CURSORS)
 def test_a_cursor_that_no_page_ended_with_is_refused(store: Store, cursor: str) -> None:
     with pytest.raises(BadCursorError):
-        store.experiments(limit=1, cursor=cursor)
+        store.experiments.page(limit=1, cursor=cursor)
 
 
 def test_eight_writers_lose_nothing(store: Store, url: str) -> None:
-    id_ = store.add_experiment(spec_of(), plan_of())
+    id_ = store.experiments.add(spec_of(), plan_of())
     attempt = store.trials.started(id_, SOURCE.digest)
 
     def write(writer: int) -> None:
@@ -700,7 +721,7 @@ def finish_both(store: Store, experiment: str, last: int, target_dev: int) -> No
 
 
 def test_two_selections_of_a_trial_give_two_results_of_two_steps(store: Store) -> None:
-    id_ = store.add_experiment(spec_of(), plan_of("target-dev"))
+    id_ = store.experiments.add(spec_of(), plan_of("target-dev"))
     finish_both(store, id_, last=20, target_dev=10)
     rows, _ = page_of(store, {"experiment": [id_]}, 100)
     tests = {row["method"]: (row["selection"], row["epoch"], row["value"]) for row in rows if row["split"] == "test"}
@@ -711,22 +732,22 @@ def test_two_selections_of_a_trial_give_two_results_of_two_steps(store: Store) -
 
 
 def test_two_selections_of_the_same_step_give_two_results_of_one_score(store: Store) -> None:
-    id_ = store.add_experiment(spec_of(), plan_of("target-dev"))
+    id_ = store.experiments.add(spec_of(), plan_of("target-dev"))
     finish_both(store, id_, last=20, target_dev=20)
     rows, _ = page_of(store, {"experiment": [id_], "split": ["test"]}, 100)
     assert [(row["method"], row["selection"], row["epoch"], row["value"]) for row in rows] == [
         ("ord-FS", "last", 2, 80.0),
         ("ord-FS+dev", "target-dev", 2, 80.0),
     ]
-    found = store.results.by_selection(ADAPTED.digest)
+    found = store.objectives.by_selection(ADAPTED.digest)
     assert found["last"] == found["target-dev"]
 
 
 def test_the_scores_of_each_selection_are_those_at_its_step(store: Store) -> None:
-    assert store.results.by_selection(ADAPTED.digest) == {}
-    id_ = store.add_experiment(spec_of(), plan_of("target-dev"))
+    assert store.objectives.by_selection(ADAPTED.digest) == {}
+    id_ = store.experiments.add(spec_of(), plan_of("target-dev"))
     finish_both(store, id_, last=20, target_dev=10)
-    assert store.results.by_selection(ADAPTED.digest) == {
+    assert store.objectives.by_selection(ADAPTED.digest) == {
         "last": [score("de", 20.0, "dev", step=20, epoch=2), score("de", 80.0, step=20, epoch=2)],
         "target-dev": [score("de", 10.0, "dev"), score("de", 90.0)],
     }
@@ -734,30 +755,30 @@ def test_the_scores_of_each_selection_are_those_at_its_step(store: Store) -> Non
 
 def test_a_trial_is_reused_only_if_every_selection_that_is_asked_for_has_its_scores(store: Store) -> None:
     one, both = plan_of(), plan_of("target-dev")
-    first = store.add_experiment(spec_of(), one)
+    first = store.experiments.add(spec_of(), one)
     finish(store, first, ADAPTED, score("de", 1.0))
-    second = store.add_experiment(spec_of(), both)
+    second = store.experiments.add(spec_of(), both)
     outstanding = store.trials.outstanding(second)[ADAPTED.digest]
     assert (outstanding.wanted.selections, outstanding.wanted.evaluate) == (("last", "target-dev"), {"de": "de-data"})
     finish_both(store, second, last=20, target_dev=10)
     for plan in (one, both):
-        again = store.experiment(store.add_experiment(spec_of(), plan))
+        again = store.experiments.one(store.experiments.add(spec_of(), plan))
         assert again is not None
         assert again.trials["reused"] == 1
 
 
 def test_a_selection_without_a_test_score_at_its_step_is_not_done(store: Store) -> None:
-    id_ = store.add_experiment(spec_of(), plan_of("target-dev"))
+    id_ = store.experiments.add(spec_of(), plan_of("target-dev"))
     attempt = store.trials.started(id_, ADAPTED.digest)
     store.trials.succeeded(ADAPTED.digest, attempt, outcome_of(score("de", 1.0), last=10, target_dev=20))
     assert store.trials.outstanding(id_)[ADAPTED.digest].wanted.evaluate == {"de": "de-data"}
-    found = store.experiment(id_)
+    found = store.experiments.one(id_)
     assert found is not None
     assert found.trials["succeeded"] == 0
 
 
 def test_a_later_attempt_moves_the_selections_and_the_results_with_them(store: Store) -> None:
-    id_ = store.add_experiment(spec_of(), plan_of("target-dev"))
+    id_ = store.experiments.add(spec_of(), plan_of("target-dev"))
     finish_both(store, id_, last=20, target_dev=20)
     finish_both(store, id_, last=20, target_dev=10)
     assert values(store, id_, method="ord-FS", split="test") == [80.0]
@@ -765,13 +786,13 @@ def test_a_later_attempt_moves_the_selections_and_the_results_with_them(store: S
 
 
 def test_a_late_attempt_changes_no_selection(store: Store) -> None:
-    id_ = store.add_experiment(spec_of(), plan_of("target-dev"))
+    id_ = store.experiments.add(spec_of(), plan_of("target-dev"))
     old = store.trials.started(id_, ADAPTED.digest)
     finish_both(store, id_, last=20, target_dev=10)
-    before = store.results.by_selection(ADAPTED.digest), page_of(store, {"experiment": [id_]}, 100)
+    before = store.objectives.by_selection(ADAPTED.digest), page_of(store, {"experiment": [id_]}, 100)
     late = outcome_of(score("de", 3.0, step=20), score("de", 4.0, step=30), last=30, target_dev=20)
     store.trials.succeeded(ADAPTED.digest, old, late)
-    assert (store.results.by_selection(ADAPTED.digest), page_of(store, {"experiment": [id_]}, 100)) == before
+    assert (store.objectives.by_selection(ADAPTED.digest), page_of(store, {"experiment": [id_]}, 100)) == before
 
 
 # Draws
@@ -783,8 +804,8 @@ def test_the_draws_of_an_experiment_are_those_of_its_trials_that_are_done_each_o
     plan.add(
         PlannedTrial(config=mixed, source=None, wanted=Wanted(selections=("source-dev",), evaluate={"de": "de-data"}))
     )
-    id_ = store.add_experiment(spec_of(), plan)
-    assert store.results.shots(id_) == []
+    id_ = store.experiments.add(spec_of(), plan)
+    assert store.objectives.shots(id_) == []
     draws = {
         language: {"split": "train", "indices": [3, 1], "ids": ["c", "a"], "digest": f"{language} draw"}
         for language in ("hi", "de")
@@ -796,6 +817,6 @@ def test_the_draws_of_an_experiment_are_those_of_its_trials_that_are_done_each_o
         store.trials.succeeded(
             config.digest, attempt, Outcome(selected={selection: 10}, scores=(score("de", 1.0),), facts=facts)
         )  # type: ignore[dict-item]
-    assert store.results.shots(id_) == [
+    assert store.objectives.shots(id_) == [
         {"language": language, "k": 5, "seed": 1, **draws[language]} for language in ("de", "hi")
     ]

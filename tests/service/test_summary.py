@@ -18,8 +18,8 @@ from service.api.app import create_app
 from service.reports import published
 from service.store import Store
 from trainers import Outcome, Score, TrialConfig
-from trainers.protocols import PAPER
-from trainers.trial import Training, Wanted
+from trainers.tasks import TASKS
+from trainers.trial import Selection, Training, Wanted
 
 TRAINING = Training(
     epochs=3, batch_size=32, learning_rate=2e-5, weight_decay=0.0, adam_epsilon=1e-8, clip_norm=1.0, warmup_steps=0,
@@ -42,17 +42,54 @@ def score(method: str, seed: int, language: str) -> float:
     return random.Random(f"{method} {seed} {language}").uniform(20, 90)
 
 
+def config_of(method: str, **changed: Any) -> TrialConfig:
+    config = TrialConfig(
+        task="ner",
+        method=method,
+        source_language="en",
+        target_languages=("de",),
+        k=5,
+        seed=1,
+        alpha=None,
+        protocol="paper",
+        training=TRAINING,
+        encoder="e",
+        encoder_digest="digest",
+        data_digest="data",
+    )
+    return replace(config, **changed)
+
+
+def result_of(
+    config: TrialConfig, language: str, selection: Selection = "source-dev", data: str = "test"
+) -> PlannedResult:
+    assert not isinstance(config.alpha, tuple)
+    return PlannedResult(
+        method=config.method,
+        k=config.k,
+        seed=config.seed,
+        alpha=config.alpha,
+        candidate="",
+        judged_on="",
+        language=language,
+        split="test",
+        trial=config.digest,
+        selection=selection,
+        data=data,
+    )
+
+
 def experiment(
     store: Store, seeds: range, lacking: tuple[str, int, str] | None = None, surgery: float = 0.5, **fields: Any
 ) -> str:
     """An experiment over LANGUAGES that is done, but for the score of one (method, seed, language)."""
     wanted = {"task": "ner", "encoder": "e", "data": "sample", "target_languages": list(LANGUAGES[1:]), "k": [5]}
     spec = ExperimentSpec.model_validate({**wanted, "methods": list(METHODS), "seeds": list(seeds), **fields})
-    plan, config = Plan(), TrialConfig("ner", "", "en", ("de",), 5, 1, None, "paper", TRAINING, "e", "digest", "data")
+    metric, plan = TASKS[spec.task].metric, Plan()
     for seed in seeds:
         for method, k in METHODS.items():
             alpha = surgery if method == "gradient-mix-train" else None
-            mine = replace(config, method=method, k=k, seed=seed, alpha=alpha)
+            mine = replace(config_of(method, k=k, seed=seed, alpha=alpha), task=spec.task)
             plan.add(
                 PlannedTrial(
                     config=mine,
@@ -61,10 +98,8 @@ def experiment(
                 )
             )
             for language in LANGUAGES:
-                plan.results.append(
-                    PlannedResult(method, k, seed, alpha, "", "", language, "test", mine.digest, "source-dev", "test")
-                )
-    id_ = store.add_experiment(spec, plan)
+                plan.results.append(result_of(mine, language))
+    id_ = store.experiments.add(spec, plan)
     for digest, trial in store.trials.outstanding(id_).items():
         method, seed = trial.config.method, trial.config.seed
         attempt = store.trials.started(id_, digest)
@@ -74,14 +109,14 @@ def experiment(
                 epoch=3,
                 language=language,
                 split="test",
-                metric=metric,
+                metric=name,
                 value=score(method, seed, language) + more,
                 examples=100,
                 data="test",
                 cut=False,
             )
             for language in LANGUAGES
-            for metric, more in (("f1", 0.0), ("precision", 1.0))
+            for name, more in ((metric, 0.0), ("precision", 1.0))
             if (method, seed, language) != lacking
         )
         store.trials.succeeded(
@@ -140,7 +175,7 @@ def test_a_seed_that_lacks_a_language_does_not_count_and_its_group_says_so(store
     assert (short["mean"], short["sd"]) == (pytest.approx(values.mean()), pytest.approx(values.std()))
     assert (short["n"], short["seeds"], short["missing"], short["complete"]) == (4, 5, 1, False)
     assert all(row["complete"] for method, row in rows.items() if method != "ord-FS")
-    unfinished = store.add_experiment(*_planned_only())
+    unfinished = store.experiments.add(*_planned_only())
     [row] = summary(client, "method", experiment=unfinished)
     assert (row["mean"], row["n"], row["missing"], row["complete"]) == (None, 0, 1, False)
 
@@ -148,10 +183,10 @@ def test_a_seed_that_lacks_a_language_does_not_count_and_its_group_says_so(store
 def _planned_only() -> tuple[ExperimentSpec, Plan]:
     wanted = {"task": "ner", "encoder": "e", "data": "sample", "target_languages": ["de"], "k": [5]}
     spec = ExperimentSpec.model_validate({**wanted, "methods": ["mix-FT"], "seeds": [1]})
-    config = TrialConfig("ner", "mix-FT", "en", ("de",), 5, 1, None, "paper", TRAINING, "e", "digest", "data")
+    config = config_of("mix-FT")
     plan = Plan()
     plan.add(PlannedTrial(config=config, source=None, wanted=Wanted(selections=("last",), evaluate={"de": "test"})))
-    plan.results.append(PlannedResult("mix-FT", 5, 1, None, "", "", "de", "test", config.digest, "last", "test"))
+    plan.results.append(result_of(config, "de", selection="last"))
     return spec, plan
 
 
@@ -179,7 +214,7 @@ def grouped(store: Store, test_sets: dict[str, str]) -> str:
     spec = ExperimentSpec.model_validate({**wanted, "methods": ["naive-mix-train"], "seeds": [1]})
     plan = Plan()
     for target in ("de", "hi"):
-        config = TrialConfig("ner", "naive-mix-train", "en", (target,), 5, 1, None, "paper", TRAINING, "e", "d", "data")
+        config = config_of("naive-mix-train", target_languages=(target,))
         plan.add(
             PlannedTrial(
                 config=config,
@@ -187,9 +222,8 @@ def grouped(store: Store, test_sets: dict[str, str]) -> str:
                 wanted=Wanted(selections=("source-dev",), evaluate={"en": "test", target: test_sets[target]}),
             )
         )
-        known = PlannedResult("naive-mix-train", 5, 1, None, "", "", "en", "test", config.digest, "source-dev", "test")
-        plan.results.extend([known, replace(known, language=target, data=test_sets[target])])
-    id_ = store.add_experiment(spec, plan)
+        plan.results.extend([result_of(config, "en"), result_of(config, target, data=test_sets[target])])
+    id_ = store.experiments.add(spec, plan)
     for digest, trial in store.trials.outstanding(id_).items():
         [target] = trial.config.target_languages
         values = {"en": 80.0, "de": 50.0} if target == "de" else {"en": 90.0, "hi": 40.0}
@@ -274,7 +308,7 @@ def test_published_figures_stand_beside_ours_with_what_differs(store: Store, cli
         printed = table["ner", row["method"], row["k"]]
         assert row["published"] == printed
         assert row["difference"] == pytest.approx(row["mean_with_source"] - printed)
-        alpha = [] if row["method"] != "gradient-mix-train" or PAPER.alpha["ner"] == 0.5 else ["alpha"]
+        alpha = [] if row["method"] != "gradient-mix-train" or TASKS["ner"].under("paper").alpha == 0.5 else ["alpha"]
         assert row["differs"] == ["encoder", "data", *alpha, "languages"]
     languages = published.per_language()
     for row in summary(client, "method,k,language", published=True):
@@ -283,6 +317,45 @@ def test_published_figures_stand_beside_ours_with_what_differs(store: Store, cli
         assert row["published"] == printed
     refused = client.get("/v1/results/summary?by=method&published=true")
     assert (refused.status_code, refused.json()["errors"][0]["field"]) == (422, "by")
+
+
+DATA = {
+    "sample": "sample",
+    "xtreme-r": "xtreme-r",
+    "a/folder": {"folder": "a/folder"},
+    "mine": {"dataset": "mine"},
+}
+
+
+@pytest.mark.parametrize(("words", "data"), DATA.items(), ids=DATA)
+def test_the_data_of_a_summary_are_words(store: Store, client: TestClient, words: str, data: Any) -> None:
+    experiment(store, range(1, 3), data=data)
+    assert {row["data"] for row in summary(client, "method,data")} == {words}
+
+
+@pytest.mark.parametrize("data", ["xtreme-r", {"folder": "xtreme-r"}, {"dataset": "xtreme-r"}], ids=str)
+def test_only_xtreme_r_itself_is_the_paper_s_data_whatever_others_are_called(
+    store: Store, client: TestClient, data: Any
+) -> None:
+    experiment(store, range(1, 3), data=data)
+    differs = {"data" in row["differs"] for row in summary(client, "task,method,k", published=True)}
+    assert differs == {data != "xtreme-r"}
+
+
+def test_a_task_that_is_not_in_the_paper_has_no_published_figures_and_says_so(store: Store, client: TestClient) -> None:
+    id_ = experiment(store, range(1, 3), task="pawsx")
+    for by in ("task,method,k", "method,k,language"):
+        rows = summary(client, by, published=True)
+        assert len(rows) >= len(METHODS)
+        assert {(row["published"], row["difference"], *row["differs"]) for row in rows} == {(None, None, "task")}
+    report = client.get("/v1/reports/table-1").json()
+    assert "Not in the paper: pawsx." in report["notes"]
+    assert {row["published"] for row in report["data"]} == {None}
+    experiment(store, range(1, 3))
+    notes = client.get("/v1/reports/table-1").json()["notes"]
+    assert "Not as in the paper: alpha, data, encoder, languages. Not in the paper: pawsx." in notes
+    assert {row["task"] for row in summary(client, "task", experiment=id_)} == {"pawsx"}
+    assert published.published_of("a task of a package that is gone") is None
 
 
 def test_a_comparison_is_paired_and_says_what_five_seeds_can_tell(store: Store, client: TestClient) -> None:
@@ -304,7 +377,7 @@ def test_a_comparison_is_paired_and_says_what_five_seeds_can_tell(store: Store, 
 @pytest.mark.parametrize(
     ("path", "field", "words"),
     [
-        ("summary?by=colour", "by", "allowed: task, method"),
+        ("summary?by=colour", "by", "allowed: "),
         ("summary?by=method&metric=%00", "metric", "NUL"),
         ("summary?by=method&colour=1", "colour", "no such"),
         ("summary?by=method&format=xml", "format", "json"),

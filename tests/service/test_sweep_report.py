@@ -27,7 +27,18 @@ def trial_of(alpha: float, seed: int, state: str, values: Sequence[float]) -> Ju
         max_length=128,
     )  # fmt: skip
     config = TrialConfig(
-        "ner", "gradient-mix-train", "en", ("de", "hi"), 5, seed, alpha, "paper", training, "encoder", "digest", "data"
+        task="ner",
+        method="gradient-mix-train",
+        source_language="en",
+        target_languages=("de", "hi"),
+        k=5,
+        seed=seed,
+        alpha=alpha,
+        protocol="paper",
+        training=training,
+        encoder="encoder",
+        encoder_digest="digest",
+        data_digest="data",
     )
     history = [(epoch, 10 * epoch, value) for epoch, value in enumerate(values, 1)]
     selected = {"source-dev": max(history, key=lambda one: one[2])[1]} if state == "succeeded" else {}

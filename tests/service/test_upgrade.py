@@ -41,7 +41,7 @@ def test_a_database_of_any_version_is_upgraded_with_all_that_is_in_it(tmp_path: 
     with sqlite3.connect(file) as connection:
         connection.executescript(frozen.read_text())
     store = Store(f"sqlite:///{file}")
-    paused, done = store.experiments(limit=9)[0]
+    paused, done = store.experiments.page(limit=9)[0]
     assert (paused.owner, paused.state, paused.trials["reused"]) == ("Bo", "paused", 2)
     assert (done.name, done.state, done.tags) == ("ñ 中文", "succeeded", ["a", "b"])
     rows = store.results.rows(Query(equal({"experiment": [done.id]})), 100).rows
@@ -66,7 +66,7 @@ def test_a_database_that_is_not_there_is_named_by_its_setting_and_no_secret_is_t
 def test_services_that_start_at_once_make_the_tables_once(url: str) -> None:
     with ThreadPoolExecutor(8) as pool:
         for store in pool.map(lambda _: Store(url), range(8)):
-            assert store.experiments(limit=1) == ([], None)
+            assert store.experiments.page(limit=1) == ([], None)
             store.close()
 
 

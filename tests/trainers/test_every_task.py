@@ -13,7 +13,6 @@ from trainers.artifacts.layout import predictions_file
 from trainers.export import export
 from trainers.methods import METHODS
 from trainers.one_trial import run
-from trainers.protocols import PROTOCOLS
 from trainers.tasks import TASKS
 from trainers.trial import Score, Trial
 
@@ -47,18 +46,18 @@ def test_every_method_trains_every_task_and_its_predictions_give_its_scores_agai
         path = file_of(trial, first)
         assert predictions.score_again(path) == {name: score.value for name, score in scores.items()}
         assert predictions.read(path)[1]["example"] == list(range(6))
-    per_language = 9 if task == "xnli" else 3  # K of each class
+    per_language = {"xnli": 9, "pawsx": 6}.get(task, 3)  # K of each class
     assert all(len(drawn["ids"]) == per_language for drawn in outcome.facts["shots"].values())
-    if task in ("tydiqa", "xnli"):
+    if task in ("tydiqa", "xnli", "pawsx"):
         assert all(isinstance(id_, str) for drawn in outcome.facts["shots"].values() for id_ in drawn["ids"])
 
 
 @pytest.mark.parametrize("task", TASKS)
 @pytest.mark.parametrize("method", ["zero-shot", "ord-FS", "gradient-mix-train"])
 def test_the_released_code_as_a_protocol(make_trial: Make, task: str, method: str) -> None:
-    protocol = PROTOCOLS["released-code"]
-    accumulation = protocol.training[task].accumulation
-    selection = METHODS[method].selection or protocol.selection[task]
+    settings = TASKS[task].under("released-code")
+    accumulation = settings.training.accumulation
+    selection = METHODS[method].selection or settings.selection
     changed: dict[str, Any] = {**SMALL, "accumulation": accumulation, "batch_size": 32, "selections": (selection,)}
     outcome = run(make_trial(method, task=task, protocol="released-code", **changed), lambda _: None)
     assert set(outcome.selected) == {selection}
@@ -69,7 +68,7 @@ def test_the_released_code_as_a_protocol(make_trial: Make, task: str, method: st
         steps = outcome.facts["training"]["surgery"]["operations"] + met["skipped"]
         assert steps > 1  # after every part of the one update
         assert set(met["per_language"]) == {"en", "de", "hi"}
-    assert {drawn["split"] for drawn in shots.values()} <= {"dev" if task == "xnli" else "train"}
+    assert {drawn["split"] for drawn in shots.values()} <= {"dev" if task in ("xnli", "pawsx") else "train"}
 
 
 def test_the_released_codes_misalignment_is_what_its_protocol_trains_with(
@@ -83,7 +82,8 @@ def test_the_released_codes_misalignment_is_what_its_protocol_trains_with(
 
 
 AUTO = {"ner": "AutoModelForTokenClassification", "pos": "AutoModelForTokenClassification",
-        "tydiqa": "AutoModelForQuestionAnswering", "xnli": "AutoModelForSequenceClassification"}  # fmt: skip
+        "tydiqa": "AutoModelForQuestionAnswering", "xnli": "AutoModelForSequenceClassification",
+        "pawsx": "AutoModelForSequenceClassification"}  # fmt: skip
 
 
 @pytest.mark.parametrize("task", TASKS)

@@ -12,7 +12,7 @@ import pytest
 from trainers.data.folder import FolderData
 from trainers.data.xtreme_r import fetch
 from trainers.examples import DataError
-from trainers.languages import languages_of
+from trainers.tasks import TASKS
 
 Row = dict[str, Any]
 Rows = list[Row]
@@ -157,7 +157,8 @@ class Hub:
         self.facts = folder / "facts"
 
     def fetch(self, task: str, *languages: str) -> None:
-        fetch(task, languages, self.root, str(self.xtreme.folder), str(self.xnli.folder))
+        folders = {"google/xtreme": self.xtreme.folder, "facebook/xnli": self.xnli.folder}
+        fetch(task, languages, self.root, {name: str(folder) for name, folder in folders.items()})
 
     def lines(self, task: str, language: str) -> dict[str, Rows]:
         """All that lies in a language's folder, by split."""
@@ -264,14 +265,14 @@ def test_all_languages_of_pos_and_tydiqa_have_the_hubs_names(hub: Hub) -> None:
     names = UDPOS.split()
     for name in names:
         hub.xtreme.add(f"udpos.{name}", UD, udpos(name, ("test",)))
-    languages = sorted({*languages_of("pos"), "th", "tl", "yo"} - lacked)
+    languages = sorted({*TASKS["pos"].languages, "th", "tl", "yo"} - lacked)
     hub.fetch("pos", *languages)
     assert sorted(hub.lines("pos", language)["test"][0]["tokens"][0] for language in languages) == sorted(names)
     for language in lacked:
         with pytest.raises(DataError, match=r"udpos\.\w+"):
             hub.fetch("pos", language)
 
-    assert set(languages_of("tydiqa")) == set(TYDI)
+    assert set(TASKS["tydiqa"].languages) == set(TYDI)
     hub.xtreme.add("tydiqa", QUESTIONS, tydiqa(list(TYDI.values())))
     hub.fetch("tydiqa", *TYDI)
     for language, name in TYDI.items():
@@ -337,7 +338,7 @@ def test_what_lies_there_already_stays(hub: Hub) -> None:
     own.write_text('{"tokens": ["mine"], "tags": ["O"]}\n')
     hub.fetch("ner", "de", "sw")
     assert own.read_text() == '{"tokens": ["mine"], "tags": ["O"]}\n'
-    fetch("ner", ["de"], hub.root, str(hub.root / "nowhere"))
+    fetch("ner", ["de"], hub.root, {"google/xtreme": str(hub.root / "nowhere")})
 
 
 def test_a_configuration_with_all_languages_is_loaded_once_a_call(hub: Hub, loaded: "Counter[str]") -> None:
@@ -382,7 +383,7 @@ def test_a_language_without_a_training_set_in_xnli_is_not_half_fetched(hub: Hub)
 @pytest.mark.parametrize("task", ["ner", "pos", "tydiqa", "xnli"])
 def test_a_repository_that_is_not_there_is_a_data_error(hub: Hub, task: str) -> None:
     with pytest.raises(DataError, match="nowhere"):
-        fetch(task, ["de"], hub.root, str(hub.root / "nowhere"), str(hub.root / "nowhere"))
+        fetch(task, ["de"], hub.root, {part.repository: str(hub.root / "nowhere") for part in TASKS[task].hub})
     assert hub.names(task) == set()
 
 

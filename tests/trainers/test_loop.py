@@ -12,7 +12,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import Tensor
 
-from trainers.surgery.rules import Rule, pcgrad, surgery
+from trainers.surgery.rules import GradientSurgery, PCGrad, Rule
 from trainers.training.batches import POOLED_BATCHES, shuffled_batches
 from trainers.training.loop import Loop, Oracle, Progress, TrainingSet
 from trainers.training.schedule import linear_decay
@@ -123,7 +123,7 @@ def training(**changed: Any) -> Training:
     return Training(**{**values, **changed})
 
 
-def oracle(alpha: float = 1.0, rule: Rule = surgery, **changed: Any) -> Oracle:
+def oracle(alpha: float = 1.0, rule: type[Rule] = GradientSurgery, **changed: Any) -> Oracle:
     return Oracle(shots={"de": range(5), "hi": range(5, 10)}, alpha=alpha, rule=rule, **changed)
 
 
@@ -147,7 +147,7 @@ def distance(some: list[Tensor], others: list[Tensor]) -> float:
     return float((a - b).norm() / b.norm())
 
 
-@pytest.mark.parametrize("of", [None, oracle(), oracle(rule=pcgrad)], ids=["plain", "surgery", "pcgrad"])
+@pytest.mark.parametrize("of", [None, oracle(), oracle(rule=PCGrad)], ids=["plain", "surgery", "pcgrad"])
 @pytest.mark.parametrize("accumulation", [2, 5, 12])
 def test_dividing_an_update_changes_neither_its_gradient_nor_its_loss(
     tiny_encoder: Path, accumulation: int, of: Oracle | None

@@ -31,6 +31,7 @@ EXAMPLES: dict[str, st.SearchStrategy[tuple[Any, Any]]] = {
     "pos": sentences(UPOS),
     "tydiqa": st.tuples(st.lists(TEXTS, min_size=1, max_size=3), TEXTS | st.just("")),
     "xnli": st.tuples(st.sampled_from(LABELS), st.sampled_from(LABELS)),
+    "pawsx": st.tuples(*[st.sampled_from(["different", "paraphrase"])] * 2),
 }
 
 

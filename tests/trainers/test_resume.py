@@ -89,6 +89,25 @@ def test_killed_after_any_update_and_gone_on_with_ends_with_the_same_bits(
     assert (again.scores, again.selected) == (undisturbed.scores, undisturbed.selected)
 
 
+@pytest.mark.parametrize("updates", [4, 9])
+def test_what_a_rule_remembers_of_each_language_is_gone_on_with(
+    make_trial: Make, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, updates: int
+) -> None:
+    monkeypatch.setattr("trainers.surgery.rules.GradVac.beta", 0.5)  # its targets count from the first steps on
+    whole = make_trial("gradvac-mix-train", home=tmp_path / "whole", keep=True)
+    undisturbed = run(whole, lambda _: None)
+    broken = make_trial("gradvac-mix-train", home=tmp_path / "broken", keep=True, checkpoint_seconds=0.0)
+    monkeypatch.setattr("trainers.training.resuming.CHECKPOINT_SHARE", 0)
+    killed_after(updates, monkeypatch, broken)
+    state = checkpoints.load(checkpoints_of(broken.home, broken.config.digest))
+    rules = state["training"]["optimizer"]["surgery"]["rules"]
+    assert set(rules) == {"de", "hi"}
+    assert all(rule["target"] != 0.0 for rule in rules.values())
+    assert run(broken, lambda _: None).scores == undisturbed.scores
+    for name, tensor in weights(whole).items():
+        assert torch.equal(tensor, weights(broken)[name]), name
+
+
 def test_a_trial_that_was_killed_many_times_ends_with_the_same_bits(
     make_trial: Make, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

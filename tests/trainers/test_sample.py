@@ -15,32 +15,41 @@ from typing import TypeVar
 
 import pytest
 
-from trainers.data.sample import LANGUAGES, SPLITS, TASKS, examples
-from trainers.data.sample import lexicon as lexicons
-from trainers.data.sample.corpus import derivations
-from trainers.data.sample.grammar import Constituent, Derivation, Terminal, ask, derive
-from trainers.data.sample.lexicon import UPOS, LexiconError, Spacing
-from trainers.data.sample.meaning import FRAMES, Meaning
-from trainers.data.sample.pairs import LABELS, pairs
-from trainers.data.sample.questions import ASKED, questions
+from trainers.data.sample import examples, tasks
+from trainers.sample_corpus import LANGUAGES, SPLITS, inference
+from trainers.sample_corpus import lexicon as lexicons
+from trainers.sample_corpus.corpus import derivations
+from trainers.sample_corpus.grammar import Constituent, Derivation, Terminal, ask, derive
+from trainers.sample_corpus.lexicon import UPOS, LexiconError, Spacing
+from trainers.sample_corpus.meaning import FRAMES, Meaning
+from trainers.sample_corpus.pairs import Pair, pairs
+from trainers.sample_corpus.questions import ASKED, questions
+from trainers.tasks.xnli import LABELS
 
 DIGESTS = {
     "ner": "d0d47aea3f93289288e8cae550837f75e9dbe93107f026b8a1cd5d09904e00ff",
     "pos": "ae09dd1a84e3b99a65abb1b2a22c880c0657dba297395de2ba12f2cf1789a909",
     "tydiqa": "d8d897505617cee960052e6cb24f11edcb5660bc6ee91d2795f120f843e1986d",
     "xnli": "ef297bd8e61269ed4b8419ab2fc2dfc5af7c62a1f10f94dc9165e74552db052c",
+    "pawsx": "d24e6871c78e0c7988fa6aafee3a78e64e5161ab9460784b9317ef7433c4732f",
 }
 SIZES = {  # of the source, of a target
     "ner": ([800, 120, 200], [60, 60, 120]),
     "pos": ([800, 120, 200], [60, 60, 120]),
     "tydiqa": ([300, 60, 60], [40, 40, 40]),
     "xnli": ([600, 90, 120], [60, 60, 90]),
+    "pawsx": ([600, 90, 120], [60, 60, 90]),
 }
 BIRTH = ("place", "time")
 TAGS = {"O", *(f"{place}-{kind}" for place in "BI" for kind in ("PER", "LOC", "ORG"))}
 
 
 T = TypeVar("T")
+
+
+def inferences(language: str, split: str) -> tuple[Pair, ...]:
+    """The pairs of xnli."""
+    return pairs(language, "xnli", LABELS, inference.pair)[split]
 
 
 def all_derivations(language: str) -> list[Derivation]:
@@ -84,11 +93,11 @@ def of_frames(language: str, *frames: str) -> list[Derivation]:
 def test_the_source_and_nine_targets() -> None:
     assert LANGUAGES[0] == "en"
     assert set(LANGUAGES) == {"en", "de", "fi", "tr", "sw", "ru", "ar", "hi", "zh", "ja"}
-    assert TASKS == ("ner", "pos", "tydiqa", "xnli")
+    assert tasks() == ("ner", "pos", "tydiqa", "xnli", "pawsx")
 
 
 @pytest.mark.parametrize("language", LANGUAGES)
-@pytest.mark.parametrize("task", TASKS)
+@pytest.mark.parametrize("task", tasks())
 def test_sizes(task: str, language: str) -> None:
     assert [len(examples(task, language, split)) for split in SPLITS] == SIZES[task][language != "en"]
 
@@ -167,7 +176,7 @@ def test_five_scripts_or_more() -> None:
     assert {"LATIN", "CYRILLIC", "ARABIC", "DEVANAGARI", "CJK", "HIRAGANA", "KATAKANA"} <= scripts
 
 
-@pytest.mark.parametrize("task", TASKS)
+@pytest.mark.parametrize("task", tasks())
 def test_the_corpus_is_the_one_that_was_pinned(task: str) -> None:
     corpus = {language: {split: examples(task, language, split) for split in SPLITS} for language in LANGUAGES}
     text = json.dumps(corpus, ensure_ascii=True, sort_keys=True)
@@ -330,18 +339,18 @@ def test_texts_are_short_but_for_a_few_and_all_kinds_of_question_are_asked(langu
 @pytest.mark.parametrize("language", LANGUAGES)
 def test_no_sentence_of_a_text_or_a_pair_is_in_two_splits_and_no_example_repeats(language: str) -> None:
     texts = [{s.forms for question in questions(language, split) for s in question.text} for split in SPLITS]
-    paired = [{forms for pair in pairs(language, split) for forms in pair.forms} for split in SPLITS]
+    paired = [{forms for pair in inferences(language, split) for forms in pair.forms} for split in SPLITS]
     for splits in (texts, paired):
         assert all(one.isdisjoint(other) for one, other in combinations(splits, 2))
     for split in SPLITS:
-        assert len({pair.forms for pair in pairs(language, split)}) == len(pairs(language, split))
+        assert len({pair.forms for pair in inferences(language, split)}) == len(inferences(language, split))
         assert len({(q.target.forms, q.role) for q in questions(language, split)}) == len(questions(language, split))
 
 
 @pytest.mark.parametrize("language", LANGUAGES)
 def test_a_third_of_the_names_is_held_out_of_the_texts_and_pairs_of_train(language: str) -> None:
     said = [sentence for question in questions(language, "train") for sentence in question.text]
-    said += [sentence for pair in pairs(language, "train") for sentence in (pair.premise, pair.hypothesis)]
+    said += [sentence for pair in inferences(language, "train") for sentence in (pair.first, pair.second)]
     trained = {word for sentence in said for word in sentence.meaning.words}
     for section in lexicons.load(language).sections.values():
         assert trained.isdisjoint([entry.place for entry in section.entries.values()][2::3] if section.entity else [])
@@ -438,8 +447,8 @@ def purchase(meaning: Meaning) -> Callable[[frozenset[frozenset[str]]], bool]:
 @pytest.mark.parametrize("language", LANGUAGES)
 def test_every_label_is_what_the_meanings_say_in_all_conceivable_worlds(language: str) -> None:
     purchases = subsets(subsets(FRAMES["bought"].adjuncts))
-    for pair in chain.from_iterable(pairs(language, split) for split in SPLITS):
-        premise, hypothesis = pair.premise.meaning, pair.hypothesis.meaning
+    for pair in chain.from_iterable(inferences(language, split) for split in SPLITS):
+        premise, hypothesis = pair.first.meaning, pair.second.meaning
         shared = premise.fillers.keys() & hypothesis.fillers.keys()
         different = {role for role in shared if premise.fillers[role] != hypothesis.fillers[role]}
         if premise.frame == "born":
@@ -453,8 +462,8 @@ def test_every_label_is_what_the_meanings_say_in_all_conceivable_worlds(language
 
 def test_a_hypothesis_does_not_show_whether_it_is_entailed_or_contradicted() -> None:
     shapes: dict[str, Counter[tuple[str, ...]]] = {label: Counter() for label in LABELS}
-    for pair in pairs("en", "train"):
-        shapes[pair.label][pair.hypothesis.meaning.frame, *sorted(pair.hypothesis.meaning.fillers)] += 1
+    for pair in inferences("en", "train"):
+        shapes[pair.label][pair.second.meaning.frame, *sorted(pair.second.meaning.fillers)] += 1
     assert shapes["entailment"].keys() == shapes["contradiction"].keys()
     assert {shape for shape in shapes["neutral"] if shape[0] != "born"} == {
         shape for shape in shapes["entailment"] if shape[0] != "born"

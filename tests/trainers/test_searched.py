@@ -12,7 +12,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from trainers.artifacts.layout import checkpoints_of
-from trainers.data import open_data
+from trainers.data.sources import open_data
 from trainers.one_trial import resumed_hyperparameters, run
 from trainers.training import loop
 from trainers.trial import Change, Outcome, Report, Trial, TrialConfig, at_epoch

@@ -12,6 +12,8 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from trainers.languages import LANGUAGES
+from trainers.protocols import PROTOCOLS
 from trainers.tasks import TASKS
 from trainers.tasks.frame import Frame
 from trainers.tasks.task import ExampleError, Task, Window
@@ -41,6 +43,10 @@ EXAMPLES: dict[str, list[dict[str, Any]]] = {
         {"premise": "Stockholm is the capital .", "hypothesis": "It is not .", "label": "contradiction"},
         {"premise": "It is .", "hypothesis": "It is .", "label": "entailment"},
         {"premise": "It is .", "hypothesis": "It is in Sweden .", "label": "neutral"},
+    ],
+    "pawsx": [
+        {"sentence1": "From Bern to Berlin .", "sentence2": "From Berlin to Bern .", "label": "different"},
+        {"sentence1": "Today it is .", "sentence2": "It is today .", "label": "paraphrase"},
     ],
 }
 
@@ -105,15 +111,25 @@ def model_for(task: Task[Any], folder: Path) -> Any:
 # Tasks
 
 
-def test_there_are_four_tasks_in_order() -> None:
-    assert list(TASKS) == ["ner", "pos", "tydiqa", "xnli"]
+def test_there_are_five_tasks_in_order() -> None:
+    assert list(TASKS) == ["ner", "pos", "tydiqa", "xnli", "pawsx"]
     assert all(task.name == name for name, task in TASKS.items())
     assert {name: (task.metric, task.metrics_names) for name, task in TASKS.items()} == {
         "ner": ("f1", ("f1",)),
         "pos": ("accuracy", ("accuracy", "chunk_f1")),
         "tydiqa": ("f1", ("f1", "exact_match")),
         "xnli": ("accuracy", ("accuracy",)),
+        "pawsx": ("accuracy", ("accuracy",)),
     }
+    assert [name for name, task in TASKS.items() if task.published is None] == ["pawsx"]
+
+
+def test_what_a_task_says_of_itself_is_known_elsewhere(task: Task[Any]) -> None:
+    assert set(task.settings) <= set(PROTOCOLS)
+    assert set(task.languages) <= set(LANGUAGES)
+    assert list(task.languages) == sorted(task.languages)
+    assert task.metric in task.metrics_names
+    assert task.published is None or task.published.metric in task.metrics_names
 
 
 def test_nobody_who_only_plans_loads_torch() -> None:
@@ -140,7 +156,7 @@ def test_every_window_names_its_example_and_fits(task: Task[Any], tokenizer: Any
     assert all(len(window.input_ids) <= 40 for window in windows)
     typed = "token_type_ids" in tokenizer.model_input_names
     assert all(len(window.token_types) == (len(window.input_ids) if typed else 0) for window in windows)
-    has_pairs = task.name in ("tydiqa", "xnli")
+    has_pairs = task.name in ("tydiqa", "xnli", "pawsx")
     assert {type_ for window in windows for type_ in window.token_types} == (
         set(range(1 + has_pairs)) if typed else set()
     )

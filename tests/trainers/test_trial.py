@@ -11,7 +11,8 @@ from typing import Any
 
 import pytest
 
-from trainers.data import open_data, shots
+from trainers.data import shots
+from trainers.data.sources import open_data
 from trainers.examples import evaluation_data
 from trainers.methods import METHODS
 from trainers.trial import DataReference, Outcome, Report, Trial

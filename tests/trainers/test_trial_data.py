@@ -30,15 +30,13 @@ def folder(tmp_path: Path) -> DataReference:
 
 
 def remove(data: DataReference, language: str, split: str) -> None:
-    assert data.path is not None
-    (data.path / "ner" / language / f"{split}.jsonl").unlink()
+    (data.location / "ner" / language / f"{split}.jsonl").unlink()
 
 
 def test_the_scores_are_those_of_the_selected_weights_not_of_the_last(
     train: Train, make_trial: Make, folder: DataReference
 ) -> None:
-    assert folder.path is not None
-    source = folder.path / "ner" / "en"
+    source = folder.location / "ner" / "en"
     shutil.copy(source / "dev.jsonl", source / "test.jsonl")  # the selected epoch's dev score is then the test score
     earlier = 0
     for seed in range(1, 7):
@@ -53,8 +51,7 @@ def test_the_scores_are_those_of_the_selected_weights_not_of_the_last(
 def test_the_first_of_equal_epochs_is_selected_stored_and_adapted(
     train: Train, make_trial: Make, folder: DataReference, tmp_path: Path
 ) -> None:
-    assert folder.path is not None
-    dev = folder.path / "ner" / "en" / "dev.jsonl"
+    dev = folder.location / "ner" / "en" / "dev.jsonl"
     dev.write_text('{"tokens": ["It", "rains"], "tags": ["O", "O"]}\n')  # F1 is 0 whatever is predicted
     first = train(make_trial("zero-shot", data=folder, evaluate=("en", "de")))
     assert first.outcome.selected == {"source-dev": first.reports[0].step}

@@ -20,8 +20,9 @@ from trainers.data.sample import examples as sample_examples
 from trainers.encoders import offline as offline_encoder
 from trainers.encoders.by_name import prepare_encoder
 from trainers.tasks import squad
+from trainers.tasks.passages import PassageWindow
 from trainers.tasks.task import ExampleError
-from trainers.tasks.tydiqa import TYDIQA, PassageWindow
+from trainers.tasks.tydiqa import TYDIQA
 
 Example = dict[str, Any]
 

@@ -5,53 +5,36 @@ A dataset appears whole or not at all, and never changes under its name.
 """
 
 import json
-import lzma
 import re
 import secrets
 import shutil
-import stat
 import time
-import zipfile
-import zlib
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass
-from pathlib import Path, PurePosixPath
+from pathlib import Path
 from typing import Any, BinaryIO, Literal
 
-from trainers.artifacts.atomic import RESERVE_BYTES
-from trainers.artifacts.layout import datasets_folder, split_facts
-from trainers.data.folder import FolderData
+from trainers.artifacts.layout import datasets_folder
+from trainers.data.folder import FolderData, open_folder
+from trainers.data.source import Source
+from trainers.data.zips import extract
 from trainers.digests import digest
-from trainers.examples import LANGUAGE_CODE, DataError, Facts
+from trainers.examples import DataError, Facts
 from trainers.tasks import TASKS
-from trainers.trial import Split
+from trainers.trial import SPLITS, DataReference, Split
 
 Kind = Literal["zip", "folder", "hub"]
 
-SPLITS: tuple[Split, ...] = ("train", "dev", "test")
-
 NAME = r"[a-z0-9][a-z0-9_-]{0,62}"
-
-# Of a zip; XTREME-R's four tasks together have some 400 files and 2 GB. Its directory is read at once, and a file's
-# examples are held in memory.
-MOST_FILES, MOST_BYTES = 10_000, 8 * 2**30
-MOST_DIRECTORY_BYTES, MOST_FILE_BYTES = 2**22, 2**30
-
-CHUNK_BYTES = 2**20
-
-# What the library raises for a file that is broken, encrypted, or packed in a way that it does not know.
-UNREADABLE = (
-    zipfile.BadZipFile, zipfile.LargeZipFile, NotImplementedError, RuntimeError, EOFError, zlib.error, lzma.LZMAError,
-)  # fmt: skip
 
 
 class NameTakenError(ValueError):
-    """There is a dataset of this name."""
+    """There is a dataset of this name already."""
 
 
 class BadNameError(ValueError):
-    """Datasets are not called so."""
+    """A name that a dataset cannot have."""
 
 
 @dataclass(frozen=True)
@@ -68,6 +51,33 @@ class Dataset:
     created: float
     digest: str
     tasks: dict[str, Any]
+
+    def public(self) -> dict[str, Any]:
+        """What clients may know: all but the folder."""
+        return {name: value for name, value in vars(self).items() if name != "root"}
+
+
+class DatasetSource(Source):
+    """A dataset that was added to the service before: `{"dataset": "<name>"}`."""
+
+    name = "dataset"
+    takes = "name"
+
+    def locate(self, value: str, home: Path, data_root: Path | None) -> DataReference:
+        """The folder with its tasks. DataError if there is no dataset of this name."""
+        return DataReference(self.name, Path(dataset(home, value).root))
+
+    def open(self, reference: DataReference, task: str, home: Path) -> FolderData:
+        """The dataset's examples of a task."""
+        return open_folder(reference.location, task, home)
+
+    def words(self, value: str) -> str:
+        """The name of the dataset."""
+        return value
+
+    def describe(self, home: Path) -> list[dict[str, Any]]:
+        """All datasets, by name, without the folders where they lie."""
+        return [one.public() for one in datasets(home)]
 
 
 def datasets(home: Path) -> list[Dataset]:
@@ -95,15 +105,7 @@ def add_zip(home: Path, name: str, file: BinaryIO) -> Dataset:
     """
 
     def fill(folder: Path) -> Path:
-        try:
-            with zipfile.ZipFile(_Modest(file)) as archive:
-                _extract(archive, folder)
-        except UNREADABLE as error:
-            raise DataError(f"it is not a zip that can be read: {error}") from error
-        except OSError as error:
-            if error.errno is None:  # of bz2, not of the disk
-                raise DataError(f"it is not a zip that can be read: {error}") from error
-            raise
+        extract(file, folder)
         return folder
 
     return _add(home, name, "zip", fill)
@@ -170,62 +172,10 @@ def _unfinished(place: Path) -> Iterator[Path]:
         shutil.rmtree(folder, ignore_errors=True)
 
 
-class _Modest:
-    """A zip as a file, of which no directory of more files than we allow is read: it would fill the memory."""
-
-    def __init__(self, file: BinaryIO) -> None:
-        self._file = file
-        self.seek, self.seekable, self.tell, self.close = file.seek, file.seekable, file.tell, file.close
-
-    def read(self, size: int = -1) -> bytes:
-        if size > MOST_DIRECTORY_BYTES:
-            raise DataError(f"its directory has {size / 2**20:.0f} MiB; allowed: {MOST_FILES} files")
-        return self._file.read(size)
-
-
-def _extract(archive: zipfile.ZipFile, folder: Path) -> None:
-    """The files of a zip that are data: nothing outside of the folder, and no more than there is room for."""
-    files = [info for info in archive.infolist() if not info.is_dir()]
-    if len(files) > MOST_FILES:
-        raise DataError(f"it has {len(files)} files; allowed: {MOST_FILES}")
-    room = min(MOST_BYTES, shutil.disk_usage(folder).free - RESERVE_BYTES)
-    for info in files:
-        if (path := _inside(info)) is None:
-            continue
-        target = folder / path
-        if target.exists():
-            raise DataError(f"{info.filename[:200]!r}: there is another file {path}")
-        target.parent.mkdir(parents=True, exist_ok=True)
-        with archive.open(info) as source, target.open("wb") as to:
-            while chunk := source.read(CHUNK_BYTES):
-                room -= len(chunk)  # what it says of its sizes is not to be trusted
-                if room < 0:
-                    raise DataError(f"unpacked it is larger than {MOST_BYTES / 2**30:g} GiB, or than there is room for")
-                to.write(chunk)
-                if to.tell() > MOST_FILE_BYTES:
-                    raise DataError(f"{path} is larger than allowed: {MOST_FILE_BYTES / 2**30:g} GiB")
-
-
-def _inside(info: zipfile.ZipInfo) -> Path | None:
-    """Where a file of a zip goes, `<task>/<language>/<split>.jsonl`; None for what is no data, such as a README."""
-    parts = PurePosixPath(info.filename.replace("\\", "/")).parts
-    if ".." in parts or info.filename.startswith(("/", "\\")) or stat.S_ISLNK(info.external_attr >> 16):
-        raise DataError(f"{info.filename[:200]!r}: no path out of the zip, and no link, is allowed")
-    if len(parts) not in (3, 4) or parts[0] == "__MACOSX" or not parts[-1].endswith(".jsonl"):
-        return None
-    task, language, file = parts[-3:]
-    if task not in TASKS or not re.fullmatch(LANGUAGE_CODE, language) or file.removesuffix(".jsonl") not in SPLITS:
-        raise DataError(
-            f"{info.filename[:200]!r} is not <task>/<language>/<split>.jsonl with a task of {', '.join(TASKS)},"
-            f" a language code, and a split of {', '.join(SPLITS)}"
-        )
-    return Path(task, language, file)
-
-
 def _tasks(root: Path, home: Path) -> Iterator[tuple[str, Any]]:
     """What a dataset has of each task. DataError if something of it is not as the task needs it."""
     for task in TASKS:
-        data = FolderData(root, task, facts_cache=split_facts(home))
+        data = open_folder(root, task, home)
         languages = data.languages()
         if not languages:
             continue

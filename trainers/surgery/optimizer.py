@@ -9,23 +9,10 @@ import torch
 from torch import Tensor
 from torch.optim import Optimizer
 
-from trainers.surgery.rules import Rule, surgery
+from trainers.surgery.products import combine, inner_products
+from trainers.surgery.rules import GradientSurgery, Rule
 
 Batch = TypeVar("Batch")
-
-# Elements whose products are summed in float32 before they go on in float64: enough to keep the interpreter out of the
-# way, little enough to be exact to 1e-7.
-BLOCK = 1 << 16
-
-# The same where every block costs kernel launches instead.
-ACCELERATOR_BLOCK = 1 << 24
-
-
-# Coefficients that float32 holds with all their digits.
-SMALLEST, LARGEST = 1e-37, 1e37
-
-# Below it a sum of squares in float32 may have lost terms that are too small for it.
-SMALLEST_SQUARE = 1e-24
 
 
 @dataclass(frozen=True)
@@ -92,14 +79,19 @@ class StochasticGradientSurgery(Optimizer, Generic[Batch]):
         oracle: the oracle set: per target language one batch of its K shots, in any form that the loss closure takes.
         alpha: the probability of surgery at a step, in [0, 1].
         seed: of the draws of language and p and of the oracle pass's dropout.
-        rule: what becomes of the two gradients; Eq. 1 if not given.
+        rule: makes the conflict rule of a language, one instance each; Eq. 1 if not given.
 
     Raises:
         ValueError: alpha outside [0, 1] or an empty oracle set.
     """
 
     def __init__(
-        self, optimizer: Optimizer, oracle: Mapping[str, Batch], alpha: float, seed: int, rule: Rule = surgery
+        self,
+        optimizer: Optimizer,
+        oracle: Mapping[str, Batch],
+        alpha: float,
+        seed: int,
+        rule: Callable[[], Rule] = GradientSurgery,
     ) -> None:
         # Optimizer.__init__ is not called: it would make parameter groups of our own, which go stale as soon as the
         # wrapped optimizer loads a state. Everything it would set is delegated below.
@@ -112,6 +104,7 @@ class StochasticGradientSurgery(Optimizer, Generic[Batch]):
         self.alpha = float(alpha)
         self.rule = rule
         self._languages = sorted(self.oracle)
+        self._rules = {language: rule() for language in self._languages}
         self._tallies = {language: Tally() for language in self._languages}
         self._skipped = 0
         self._generator = torch.Generator().manual_seed(seed)
@@ -149,29 +142,32 @@ class StochasticGradientSurgery(Optimizer, Generic[Batch]):
         with torch.random.fork_rng(devices=devices):
             torch.manual_seed(dropout_seed)
             oracle_gradients = self._oracle_gradients(lambda: backward(self.oracle[language]))
-            cosine, conflict, finite = self._project(oracle_gradients)
+            cosine, conflict, finite = self._project(oracle_gradients, language)
         operation = Operation(language, p, cosine, conflict)
         self._tallies[language].count(operation, finite)
         return operation
 
-    def project(self, oracle_gradients: Sequence[Tensor | None]) -> bool:
-        """Apply the rule in place; returns whether g·g_o < 0.
+    def project(self, oracle_gradients: Sequence[Tensor | None], language: str) -> bool:
+        """Apply a language's rule in place; returns whether g·g_o < 0.
 
         With Eq. 1 that is: if g·g_o < 0 then g <- g - (g·g_o / |g_o|²) g_o.
 
         Args:
             oracle_gradients: one gradient per parameter, in the order of the parameter groups; None for none.
+            language: that of the oracle gradients, one of the oracle set.
 
         All parameters are ONE vector. Those without a training or without an oracle gradient have no part in it. A
-        gradient that is not finite, or an oracle gradient of zero, leaves everything as it was.
+        gradient that is not finite or is zero leaves everything as it was, the rule's state included.
 
         Raises:
-            ValueError: as many gradients as parameters are needed.
+            ValueError: as many gradients as parameters are needed, and a language of the oracle set.
         """
-        _, conflict, _ = self._project(oracle_gradients)
+        if language not in self.oracle:
+            raise ValueError(f"{language!r} has no oracle set; allowed: {', '.join(self._languages)}")
+        _, conflict, _ = self._project(oracle_gradients, language)
         return conflict
 
-    def _project(self, oracle_gradients: Sequence[Tensor | None]) -> tuple[float | None, bool, bool]:
+    def _project(self, oracle_gradients: Sequence[Tensor | None], language: str) -> tuple[float | None, bool, bool]:
         """`project`, returning (cosine before surgery, conflict, all finite)."""
         gradients = [parameter.grad for parameter in self._parameters()]
         if len(gradients) != len(oracle_gradients):
@@ -179,13 +175,13 @@ class StochasticGradientSurgery(Optimizer, Generic[Batch]):
         pairs = [(g, o) for g, o in zip(gradients, oracle_gradients, strict=True) if g is not None and o is not None]
         if not pairs:
             return None, False, True
-        dot, square, oracle_square = inner_products(pairs)
-        if not all(map(math.isfinite, (dot, square, oracle_square))):
+        gramian = inner_products(pairs)
+        if not all(map(math.isfinite, (gramian.dot, gramian.square, gramian.oracle_square))):
             return None, False, False
-        if square == 0.0 or oracle_square == 0.0:
+        if gramian.square == 0.0 or gramian.oracle_square == 0.0:
             return None, False, True
-        _combine(pairs, *self.rule(dot, square, oracle_square))
-        return dot / (square**0.5 * oracle_square**0.5), dot < 0.0, True
+        combine(pairs, *self._rules[language].weights(gramian))
+        return gramian.cosine, gramian.dot < 0.0, True
 
     def _oracle_gradients(self, backward: Callable[[], object]) -> list[Tensor | None]:
         """The oracle pass's gradients; the training gradients are set aside meanwhile, not copied."""
@@ -254,26 +250,33 @@ class StochasticGradientSurgery(Optimizer, Generic[Batch]):
         return self.optimizer.register_step_post_hook(hook)
 
     def state_dict(self) -> dict[str, Any]:
-        """The wrapped optimizer's state, and under `surgery` the random state and the counts (plain values)."""
-        surgery = {
+        """The wrapped optimizer's state, and under `surgery` random state, counts and the state that rules have."""
+        surgery: dict[str, Any] = {
             "languages": {language: dict(vars(tally)) for language, tally in self._tallies.items()},
             "skipped": self._skipped,
             "random_state": self._generator.get_state(),
         }
+        states = {language: rule.state_dict() for language, rule in self._rules.items()}
+        if any(states.values()):
+            surgery["rules"] = states
         return {**self.optimizer.state_dict(), "surgery": surgery}
 
     def load_state_dict(self, state_dict: Mapping[str, Any]) -> None:
         """Go on from `state_dict()`.
 
         Raises:
-            ValueError: the state is that of another set of languages, or not that of surgery at all.
+            ValueError: the state is that of another set of languages or of another rule, or not that of surgery at all.
         """
         surgery = state_dict.get("surgery")
         if surgery is None:
             raise ValueError("the state has no part 'surgery': it was saved by a plain optimizer")
         if sorted(surgery["languages"]) != self._languages:
             raise ValueError(f"the state is of languages {sorted(surgery['languages'])}, not {self._languages}")
+        rules = {language: self.rule() for language in self._languages}
+        for language, state in surgery.get("rules", {}).items():
+            rules[language].load_state_dict(state)
         self.optimizer.load_state_dict({name: value for name, value in state_dict.items() if name != "surgery"})
+        self._rules = rules
         self._tallies = {language: Tally(**counts) for language, counts in surgery["languages"].items()}
         self._skipped = surgery["skipped"]
         self._generator.set_state(surgery["random_state"].cpu())
@@ -287,49 +290,3 @@ class StochasticGradientSurgery(Optimizer, Generic[Batch]):
 
     def __setstate__(self, state: dict[str, Any]) -> None:
         self.__dict__.update(state)
-
-
-def _combine(pairs: Sequence[tuple[Tensor, Tensor]], weight: float, oracle_weight: float) -> None:
-    """g <- weight g + oracle_weight g_o, in place."""
-    if weight != 1.0:
-        torch._foreach_mul_([g for g, _ in pairs], weight)
-    if oracle_weight == 0.0:
-        return
-    if SMALLEST < abs(oracle_weight) < LARGEST:
-        torch._foreach_add_([g for g, _ in pairs], [o for _, o in pairs], alpha=oracle_weight)
-        return
-    for gradient, oracle_gradient in pairs:  # the product is in range though the weight is not
-        gradient += (oracle_gradient.double() * oracle_weight).to(gradient.dtype)
-
-
-def inner_products(pairs: Sequence[tuple[Tensor, Tensor]]) -> tuple[float, float, float]:
-    """g·g_o, |g|² and |g_o|² over all pairs as one vector, to about 1e-7 of |g| |g_o|.
-
-    Block by block in float32 and over the blocks in float64: one float32 reduction over 2e8 elements is off by
-    percents on a CPU. Where squares leave float32's range, everything is in float64.
-    """
-    found = _sums(pairs, torch.float32)
-    if all(map(math.isfinite, found)) and min(found[1:]) > SMALLEST_SQUARE:
-        return found
-    return _sums(pairs, torch.float64)
-
-
-def _sums(pairs: Sequence[tuple[Tensor, Tensor]], dtype: torch.dtype) -> tuple[float, float, float]:
-    """The three products, each block's in `dtype` or the tensors' own where that is finer."""
-    on_cpu = [0.0, 0.0, 0.0]
-    elsewhere: dict[torch.device, list[Tensor]] = {}
-    for gradient, oracle_gradient in pairs:
-        is_cpu = gradient.device.type == "cpu"
-        block = BLOCK if is_cpu else ACCELERATOR_BLOCK
-        flat, oracle_flat = gradient.detach().reshape(-1), oracle_gradient.detach().reshape(-1)
-        finer = torch.promote_types(gradient.dtype, dtype)
-        for g, o in zip(torch.split(flat, block), torch.split(oracle_flat, block), strict=True):
-            g, o = g.to(finer), o.to(finer)
-            products = (g.dot(o), g.dot(g), o.dot(o))
-            if is_cpu:
-                on_cpu = [total + product.item() for total, product in zip(on_cpu, products, strict=True)]
-            else:  # one at a time would wait for the device each time
-                elsewhere.setdefault(gradient.device, []).extend(products)
-    totals = [torch.stack(parts).double().view(-1, 3).sum(0).tolist() for parts in elsewhere.values()]
-    dot, square, oracle_square = (sum(parts) for parts in zip(on_cpu, *totals, strict=True))
-    return dot, square, oracle_square

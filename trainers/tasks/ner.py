@@ -1,10 +1,22 @@
 """Named entity recognition: IOB2 tags, entity-level F1."""
 
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import replace
 
+from trainers.examples import Example
+from trainers.protocols import PAPER, RELEASED_CODE, TaskSettings
+from trainers.sample_corpus.corpus import derivations
+from trainers.tasks.hub import HubPart
 from trainers.tasks.scores import micro_f1
-from trainers.tasks.tagging import Tagging
+from trainers.tasks.tagging import Tagging, as_released, tagged
+from trainers.tasks.task import Published
+
+_PAPER = replace(
+    PAPER.defaults,
+    alpha=1.0,  # section 4.3
+    alpha_per_language=0.1,  # sections 5.3 and 5.4, footnotes 9 and 10: 0.1 for one language, 0.4 for four
+)
 
 
 class NamedEntityRecognition(Tagging):
@@ -16,6 +28,27 @@ class NamedEntityRecognition(Tagging):
     tag = re.compile(r"O|[BI]-\S+")
     kind_of_tag = "an IOB2 tag (O, B-<type> or I-<type>)"
     unplaced = "O"
+    settings: Mapping[str, TaskSettings] = {PAPER.name: _PAPER, RELEASED_CODE.name: as_released(_PAPER)}
+    languages = (
+        "af", "ar", "az", "bg", "bn", "de", "el", "en", "es", "et", "eu", "fa", "fi", "fr", "gu", "he", "hi", "hu",
+        "id", "it", "ja", "jv", "ka", "kk", "ko", "lt", "ml", "mr", "ms", "my", "nl", "pa", "pl", "pt", "qu", "ro",
+        "ru", "sw", "ta", "te", "th", "tl", "tr", "uk", "ur", "vi", "yo", "zh",
+    )  # fmt: skip
+    # Rahimi et al. (2019)'s splits of WikiANN.
+    hub = (
+        HubPart(
+            splits=("train", "dev", "test"),
+            configuration=lambda language: f"PAN-X.{language}",
+            columns=("tokens", "ner_tags"),
+            example=tagged,
+        ),
+    )
+    published = Published(encoder="xlm-roberta-large", metric="f1", languages=48)  # section 4.3; Table 4
+
+    def sample(self, language: str, split: str) -> list[Example]:
+        """IOB2 over PER, LOC and ORG."""
+        sentences = (one.terminals for one in derivations(language, split))
+        return [{"tokens": [word.form for word in words], "tags": [word.tag for word in words]} for words in sentences]
 
     def label_set(self, labels: Sequence[str]) -> tuple[str, ...]:
         """All tags of the entity types that occur, O first."""

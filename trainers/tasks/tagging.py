@@ -1,14 +1,15 @@
 """One label per word: what named entities and parts of speech have in common."""
 
 import re
-from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, replace
 from itertools import accumulate
 from typing import Any
 
 from trainers.examples import Example
+from trainers.protocols import TaskSettings
 from trainers.tasks.frame import Frame
-from trainers.tasks.task import ExampleError, Window, shown
+from trainers.tasks.task import ExampleError, Task, Window, shown
 
 # Positions without a label: special tokens, padding and all but a word's first sub-word (the loss ignores this index).
 UNLABELLED = -100
@@ -29,8 +30,8 @@ class TaggingWindow(Window):
     labels: list[int]
 
 
-class Tagging:
-    """The part of `trainers.tasks.task.Task` that tagging tasks share.
+class Tagging(Task[TaggingWindow]):
+    """The part of a task that tagging tasks share.
 
     Attributes:
         tag: what a tag looks like.
@@ -39,6 +40,7 @@ class Tagging:
     """
 
     model_class = "AutoModelForTokenClassification"
+    pipeline = "token-classification"
     tag: re.Pattern[str]
     kind_of_tag: str
     unplaced: str
@@ -62,10 +64,6 @@ class Tagging:
     def labels_of(self, example: Example) -> set[str]:
         """The tags of an example."""
         return set(example["tags"])
-
-    def stratum(self, example: Example) -> str:
-        """Always the same: shots are drawn of all sentences."""
-        return ""
 
     def text(self, example: Example) -> str:
         """The words."""
@@ -127,10 +125,6 @@ class Tagging:
             rows.append(row)
         return {"labels": rows}
 
-    def loss(self, outputs: Any, batch: Mapping[str, Any]) -> Any:
-        """The model's own: the mean cross-entropy."""
-        return outputs.loss
-
     def decode(self, outputs: Any, windows: Sequence[TaggingWindow]) -> list[list[int]]:
         """The most probable label of each word of each window, from `outputs.logits` [batch, length, labels]."""
         best = outputs.logits.argmax(-1).tolist()
@@ -149,6 +143,17 @@ class Tagging:
             for word, label in zip(window.words, found, strict=True):
                 tags[window.example][word] = labels[label]
         return tags
+
+
+def as_released(paper: TaskSettings) -> TaskSettings:
+    """The settings of the protocol `released-code`, given those of `paper`: each value is that of the scripts."""
+    training = replace(paper.training, accumulation=16, schedule_first=True, evaluate_every=100)
+    return replace(paper, training=training, oracle_sample=2)
+
+
+def tagged(_: str, tokens: Any, tags: Any) -> Example:
+    """An example of a row of the hub's."""
+    return {"tokens": tokens, "tags": tags}
 
 
 def _pieces_by_word(ids: Sequence[int], word_ids: Sequence[int | None]) -> dict[int, list[int]]:

@@ -1,10 +1,17 @@
-"""What every task can do: from examples to a model's input, and from its output to scores."""
+"""What every task can do, from examples to a model's input and from its output to scores, and what it says of itself.
 
-from collections.abc import Mapping, Sequence
+A task is one object in one file. It needs a name, its metrics, the class of its model, and the methods that are
+abstract here; all else has a default.
+"""
+
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, Protocol, TypeVar
+from typing import Any, Generic, TypeVar
 
 from trainers.examples import Example
+from trainers.protocols import PROTOCOLS, TaskSettings
+from trainers.tasks.hub import HubPart
 
 # Longest piece of an example that a message shows.
 SHOWN = 80
@@ -46,7 +53,22 @@ class ExampleError(ValueError):
 W = TypeVar("W", bound=Window)
 
 
-class Task(Protocol[W]):
+@dataclass(frozen=True, kw_only=True)
+class Published:
+    """What Xu and Murray (2022) published of a task.
+
+    Attributes:
+        encoder: the one that they fine-tuned, as the hub calls it.
+        metric: our name for the score that they give.
+        languages: how many they average over, the source included.
+    """
+
+    encoder: str
+    metric: str
+    languages: int
+
+
+class Task(ABC, Generic[W]):
     """A task without state.
 
     Attributes:
@@ -54,34 +76,64 @@ class Task(Protocol[W]):
         metric: the score that selects checkpoints.
         metrics_names: all scores, in order.
         model_class: the class of `transformers` that has the encoder and a head.
+        pipeline: what the Hugging Face hub calls such tasks; None if it has no word for it.
+        settings: its own under a protocol, by the protocol's name; where there are none, the protocol's defaults count.
+        languages: codes of those that the hub has it in, in alphabetical order; for the paper's tasks those that it
+            used of XTREME-R.
+        hub: where the hub has its data; nowhere if empty.
+        two_splits: its data may come without a test set (appendix A, see `trainers.data.splits`).
+        sample: its examples in the sample corpus, given a language and a split; None if it has none there.
+        published: what the paper published of it; None if it is not in the paper.
     """
 
     name: str
     metric: str
     metrics_names: tuple[str, ...]
     model_class: str
+    pipeline: str | None = None
+    settings: Mapping[str, TaskSettings] = {}
+    languages: tuple[str, ...] = ()
+    hub: tuple[HubPart, ...] = ()
+    two_splits: bool = False
+    sample: Callable[[str, str], list[Example]] | None = None
+    published: Published | None = None
 
+    def under(self, protocol: str) -> TaskSettings:
+        """The settings that count under a protocol, which is given by its name."""
+        return self.settings.get(protocol, PROTOCOLS[protocol].defaults)
+
+    @abstractmethod
     def problem(self, example: object) -> str | None:
         """What is wrong with an example as read from a file; None if nothing. All else takes examples without one."""
 
     def labels_of(self, example: Example) -> set[str]:
         """Names of the labels that occur in an example; none where labels are not from a set."""
+        return set()
 
     def label_set(self, labels: Sequence[str]) -> tuple[str, ...]:
         """The labels that a head tells apart, in its order, given those that occur in its training data."""
+        return tuple(labels)
 
     def stratum(self, example: Example) -> str:
-        """K shots are drawn of each stratum: xnli's "N-way K-shot" (section 4.3) has one per class."""
+        """K shots are drawn of each stratum; where it is always the same, of all examples."""
+        return ""
 
+    @abstractmethod
     def text(self, example: Example) -> str:
         """All that is tokenised of an example, as running text."""
 
     def cut(self, sub_words: int, max_length: int) -> tuple[int, int]:
-        """About how many windows an example with so many sub-words makes, and the sub-words in all of them."""
+        """About how many windows an example with so many sub-words makes, and the sub-words in all of them.
 
+        One window, with up to four special tokens, unless a task says otherwise.
+        """
+        return 1, min(sub_words + 4, max_length)
+
+    @abstractmethod
     def gold(self, example: Example) -> Any:
         """What a prediction is compared with."""
 
+    @abstractmethod
     def features(self, examples: Sequence[Example], labels: Sequence[str], tokenizer: Any, max_length: int) -> list[W]:
         """The windows of all examples, in order.
 
@@ -95,6 +147,7 @@ class Task(Protocol[W]):
             ExampleError: no window can hold an example.
         """
 
+    @abstractmethod
     def targets(self, windows: Sequence[W], length: int) -> dict[str, list[Any]]:
         """What the model's loss takes beside the input: [batch] or [batch, length].
 
@@ -106,11 +159,15 @@ class Task(Protocol[W]):
     def loss(self, outputs: Any, batch: Mapping[str, Any]) -> Any:
         """The mean loss over a batch's supervised terms, a tensor; padding has no part in it.
 
+        The model's own, unless a task says otherwise.
+
         Args:
             outputs: the model's output for the batch.
             batch: its input and `targets`, as tensors.
         """
+        return outputs.loss
 
+    @abstractmethod
     def decode(self, outputs: Any, windows: Sequence[W]) -> list[Any]:
         """The small part of a model's output that predictions need, one plain value per window.
 
@@ -121,6 +178,7 @@ class Task(Protocol[W]):
             windows: those of the batch.
         """
 
+    @abstractmethod
     def predictions(
         self, examples: Sequence[Example], windows: Sequence[W], decoded: Sequence[Any], labels: Sequence[str]
     ) -> list[Any]:
@@ -133,6 +191,7 @@ class Task(Protocol[W]):
             labels: the label set.
         """
 
+    @abstractmethod
     def metrics(self, gold: Sequence[Any], predictions: Sequence[Any]) -> dict[str, float]:
         """Scores in percent by name, in the order of `metrics_names`."""
 

@@ -42,7 +42,6 @@ class TrialBench:
         self, trial: Trial, report: Callable[[Report], None], source_model: Callable[[TrialConfig], Model]
     ) -> None:
         self.trial, self.config, self.report, self.source_model = trial, trial.config, report, source_model
-        self.protocol = PROTOCOLS[self.config.protocol]
         encoder = prepare_encoder(self.config.encoder, trial.home)
         tokenizer = load_tokenizer(encoder)
         self.data = TrialData(trial, tokenizer)
@@ -86,7 +85,7 @@ class TrialBench:
             raise ValueError(f"{self.config.method} starts from a source training, and the trial names none")
         self.model.load(self.source_model(self.trial.source))
 
-    def train(self, examples: Sequence[int], batch_size: int, rule: Rule | None = None) -> None:
+    def train(self, examples: Sequence[int], batch_size: int, rule: type[Rule] | None = None) -> None:
         """Train the model, from the last checkpoint if an attempt at this trial was interrupted.
 
         Args:
@@ -117,16 +116,16 @@ class TrialBench:
         if self.trial.wanted.keep or self.config.method == SOURCE_TRAINING:
             self.selector.keep_models()
 
-    def _oracle(self, rule: Rule, alpha: float | Schedule | None) -> loop.Oracle:
+    def _oracle(self, rule: type[Rule], alpha: float | Schedule | None) -> loop.Oracle:
         """The oracle set: exactly the shots that are trained on, unless the protocol has it otherwise."""
         assert alpha is not None
-        limit = self.protocol.oracle_limit.get(self.config.task)
+        settings = self.data.settings
         return loop.Oracle(
-            shots={language: self.windows.shots_of(language)[:limit] for language in self.data.shots},
+            shots={language: self.windows.shots_of(language)[: settings.oracle_limit] for language in self.data.shots},
             alpha=alpha,
             rule=rule,
-            released_code=self.protocol.released_surgery,
-            sample=self.protocol.oracle_sample.get(self.config.task),
+            released_code=PROTOCOLS[self.config.protocol].released_surgery,
+            sample=settings.oracle_sample,
         )
 
     def _trainable_rows(self, examples: Sequence[int], oracle: loop.Oracle | None) -> Rows:

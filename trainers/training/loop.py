@@ -47,7 +47,7 @@ class Oracle:
     Attributes:
         shots: per language the indices of its shots.
         alpha: the probability of surgery at a step, or how it changes over the epochs.
-        rule: what becomes of the two gradients.
+        rule: the conflict rule, of which each language has an instance.
         released_code: operate as the authors' code does: after each gradient-accumulation step, on the running sum,
             written back misaligned.
         sample: number of windows drawn at random for one oracle pass; None for all shots.
@@ -55,7 +55,7 @@ class Oracle:
 
     shots: Mapping[str, Sequence[int]]
     alpha: float | Schedule
-    rule: Rule
+    rule: type[Rule]
     released_code: bool = False
     sample: int | None = None
 

@@ -2,7 +2,6 @@
 
 from collections.abc import Iterable, Iterator, Sequence
 
-from trainers.protocols import PROTOCOLS
 from trainers.tasks.task import Window
 from trainers.training.trial_data import TrialData
 
@@ -21,7 +20,6 @@ class TrainingWindows:
 
     def __init__(self, data: TrialData) -> None:
         self.data, self.config = data, data.config
-        self.protocol = PROTOCOLS[self.config.protocol]
         self.all: list[Window] = []
         self._indices: dict[str, range] = {}
 
@@ -38,7 +36,7 @@ class TrainingWindows:
     def shots_of(self, language: str) -> range:
         """Indices of a language's shots."""
         windows = self.data.shots[language].windows
-        if self.config.task in self.protocol.k_counts_windows:
+        if self.data.settings.k_counts_windows:
             windows = windows[: self.config.k]
         return self._added(f"shots {language}", windows)
 

@@ -5,8 +5,9 @@ from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
 
-from trainers.data import open_data, splits
+from trainers.data import splits
 from trainers.data.shots import Shots, draw_from
+from trainers.data.sources import open_data
 from trainers.data.splits import Part
 from trainers.data.token_counts import Size
 from trainers.examples import DataError, Example, evaluation_data
@@ -52,7 +53,7 @@ class TrialData:
     def __init__(self, trial: Trial, tokenizer: Any) -> None:
         self.trial, self.config, self.tokenizer = trial, trial.config, tokenizer
         self.task = TASKS[self.config.task]
-        self.protocol = PROTOCOLS[self.config.protocol]
+        self.settings = self.task.under(self.config.protocol)
         self.data = open_data(trial.data, self.config.task, trial.home)
         self.labels = self.task.label_set(self.data.facts(self.config.source_language, "train").labels)
         self._devs: dict[str, Tokenized] = {}
@@ -80,14 +81,14 @@ class TrialData:
     def draws(self) -> dict[str, Shots]:
         """The shots drawn of each target; also of the source under a protocol whose oracle set has it."""
         languages = self.config.target_languages
-        if self.protocol.released_surgery and self.config.alpha is not None:
+        if PROTOCOLS[self.config.protocol].released_surgery and self.config.alpha is not None:
             languages = (self.config.source_language, *languages)
         return {language: self._draw(language) for language in languages}
 
     @cached_property
     def shots(self) -> dict[str, Tokenized]:
         """The shots of each language that they are drawn of."""
-        split = self.protocol.shots_split[self.config.task]
+        split = self.settings.shots_split
         return {
             language: self._tokenize(language, split, Part(split, draw.indices, draw.digest))
             for language, draw in self.draws.items()
@@ -136,13 +137,13 @@ class TrialData:
             if language == self.config.source_language:
                 part = splits.source_dev(self.data, language)
             else:
-                shots_split = self.protocol.shots_split[self.config.task]
-                part = splits.target_dev(self.data, language, self.draws.get(language), shots_split)
+                shots = self.draws.get(language)
+                part = splits.target_dev(self.data, language, shots, self.settings.shots_split)
             self._devs[language] = self._tokenize(language, "dev", part)
         return self._devs[language]
 
     def _draw(self, language: str) -> Shots:
-        split = self.protocol.shots_split[self.config.task]
+        split = self.settings.shots_split
         return draw_from(self.data, self.task, language, split, self.config.k, self.config.seed)
 
     def _tokenize(self, language: str, name: Split, part: Part, limit: int | None = None) -> Tokenized:

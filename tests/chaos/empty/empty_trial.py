@@ -9,7 +9,7 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 
-from trainers.data import open_data
+from trainers.data.sources import open_data
 from trainers.examples import evaluation_data
 from trainers.tasks import TASKS
 from trainers.trial import Outcome, Report, Score, Split, Trial

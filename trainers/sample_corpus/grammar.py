@@ -20,8 +20,8 @@ from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from functools import cache
 
-from trainers.data.sample.lexicon import Entry, Lexicon, LexiconError, Token, read_token
-from trainers.data.sample.meaning import FRAMES, Filler, Meaning
+from trainers.sample_corpus.lexicon import Entry, Lexicon, LexiconError, Token, read_token
+from trainers.sample_corpus.meaning import FRAMES, Filler, Meaning
 
 _AGREEMENT = re.compile(r"<(\w+)\.(\w+)>")
 

@@ -10,75 +10,25 @@ The hypothesis of a purchase is drawn without regard to the label; that of a bir
 neutral. Hence no hypothesis shows by itself whether it is entailed or contradicted.
 """
 
-from collections.abc import Collection, Iterator, Mapping
-from dataclasses import dataclass, replace
-from functools import cache
+from collections.abc import Collection, Iterator
+from dataclasses import replace
 from itertools import combinations
 
-from trainers.data.sample import lexicon as lexicons
-from trainers.data.sample.corpus import DRAWS_PER_EXAMPLE, SOURCE, SPLITS
-from trainers.data.sample.draw import Chance, Draw
-from trainers.data.sample.grammar import Derivation
-from trainers.data.sample.lexicon import Lexicon, LexiconError
-from trainers.data.sample.meaning import DENIES, FRAMES, Meaning
+from trainers.sample_corpus.draw import Chance, Draw
+from trainers.sample_corpus.grammar import Derivation
+from trainers.sample_corpus.meaning import DENIES, FRAMES, Meaning
 
-LABELS = ("entailment", "neutral", "contradiction")
 _BIRTH = "born"
 _HYPOTHESES = (_BIRTH, "bought", "did_not_buy")
 _OPPOSITE = {**DENIES, **{denied: denial for denial, denied in DENIES.items()}}
-_SOURCE_SIZES = (600, 90, 120)
-_TARGET_SIZES = (60, 60, 90)
 
 
-@dataclass(frozen=True)
-class Pair:
-    """Two statements and what the first makes of the second."""
-
-    premise: Derivation
-    hypothesis: Derivation
-    label: str
-
-    @property
-    def forms(self) -> tuple[tuple[str, ...], tuple[str, ...]]:
-        """Both as they are written."""
-        return self.premise.forms, self.hypothesis.forms
-
-
-def pairs(language: str, split: str) -> tuple[Pair, ...]:
-    """The pairs of one split; LexiconError where the lexicon cannot give enough of them."""
-    return _splits(language)[split]
-
-
-@cache
-def _splits(language: str) -> Mapping[str, tuple[Pair, ...]]:
-    lexicon = lexicons.load(language)
-    sizes = _SOURCE_SIZES if language == SOURCE else _TARGET_SIZES
-    elsewhere: set[tuple[str, ...]] = set()
-    splits = {}
-    for split, size in zip(SPLITS, sizes, strict=True):
-        splits[split] = _split(lexicon, split, size, elsewhere)
-        elsewhere.update(sentence for pair in splits[split] for sentence in pair.forms)
-    return splits
-
-
-def _split(lexicon: Lexicon, split: str, size: int, elsewhere: Collection[tuple[str, ...]]) -> tuple[Pair, ...]:
-    chance = Chance(lexicon.language, split, "xnli")
-    draw = Draw(lexicon, split == "train", chance)
-    found: dict[tuple[tuple[str, ...], ...], Pair] = {}
-    for _ in range(DRAWS_PER_EXAMPLE * size):
-        turn, which = divmod(len(found), len(LABELS))
-        pair = _pair(_HYPOTHESES[turn % len(_HYPOTHESES)], LABELS[which], draw, chance)
-        if not any(sentence in elsewhere for sentence in pair.forms):
-            found.setdefault(pair.forms, pair)
-        if len(found) == size:
-            return tuple(found.values())
-    raise LexiconError(f"lexicon {lexicon.language}: too few pairs of sentences for {split}")
-
-
-def _pair(frame: str, label: str, draw: Draw, chance: Chance) -> Pair:
+def pair(number: int, label: str, draw: Draw) -> tuple[Derivation, Derivation]:
+    """A premise and a hypothesis, as `pairs.MakePair`; the label is "entailment", "neutral" or "contradiction"."""
+    frame = _HYPOTHESES[number % len(_HYPOTHESES)]
     full = draw.meaning(frame, every_adjunct=True)
-    premise, hypothesis = _birth(full, label, draw) if frame == _BIRTH else _purchase(full, label, chance)
-    return Pair(draw.sentence(premise), draw.sentence(hypothesis), label)
+    premise, hypothesis = _birth(full, label, draw) if frame == _BIRTH else _purchase(full, label, draw.chance)
+    return draw.sentence(premise), draw.sentence(hypothesis)
 
 
 def _birth(full: Meaning, label: str, draw: Draw) -> tuple[Meaning, Meaning]:

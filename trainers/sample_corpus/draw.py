@@ -6,9 +6,9 @@ from hashlib import sha256
 from itertools import count
 from typing import TypeVar
 
-from trainers.data.sample.grammar import Derivation, derive, part_names
-from trainers.data.sample.lexicon import Lexicon, Section
-from trainers.data.sample.meaning import FRAMES, Filler, Meaning, words_of
+from trainers.sample_corpus.grammar import Derivation, derive, part_names
+from trainers.sample_corpus.lexicon import Lexicon, Section
+from trainers.sample_corpus.meaning import FRAMES, Filler, Meaning, words_of
 
 _VARIANTS = 60  # divisible by as many patterns as a frame may have, so that each is as likely
 
@@ -38,18 +38,24 @@ class Chance:
 
 
 class Draw:
-    """Meanings drawn by chance, and how they are said."""
+    """Meanings drawn by chance, and how they are said.
+
+    Args:
+        lexicon: of the language.
+        training: draw none of the names that are held out of training.
+        chance: what is drawn.
+    """
 
     def __init__(self, lexicon: Lexicon, training: bool, chance: Chance) -> None:
-        self._lexicon = lexicon
+        self.lexicon = lexicon
         self._training = training
-        self._chance = chance
+        self.chance = chance
 
     def meaning(self, name: str, every_adjunct: bool = False) -> Meaning:
         """A frame with its core roles filled and each adjunct filled half of the time or always."""
         frame = FRAMES[name]
         adjuncts = {
-            role: sections for role, sections in frame.adjuncts.items() if every_adjunct or self._chance.below(2)
+            role: sections for role, sections in frame.adjuncts.items() if every_adjunct or self.chance.below(2)
         }
         fillers = self._fact(frame.facts) if frame.facts else {}
         for role, sections in {**frame.core, **adjuncts}.items():
@@ -63,41 +69,46 @@ class Draw:
 
     def sentence(self, meaning: Meaning) -> Derivation:
         """A way to say it."""
-        return derive(self._lexicon, meaning, self._chance.below(_VARIANTS))
+        return derive(self.lexicon, meaning, self.chance.below(_VARIANTS))
+
+    def sentences(self, first: Meaning, second: Meaning) -> tuple[Derivation, Derivation]:
+        """Both, of the same frame and roles, said in two ways where the lexicon has more than one."""
+        variant = self.chance.below(_VARIANTS)
+        return derive(self.lexicon, first, variant), derive(self.lexicon, second, variant + 1)
 
     def _fact(self, country_of: Mapping[str, str]) -> dict[str, Filler]:
-        cities, countries = self._lexicon.section("city"), self._lexicon.section("country")
+        cities, countries = self.lexicon.section("city"), self.lexicon.section("country")
         known = countries.entries.keys() - (_held_out(countries) if self._training else set())
         options = [city for city in self._keys(cities) if country_of.get(city) in known]
-        city = self._chance.pick(options)
+        city = self.chance.pick(options)
         return {"place": _plain(cities, city), "region": _plain(countries, country_of[city])}
 
     def _unlike(self, others: list[Filler], sections: Sequence[str]) -> Filler:
         """A filler that shares no word with the others: nobody meets a namesake, no journey ends where it began."""
         used = words_of(others)
         while True:
-            filler = self._filler(self._chance.pick(sections))
+            filler = self._filler(self.chance.pick(sections))
             if used.isdisjoint(filler.words):
                 return filler
 
     def _filler(self, name: str) -> Filler:
         if name == "person":
             return self._person()
-        section = self._lexicon.section(name)
-        return _plain(section, self._chance.pick(self._keys(section)))
+        section = self.lexicon.section(name)
+        return _plain(section, self.chance.pick(self._keys(section)))
 
     def _person(self) -> Filler:
-        shape = self._chance.pick(self._lexicon.shapes)
+        shape = self.chance.pick(self.lexicon.shapes)
         parts = {}
         for name in part_names(shape):
-            section = self._lexicon.section(name)
-            parts[name] = section.entries[self._chance.pick(self._keys(section))]
+            section = self.lexicon.section(name)
+            parts[name] = section.entries[self.chance.pick(self._keys(section))]
         return Filler(shape, parts, "PER")
 
     def _keys(self, section: Section) -> list[str]:
         """The entries to choose from; outside training, half of the names are ones that training never shows."""
         held_out = _held_out(section)
-        if self._training or not held_out or self._chance.below(2):
+        if self._training or not held_out or self.chance.below(2):
             return [key for key in section.entries if key not in held_out]
         return sorted(held_out)
 

@@ -3,11 +3,11 @@
 from collections.abc import Mapping
 from functools import cache
 
-from trainers.data.sample import lexicon as lexicons
-from trainers.data.sample.draw import Chance, Draw
-from trainers.data.sample.grammar import Derivation
-from trainers.data.sample.lexicon import Lexicon, LexiconError
-from trainers.data.sample.meaning import FRAMES
+from trainers.sample_corpus import lexicon as lexicons
+from trainers.sample_corpus.draw import Chance, Draw
+from trainers.sample_corpus.grammar import Derivation
+from trainers.sample_corpus.lexicon import Lexicon, LexiconError
+from trainers.sample_corpus.meaning import FRAMES
 
 SOURCE = "en"
 LANGUAGES: tuple[str, ...] = (SOURCE, *(code for code in lexicons.available() if code != SOURCE))

@@ -4,7 +4,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
 
-from trainers.data.sample.lexicon import Entry
+from trainers.sample_corpus.lexicon import Entry
 
 # Only facts that stay true in every source; the keys are entries of a lexicon's [city] and [country].
 LARGEST_CITY_OF = {

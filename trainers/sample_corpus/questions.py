@@ -9,11 +9,11 @@ from dataclasses import dataclass
 from functools import cache
 from itertools import zip_longest
 
-from trainers.data.sample import lexicon as lexicons
-from trainers.data.sample.corpus import SOURCE, SPLITS, sentences
-from trainers.data.sample.draw import Chance
-from trainers.data.sample.grammar import Derivation, ask
-from trainers.data.sample.lexicon import Lexicon, LexiconError
+from trainers.sample_corpus import lexicon as lexicons
+from trainers.sample_corpus.corpus import SOURCE, SPLITS, sentences
+from trainers.sample_corpus.draw import Chance
+from trainers.sample_corpus.grammar import Derivation, ask
+from trainers.sample_corpus.lexicon import Lexicon, LexiconError
 
 # What can be asked well in all ten languages, as frame and role.
 ASKED = (

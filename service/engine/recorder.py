@@ -1,0 +1,77 @@
+"""Records what happens to an experiment's trials in the store."""
+
+import shutil
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from service.engine.trial_queue import TrialQueue
+from service.store import Store
+from trainers import Outcome, Report
+from trainers.artifacts.layout import checkpoints_of
+from trainers.examples import CHANGED
+
+
+@dataclass(kw_only=True)
+class Recorder:
+    """Writes the events of trials to the store, each under the number of the attempt that it belongs to.
+
+    Attributes:
+        store: where they are kept.
+        experiment: the id of the experiment that the trials are run for.
+        home: the service's folder, where checkpoints lie.
+        queue: is told which trials have ended.
+        attempts: the number of the current attempt at each trial.
+    """
+
+    store: Store
+    experiment: str
+    home: Path
+    queue: TrialQueue
+    attempts: dict[str, int] = field(default_factory=dict)
+
+    def started(self, digest: str) -> None:
+        """An attempt at a trial begins."""
+        if not self.attempts:
+            self.store.control.move(self.experiment, "start")
+        self.attempts[digest] = self.store.trials.started(self.experiment, digest)
+
+    def reported(self, digest: str, report: Report) -> None:
+        """A trial has finished an epoch."""
+        self.store.trials.reported(digest, self.attempts[digest], report)
+
+    def succeeded(self, digest: str, outcome: Outcome) -> bool:
+        """A trial has succeeded; its checkpoints are removed once its outcome is stored.
+
+        False if its attempt counted as dead already, so that the outcome comes too late and the trial has to run again.
+        """
+        found = self.store.trials.succeeded(digest, self.attempts[digest], outcome)
+        if found == "refused":
+            return False
+        if found == "incomplete":
+            self.store.trials.failed(self.experiment, digest, f"it lacks scores that were planned: {CHANGED}")
+        self._remove_checkpoints(digest)
+        self.queue.ended(digest)
+        return True
+
+    def stopped(self, digest: str, reason: str) -> None:
+        """A scheduler has stopped a trial. Its scores stay; its checkpoints stay if another experiment needs them."""
+        if self.store.trials.stopped(self.experiment, digest, reason):
+            self._remove_checkpoints(digest)
+        self.queue.ended(digest)
+
+    def refused(self, digest: str, reason: str) -> None:
+        """A trial will not start."""
+        self.store.trials.stopped(self.experiment, digest, reason)
+        self.queue.ended(digest)
+
+    def failed(self, digest: str, reason: str) -> None:
+        """A trial has failed and is not run again."""
+        self.store.trials.failed(self.experiment, digest, reason)
+        self.queue.ended(digest)
+
+    def died(self, digest: str, reason: str) -> None:
+        """The process of a trial has died; another attempt will follow."""
+        self.store.trials.died(self.experiment, digest, reason)
+
+    def _remove_checkpoints(self, digest: str) -> None:
+        shutil.rmtree(checkpoints_of(self.home, digest), ignore_errors=True)

@@ -1,0 +1,111 @@
+"""From a spec to its trials: opens an experiment's data, plans and prices it, and builds its trials."""
+
+import secrets
+from collections.abc import Mapping
+
+from search_spaces.checks import accepted
+from search_spaces.cost.estimate import Estimate, check_budget, estimate
+from search_spaces.data_checks import check_data
+from search_spaces.environment import Environment
+from search_spaces.inputs import Inputs
+from search_spaces.plan import Plan, PlannedTrial, plan
+from search_spaces.problems import Problem, SpecError
+from search_spaces.spec import ExperimentSpec
+from service.settings import Settings
+from service.store import Store
+from trainers.data.source import RemoteSource
+from trainers.examples import DataError
+from trainers.trial import Trial
+
+
+def accept(body: object, environment: Environment, store: Store) -> tuple[ExperimentSpec, Plan | None]:
+    """Validate and plan an experiment that was submitted.
+
+    Args:
+        body: the JSON value that was submitted.
+        environment: what the spec is validated against.
+        store: what has been trained already.
+
+    Returns:
+        The spec, and its priced plan; None where its data are fetched first.
+
+    Raises:
+        SpecError: the spec is refused.
+    """
+    inputs = accepted(body, environment)
+    spec = inputs.spec.with_population(secrets.token_hex(6))
+    is_remote = isinstance(spec.data.source, RemoteSource)
+    return spec, None if is_remote else _affordable(spec, inputs, store).plan
+
+
+def preview(body: object, environment: Environment, store: Store) -> Estimate:
+    """What an experiment would cost, of which nothing is stored. Arguments as for `accept`.
+
+    Raises:
+        SpecError: the spec is refused, or its data have not been fetched yet.
+    """
+    inputs = accepted(body, environment)
+    data = inputs.spec.data
+    if isinstance(data.source, RemoteSource) and (problems := list(check_data(inputs.spec, inputs.data))):
+        fetched = f"{data.title()} is fetched when an experiment is submitted, and planned then; what lies here"
+        raise SpecError([Problem(problem.field, f"{fetched}: {problem.message}") for problem in problems])
+    return _affordable(inputs.spec.with_candidates_drawn(), inputs, store)
+
+
+def _affordable(spec: ExperimentSpec, inputs: Inputs, store: Store) -> Estimate:
+    found = price(spec, inputs, store)
+    if problems := list(check_budget(found)):
+        raise SpecError(problems)
+    return found
+
+
+def open_experiment(spec: ExperimentSpec, settings: Settings) -> Inputs:
+    """The data and the encoder of an experiment that was accepted."""
+    return Inputs(spec=spec, home=settings.home, data_root=settings.data_root)
+
+
+def fetch(inputs: Inputs) -> None:
+    """Fetch the data of a remote source, and check them as local data are checked on submission.
+
+    Raises:
+        DataError: they can't be fetched, or lack something that the spec needs.
+    """
+    spec, source, value = inputs.spec, inputs.spec.data.source, inputs.spec.data.value
+    if not isinstance(source, RemoteSource):
+        return
+    targets = source.languages(value, spec.task) if spec.target_languages == "all" else spec.target_languages
+    source.fetch(value, spec.task, dict.fromkeys([spec.source_language, *targets]), inputs.home)
+    if problems := list(check_data(spec, inputs.data)):
+        raise DataError("; ".join(f"{problem.field}: {problem.message}" for problem in problems))
+
+
+def price(spec: ExperimentSpec, inputs: Inputs, store: Store) -> Estimate:
+    """The plan of an accepted spec whose data are at hand, with its cost given what has been trained already."""
+    planned = plan(spec, inputs.data, inputs.encoder_digest)
+    return estimate(spec, planned, inputs.data, inputs.encoder_size, store.experiments.known(spec, planned))
+
+
+def build_trials(inputs: Inputs, settings: Settings, planned: Mapping[str, PlannedTrial]) -> dict[str, Trial]:
+    """Planned trials, by digest, as a worker runs them.
+
+    Args:
+        inputs: of the experiment that they belong to.
+        settings: where they may write.
+        planned: the trials.
+    """
+    spec = inputs.spec
+    return {
+        digest: Trial(
+            config=trial.config,
+            source=trial.source,
+            data=inputs.reference,
+            wanted=trial.wanted,
+            checkpoint_every_report=trial.config.population is not None,
+            max_test_examples=spec.training.max_test_examples,
+            home=settings.home,
+            checkpoint_seconds=settings.checkpoint_seconds,
+            threads=spec.resources.cpus_per_trial,
+            device="cuda" if spec.resources.gpus_per_trial else "cpu",
+        )
+        for digest, trial in planned.items()
+    }

@@ -1,0 +1,123 @@
+"""What trials achieved: their objective over epochs, the scores of each selection, and the shots that they used."""
+
+from dataclasses import fields
+from statistics import fmean
+from typing import Any
+
+from sqlalchemy import and_, select
+
+from search_spaces.objective import Judged
+from service.store import costs
+from service.store.database import Database
+from service.store.query import equal
+from service.store.results import Query, Results
+from service.store.schema import planned_trials, scores, selections, trials
+from trainers.trial import Score, Selection, TrialConfig
+
+PAGE_ROWS = 10_000
+
+
+class Objectives:
+    """Read access to what trials achieved.
+
+    Args:
+        database: where it is stored.
+    """
+
+    def __init__(self, database: Database) -> None:
+        self._database = database
+
+    def judged(self, experiment: str, metric: str) -> dict[str, Judged]:
+        """The trials of an experiment's sweeps with their objective over epochs, by digest.
+
+        Args:
+            experiment: its id.
+            metric: that the objective is the mean of.
+        """
+        of_trial = planned_trials.c.trial
+        compared = and_(planned_trials.c.experiment == experiment, planned_trials.c.sweep.is_not(None))
+        tried = costs.ran([experiment])
+        of_sweeps = (
+            select(planned_trials, trials.c.config, tried.epochs.label("epochs"), tried.seconds.label("seconds"))
+            .select_from(tried.tables)
+            .where(compared)
+        )
+        measured = (
+            select(of_trial, scores.c.epoch, scores.c.step, scores.c.language, scores.c.data, scores.c.value)
+            .join(scores, scores.c.trial == of_trial)
+            .where(compared, scores.c.split == "dev", scores.c.metric == metric)
+            .order_by(of_trial, scores.c.step)
+        )
+        chosen = select(selections.c.trial, selections.c.selection, selections.c.step)
+        chosen = chosen.join(planned_trials, of_trial == selections.c.trial).where(compared)
+        with self._database.read() as connection:
+            rows = connection.execute(of_sweeps.order_by(planned_trials.c.position)).mappings().all()
+            found = {
+                row["trial"]: Judged(
+                    TrialConfig.from_dict(row["config"]),
+                    row["sweep"],
+                    row["state"],
+                    row["epochs"],
+                    row["seconds"],
+                    {},
+                    [],
+                )
+                for row in rows
+            }
+            judges = {row["trial"]: row["judge"] for row in rows}
+            for trial, selection, step in connection.execute(chosen):
+                if found[trial].state != "stopped":
+                    found[trial].selected[selection] = step
+            values: dict[tuple[str, int, int], list[float]] = {}
+            for trial, epoch, step, language, data, value in connection.execute(measured):
+                # another experiment may have trained the trial further than this one, which stopped it
+                beyond = found[trial].state == "stopped" and epoch > found[trial].epochs
+                if judges[trial].get(language) == data and not beyond:
+                    values.setdefault((trial, epoch, step), []).append(value)
+        for (trial, epoch, step), of_languages in values.items():
+            if len(of_languages) == len(judges[trial]):
+                found[trial].history.append((epoch, step, fmean(of_languages)))
+        return found
+
+    def test_scores(self, experiment: str, metric: str) -> list[dict[str, Any]]:
+        """The test scores of an experiment at the selected steps: `method`, `trial`, `language` and `value`."""
+        filters = equal({"experiment": [experiment], "split": ["test"], "metric": [metric]})
+        query = Query(filters, columns=("method", "trial", "language", "value"))
+        results, found, cursor = Results(self._database), list[dict[str, Any]](), None
+        while True:
+            page = results.rows(query, PAGE_ROWS, cursor)
+            found += page.rows
+            if (cursor := page.next) is None:
+                return found
+
+    def by_selection(self, trial: str) -> dict[Selection, list[Score]]:
+        """The scores of a trial at the step that each of its selections chose."""
+        columns = [scores.c[field.name] for field in fields(Score)]
+        query = (
+            select(selections.c.selection, *columns)
+            .join(scores, and_(selections.c.trial == scores.c.trial, selections.c.step == scores.c.step))
+            .where(scores.c.trial == trial)
+            .order_by(selections.c.selection, scores.c.id)
+        )
+        found: dict[Selection, list[Score]] = {}
+        with self._database.read() as connection:
+            for row in connection.execute(query).mappings():
+                values = {name: value for name, value in row.items() if name != "selection"}
+                found.setdefault(row["selection"], []).append(Score(**values))
+        return found
+
+    def shots(self, experiment: str) -> list[dict[str, Any]]:
+        """The shots that an experiment's trials were trained on: `language`, `k`, `seed`, ids, digest."""
+        query = (
+            select(trials.c.config, trials.c.facts)
+            .join(planned_trials, planned_trials.c.trial == trials.c.digest)
+            .where(planned_trials.c.experiment == experiment, planned_trials.c.state == "succeeded")
+            .order_by(planned_trials.c.position)
+        )
+        drawn: dict[tuple[str, int, int], dict[str, Any]] = {}
+        with self._database.read() as connection:
+            for config, facts in connection.execute(query):
+                for language, shots in facts["shots"].items():
+                    key = {"language": language, "k": config["k"], "seed": config["seed"]}
+                    drawn[language, config["k"], config["seed"]] = {**key, **shots}
+        return [drawn[key] for key in sorted(drawn)]

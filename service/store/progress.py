@@ -1,0 +1,95 @@
+"""Experiments as they stand: how far they are, what they cost, and what failed."""
+
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from sqlalchemy import Connection, Float, cast, func, select
+
+from service.store import costs
+from service.store.schema import planned_trials, tags, trials
+from service.store.states import TRIAL_STATES
+
+
+@dataclass(frozen=True, kw_only=True)
+class Experiment:
+    """An experiment as it stands.
+
+    Attributes:
+        priority: experiments of higher priority run first; among equals, the one that was queued first.
+        progress: from 0 to 1.
+        trials: number of trials by state, `total` and `reused` ones.
+        cost: in seconds of a GPU, or of a CPU thread where no GPU is asked for. `planned`; `spent`, failed trials
+            included; `left`, scaled by how much longer than planned the finished trials took; `error`, planned over
+            actual. None where unknown.
+        failures: failed trials with their reasons.
+    """
+
+    id: str
+    name: str
+    owner: str
+    tags: list[str]
+    priority: int
+    state: str
+    reason: str
+    created: float
+    started: float | None
+    finished: float | None
+    progress: float
+    trials: dict[str, int]
+    cost: dict[str, float | None]
+    failures: list[dict[str, Any]]
+    spec: dict[str, Any]
+
+
+def shown(connection: Connection, rows: Sequence[Mapping[Any, Any]]) -> list[Experiment]:
+    """Rows of `experiments` with trials, cost and failures: in a constant number of queries, however many rows."""
+    ids = [row["id"] for row in rows]
+    progress, counts = _progress(connection, ids)
+    mine = planned_trials.c.experiment
+    failed = (
+        select(mine, planned_trials.c.trial, planned_trials.c.reason, trials.c.config)
+        .join(trials, trials.c.digest == planned_trials.c.trial)
+        .where(mine.in_(ids), planned_trials.c.state == "failed")
+        .order_by(planned_trials.c.position)
+    )
+    failures: dict[str, list[dict[str, Any]]] = {id_: [] for id_ in ids}
+    for id_, digest, reason, config in connection.execute(failed):
+        named = {name: config[name] for name in ("method", "seed", "k", "target_languages")}
+        failures[id_].append({"trial": digest, **named, "reason": reason})
+    tagged: dict[str, list[str]] = {id_: [] for id_ in ids}
+    for id_, tag in connection.execute(select(tags).where(tags.c.experiment.in_(ids)).order_by(tags.c.tag)):
+        tagged[id_].append(tag)
+    cost = costs.cost(connection, {row["id"]: row["spec"] for row in rows})
+    columns = ("id", "name", "owner", "priority", "state", "reason", "created", "started", "finished", "spec")
+    return [
+        Experiment(
+            **{name: row[name] for name in columns},
+            tags=tagged[row["id"]],
+            progress=progress.get(row["id"], float(row["state"] == "succeeded")),
+            trials=counts[row["id"]],
+            cost=cost[row["id"]],
+            failures=failures[row["id"]],
+        )
+        for row in rows
+    ]
+
+
+def _progress(connection: Connection, ids: Collection[str]) -> tuple[dict[str, float], dict[str, dict[str, int]]]:
+    """The progress of each experiment that has trials, and the number of trials by state of each."""
+    mine, tried = planned_trials.c.experiment, costs.ran(ids)
+    share = cast(tried.epochs, Float) / (trials.c.epochs + 1)
+    by_state = (
+        select(mine, planned_trials.c.state, planned_trials.c.reused, func.count(), func.sum(share))
+        .select_from(tried.tables)
+        .where(mine.in_(ids))
+        .group_by(mine, planned_trials.c.state, planned_trials.c.reused)
+    )
+    counts = {id_: dict.fromkeys(("total", *TRIAL_STATES, "reused"), 0) for id_ in ids}
+    done = dict.fromkeys(ids, 0.0)
+    for id_, state, reused, number, begun in connection.execute(by_state):
+        counts[id_]["total"] += number
+        counts[id_][state] += number
+        counts[id_]["reused"] += number if reused else 0
+        done[id_] += {"running": begun, "queued": 0, "cancelled": 0}.get(state, number)
+    return {id_: done[id_] / counts[id_]["total"] for id_ in ids if counts[id_]["total"]}, counts

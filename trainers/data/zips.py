@@ -1,0 +1,97 @@
+"""Zips of examples, extracted safely: nothing outside a folder, and no more than it has room for."""
+
+import lzma
+import re
+import shutil
+import stat
+import zipfile
+import zlib
+from pathlib import Path, PurePosixPath
+from typing import BinaryIO
+
+from trainers.artifacts.atomic import RESERVE_BYTES
+from trainers.examples import LANGUAGE_CODE, DataError
+from trainers.tasks import TASKS
+from trainers.trial import SPLITS
+
+# Of a zip; XTREME-R's four tasks together have some 400 files and 2 GB. Its directory is read at once, and a file's
+# examples are held in memory.
+MAX_FILES, MAX_BYTES = 10_000, 8 * 2**30
+MAX_DIRECTORY_BYTES, MAX_FILE_BYTES = 2**22, 2**30
+
+CHUNK_BYTES = 2**20
+
+# What the library raises for a file that is broken, encrypted, or compressed in a way that it does not know.
+UNREADABLE = (
+    zipfile.BadZipFile, zipfile.LargeZipFile, NotImplementedError, RuntimeError, EOFError, zlib.error, lzma.LZMAError,
+)  # fmt: skip
+
+
+def extract(file: BinaryIO, folder: Path) -> None:
+    """Extract the files of a zip that are examples, `<task>/<language>/<split>.jsonl`, at its top or in one folder.
+
+    Raises:
+        DataError: it is not a zip, is too large, or has a path, a link or a file of examples that is not allowed.
+        OSError: the disk is full.
+    """
+    try:
+        with zipfile.ZipFile(_BoundedDirectory(file)) as archive:
+            _extract(archive, folder)
+    except UNREADABLE as error:
+        raise DataError(f"it is not a zip that can be read: {error}") from error
+    except OSError as error:
+        if error.errno is None:  # of bz2, not of the disk
+            raise DataError(f"it is not a zip that can be read: {error}") from error
+        raise
+
+
+class _BoundedDirectory:
+    """A zip as a file that refuses to read a directory of more files than are allowed: it would fill the memory."""
+
+    def __init__(self, file: BinaryIO) -> None:
+        self._file = file
+        self.seek, self.seekable, self.tell, self.close = file.seek, file.seekable, file.tell, file.close
+
+    def read(self, size: int = -1) -> bytes:
+        if size > MAX_DIRECTORY_BYTES:
+            raise DataError(f"its directory has {size / 2**20:.0f} MiB; allowed: {MAX_FILES} files")
+        return self._file.read(size)
+
+
+def _extract(archive: zipfile.ZipFile, folder: Path) -> None:
+    """The files of a zip that are examples: nothing outside the folder, and no more than there is room for."""
+    files = [info for info in archive.infolist() if not info.is_dir()]
+    if len(files) > MAX_FILES:
+        raise DataError(f"it has {len(files)} files; allowed: {MAX_FILES}")
+    room = min(MAX_BYTES, shutil.disk_usage(folder).free - RESERVE_BYTES)
+    for info in files:
+        if (path := _inside(info)) is None:
+            continue
+        target = folder / path
+        if target.exists():
+            raise DataError(f"{info.filename[:200]!r}: there is another file {path}")
+        target.parent.mkdir(parents=True, exist_ok=True)
+        with archive.open(info) as source, target.open("wb") as to:
+            while chunk := source.read(CHUNK_BYTES):
+                room -= len(chunk)  # the sizes that the zip states cannot be trusted
+                if room < 0:
+                    raise DataError(f"unpacked it is larger than {MAX_BYTES / 2**30:g} GiB, or than there is room for")
+                to.write(chunk)
+                if to.tell() > MAX_FILE_BYTES:
+                    raise DataError(f"{path} is larger than allowed: {MAX_FILE_BYTES / 2**30:g} GiB")
+
+
+def _inside(info: zipfile.ZipInfo) -> Path | None:
+    """Where a file of a zip goes, `<task>/<language>/<split>.jsonl`; None for anything else, such as a README."""
+    parts = PurePosixPath(info.filename.replace("\\", "/")).parts
+    if ".." in parts or info.filename.startswith(("/", "\\")) or stat.S_ISLNK(info.external_attr >> 16):
+        raise DataError(f"{info.filename[:200]!r}: no path out of the zip, and no link, is allowed")
+    if len(parts) not in (3, 4) or parts[0] == "__MACOSX" or not parts[-1].endswith(".jsonl"):
+        return None
+    task, language, file = parts[-3:]
+    if task not in TASKS or not re.fullmatch(LANGUAGE_CODE, language) or file.removesuffix(".jsonl") not in SPLITS:
+        raise DataError(
+            f"{info.filename[:200]!r} is not <task>/<language>/<split>.jsonl with a task of {', '.join(TASKS)},"
+            f" a language code, and a split of {', '.join(SPLITS)}"
+        )
+    return Path(task, language, file)
