@@ -1,4 +1,4 @@
-"""A split of one language's data, and what is known of it without reading it again."""
+"""A split of one language's data, and its facts, for which it need not be read again."""
 
 from dataclasses import dataclass
 from typing import Any, Protocol
@@ -6,31 +6,31 @@ from typing import Any, Protocol
 from trainers.digests import digest
 from trainers.trial import Split
 
-# What a language may be called: as in ISO 639, with variants such as "zh-Hant".
+# Codes of languages: those of ISO 639, also with variants such as "zh-Hant".
 LANGUAGE_CODE = r"[A-Za-z0-9][A-Za-z0-9_-]{0,31}"
 
 Example = dict[str, Any]  # {"tokens": [...], "tags": [...]} for ner; each task says what it needs
 
 
-# Why something that was planned cannot be run any more.
+# Why a planned trial cannot run any more.
 CHANGED = "the data, the encoder, a plugin or our numerics have changed since it was accepted: submit it again"
 
 
 class DataError(ValueError):
-    """An example or a split is not as its task needs it; the message names file and line."""
+    """An example or a split is malformed for its task; the message names file and line."""
 
 
 @dataclass(frozen=True)
 class Facts:
-    """What is known of a split.
+    """The facts of a split.
 
     Attributes:
-        examples: how many.
+        examples: the number of examples.
         digest: of their content.
-        labels: those that occur.
-        strata: how many examples there are of each stratum that shots are drawn of (`Task.stratum`).
-        sub_words: a guess at those of a sample of its examples (`trainers.data.token_counts`).
-        within_train: it is a dev set that the data do not have: what training leaves of the training split.
+        labels: the labels that occur.
+        strata: the number of examples in each stratum that shots are drawn from (`Task.stratum`).
+        sub_words: estimated tokens of each example in a sample (`trainers.data.token_counts`).
+        within_train: the data have no dev set: this one is held out of the training split.
     """
 
     examples: int
@@ -52,13 +52,13 @@ class Data(Protocol):
     """One task's examples."""
 
     def languages(self) -> tuple[str, ...]:
-        """Codes of the languages there, in alphabetical order."""
+        """Codes of its languages, in alphabetical order."""
 
     def facts(self, language: str, split: Split) -> Facts:
-        """What is known of a split. DataError if it is missing, empty or malformed."""
+        """The facts of a split. DataError if it is missing, empty or malformed."""
 
     def examples(self, language: str, split: Split) -> list[Example]:
         """A split's examples in their order. DataError as for `facts`."""
 
     def place(self, language: str, split: Split, example: int) -> str:
-        """Where an example is to be found, in words: its file and line."""
+        """Where an example is, for messages: its file and line."""

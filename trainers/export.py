@@ -1,4 +1,4 @@
-"""A kept model as an ordinary Hugging Face folder, with a model card."""
+"""Export of a kept model as a Hugging Face folder with a model card."""
 
 import json
 import shutil
@@ -15,18 +15,18 @@ from trainers.trial import Score, Selection, TrialConfig
 
 
 def export(home: Path, config: TrialConfig, selection: Selection, scores: Sequence[Score], folder: Path) -> None:
-    """Write a kept model so that `AutoModelFor...from_pretrained(folder)` loads it, full vocabulary and tokenizer.
+    """Write a kept model with full vocabulary and tokenizer, as `AutoModelFor...from_pretrained(folder)` loads it.
 
     Args:
         home: where the model is kept.
-        config: the trial's.
+        config: the trial's configuration.
         selection: which of its models.
-        scores: what the model card shows.
-        folder: where to write; it must not exist.
+        scores: the scores that the model card shows.
+        folder: the folder to write, which must not exist.
 
     Raises:
         ValueError: the model was not kept, the package that brings its task is gone, or the folder exists.
-        OSError: no room on the disk.
+        OSError: the disk has no room.
     """
     kept = kept_models.load(home, config, selection)
     if kept is None:
@@ -40,7 +40,7 @@ def export(home: Path, config: TrialConfig, selection: Selection, scores: Sequen
     encoder = prepare_encoder(config.encoder, home)
     tokenizer = load_tokenizer(encoder)
     model = TrialModel(TASKS[config.task], encoder, tokenizer.pad_token_id, kept.labels, "cpu")
-    model.take(kept)
+    model.load(kept)
     model.all_rows()
     unfinished = folder.with_name(f".{folder.name}.unfinished")
     shutil.rmtree(unfinished, ignore_errors=True)

@@ -1,4 +1,4 @@
-"""Freed memory, given back to the machine: a worker's process goes on with other trials."""
+"""Returning freed memory to the system, since a worker process runs one trial after another."""
 
 import ctypes
 import gc
@@ -6,10 +6,10 @@ import sys
 
 
 def release() -> None:
-    """Collect reference cycles (a model lies in some), then return free heap and CUDA memory.
+    """Collect reference cycles (models are in some), then return free heap and CUDA memory to the system.
 
-    Each trial runs in a thread of its own, so glibc would keep every trial's heap and use none of them again: the
-    sample experiment took 6.1 GB instead of 3.7.
+    Each trial runs in its own thread, so glibc would keep the heap of every trial and reuse none: the sample experiment
+    took 6.1 GB instead of 3.7.
     """
     gc.collect()
     trim = getattr(ctypes.CDLL(None), "malloc_trim", None)  # glibc alone has it
@@ -21,9 +21,10 @@ def release() -> None:
 
 
 def share_heaps() -> None:
-    """Let all threads that are started from now on share two heaps.
+    """Let all threads that start from now on share two heaps.
 
-    glibc gives each of a server's threads one, and none of what it frees there to the others (mallopt(3), M_ARENA_MAX).
+    By default glibc gives each thread of a server its own heap, and memory freed there to no other thread (mallopt(3),
+    M_ARENA_MAX).
     """
     mallopt = getattr(ctypes.CDLL(None), "mallopt", None)
     if mallopt is not None:

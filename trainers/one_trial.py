@@ -81,7 +81,7 @@ def _run(trial: Trial, report: Callable[[Report], None]) -> Outcome:
         }
         found = {selection: model for selection, model in kept.items() if model is not None}
         if len(found) == len(kept) and not trial.wanted.test_every_report:
-            bench.take_up(found)
+            bench.reuse(found)
         else:
             METHODS[trial.config.method].train(bench)
         outcome = bench.outcome()

@@ -19,8 +19,7 @@ Selection = Literal["source-dev", "last", "target-dev"]
 
 Precision = Literal["fp32", "bf16", "fp16"]
 
-# A hyperparameter that changes during training: (epoch, value) in the order of the epochs, which are counted from 0.
-# The first epoch is 0, and each value holds from its epoch on.
+# A hyperparameter that changes during training: (epoch, value) pairs, each valid from its epoch on, the first from 0.
 Schedule = tuple[tuple[int, float], ...]
 
 
@@ -240,8 +239,7 @@ class Report:
         epoch: the pass over the training data, counted from 1.
         step: optimizer steps so far.
         scores: of the current weights.
-        measures: loss, examples and steps per second, the statistics of surgery and the loss scale of fp16, as far as
-            there are any.
+        measures: loss, examples and steps per second, statistics of surgery, loss scale of fp16.
     """
 
     epoch: int
@@ -283,9 +281,9 @@ class Outcome:
     Attributes:
         selected: per selection the step whose weights it chose.
         scores: of those weights on the test splits.
-        facts: about the run: `training` (the last report's measures), `shots`, `seconds`, `device`, `threads`,
-            `packages`; `work` of training and of evaluation; `sizes` of the tokenized splits, by digest; `history` of a
-            member of a population; `out_of_memory` and `accumulation` if it was retried.
+        facts: `training` (the last report's measures), `shots`, `work` of training and evaluation, `sizes` of tokenized
+            splits, `seconds`, `device`, `threads`, `packages`; `history` of a member of a population; `out_of_memory`
+            and `accumulation` after a retry.
     """
 
     selected: dict[Selection, int]

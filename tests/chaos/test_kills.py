@@ -73,7 +73,7 @@ class Watch(threading.Thread):
         process = re.search(r"process (\d+)", attempt)
         if process is None or not psutil.pid_exists(int(process[1])):
             return False
-        return "trains from step" in attempt or "was trained before" in attempt
+        return "training from step" in attempt or "its models are kept" in attempt
 
 
 @contextlib.contextmanager

@@ -127,7 +127,7 @@ def test_padding_keeps_its_id_and_token_ids_become_places_among_the_rows(fresh: 
 def test_a_token_that_is_not_among_the_rows_is_refused(fresh: Callable[[float], Any]) -> None:
     embeddings = WordEmbeddings(fresh(0.0), PAD)
     rows = embeddings.install(embeddings.occurring([[7, 900]]))
-    with pytest.raises(IndexError, match="not among the rows"):
+    with pytest.raises(IndexError, match="not among the installed rows"):
         rows.index(torch.tensor([[7, 8]]))
 
 

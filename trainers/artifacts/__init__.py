@@ -1,1 +1,1 @@
-"""What a trial leaves on the disk: checkpoints, kept models, predictions, each file whole or absent."""
+"""Files of a trial: checkpoints, kept models and predictions, where they are and how they are written atomically."""

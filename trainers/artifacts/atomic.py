@@ -1,4 +1,4 @@
-"""Writing to the disk: files whole or not at all, and large ones only where there is room for them."""
+"""Atomic writes: a file is complete or absent, and a large one is written only if the disk has room for it."""
 
 import errno
 import fcntl
@@ -10,15 +10,15 @@ from contextlib import contextmanager
 from math import inf
 from pathlib import Path
 
-# Room that is left to the database, so that it can still say what happened when models have filled the disk.
+# Disk space that is left to the database, so that it can record failures when models have filled the disk.
 RESERVE_BYTES = 64 * 2**20
 
 
 def need_room(folder: Path, size: int) -> None:
-    """Check before a large write.
+    """Check the free disk space before a large write.
 
     Raises:
-        OSError: ENOSPC, unless `folder`'s disk has `size` bytes and the reserve left.
+        OSError: ENOSPC if the disk of `folder` has less than `size` bytes and the reserve.
     """
     free = shutil.disk_usage(folder).free
     if free < size + RESERVE_BYTES:
@@ -33,7 +33,7 @@ def need_room(folder: Path, size: int) -> None:
 
 @contextmanager
 def unfinished_file(path: Path) -> Iterator[Path]:
-    """A path to write to; the file appears as `path` when the block ends well, replacing what was there."""
+    """A temporary path to write to, which replaces `path` when the block ends without an error."""
     path.parent.mkdir(parents=True, exist_ok=True)
     unfinished = path.with_name(f".{path.name}.{secrets.token_hex(8)}")  # several threads may write the same file
     try:
@@ -44,14 +44,22 @@ def unfinished_file(path: Path) -> Iterator[Path]:
 
 
 def write_text(path: Path, text: str) -> None:
-    """Write a small file; whoever reads it meanwhile sees the old one or the new one."""
+    """Write a small file. A reader sees the old content or the new."""
     with unfinished_file(path) as unfinished:
         unfinished.write_text(text)
 
 
 @contextmanager
 def lock(path: Path, patience: float = inf) -> Iterator[None]:
-    """Hold a file's lock, waiting for whoever holds it: so long, then TimeoutError. It goes with the process."""
+    """Hold a file lock, which the operating system releases if the process dies.
+
+    Args:
+        path: the file.
+        patience: seconds to wait for another holder.
+
+    Raises:
+        TimeoutError: another process or thread still holds it.
+    """
     path.parent.mkdir(parents=True, exist_ok=True)
     deadline = time.monotonic() + patience
     with path.open("w") as file:

@@ -1,4 +1,4 @@
-"""State on disk: tensors as safetensors, everything else as JSON, complete or absent. Nothing is ever unpickled."""
+"""State dicts on disk: tensors as safetensors, everything else as JSON, written atomically and never pickled."""
 
 import json
 import shutil
@@ -15,13 +15,13 @@ from trainers.artifacts.atomic import need_room
 
 
 def save(folder: Path, state: Any) -> None:
-    """Write a state (tensors in dicts, lists and tuples, with plain values) to a folder, replacing what it holds.
+    """Write a state (dicts, lists and tuples of tensors and plain values) to a folder, replacing the state there.
 
-    A folder `<folder>/<number>` appears when it is complete; only then the one before goes. One process at a time may
-    write to a folder: what another left unfinished is removed.
+    The state is a folder `<folder>/<number>`, which appears once it is complete; then the one before is removed. Only
+    one process at a time may write to a folder: unfinished states of others are removed.
 
     Raises:
-        OSError: no room on the disk for it and for the reserve; what was there stays.
+        OSError: the disk has no room for it and the reserve; the state before stays.
     """
     tensors: dict[str, Tensor] = {}
     plain = _without_tensors(state, tensors, {})
@@ -44,9 +44,11 @@ def save(folder: Path, state: Any) -> None:
 
 
 def load(folder: Path, tensors: bool = True) -> Any:
-    """The state that `save` wrote last; None if there is none. Tensors are on the CPU, tuples are lists.
+    """The state that `save` wrote last; None if there is none. Tensors are on the CPU, tuples have become lists.
 
-    Without `tensors` None stands for each of them, and none is read.
+    Args:
+        folder: as for `save`.
+        tensors: read the tensors; otherwise each is None.
     """
     version = max(_versions(folder), key=lambda path: int(path.name), default=None)
     if version is None:
@@ -60,9 +62,9 @@ def _versions(folder: Path) -> Iterator[Path]:
 
 
 def _without_tensors(value: Any, tensors: dict[str, Tensor], names: dict[int, dict[Any, str]]) -> Any:
-    """The value as JSON knows it, its tensors added to `tensors` under numbers, each once.
+    """The value as JSON, with each tensor replaced by a number under which it is added to `tensors`, once.
 
-    `names` has, for each storage, the numbers of the tensors in it.
+    `names` maps each storage to the numbers of the tensors in it.
     """
     if isinstance(value, Tensor):
         in_storage = names.setdefault(value.untyped_storage().data_ptr(), {})
@@ -81,7 +83,7 @@ def _without_tensors(value: Any, tensors: dict[str, Tensor], names: dict[int, di
 
 
 def _whole(tensor: Tensor, is_first: bool) -> Tensor:
-    """The tensor as safetensors writes it: contiguous, and with a storage of its own (the first in one has it)."""
+    """The tensor as safetensors needs it: contiguous and not sharing a storage, which the first tensor in one keeps."""
     return tensor.contiguous() if is_first else tensor.clone(memory_format=torch.contiguous_format)
 
 

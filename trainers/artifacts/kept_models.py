@@ -1,4 +1,4 @@
-"""Trained models by content: what a trial selected, kept for whoever starts from it, scores it or exports it."""
+"""Models that a trial selected, kept to adapt, score or export them."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -11,16 +11,21 @@ from trainers.artifacts.layout import model_of
 from trainers.trial import Report, Selection, TrialConfig
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class Model:
-    """The weights that a selection chose, and what its training reported.
+    """The weights that a selection chose.
 
-    `weights` are the model's, with the trained rows of the word embeddings only; `rows` are their token ids. `labels`
-    are the head's. `step` and `epoch` are those of the weights.
+    Attributes:
+        weights: the model's state dict, with only those rows of the word embeddings that were trained.
+        rows: token ids of these rows.  # [rows]
+        step: optimizer steps that the weights were trained for.
+        epoch: their epoch, counted from 1.
+        labels: the labels that the head tells apart, in its order.
+        reports: the reports of the training, if the model is kept.
     """
 
     weights: Mapping[str, Tensor]
-    rows: Tensor  # [rows]
+    rows: Tensor
     step: int
     epoch: int
     labels: tuple[str, ...] = ()
@@ -28,7 +33,7 @@ class Model:
 
 
 def load(home: Path, config: TrialConfig, selection: Selection) -> Model | None:
-    """A kept model; None if it has not been trained, or was not kept."""
+    """A kept model; None if there is none."""
     saved = checkpoints.load(model_of(home, config.digest, selection))
     if saved is None:
         return None

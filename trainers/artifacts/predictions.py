@@ -1,4 +1,4 @@
-"""Per-example predictions in Arrow: scores can be computed again, compared and looked at without training again."""
+"""Per-example predictions in Arrow, from which scores are recomputed without training again."""
 
 import json
 from collections.abc import Sequence
@@ -10,10 +10,10 @@ from trainers.tasks import TASKS
 
 
 def write(path: Path, task: str, examples: Sequence[int], gold: Sequence[Any], predicted: Sequence[Any]) -> None:
-    """Write one evaluation: the columns `example` (its place in the split), `gold` and `prediction`.
+    """Write one evaluation: the columns `example` (its index in the split), `gold` and `prediction`.
 
     Raises:
-        OSError: no room on the disk.
+        OSError: the disk has no room.
     """
     import pyarrow
     from pyarrow import feather
@@ -27,7 +27,7 @@ def write(path: Path, task: str, examples: Sequence[int], gold: Sequence[Any], p
 
 
 def read(path: Path) -> tuple[str, dict[str, list[Any]]]:
-    """The task, and the columns that `write` wrote."""
+    """The task and the columns of predictions that `write` wrote."""
     from pyarrow import feather
 
     table = feather.read_table(str(path))

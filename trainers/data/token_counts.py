@@ -1,17 +1,21 @@
-"""How many sub-words and windows examples have: a size that was counted, or a guess from characters before that."""
+"""Numbers of tokens and windows of examples: counted once the examples are tokenized, estimated from characters before.
+
+Tokens are always sub-word tokens, as the encoder's tokenizer makes them. Stored facts and results name their number
+`sub_words`.
+"""
 
 import unicodedata
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import TypeVar
 
-# Of the test splits of the XTREME-R samples, tokenised by XLM-R's vocabulary: 2.9 to 4.6 where words have spaces.
+# On samples of XTREME-R's test splits, tokenized with XLM-R's vocabulary: 2.9 to 4.6 in scripts with spaces.
 CHARACTERS_OF_A_SUB_WORD = 3.6
 
-# What a wide (East Asian) character counts for: of those 1.4 make a sub-word.
+# Characters that a wide (East Asian) character counts for: 1.4 of them make a token.
 WIDE = 2.5
 
-# Examples of a split that are looked at.
+# Examples of a split from which tokens are estimated.
 SAMPLE = 100
 
 T = TypeVar("T")
@@ -19,7 +23,7 @@ T = TypeVar("T")
 
 @dataclass(frozen=True)
 class Size:
-    """Windows of so many examples, and the sub-words in them, special tokens included."""
+    """The number of examples, of their windows, and of the tokens in these, special tokens included."""
 
     examples: int
     windows: int
@@ -27,7 +31,7 @@ class Size:
 
 
 def guessed(text: str) -> int:
-    """Sub-words of a text, from its characters."""
+    """The estimated number of tokens of a text, from its characters."""
     wide = sum(unicodedata.east_asian_width(character) in "WF" for character in text)
     return max(1, round((len(text) + (WIDE - 1) * wide) / CHARACTERS_OF_A_SUB_WORD))
 

@@ -1,1 +1,1 @@
-"""Pretrained encoders: finding one by name, the offline encoder, and the rows of its word embeddings."""
+"""Pretrained encoders: opening one by name, the offline encoder, and vocabulary trimming."""

@@ -14,14 +14,14 @@ from trainers.encoders import offline as offline_encoder
 
 HUB_NAME = re.compile(r"[A-Za-z0-9][\w.-]*(/[A-Za-z0-9][\w.-]*)?")
 
-# What is fetched and what a digest covers: weights as safetensors only, never pickles, never code.
+# The files that are fetched and that a digest covers: weights as safetensors only, no pickles and no code.
 FILES = ("config.json", "*.safetensors", "model.safetensors.index.json", "tokenizer.json", "tokenizer_config.json",
          "special_tokens_map.json", "sentencepiece.bpe.model", "vocab.txt")  # fmt: skip
 
 
 @dataclass(frozen=True)
 class EncoderSize:
-    """The size of an encoder of BERT's build (BERT, RoBERTa, XLM-R): what its config.json says."""
+    """The size of an encoder of BERT's architecture (BERT, RoBERTa, XLM-R), from its config.json."""
 
     layers: int
     hidden: int
@@ -33,19 +33,19 @@ class EncoderSize:
 
     @property
     def layers_parameters(self) -> int:
-        """Parameters of its layers: those that every sub-word goes through."""
+        """Parameters of its layers, through which every token passes."""
         attention = 4 * (self.hidden * self.hidden + self.hidden)
         feed_forward = 2 * self.hidden * self.intermediate + self.intermediate + self.hidden
         return self.layers * (attention + feed_forward + 4 * self.hidden)
 
     @property
     def body(self) -> int:
-        """All parameters but the word embeddings."""
+        """All parameters except the word embeddings."""
         return self.layers_parameters + (self.positions + self.types + 2) * self.hidden
 
     @property
     def head(self) -> int:
-        """Parameters of a task's head, at most: a dense layer and a few dozen labels."""
+        """An upper bound of a head's parameters: a dense layer and a few dozen labels."""
         return self.hidden * (self.hidden + 64)
 
     @property
@@ -55,17 +55,17 @@ class EncoderSize:
 
 
 class EncoderError(ValueError):
-    """There is no such encoder, or it cannot be had; the message says why."""
+    """The encoder does not exist or is not available; the message says why."""
 
 
 def encoder_digest(name: str, home: Path) -> str:
     """Digest of an encoder's weights and tokenizer, without fetching them.
 
-    That of the offline encoder is known, that of a folder is computed once and remembered by size and time of change,
-    that of a hub name is its commit.
+    That of the offline encoder is a constant; that of a folder is computed from its files, and cached by their sizes
+    and modification times; that of a hub name is computed from its commit.
 
     Raises:
-        EncoderError: there is no such encoder, or the hub cannot be asked.
+        EncoderError: the encoder does not exist, or the hub cannot be reached.
     """
     if name == offline_encoder.NAME:
         return offline_encoder.DIGEST
@@ -75,10 +75,10 @@ def encoder_digest(name: str, home: Path) -> str:
 
 
 def encoder_size(name: str, home: Path) -> EncoderSize | None:
-    """An encoder's size; None if its config.json does not say it, or can't be had before the encoder is fetched.
+    """An encoder's size; None if its config.json does not give it or is not available yet.
 
     Raises:
-        EncoderError, OfflineEncoderError: there is no such encoder.
+        EncoderError, OfflineEncoderError: the encoder does not exist.
     """
     if name == offline_encoder.NAME:
         config = offline_encoder.shape()
@@ -101,11 +101,11 @@ def encoder_size(name: str, home: Path) -> EncoderSize | None:
 
 
 def prepare_encoder(name: str, home: Path) -> Path:
-    """A Hugging Face folder with the encoder, fetched or converted if it is not there yet.
+    """A Hugging Face folder with the encoder, which is fetched or converted first if need be.
 
     Raises:
-        EncoderError: there is no such encoder, or it cannot be had.
-        OSError: no room on the disk.
+        EncoderError: the encoder does not exist or is not available.
+        OSError: the disk has no room.
     """
     if name == offline_encoder.NAME:
         return offline_encoder.prepare(layout.encoders_folder(home))
@@ -136,30 +136,30 @@ def _checked_folder(name: str) -> Path:
 def _folder_digest(folder: Path, cache: Path) -> str:
     files = sorted({path for pattern in FILES for path in folder.glob(pattern)})
     states = [[str(path), path.stat().st_size, path.stat().st_mtime_ns] for path in files]
-    remembered = cache / f"{digest(states)}.json"
-    if remembered.is_file():
-        return str(json.loads(remembered.read_text()))
+    cached_digest = cache / f"{digest(states)}.json"
+    if cached_digest.is_file():
+        return str(json.loads(cached_digest.read_text()))
     contents = []
     for path in files:
         with path.open("rb") as file:
             contents.append([path.name, hashlib.file_digest(file, "sha256").hexdigest()])
-    write_text(remembered, json.dumps(digest(contents)))
+    write_text(cached_digest, json.dumps(digest(contents)))
     return digest(contents)
 
 
 def _hub_config(name: str) -> dict[str, Any]:
-    """The config.json of a hub name; empty if it can't be had."""
+    """The config.json of a hub name; empty if it is not available."""
     from huggingface_hub import hf_hub_download
 
     try:
         config: dict[str, Any] = json.loads(Path(hf_hub_download(name, "config.json")).read_text())
-    except Exception:  # whatever its HTTP library raises when the hub can't be reached
+    except Exception:  # any error of its HTTP library when the hub cannot be reached
         return {}
     return config
 
 
 def _hub_commit(name: str) -> str:
-    """The commit of a hub name: from the hub, or that of the copy that lies in the local cache."""
+    """The commit of a hub name: from the hub, or of the copy in the local cache."""
     if not HUB_NAME.fullmatch(name):
         raise EncoderError(
             f"{name!r} is neither {offline_encoder.NAME!r}, nor the path of a folder, nor a Hugging Face hub name"
@@ -173,12 +173,12 @@ def _hub_commit(name: str) -> str:
         raise EncoderError(f"{name!r} is not a name on the Hugging Face hub: {error}") from error
     except RepositoryNotFoundError as error:
         raise EncoderError(f"the Hugging Face hub has no model {name!r} (or it is private)") from error
-    except Exception as error:  # whatever its HTTP library raises when the hub can't be reached
+    except Exception as error:  # any error of its HTTP library when the hub cannot be reached
         cached = try_to_load_from_cache(name, "config.json")
         if isinstance(cached, str):
             return Path(cached).parent.name  # .../snapshots/<commit>/config.json
         raise EncoderError(
-            f"{name!r} is not in the local cache of the Hugging Face hub, and the hub cannot be asked"
+            f"{name!r} is not in the local cache of the Hugging Face hub, and the hub cannot be reached"
             f" ({type(error).__name__})"
         ) from error
 

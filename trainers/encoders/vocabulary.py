@@ -1,8 +1,8 @@
-"""Vocabulary trimming: work with the rows of the word embeddings that occur, train the very same model.
+"""Vocabulary trimming: training only the rows of the word embeddings that occur, with the same result.
 
-A row whose token occurs nowhere in the training data never receives a gradient, and without weight decay never
-changes. So only the rows that occur are trained; the full table keeps the others and takes the trained ones back
-before anything else is computed from it: evaluation, adapting, export.
+A row whose token does not occur in the training data never receives a gradient, and without weight decay never changes.
+So only the rows that occur are trained. The full table keeps the others, and the trained rows are merged into it before
+the model is evaluated, adapted or exported.
 """
 
 from collections.abc import Iterable, Sequence
@@ -13,52 +13,52 @@ from torch import Tensor, nn
 
 
 class WordEmbeddings:
-    """All rows of a model's word embeddings, and those of them that the model works with at the moment.
+    """All rows of a model's word embeddings, and those that are installed in the model.
 
     Args:
-        model: a transformers model; from now on its word embeddings are this object's to exchange.
-        pad_id: the padding token. Ids up to it are always kept, so that its id stays the same: XLM-R computes
+        model: a transformers model, whose word embeddings only this object may replace from now on.
+        pad_id: the padding token. Rows up to its id are always kept, so that the id stays the same: XLM-R computes
             positions from it.
     """
 
     def __init__(self, model: Any, pad_id: int) -> None:
         self.model = model
         self.pad_id = pad_id
-        # [vocabulary, hidden]; as loaded, so memory-mapped where the loader does that
+        # [vocabulary, hidden]; memory-mapped if the loader maps it
         self.table: Tensor = model.get_input_embeddings().weight.detach()
 
     def occurring(self, sequences: Iterable[Sequence[int]]) -> Tensor:
-        """The ids that occur, in order, with those that are always kept.  # [rows]"""
+        """The token ids that occur and those that are always kept, in order.  # [rows]"""
         ids = set(range(self.pad_id + 1)).union(*sequences)
         return torch.tensor(sorted(ids))
 
     def everything(self) -> Tensor:
-        """All ids.  # [vocabulary]"""
+        """All token ids.  # [vocabulary]"""
         return torch.arange(len(self.table))
 
     def install(self, ids: Tensor) -> "Rows":
-        """Give the model these rows to work with."""
+        """Install these rows in the model as an embedding of their own."""
         rows = self.table[ids]
         module = nn.Embedding(len(rows), rows.shape[1], self.pad_id, _weight=rows, _freeze=False)
         return self.reinstall(Rows(ids, module.to(self.model.device), len(self.table)))
 
     def reinstall(self, rows: "Rows") -> "Rows":
-        """Give the model rows that were installed before, trained as they are."""
+        """Install rows again, with the values to which they have been trained."""
         self.model.set_input_embeddings(rows.module)
         return rows
 
     def merge(self, ids: Tensor, weights: Tensor) -> None:
-        """Take trained rows back into the full table.
+        """Copy trained rows into the full table.
 
         Args:
-            ids: which rows.  # [rows]
+            ids: their token ids.  # [rows]
             weights: their values.  # [rows, hidden]
         """
         self.table[ids] = weights.detach().to(self.table.device, self.table.dtype)
 
 
 class Rows:
-    """Rows of the full table as an embedding module, and the way from token ids to its indices."""
+    """Rows of the full table as an embedding module, with the map from token ids to its indices."""
 
     def __init__(self, ids: Tensor, module: nn.Embedding, vocabulary: int) -> None:
         self.ids = ids
@@ -67,8 +67,8 @@ class Rows:
         self._index[ids] = torch.arange(len(ids))
 
     def index(self, token_ids: Tensor) -> Tensor:
-        """Indices into the rows of token ids, in any shape. IndexError for a token that is not among them."""
+        """Indices into the rows, in the shape of `token_ids`. IndexError for a token that is not among them."""
         indices = self._index[token_ids]
         if (indices < 0).any():
-            raise IndexError("a token of this batch is not among the rows that the model works with")
+            raise IndexError("a token of this batch is not among the installed rows of the word embeddings")
         return indices

@@ -83,7 +83,7 @@ class TrialBench:
         """
         if self.trial.source is None:
             raise ValueError(f"{self.config.method} starts from a source training, and the trial names none")
-        self.model.take(self.source_model(self.trial.source))
+        self.model.load(self.source_model(self.trial.source))
 
     def train(self, examples: Sequence[int], batch_size: int, rule: type[Rule] | None = None) -> None:
         """Train the model, from the last checkpoint if an attempt at this trial was interrupted.
@@ -112,7 +112,7 @@ class TrialBench:
             self.selector.load_state_dict(state)
         del state  # as large as the model and the optimizer together
         self._run(training_loop, rows)
-        self.selector.end(rows)
+        self.selector.finish(rows)
         if self.trial.wanted.keep or self.config.method == SOURCE_TRAINING:
             self.selector.keep_models()
 
@@ -129,7 +129,7 @@ class TrialBench:
         )
 
     def _trainable_rows(self, examples: Sequence[int], oracle: loop.Oracle | None) -> Rows:
-        """Give the model the rows of the word embeddings that training on these windows can change."""
+        """Install the rows of the word embeddings that training on these windows can change."""
         oracle_sets = oracle.shots.values() if oracle is not None else ()
         indices = [*examples, *(index for shots in oracle_sets for index in shots)]
         return self.model.trainable_rows(self.windows.at(indices), self.config.training.weight_decay)
@@ -154,7 +154,7 @@ class TrialBench:
                 checkpoints.write()
             self.report(self.selector.reports[-1])
 
-        log.info("trains from step %d on", training.step)
+        log.info("training from step %d", training.step)
         first, begin, evaluated = training.step, time.monotonic(), self.scorer.work.seconds
         training.run(report, checkpoints.write_if_due)
         self.work = Work(
@@ -166,10 +166,10 @@ class TrialBench:
 
     # Afterwards
 
-    def take_up(self, kept: Mapping[Selection, Model]) -> None:
-        """Report again what a training reported whose models are kept, instead of training again."""
-        log.info("was trained before")
-        self.selector.take_up(kept)
+    def reuse(self, kept: Mapping[Selection, Model]) -> None:
+        """Use kept models instead of training again, and repeat the reports of their training."""
+        log.info("its models are kept: it is not trained again")
+        self.selector.reuse(kept)
         for report in self.selector.reports:
             self.report(report)
 
@@ -178,7 +178,7 @@ class TrialBench:
         chosen, reports = self.selector.chosen, self.selector.reports
         scores: list[Score] = []
         for model in {model.step: model for model in chosen.values()}.values():
-            self.model.take(model)
+            self.model.load(model)
             tests = [self.data.test(language) for language in self.trial.wanted.evaluate]
             for evaluation in self.scorer.evaluate(
                 [*tests, *self.selector.unjudged(model.step)], model.step, model.epoch

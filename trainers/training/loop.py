@@ -62,7 +62,7 @@ class Oracle:
 
 @dataclass(frozen=True, kw_only=True)
 class Progress:
-    """How far a training is. `epoch` and `step` count from 1; `measures` are those of `Report`, since the last one."""
+    """The progress of a training, as in `Report`; `measures` are those since the report before."""
 
     epoch: int
     step: int

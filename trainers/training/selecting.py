@@ -19,7 +19,7 @@ class Selector:
 
     Args:
         trial: the trial; what is wanted of it says which selections there are.
-        data: its examples, of which the dev sets are read here alone.
+        data: its examples, whose dev sets nothing else reads.
         model: its model.
         scorer: evaluates the model.
 
@@ -49,13 +49,13 @@ class Selector:
                 self.scorer.store(evaluation)
                 self._choose(selection, rows)
 
-    def end(self, rows: Rows) -> None:
+    def finish(self, rows: Rows) -> None:
         """Choose the weights of the last report for the selection "last"."""
         if "last" in self.trial.wanted.selections:
             self._choose("last", rows)
 
-    def take_up(self, kept: Mapping[Selection, Model]) -> None:
-        """Take over what a training has chosen whose models were kept, and its reports."""
+    def reuse(self, kept: Mapping[Selection, Model]) -> None:
+        """Use kept models, and the reports of their training."""
         self.chosen = dict(kept)
         self.reports = list(next(iter(kept.values())).reports)
 

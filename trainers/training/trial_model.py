@@ -1,4 +1,4 @@
-"""The model of one trial, which works with those rows of its word embeddings that a training can change."""
+"""The model of one trial, and which rows of its word embeddings are installed in it."""
 
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
@@ -28,7 +28,7 @@ class TrialModel:
 
     Attributes:
         model: the transformers model.
-        embeddings: its word embeddings: the full table, and the rows that the model works with.
+        embeddings: its word embeddings: the full table, and the rows that are installed in the model.
         changed: token ids of the rows that differ from the pretrained ones.  # [rows]
     """
 
@@ -41,24 +41,24 @@ class TrialModel:
     # Rows of the word embeddings
 
     def trainable_rows(self, windows: Iterable[Window], weight_decay: float) -> Rows:
-        """Give the model the rows that training on these windows can change: with weight decay all of them."""
+        """Install the rows that training on these windows can change: with weight decay all of them."""
         rows = self.embeddings.everything() if weight_decay else self.occurring(windows)
         self._add_changed(rows)
         return self.embeddings.install(rows)
 
     def rows_to_predict(self, windows: Iterable[Window]) -> Rows:
-        """Give the model the rows that occur in these windows. The full table must be up to date."""
+        """Install the rows that occur in these windows. The full table must be up to date."""
         return self.embeddings.install(self.occurring(windows))
 
     @contextmanager
     def other_rows(self, trained: Rows) -> Iterator[None]:
-        """Bring the full table up to date for work with other rows; afterwards the model has the trained ones again."""
+        """Update the full table, so that other rows can be installed; afterwards install the trained rows again."""
         self.embeddings.merge(trained.ids, trained.module.weight)
         yield
         self.embeddings.reinstall(trained)
 
     def all_rows(self) -> None:
-        """Give the model the full table."""
+        """Install all rows."""
         self.embeddings.install(self.embeddings.everything())
 
     def occurring(self, windows: Iterable[Window]) -> Tensor:
@@ -70,7 +70,7 @@ class TrialModel:
 
     # Weights
 
-    def take(self, kept: Model) -> None:
+    def load(self, kept: Model) -> None:
         """Load trained weights into the model, and the rows that were trained into the full table."""
         self.embeddings.install(kept.rows)
         self.model.load_state_dict(kept.weights)
@@ -78,12 +78,12 @@ class TrialModel:
         self._add_changed(kept.rows)
 
     def weights(self) -> dict[str, Tensor]:
-        """A copy of the weights on the CPU, with the rows that the model works with."""
+        """A copy of the state dict on the CPU, with the rows that are installed."""
         return {name: tensor.detach().to("cpu", copy=True) for name, tensor in self.model.state_dict().items()}
 
     def complete(self, chosen: Model) -> Model:
         """Trained weights with every row of the word embeddings that differs from the pretrained one."""
-        self.take(chosen)
+        self.load(chosen)
         self.embeddings.install(self.changed)
         return replace(chosen, weights=self.weights(), rows=self.changed)
 
@@ -93,10 +93,10 @@ class TrialModel:
         """A padded batch: input_ids, attention_mask and where there are any token_type_ids, each [batch, length].
 
         Args:
-            rows: the rows that the model works with.
+            rows: the rows that are installed.
             windows: any windows.
-            indices: those of the batch among them.
-            with_targets: add what the task's loss takes.
+            indices: which of them are in the batch.
+            with_targets: add the targets that the task's loss takes.
         """
         chosen = [windows[index] for index in indices]
         ids = [torch.tensor(window.input_ids) for window in chosen]
