@@ -9,8 +9,8 @@ import pandas as pd
 import pytest
 
 from service.client import Client, ServiceError
-from service.reports.aggregate import gains
-from service.reports.paper import KINDS
+from service.reports.compare import comparison
+from service.reports.kinds import KINDS
 from service.reports.report import FULL_COLOUR, colour
 
 Fields = dict[str, Any]
@@ -81,7 +81,7 @@ def test_table_1_is_the_summary_beside_the_paper_s(client: Client, id_: str) -> 
 
 def test_tables_2_and_8_are_the_gains(client: Client, id_: str) -> None:
     rows = client.results(id_, split="test", metric="f1", at="selected")
-    expected = gains(rows, "gradient-mix-train", "ord-FS", 5, "en")
+    expected = comparison(rows, "gradient-mix-train", "ord-FS", 5, "en").languages
     most, least = (client.report(name, id_).data for name in ("table-2", "table-8"))
     assert most["language"].tolist() == expected["language"].tolist()
     assert most["gain"].tolist() == pytest.approx(expected["gain"].tolist())
