@@ -63,13 +63,19 @@ def batches(url: str, statement: Select[Any], types: Mapping[str, type]) -> Iter
             process.stdin.write(json.dumps(asked).encode())
         with pa.ipc.open_stream(process.stdout) as stream:
             yield from stream
+        if process.wait():  # the stream was closed in order nevertheless
+            raise _unreadable(process.stderr.read())
     except pa.ArrowInvalid as error:
-        raise RuntimeError(f"the database could not be read: {process.stderr.read().decode()[-2000:]}") from error
+        raise _unreadable(process.stderr.read()) from error
     finally:
         process.kill()  # whoever asked may have gone
         process.stdout.close()
         process.stderr.close()
         process.wait()
+
+
+def _unreadable(words: bytes) -> RuntimeError:
+    return RuntimeError(f"the database could not be read: {words.decode()[-2000:]}")
 
 
 def _compiled(statement: Select[Any], is_sqlite: bool) -> tuple[str, list[Any]]:

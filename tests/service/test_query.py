@@ -11,13 +11,14 @@ import pandas as pd
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
+from sqlalchemy import Column, Integer, MetaData, Table, select
 from starlette.testclient import TestClient
 
 from search_spaces.environment import Environment
 from search_spaces.plan import Plan, PlannedResult, PlannedTrial
 from search_spaces.spec import ExperimentSpec
 from service.api.app import create_app
-from service.store import RESULT_COLUMNS, Query, Store
+from service.store import RESULT_COLUMNS, Query, Store, arrow
 from service.store.query import And, By, Condition, Or, Where
 from trainers import Outcome, Report, Score, TrialConfig
 from trainers.trial import Training, Wanted
@@ -325,6 +326,14 @@ def test_large_answers_come_from_another_process_and_are_the_same(
     assert [whole(store, query) for query in queries] == expected
     _, batches = store.results.whole(Query(), limit=5)
     assert sum(batch.num_rows for batch in batches) == 5
+
+
+def test_a_large_answer_that_another_process_could_not_read_is_an_error_and_not_a_short_answer(
+    store: Store, url: str
+) -> None:
+    table = Table("there_is_none", MetaData(), Column("k", Integer))
+    with pytest.raises(RuntimeError, match=r"the database could not be read: (.|\n)*there_is_none"):
+        list(arrow.batches(url, select(table), {"k": int}))
 
 
 def test_parquet_and_arrow_come_whole_and_typed(store: Store, client: TestClient) -> None:
