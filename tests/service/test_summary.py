@@ -294,6 +294,22 @@ def test_test_sets_that_were_cut_in_several_ways_are_told_apart(store: Store, cl
     assert "several examples (" in refused.json()["errors"][0]["message"]
 
 
+def test_results_have_their_task_which_every_route_filters_by(store: Store, client: TestClient) -> None:
+    for task in ("xnli", "ner"):
+        experiment(store, range(1, 3), task=task)
+    rows = client.get("/v1/results?sort=task").json()["results"]
+    assert [row["task"] for row in rows] == sorted(["ner", "xnli"] * (len(rows) // 2))
+    assert client.get("/v1/results?task=xnli").json()["results"] == [row for row in rows if row["task"] == "xnli"]
+    tree = {"where": {"column": "task", "op": "gt", "value": "ner"}}
+    assert {row["task"] for row in client.post("/v1/results/query", json=tree).json()["results"]} == {"xnli"}
+    assert [row["mixed"] for row in summary(client, "method", task="ner")] == [[]] * len(METHODS)
+    assert summary(client, "method,k", task="ner", published=True)[0]["published"]
+    asked = {"better": "ord-FS", "over": "zero-shot", "shots": 5}
+    assert "task" in client.get("/v1/results/compare", params=asked).text
+    assert client.get("/v1/results/compare", params={**asked, "task": "ner"}).status_code == 200
+    assert {row["task"] for row in client.get("/v1/reports/alpha?task=ner").json()["data"]} == {"ner"}
+
+
 def test_a_metric_may_be_named(store: Store, client: TestClient) -> None:
     experiment(store, range(1, 3))
     main, other = summary(client, "method"), summary(client, "method", metric="precision")
