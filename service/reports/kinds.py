@@ -6,7 +6,7 @@ from functools import partial
 
 import pandas as pd
 
-from service.reports.analyses import alpha_curve, conflicts
+from service.reports.analyses import alpha_curve, conflicts, gain_by
 from service.reports.paper import (
     by_language,
     cosines,
@@ -53,4 +53,6 @@ KINDS: Mapping[str, Kind] = {
     "figure-5": Kind(title="scores over epochs", of="every", made=over_epochs),
     "alpha": Kind(title="scores by α", of="selected", made=alpha_curve),
     "conflicts": Kind(title="conflicts over training", of="measures", made=conflicts),
+    "gain-by-family": Kind(title="what surgery adds, by family", of="selected", made=partial(gain_by, trait="family")),
+    "gain-by-script": Kind(title="what surgery adds, by script", of="selected", made=partial(gain_by, trait="script")),
 }
