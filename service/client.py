@@ -1,94 +1,71 @@
-"""The client: what notebooks import to submit experiments and to get their results as frames."""
+"""The client: what notebooks import to submit experiments and to get their results as frames.
+
+More than 300 lines: one method for each request, documented where notebooks look it up.
+"""
 
 import io
-import json
 import secrets
 import tempfile
-import time
 import zipfile
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-import httpx2
 import pandas as pd
-import pyarrow as pa
-from tqdm.auto import tqdm
 
-from service.settings import secret
+from service import progress as bars
+from service.connection import Connection, ServiceError
+
+__all__ = ["DEFAULT_URL", "Client", "Report", "ServiceError"]
 
 DEFAULT_URL = "http://127.0.0.1:8000"
-NO_CONTENT = 204
-RECONNECT_SECONDS = 1.0
 
-# A connection that is lost is tried again after so many seconds, where asking twice is as good as asking once.
-RETRIES = (0.2, 1.0, 3.0)
-FINAL = ("succeeded", "failed", "cancelled")
-
-
-class ServiceError(RuntimeError):
-    """The service refused; the message is its own words, `errors` are the fields that it names."""
-
-    def __init__(self, status: int, detail: str, errors: list[dict[str, str]]) -> None:
-        super().__init__("\n".join([detail, *(f"  {error['field']}: {error['message']}" for error in errors)]))
-        self.status, self.errors = status, errors
+# Parameters of the form of an answer, besides those that filter.
+FORM = ("columns", "sort", "at", "since", "limit")
 
 
 class Client:
-    """A connection to a service.
+    """A client of a service. Methods raise ServiceError where it refuses, ConnectionError where it does not answer.
 
     Args:
-        base_url: where it listens.
-        token: if it asks for one; if not given `ALLASPRAK_TOKEN`, or what the file `ALLASPRAK_TOKEN_FILE` says.
+        base_url: address of the service.
+        token: if the service requires one; by default `ALLASPRAK_TOKEN`, or the content of the file
+            `ALLASPRAK_TOKEN_FILE`.
     """
 
     def __init__(self, base_url: str = DEFAULT_URL, token: str | None = None) -> None:
-        token = token or secret("TOKEN")
-        headers = {"Authorization": f"Bearer {token}"} if token else {}
-        self._http = httpx2.Client(base_url=base_url, headers=headers, timeout=60.0)
+        self._connection = Connection(base_url, token)
+        self._json = self._connection.json
+
+    def is_up(self) -> bool:
+        """Whether the service answers."""
+        return self._connection.is_up()
+
+    # Experiments
 
     def submit(self, spec: Mapping[str, Any], preset: str | None = None, key: str | None = None) -> str:
-        """Submit an experiment; returns its id. ServiceError names every wrong field of the spec.
+        """Submit an experiment; returns its id.
 
-        With a preset's name the fields of `spec`, if any, take the place of that preset's. Submitted again with the
-        same `key` (of your own, up to 200 characters) it is the same experiment.
+        Args:
+            spec: its fields; with a preset, those that differ from it.
+            preset: name of a preset to start from.
+            key: up to 200 characters of your own: submitted again with the same key, it is the same experiment.
+
+        Raises:
+            ServiceError: the spec is refused; `errors` names every wrong field.
         """
-        headers = {"Idempotency-Key": key or secrets.token_hex(16)}  # so that it may be asked again
-        answer = self._json("POST", "/v1/experiments", json=dict(spec), params=_query(preset), headers=headers)
+        headers = {"Idempotency-Key": key or secrets.token_hex(16)}  # with a key, a lost request can be repeated
+        answer = self._json("POST", "/v1/experiments", json=dict(spec), params=_preset(preset), headers=headers)
         return str(answer["id"])
 
-    def cancel(self, id_: str) -> dict[str, Any]:
-        """Stop an experiment for good; returns it. What is done stays."""
-        return self._json("POST", f"/v1/experiments/{id_}/cancel")
-
-    def pause(self, id_: str) -> dict[str, Any]:
-        """Stop an experiment until it is resumed; returns it."""
-        return self._json("POST", f"/v1/experiments/{id_}/pause")
-
-    def resume(self, id_: str) -> dict[str, Any]:
-        """Let a paused experiment go on, its trials from their last checkpoints; returns it."""
-        return self._json("POST", f"/v1/experiments/{id_}/resume")
-
-    def retry(self, id_: str) -> dict[str, Any]:
-        """Queue a failed experiment's failed trials again; returns it."""
-        return self._json("POST", f"/v1/experiments/{id_}/retry")
-
-    def prioritise(self, id_: str, priority: int) -> dict[str, Any]:
-        """Change an experiment's priority (-100 to 100, the higher goes first); returns it."""
-        return self._json("PATCH", f"/v1/experiments/{id_}", json={"priority": priority})
-
-    def delete(self, id_: str) -> None:
-        """Forget an experiment that is over, with the trials and models that no other one asks for."""
-        self._answer("DELETE", f"/v1/experiments/{id_}")
+    def plan(self, spec: Mapping[str, Any], preset: str | None = None) -> dict[str, Any]:
+        """The trials, steps, tokens, device-hours, disk and memory that an experiment takes. Nothing is submitted."""
+        return self._json("POST", "/v1/plans", json=dict(spec), params=_preset(preset))
 
     def presets(self) -> dict[str, dict[str, Any]]:
-        """The paper's tables and figures as specs, by name."""
+        """The specs of the paper's tables and figures, by name."""
         return {one["preset"]: one["spec"] for one in self._json("GET", "/v1/presets")["presets"]}
-
-    def plan(self, spec: Mapping[str, Any], preset: str | None = None) -> dict[str, Any]:
-        """What that experiment would take: trials, steps, tokens, device-hours, disk, memory. Nothing is submitted."""
-        return self._json("POST", "/v1/plans", json=dict(spec), params=_query(preset))
 
     def experiment(self, id_: str) -> dict[str, Any]:
         """An experiment as it stands.
@@ -97,22 +74,72 @@ class Client:
         """
         return self._json("GET", f"/v1/experiments/{id_}")
 
+    def experiments(self, **filters: str) -> pd.DataFrame:
+        """Experiments, newest first, filtered by `owner`, `tags`, `state` or `name`."""
+        pages = self._connection.pages("/v1/experiments", filters)
+        return pd.DataFrame([one for page in pages for one in page["experiments"]])
+
+    def cancel(self, id_: str) -> dict[str, Any]:
+        """Stop an experiment for good; returns it. Finished trials stay."""
+        return self._json("POST", f"/v1/experiments/{id_}/cancel")
+
+    def pause(self, id_: str) -> dict[str, Any]:
+        """Stop an experiment until it is resumed; returns it."""
+        return self._json("POST", f"/v1/experiments/{id_}/pause")
+
+    def resume(self, id_: str) -> dict[str, Any]:
+        """Continue a paused experiment from the last checkpoints of its trials; returns it."""
+        return self._json("POST", f"/v1/experiments/{id_}/resume")
+
+    def retry(self, id_: str) -> dict[str, Any]:
+        """Queue the failed trials of a failed experiment again; returns it."""
+        return self._json("POST", f"/v1/experiments/{id_}/retry")
+
+    def prioritise(self, id_: str, priority: int) -> dict[str, Any]:
+        """Change the priority of an experiment (-100 to 100, higher runs first); returns it."""
+        return self._json("PATCH", f"/v1/experiments/{id_}", json={"priority": priority})
+
+    def delete(self, id_: str) -> None:
+        """Delete an experiment that is over, with the trials and models that no other experiment shares."""
+        self._connection.answer("DELETE", f"/v1/experiments/{id_}")
+
+    def wait(self, id_: str, progress: bool = True, poll_seconds: float = 1.0) -> dict[str, Any]:
+        """Wait until an experiment is over, with a progress bar; returns it in its final state, whichever that is.
+
+        A paused experiment is waited for until somebody resumes or cancels it.
+        """
+        return bars.wait(self, id_, progress, poll_seconds)
+
+    def follow(self, id_: str) -> dict[str, Any]:
+        """Show the running trials of an experiment, a bar each, until it is over; returns it in its final state."""
+        return bars.follow(self, id_)
+
+    def events(self, id_: str, after: int = 0) -> Iterator[dict[str, Any]]:
+        """The events of an experiment from the one after `after` on, past and coming, until it is over.
+
+        Each has `number`, `event` ("experiment" or "trial"), `at`, `state`, and further fields. A lost connection is
+        opened again after the last event.
+        """
+        return self._connection.events(f"/v1/experiments/{id_}/events", after)
+
+    # Trials
+
     def trial(self, id_: str) -> dict[str, Any]:
-        """A trial: `config`, its state for each experiment, `attempts`; `facts`: what surgery met, shots, packages."""
+        """A trial: `config`, its state in each experiment, `attempts`, and `facts`: surgery, shots, packages."""
         return self._json("GET", f"/v1/trials/{id_}")
 
     def log(self, trial: str, lines: int = 200) -> str:
-        """The last lines that all attempts at a trial have written."""
-        return str(self._answer("GET", f"/v1/trials/{trial}/log", params={"lines": lines}).text)
+        """The last lines that all attempts at a trial logged."""
+        return str(self._connection.answer("GET", f"/v1/trials/{trial}/log", params={"lines": lines}).text)
 
     def shots(self, id_: str) -> pd.DataFrame:
-        """The draws that an experiment's trials were trained on: per language, K and seed the ids and a digest."""
+        """The shots of an experiment's trials: ids and a digest for each language, K and seed."""
         return pd.DataFrame(self._json("GET", f"/v1/experiments/{id_}/shots")["shots"])
 
     def predictions(self, trial: str, language: str, split: str = "test", selection: str | None = None) -> pd.DataFrame:
-        """What a trial's model predicted: a row per example with its place in the split, `gold` and `prediction`."""
+        """The predictions of a trial's model: a row per example with its place in the split, `gold`, `prediction`."""
         wanted = {"language": language, "split": split, **({"selection": selection} if selection else {})}
-        answer = self._answer("GET", f"/v1/trials/{trial}/predictions", params=wanted)
+        answer = self._connection.answer("GET", f"/v1/trials/{trial}/predictions", params=wanted)
         return pd.read_feather(io.BytesIO(answer.content))
 
     def model(self, trial: str, folder: str | Path, selection: str | None = None) -> Path:
@@ -120,33 +147,32 @@ class Client:
 
         Args:
             trial: its id.
-            folder: where to put it: in `<folder>/<trial>`.
-            selection: where the trial has several: "last" or "target-dev".
+            folder: the model is put in `<folder>/<trial>`.
+            selection: "last" or "target-dev", where the trial has several.
 
         Raises:
-            ServiceError: it was not kept (an experiment with `"keep": "all"` keeps every one).
+            ServiceError: the model was not kept (experiments with `"keep": "all"` keep every model).
         """
-        path, wanted = f"/v1/trials/{trial}/model", {"selection": selection} if selection else {}
-        with tempfile.TemporaryFile() as file, self._http.stream("GET", path, params=wanted) as answer:
-            if not answer.is_success:
-                answer.read()
-            for chunk in _succeeded(answer).iter_bytes():
-                file.write(chunk)
+        with tempfile.TemporaryFile() as file:
+            wanted = {"selection": selection} if selection else {}
+            self._connection.download(f"/v1/trials/{trial}/model", wanted, file)
             with zipfile.ZipFile(file) as archive:
                 archive.extractall(folder)
         return Path(folder) / trial
 
+    # Data
+
     def datasets(self) -> pd.DataFrame:
-        """The data that a spec may name: ours, and those that were added; `tasks` has languages and examples."""
+        """The data that specs can name, added datasets included; `tasks` has languages and numbers of examples."""
         return pd.DataFrame(self._json("GET", "/v1/datasets")["datasets"])
 
     def add_dataset(self, name: str, file: str | Path | None = None, **where: str) -> dict[str, Any]:
-        """Add data of your own, once every example was checked; returns what is known of them.
+        """Add data of your own, after a check of every example; returns a description of them.
 
         Args:
             name: what a spec calls it, as `{"data": {"dataset": name}}`.
-            file: a zip with `<task>/<language>/<split>.jsonl`; or instead
-            where: `folder`, a path under the service's data root, or `hub`, a dataset repository.
+            file: a zip with `<task>/<language>/<split>.jsonl`.
+            where: instead of a file, `folder`, a path under the service's data root, or `hub`, a dataset repository.
         """
         if file is None:
             return self._json("POST", "/v1/datasets", json={"name": name, **where})
@@ -154,136 +180,37 @@ class Client:
             headers = {"Content-Type": "application/zip"}
             return self._json("POST", "/v1/datasets", params={"name": name}, content=content, headers=headers)
 
-    def sweep(self, id_: str) -> pd.DataFrame:
-        """What an experiment's search found: a row per candidate with its objective, test score, and if it is chosen.
-
-        `attrs` of the frame has `objective`, `chosen` (with `regret`) and `cost`. In percent; sd over the seeds.
-        """
-        found = self._json("GET", f"/v1/experiments/{id_}/sweep")
-        table = pd.DataFrame(found.pop("candidates"))
-        if len(table):
-            named = ["method", "k", "target_languages", "candidate"]
-            chosen = {str([one[name] for name in named]) for one in found["chosen"]}
-            table["chosen"] = [str(list(row)) in chosen for row in table[named].itertuples(index=False)]
-        table.attrs = found
-        return table
-
-    def plot_sweep(self, id_: str, over: str = "alpha") -> Any:
-        """Objective and test score against a searched hyperparameter, with their sd over the seeds, as a figure.
-
-        One panel for each method, K and group of targets; the chosen candidate has a vertical line. Needs matplotlib
-        (extra `notebooks`).
-        """
-        from service.reports.figures import sweep_figure
-
-        return sweep_figure(self.sweep(id_), over)
-
-    def is_up(self) -> bool:
-        """Whether the service answers."""
-        try:
-            return self._http.get("/healthz").is_success
-        except httpx2.TransportError:
-            return False
-
-    def experiments(self, **filters: str) -> pd.DataFrame:
-        """Experiments, newest first, filtered by `owner`, `tags`, `state` or `name`."""
-        pages = self._pages("GET", "/v1/experiments", filters)
-        return pd.DataFrame([one for page in pages for one in page["experiments"]])
-
-    def wait(self, id_: str, progress: bool = True, poll_seconds: float = 1.0) -> dict[str, Any]:
-        """Wait for an experiment's end, with a progress bar; returns it in its final state, whichever that is.
-
-        One that is paused is waited for until somebody resumes or cancels it.
-        """
-        with tqdm(total=100, disable=not progress, unit="%", bar_format="{l_bar}{bar}| {elapsed}{postfix}") as bar:
-            while True:
-                experiment = self.experiment(id_)
-                trials = experiment["trials"]
-                done = trials["succeeded"] + trials["stopped"] + trials["failed"] + trials["cancelled"]
-                reason = f" ({experiment['reason']})" if experiment["reason"] else ""
-                bar.n = round(100 * experiment["progress"], 1)
-                bar.set_description_str(f"{experiment['state']}{reason}")
-                bar.set_postfix_str(f"{done} of {trials['total']} trials, {trials['running']} running")
-                if experiment["state"] in FINAL:
-                    return experiment
-                time.sleep(poll_seconds)
-
-    def follow(self, id_: str) -> dict[str, Any]:
-        """Show an experiment's trials live, a bar for each that runs, until it is over; returns it as it is then."""
-        whole = tqdm(total=self.experiment(id_)["trials"]["total"], unit="trial", desc="trials")
-        bars: dict[str, Any] = {}
-        for event in self.events(id_):
-            if event["event"] == "experiment":
-                whole.set_postfix_str(event["reason"] or event["state"])
-                whole.total = self.experiment(id_)["trials"]["total"]
-            elif event["state"] == "running":
-                trial = event["trial"]
-                if trial not in bars:
-                    config = self.trial(trial)["config"]
-                    words = f"{config['method']} K={config['k']} seed {config['seed']}"
-                    bars[trial] = tqdm(total=config["training"]["epochs"], unit="epoch", desc=words, leave=False)
-                bars[trial].n = event["epoch"]
-                scores = {f"{one['language']} {one['metric']}": one["value"] for one in event.get("scores", [])}
-                bars[trial].set_postfix({name: f"{value:.1f}" for name, value in scores.items()})
-            else:
-                if event["trial"] in bars:
-                    bars.pop(event["trial"]).close()
-                whole.update(event["state"] in ("succeeded", "stopped", "failed"))
-        whole.close()
-        return self.experiment(id_)
-
-    def events(self, id_: str, after: int = 0) -> Iterator[dict[str, Any]]:
-        """What has happened to an experiment since an event, and then what does, until it is over.
-
-        Each has its `number`, `event` ("experiment" or "trial"), `at`, `state`, and what else is to be said. A
-        connection that is lost is made again, and goes on where it ended. ConnectionError if there never was one.
-        """
-        connected = False
-        while True:
-            try:
-                with self._http.stream("GET", f"/v1/experiments/{id_}/events", params={"after": after}) as answer:
-                    connected = True
-                    if not answer.is_success:
-                        answer.read()
-                    if _succeeded(answer).status_code == NO_CONTENT:
-                        return
-                    for event in _events(answer.iter_lines()):
-                        after = event["number"]
-                        yield event
-            except httpx2.TransportError as error:
-                if not connected:
-                    raise self._no_answer(error) from error
-                time.sleep(RECONNECT_SECONDS)
+    # Results
 
     def results(self, id_: str | None = None, where: Mapping[str, Any] | None = None, **asked: Any) -> pd.DataFrame:
-        """Score rows, of one experiment or of all, as a frame.
+        """Scores of one experiment or of all, as a frame with the columns of `search_spaces.columns`.
 
-        Test scores are those of the selected weights, dev scores are there for every epoch; `value` is in percent.
+        Test scores are those of the selected weights, dev scores those of every epoch; `value` is in percent.
 
         Args:
             id_: of the experiment.
             where: a tree of conditions, such as `{"or": [{"column": "k", "op": "ge", "value": 5}, ...]}`.
-            asked: one value or several for a column each, as `GET /v1/results` takes them; `columns`; `sort`; `at`;
-                `since`, which is `attrs["now"]` of an earlier frame, for what came after it.
+            asked: filters, one value or several for a column each, as `GET /v1/results` takes them; `columns`; `sort`;
+                `at`; `since`, the `attrs["now"]` of an earlier frame, for rows that were added or changed after it.
         """
         given = {**({"experiment": id_} if id_ else {}), **asked}
-        named = {name: given.pop(name) for name in ANSWER if name in given}
-        named |= {name: _several(named[name]) for name in ("columns", "sort") if name in named}
-        named["format"] = "arrow"
+        form = {name: given.pop(name) for name in FORM if name in given}
+        form |= {name: _several(form[name]) for name in ("columns", "sort") if name in form}
+        form["format"] = "arrow"
         if where is None:
-            answer = self._answer("GET", "/v1/results", params={**given, **named})
+            frame, headers = self._connection.frame("GET", "/v1/results", params={**given, **form})
         else:
             only = [{"column": name, "op": "in", "value": _several(values)} for name, values in given.items()]
-            answer = self._answer("POST", "/v1/results/query", json={"where": {"and": [where, *only]}, **named})
-        frame = _frame(answer)
-        frame.attrs["now"] = int(answer.headers["Now"])
+            query = {"where": {"and": [where, *only]}, **form}
+            frame, headers = self._connection.frame("POST", "/v1/results/query", json=query)
+        frame.attrs["now"] = int(headers["Now"])
         return frame
 
     def summary(self, by: Sequence[str] = ("method", "k"), **asked: Any) -> pd.DataFrame:
-        """Means over seeds by some columns, a seed's value being the mean over target languages.
+        """Means over seeds of the mean over target languages, for each group.
 
         Args:
-            by: of `task`, `method`, `k`, `alpha`, `candidate`, `language`, `seed`, `metric`, `experiment`, ...
+            by: groupable columns of `search_spaces.columns`: `task`, `method`, `k`, `alpha`, `language`, `seed`, ...
             asked: filters as of `results`; `split`; `metric`; `published=True` for the paper's figures beside ours.
 
         Returns:
@@ -291,20 +218,20 @@ class Client:
             `seeds`, `missing`, `complete`, `mixed` (what differs within a group) and `best`.
         """
         wanted = {"by": ",".join(by), **asked, "format": "arrow"}
-        return _frame(self._answer("GET", "/v1/results/summary", params=wanted))
+        return self._connection.frame("GET", "/v1/results/summary", params=wanted)[0]
 
     def compare(self, better: str, over: str, shots: int, **asked: Any) -> pd.DataFrame:
-        """What each target language gains by one method over another at K, and whether it is noise.
+        """The gain of one method over another at K for each target language, and how certain it is.
 
         Args:
             better: the method that gains.
-            over: the other one.
+            over: the method that it is compared with.
             shots: K.
             asked: filters as of `results`.
 
         Returns:
-            `language`, `gain`, `sd`, `seeds`, `low`, `high`, `p`, `smallest_p`, `p_holm`, `wins`, `ties`, `losses`; the
-            same of the mean over languages is `attrs["overall"]`.
+            `language`, `gain`, `sd`, `seeds`, `low`, `high`, `p`, `smallest_p`, `p_holm`, `wins`, `ties`, `losses`;
+            `attrs["overall"]` has the same for the mean over languages.
         """
         wanted = {"better": better, "over": over, "shots": shots, **asked}
         found = self._json("GET", "/v1/results/compare", params=wanted)
@@ -313,24 +240,24 @@ class Client:
         return frame
 
     def report(self, name: str, id_: str | Sequence[str] | None = None, **asked: Any) -> "Report":
-        """One of the paper's tables or figures of some experiments' results, or of all; a notebook displays it.
+        """A report of the results of some experiments, or of all, such as the paper's tables and figures.
 
         Args:
-            name: such as "table-1" or "figure-5"; `GET /v1/reports` lists them.
+            name: such as "table-1" or "figure-5"; `GET /v1/reports` lists all.
             id_: of the experiment or experiments.
             asked: filters as of `results`.
 
         Raises:
-            ServiceError: there is no such report, or the results lack what it is about.
+            ServiceError: there is no such report, or the results lack what it shows.
         """
         wanted = {**({"experiment": _several(id_)} if id_ else {}), **asked}
         path = f"/v1/reports/{name}"
         found = self._json("GET", path, params=wanted)
 
         def form(format_: str) -> str:
-            return str(self._answer("GET", path, params={**wanted, "format": format_}).text)
+            return str(self._connection.answer("GET", path, params={**wanted, "format": format_}).text)
 
-        return Report(found["title"], tuple(found["notes"]), pd.DataFrame(found["data"]), form)
+        return Report(title=found["title"], notes=tuple(found["notes"]), data=pd.DataFrame(found["data"]), form=form)
 
     def metric_of(self, id_: str) -> str:
         """The metric that selects in an experiment: that of its task.
@@ -348,10 +275,9 @@ class Client:
         return str(found[0])
 
     def table(self, id_: str, metric: str | None = None) -> pd.DataFrame:
-        """Test scores of an experiment: methods (with K and candidate) down, languages across, mean over seeds.
+        """Test scores of an experiment, mean over seeds: methods (with K and candidate) down, languages across.
 
-        `mean` is over the target languages. Of tasks with several metrics the one that selects is shown, if none is
-        given.
+        `mean` is over the target languages. Without a metric it is the task's main one.
 
         Raises:
             ValueError: none is given, and `metric_of` does not know it.
@@ -367,40 +293,39 @@ class Client:
         methods = experiment["spec"]["methods"]
         return table.sort_index(key=lambda index: index.map(methods.index) if index.name == "method" else index)
 
-    def _pages(self, method: str, path: str, given: Mapping[str, Any]) -> Iterator[dict[str, Any]]:
-        """Every page of an answer; what is asked goes into the query, or into the body where there is one."""
-        where = "params" if method == "GET" else "json"
-        cursor: dict[str, str] = {}
-        while True:
-            page = self._json(method, path, **{where: {**given, **cursor}})
-            yield page
-            if page["next"] is None:
-                return
-            cursor = {"cursor": page["next"]}
+    def sweep(self, id_: str) -> pd.DataFrame:
+        """The candidates of an experiment's search, with objective and test score in percent, and whether it is chosen.
 
-    def _json(self, method: str, path: str, **arguments: Any) -> dict[str, Any]:
-        return dict(self._answer(method, path, **arguments).json())
+        Means and sd are over seeds. `attrs` of the frame has `objective`, `chosen` (with `regret`) and `cost`.
+        """
+        found = self._json("GET", f"/v1/experiments/{id_}/sweep")
+        table = pd.DataFrame(found.pop("candidates"))
+        if len(table):
+            named = ["method", "k", "target_languages", "candidate"]
+            chosen = {str([one[name] for name in named]) for one in found["chosen"]}
+            table["chosen"] = [str(list(row)) in chosen for row in table[named].itertuples(index=False)]
+        table.attrs = found
+        return table
 
-    def _answer(self, method: str, path: str, **arguments: Any) -> httpx2.Response:
-        again = method == "GET" or "Idempotency-Key" in arguments.get("headers", {})
-        for seconds in (*(RETRIES if again else ()), None):
-            try:
-                return _succeeded(self._http.request(method, path, **arguments))
-            except httpx2.TransportError as error:
-                if seconds is None:
-                    raise self._no_answer(error) from error
-                time.sleep(seconds)
-        raise AssertionError("the last try answers or raises")
+    def plot_sweep(self, id_: str, over: str = "alpha") -> Any:
+        """A matplotlib figure of objective and test score against a searched hyperparameter, with sd over seeds.
 
-    def _no_answer(self, error: httpx2.TransportError) -> ConnectionError:
-        return ConnectionError(f"no service answers at {self._http.base_url} ({error})")
+        One panel for each method, K and group of targets; a vertical line marks the chosen candidate.
+        """
+        from service.reports.figures import sweep_figure
+
+        return sweep_figure(self.sweep(id_), over)
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class Report:
-    """A report: `data` is a frame of its figures; in a notebook it shows itself.
+    """A report; a notebook displays it.
 
-    `form(name)` is its text as "csv", "markdown", "latex", "html", or "svg" if it is a figure.
+    Attributes:
+        title: a line.
+        notes: sentences below it.
+        data: its figures.
+        form: its text as "csv", "markdown", "latex", "html", or "svg" if it is a figure.
     """
 
     title: str
@@ -412,44 +337,10 @@ class Report:
         return self.form("html")
 
 
-def _succeeded(answer: httpx2.Response) -> httpx2.Response:
-    """An answer that is no refusal."""
-    if answer.is_success:
-        return answer
-    try:
-        problem = answer.json()
-        detail, errors = problem["detail"], problem["errors"]
-    except (ValueError, KeyError):
-        detail, errors = answer.text or f"status {answer.status_code}", []
-    raise ServiceError(answer.status_code, detail, errors)
-
-
-def _frame(answer: httpx2.Response) -> pd.DataFrame:
-    """What an Arrow stream holds."""
-    with pa.ipc.open_stream(answer.content) as stream:
-        return stream.read_pandas()
-
-
-def _events(lines: Iterable[str]) -> Iterator[dict[str, Any]]:
-    """Server-sent events: fields a line, an empty line after each event."""
-    fields: dict[str, str] = {}
-    for line in lines:
-        name, _, value = line.partition(": ")
-        if name:
-            fields[name] = value
-        elif "id" in fields:
-            yield {"number": int(fields["id"]), "event": fields["event"], **json.loads(fields["data"])}
-            fields = {}
-
-
-# What is asked of an answer besides which rows it has.
-ANSWER = ("columns", "sort", "at", "since", "limit")
-
-
 def _several(values: Any) -> list[Any]:
     """One value or several, as a list."""
     return [values] if isinstance(values, str | int | float) else list(values)
 
 
-def _query(preset: str | None) -> dict[str, str]:
-    return {} if preset is None else {"preset": preset}
+def _preset(name: str | None) -> dict[str, str]:
+    return {} if name is None else {"preset": name}

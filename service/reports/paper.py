@@ -1,37 +1,23 @@
-"""The paper's tables and figures, made of our own results; each names the experiments that it needs.
+"""The paper's tables and figures, made of our own results; each names the results that it needs.
 
-Score rows are those of `service.reports.summary.described`: the test scores of the selected weights by each task's
-metric, where nothing else is said.
+Rows are those of `service.reports.rows`: test scores of the selected weights, where nothing else is said.
 """
 
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass
 from functools import partial
-from typing import Literal
 
 import pandas as pd
 
 from service.reports import figures, published
-from service.reports.aggregate import extremes, gains
+from service.reports.cells import cell, need, pivot, rounded, seeds
+from service.reports.compare import comparison
 from service.reports.report import Report
 from service.reports.summary import beside_published, require_alike, summary
 from trainers.languages import LANGUAGES
-from trainers.methods import METHODS
 
 SURGERY = "gradient-mix-train"
 
-# Which rows a report is made of: test scores of the selected weights, scores of every epoch, what trainings measured,
-# or the cosines between kept models' gradients.
-Of = Literal["selected", "every", "measures", "cosines"]
-
-
-@dataclass(frozen=True)
-class Kind:
-    """A report that there is: what it shows, of which rows, and how it is made."""
-
-    title: str
-    of: Of
-    made: Callable[[pd.DataFrame], Report]
+# Languages in each of Tables 2 and 8.
+EXTREMES = 5
 
 
 def table_1(rows: pd.DataFrame) -> Report:
@@ -41,11 +27,11 @@ def table_1(rows: pd.DataFrame) -> Report:
     found = beside_published(summary(rows, by), rows, by)
     zero = found[found["k"] == 0].set_index("task")["mean_with_source"]
     found["over_zero_shot"] = found["mean_with_source"] - found["task"].map(zero)
-    found["cell"] = [_cell(*row) for row in found[["mean_with_source", "sd_with_source", "complete"]].to_numpy()]
-    display = _pivot(found, ["k", "method"], "task", "cell").fillna("")
-    shades = _pivot(found, ["k", "method"], "task", "over_zero_shot").reindex_like(display)
+    found["cell"] = [cell(*row) for row in found[["mean_with_source", "sd_with_source", "complete"]].to_numpy()]
+    display = pivot(found, ["k", "method"], "task", "cell").fillna("")
+    shades = pivot(found, ["k", "method"], "task", "over_zero_shot").reindex_like(display)
     notes = [
-        f"Mean and sd over {_seeds(found['n'])} of the mean over all languages, the source included.",
+        f"Mean and sd over {seeds(found['n'])} of the mean over all languages, the source included.",
         "Colours show the difference from zero-shot.",
     ]
     if not found["complete"].all():
@@ -57,37 +43,38 @@ def table_1(rows: pd.DataFrame) -> Report:
 def by_language(rows: pd.DataFrame, task: str) -> Report:
     """Tables 4 to 7: a task's scores language by language, mean over seeds."""
     rows = rows[rows["task"] == task]
-    _need(rows, f"test scores of {task}")
+    need(rows, f"test scores of {task}")
     require_alike(rows)
     found = summary(rows, ["k", "method", "language"])
     whole = summary(rows, ["k", "method"]).assign(language="avg.")
     whole["mean"] = whole["mean_with_source"]
     both = pd.concat([found, whole])
-    both["cell"] = [_cell(mean, None, complete) for mean, complete in both[["mean", "complete"]].to_numpy()]
+    both["cell"] = [cell(mean, None, complete) for mean, complete in both[["mean", "complete"]].to_numpy()]
     zero = both[both["k"] == 0].drop_duplicates("language").set_index("language")["mean"]
     both["over_zero_shot"] = both["mean"] - both["language"].map(zero)
     source = rows["source_language"].iloc[0]
     order = [source, *sorted(set(found["language"]) - {source}), "avg."]
-    display = _pivot(both, ["k", "method"], "language", "cell").reindex(columns=order).fillna("")
-    shades = _pivot(both, ["k", "method"], "language", "over_zero_shot").reindex_like(display)
-    notes = (f"Mean over {_seeds(found['n'])}; avg. includes {source}. * lacks scores.",)
+    display = pivot(both, ["k", "method"], "language", "cell").reindex(columns=order).fillna("")
+    shades = pivot(both, ["k", "method"], "language", "over_zero_shot").reindex_like(display)
+    notes = (f"Mean over {seeds(found['n'])}; avg. includes {source}. * lacks scores.",)
     return Report(f"{task} by language", both.drop(columns="cell"), display, notes, shades)
 
 
 def gain_table(rows: pd.DataFrame, least: bool) -> Report:
     """Tables 2 and 8: the five languages that gain most, or least, by surgery over ord-FS at K = 5."""
     ours = rows[rows["method"].isin([SURGERY, "ord-FS"])].dropna(subset="value").drop(columns="data")
-    _need(ours, f"{SURGERY} and ord-FS")
+    need(ours, f"{SURGERY} and ord-FS")
     require_alike(ours)
     parts = []
     for task, scores in ours.groupby("task"):
-        gained = gains(scores, SURGERY, "ord-FS", 5, scores["source_language"].iloc[0])
-        parts.append(extremes(gained)[least].assign(task=task))
+        gained = comparison(scores, SURGERY, "ord-FS", 5, scores["source_language"].iloc[0]).languages
+        ordered = gained.iloc[::-1] if least else gained
+        parts.append(ordered[["language", "gain", "sd", "seeds"]].head(EXTREMES).assign(task=task))
     found = pd.concat(parts, ignore_index=True)
     found["name"] = [LANGUAGES[code].name if code in LANGUAGES else code for code in found["language"]]
-    display = found.set_index(["task", "language"])[["name", "gain", "sd"]].map(_rounded)
+    display = found.set_index(["task", "language"])[["name", "gain", "sd"]].map(rounded)
     words = "least" if least else "most"
-    notes = (f"{SURGERY} minus ord-FS at K = 5, paired by seed: mean and sd over {_seeds(found['seeds'])}.",)
+    notes = (f"{SURGERY} minus ord-FS at K = 5, paired by seed: mean and sd over {seeds(found['seeds'])}.",)
     return Report(f"Languages that gain {words} by surgery", found, display, notes)
 
 
@@ -95,7 +82,7 @@ def groupings(rows: pd.DataFrame, task: str | None) -> Report:
     """Figure 2 with Tables 9 and 10: models of one target, of some, and of all, over the targets that all have."""
     rows = rows[(rows["k"] > 0) & (rows["language"] != rows["source_language"])]
     rows = rows if task is None else rows[rows["task"] == task]
-    _need(rows, f"few-shot scores of {task or 'any task'}")
+    need(rows, f"few-shot scores of {task or 'any task'}")
     of = ["task", "k", "method", "experiment"]
     sizes = rows.groupby([*of, "trial"], as_index=False)["language"].nunique()
     rows = rows.merge(sizes.groupby(of)["language"].mean().rename("targets"), on=of)
@@ -104,20 +91,20 @@ def groupings(rows: pd.DataFrame, task: str | None) -> Report:
     settings = rows.groupby(["task", "k", "method", "targets"])["language"].agg(set)
     common = {task: set.intersection(*sets) for task, sets in settings.groupby("task")}
     rows = rows[[language in common[task] for task, language in zip(rows["task"], rows["language"], strict=True)]]
-    _need(rows, "languages that models of every grouping have")
+    need(rows, "languages that models of every grouping have")
     unlike = rows.assign(candidate=rows.pop("targets").astype(str))  # how targets are grouped is no repetition
     found, languages = (
         summary(unlike, [*by[:-1], "candidate", *more]).rename(columns={"candidate": "targets"})
         for more in ([], ["language"])
     )
     found = found.astype({"targets": float}).sort_values(by, ignore_index=True)
-    cells = languages.assign(cell=languages["mean"].map(_rounded), targets=languages["targets"].astype(float))
-    display = _pivot(cells, by, "language", "cell").fillna("")
-    display["mean"] = found.set_index(by)["mean"].map(_rounded)
+    cells = languages.assign(cell=languages["mean"].map(rounded), targets=languages["targets"].astype(float))
+    display = pivot(cells, by, "language", "cell").fillna("")
+    display["mean"] = found.set_index(by)["mean"].map(rounded)
     display = display.rename(index=lambda size: f"{size:g}", level="targets")
     notes = (
         "Targets: how many a model is trained for, on average where groups differ.",
-        f"Mean over {_seeds(found['n'])} of the languages that all have.",
+        f"Mean over {seeds(found['n'])} of the languages that all have.",
     )
     return Report("One target, some, or all", found, display, notes, draw=partial(figures.groupings, found))
 
@@ -126,7 +113,7 @@ def overfitting(rows: pd.DataFrame) -> Report:
     """Figure 3: target dev curves of ord-FS+dev over epochs, and how many languages are best after the first."""
     curves = rows[(rows["method"] == "ord-FS+dev") & (rows["split"] == "dev")]
     curves = curves[curves["language"] != curves["source_language"]]
-    _need(curves, "target dev scores of ord-FS+dev")
+    need(curves, "target dev scores of ord-FS+dev")
     require_alike(curves)
     found = curves.groupby(["task", "k", "language", "epoch"], as_index=False).agg(
         mean=("value", "mean"), n=("seed", "nunique")
@@ -135,7 +122,7 @@ def overfitting(rows: pd.DataFrame) -> Report:
     first = best.groupby(["task", "k"]).agg(first=("epoch", lambda epochs: int((epochs == 1).sum())),
                                             languages=("language", "size")).reset_index()  # fmt: skip
     display = first.set_index(["task", "k"]).rename(columns={"first": "best after epoch 1"})
-    notes = (f"Dev score of the target, mean over {_seeds(found['n'])}, epoch by epoch of adapting.",)
+    notes = (f"Dev score of the target, mean over {seeds(found['n'])}, epoch by epoch of adapting.",)
     return Report("When adapting overfits", found, display, notes, draw=partial(figures.overfitting, found, first))
 
 
@@ -143,7 +130,7 @@ def over_epochs(rows: pd.DataFrame) -> Report:
     """Figure 5: test scores over epochs with and without a target dev set to select by."""
     tests = rows[(rows["split"] == "test") & (rows["language"] != rows["source_language"])]
     tests = tests[tests.groupby("trial")["epoch"].transform("nunique") > 1]
-    _need(tests, 'test scores of every epoch: submit with "test_at": "every"')
+    need(tests, 'test scores of every epoch: submit with "test_at": "every"')
     require_alike(tests)
     per_seed = tests.groupby(["task", "k", "method", "epoch", "seed"], as_index=False).agg(
         value=("value", "mean"), languages=("language", "nunique")
@@ -155,8 +142,8 @@ def over_epochs(rows: pd.DataFrame) -> Report:
         .agg(mean=("value", "mean"), sd=("value", "std"), n=("seed", "nunique"))
     )
     chosen = tests[tests["selected"]].groupby(["task", "k", "method"])["epoch"].mean().rename("selected epoch")
-    display = chosen.map(_rounded).to_frame()
-    notes = [f"Mean over targets; mean and sd over {_seeds(found['n'])}."]
+    display = chosen.map(rounded).to_frame()
+    notes = [f"Mean over targets; mean and sd over {seeds(found['n'])}."]
     notes += [] if whole.all() else ["Epochs of seeds that lack a language do not count."]
     return Report("Scores over epochs", found, display, tuple(notes),
                   draw=partial(figures.over_epochs, found, chosen))  # fmt: skip
@@ -165,40 +152,12 @@ def over_epochs(rows: pd.DataFrame) -> Report:
 def dev_sizes(rows: pd.DataFrame) -> Report:
     """Figure 4: how many examples each language's dev set has, of those that something was scored on."""
     devs = rows[rows["split"] == "dev"]
-    _need(devs, "dev scores: methods that select by target dev sets have those of targets")
+    need(devs, "dev scores: methods that select by target dev sets have those of targets")
     require_alike(devs)
     found = devs.groupby(["task", "language"], as_index=False)["examples"].max()
     found = found.sort_values(["task", "examples"], ascending=[True, False], ignore_index=True)
     display = found.set_index(["task", "language"])
     return Report("Sizes of dev sets", found, display, draw=partial(figures.dev_sizes, found))
-
-
-def alpha_curve(rows: pd.DataFrame) -> Report:
-    """The mean over targets against α, the probability of an operation."""
-    ours = rows[rows["alpha"].notna()]
-    _need(ours, "results of surgery")
-    by = ["task", "k", "method", "alpha"]
-    require_alike(ours, by)
-    found = summary(ours, by)
-    found["cell"] = [_cell(*row) for row in found[["mean", "sd", "complete"]].to_numpy()]
-    display = _pivot(found, ["task", "k", "method"], "alpha", "cell").fillna("")
-    notes = (f"Mean and sd over {_seeds(found['n'])} of the mean over target languages.",)
-    return Report("Scores by α", found.drop(columns="cell"), display, notes, draw=partial(figures.alpha_curve, found))
-
-
-def conflicts(rows: pd.DataFrame) -> Report:
-    """How often the oracle's gradient conflicts with the batch's, epoch by epoch."""
-    ours = rows[rows["conflict_rate"].notna()]
-    _need(ours, "trainings with surgery")
-    by = ["task", "k", "method", "alpha"]
-    require_alike(ours, by)
-    found = ours.groupby([*by, "epoch"], as_index=False).agg(
-        mean=("conflict_rate", "mean"), sd=("conflict_rate", "std"), n=("trial", "nunique")
-    )
-    cells = found.assign(cell=found["mean"].map(_rounded))
-    display = _pivot(cells, ["task", "k", "method", "alpha"], "epoch", "cell").fillna("")
-    notes = ("Percent of the epoch's operations on which gradients conflict; mean over trainings.",)
-    return Report("Conflicts over training", found, display, notes, draw=partial(figures.conflicts, found))
 
 
 def cosines(rows: pd.DataFrame) -> Report:
@@ -213,64 +172,10 @@ def cosines(rows: pd.DataFrame) -> Report:
     display = apart.groupby(["task", "k", "method"])["mean"].agg(
         mean="mean", negative=lambda values: 100 * (values < 0).mean()
     )
-    display = display.map(_rounded).rename(columns={"mean": "mean cosine", "negative": "percent negative"})
-    notes = (f"Mean over {_seeds(found['n'])}' models; languages by family; negative cells are white.",)
+    display = display.map(rounded).rename(columns={"mean": "mean cosine", "negative": "percent negative"})
+    notes = (f"Mean over {seeds(found['n'])}' models; languages by family; negative cells are white.",)
     return Report("Cosines between languages' gradients", found, display, notes,
                   draw=partial(figures.cosines, found, order, families))  # fmt: skip
-
-
-KINDS: Mapping[str, Kind] = {
-    "table-1": Kind("methods at each K by task", "selected", table_1),
-    "table-2": Kind("languages that gain most by surgery", "selected", partial(gain_table, least=False)),
-    "table-4": Kind("ner by language", "selected", partial(by_language, task="ner")),
-    "table-5": Kind("pos by language", "selected", partial(by_language, task="pos")),
-    "table-6": Kind("tydiqa by language", "selected", partial(by_language, task="tydiqa")),
-    "table-7": Kind("xnli by language", "selected", partial(by_language, task="xnli")),
-    "table-8": Kind("languages that gain least by surgery", "selected", partial(gain_table, least=True)),
-    "table-9": Kind("ner: one target, some, or all", "selected", partial(groupings, task="ner")),
-    "table-10": Kind("tydiqa: one target, some, or all", "selected", partial(groupings, task="tydiqa")),
-    "figure-1": Kind("cosines between languages' gradients", "cosines", cosines),
-    "figure-2": Kind("one target, some, or all", "selected", partial(groupings, task=None)),
-    "figure-3": Kind("when adapting overfits", "every", overfitting),
-    "figure-4": Kind("sizes of dev sets", "every", dev_sizes),
-    "figure-5": Kind("scores over epochs", "every", over_epochs),
-    "alpha": Kind("scores by α", "selected", alpha_curve),
-    "conflicts": Kind("conflicts over training", "measures", conflicts),
-}
-
-
-def _need(rows: pd.DataFrame, what: str) -> None:
-    if rows.empty:
-        raise ValueError(f"there are no {what} among these results")
-
-
-def _pivot(rows: pd.DataFrame, index: list[str], columns: str, values: str) -> pd.DataFrame:
-    """Wide, methods in the order of the paper."""
-    table = rows.pivot_table(values, index, columns, aggfunc="first", dropna=True)
-    order = {method: place for place, method in enumerate(METHODS)}  # those of a package that is gone come last
-
-    def place(method: str) -> int:
-        return order.get(method, len(order))
-
-    return table.sort_index(key=lambda level: level.map(place) if level.name == "method" else level)
-
-
-def _cell(mean: float | None, sd: float | None, complete: bool) -> str:
-    if mean is None or pd.isna(mean):
-        return "–*"
-    spread = f" ± {sd:.2f}" if sd is not None and not pd.isna(sd) else ""
-    return f"{mean:.2f}{spread}{'' if complete else '*'}"
-
-
-def _rounded(value: object) -> str:
-    if isinstance(value, float):
-        return "–" if pd.isna(value) else f"{value:.2f}"
-    return str(value)
-
-
-def _seeds(numbers: "pd.Series[int]") -> str:
-    low, high = int(numbers.min()), int(numbers.max())
-    return f"{low if low == high else f'{low} to {high}'} seed{'s' if high != 1 else ''}"
 
 
 def _setting(found: pd.DataFrame) -> str:

@@ -1,7 +1,7 @@
-"""Answers as Arrow; large ones by Arrow's own database drivers (ADBC), which make no Python object of a value.
+"""Answers as Arrow batches; large ones through Arrow's database drivers (ADBC), without a Python object per value.
 
-They run in a process of their own, `python -m service.store.arrow`: ADBC brings its own SQLite, and of two SQLites in
-one process each breaks the other's locks (https://sqlite.org/howtocorrupt.html, 2.2.1).
+The drivers run in a separate process, `python -m service.store.arrow`: ADBC has its own copy of SQLite, and two copies in
+one process break each other's locks (https://sqlite.org/howtocorrupt.html, 2.2.1).
 """
 
 import json
@@ -20,13 +20,13 @@ BATCH_ROWS = 2**16
 
 TYPES: Mapping[str, pa.DataType] = {"str": pa.string(), "int": pa.int64(), "float": pa.float64(), "bool": pa.bool_()}
 
-# SQLite's driver has to guess types from the first rows, where all may be null: a number stands for null on the way. No
+# The SQLite driver guesses types from the first rows, which may all be null: this number stands for null on the way. No
 # score and no alpha is negative.
 NULL = -1.0
 
 
 def batch(rows: Sequence[Sequence[Any]], types: Mapping[str, type]) -> pa.RecordBatch:
-    """Rows in Arrow, of columns with these names and Python's types."""
+    """Rows as a batch; `types` are the names and Python types of their columns."""
     schema = _schema({name: type_.__name__ for name, type_ in types.items()})
     columns = zip(*rows, strict=True) if rows else [[] for _ in types]
     arrays = [pa.array(column, field.type) for column, field in zip(columns, schema, strict=True)]
@@ -34,12 +34,12 @@ def batch(rows: Sequence[Sequence[Any]], types: Mapping[str, type]) -> pa.Record
 
 
 def batches(url: str, statement: Select[Any], types: Mapping[str, type]) -> Iterator[pa.RecordBatch]:
-    """What a statement selects, in batches.
+    """The rows that a statement selects, in batches.
 
     Args:
-        url: of the database, as SQLAlchemy writes it.
+        url: of the database, in SQLAlchemy's form.
         statement: its columns have the names of `types`, in that order. Only floats may be null; none is negative.
-        types: Python's, of each column.
+        types: the Python type of each column.
 
     Raises:
         RuntimeError: the database could not be read.
@@ -63,17 +63,23 @@ def batches(url: str, statement: Select[Any], types: Mapping[str, type]) -> Iter
             process.stdin.write(json.dumps(asked).encode())
         with pa.ipc.open_stream(process.stdout) as stream:
             yield from stream
+        if process.wait():  # the stream was closed in order nevertheless
+            raise _unreadable(process.stderr.read())
     except pa.ArrowInvalid as error:
-        raise RuntimeError(f"the database could not be read: {process.stderr.read().decode()[-2000:]}") from error
+        raise _unreadable(process.stderr.read()) from error
     finally:
-        process.kill()  # whoever asked may have gone
+        process.kill()  # the reader may have stopped early
         process.stdout.close()
         process.stderr.close()
         process.wait()
 
 
+def _unreadable(words: bytes) -> RuntimeError:
+    return RuntimeError(f"the database could not be read: {words.decode()[-2000:]}")
+
+
 def _compiled(statement: Select[Any], is_sqlite: bool) -> tuple[str, list[Any]]:
-    """SQL with places for its values, and these."""
+    """SQL with placeholders, and their values."""
     dialects: dict[bool, Callable[..., Dialect]] = {True: sqlite.dialect, False: postgresql.dialect}
     dialect = dialects[is_sqlite](paramstyle="qmark" if is_sqlite else "numeric_dollar")
     compiled = statement.compile(dialect=dialect, compile_kwargs={"render_postcompile": True})
@@ -85,7 +91,7 @@ def _schema(types: Mapping[str, str]) -> pa.Schema:
 
 
 def _main() -> None:
-    """Answer the question on standard input with an Arrow stream."""
+    """Answer the request on standard input with an Arrow stream on standard output."""
     asked = json.load(sys.stdin)
     schema = _schema(asked["types"])
     with (

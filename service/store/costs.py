@@ -1,4 +1,4 @@
-"""What trials cost: measured, planned, spent and left. In seconds of a trial, however many devices it has."""
+"""Costs of trials: measured, planned, spent and left. In seconds of a trial, however many devices it uses."""
 
 import time
 from collections.abc import Collection, Mapping
@@ -14,12 +14,12 @@ from service.store.schema import attempts, planned_trials, trials
 from trainers.methods import METHODS
 from trainers.trial import Work
 
-# Of the trials that tell how fast others will be, the latest.
+# How many of the latest trials estimates are based on.
 MAX_MEASURED = 100
 
 
 def measured(connection: Connection, spec: ExperimentSpec, encoder: str) -> list[Measured]:
-    """What the last trials like a spec's took: same encoder, task, precision, threads and kind of device."""
+    """Measurements of the latest trials with the encoder, task, precision, threads and kind of device of a spec."""
     config, facts, on_cpu = trials.c.config, trials.c.facts, trials.c.facts["device"].as_string().startswith("cpu")
     query = (
         select(config["method"].as_string(), attempts.c.ended - attempts.c.started, facts["work"])
@@ -48,8 +48,13 @@ def measured(connection: Connection, spec: ExperimentSpec, encoder: str) -> list
 
 
 class Ran(NamedTuple):
-    """What was tried at planned trials, for their experiment or else for another: the tables joined, and of each trial
-    the seconds of all attempts at it, so far if it has not ended, and the epochs that the last one came to."""
+    """The attempts at planned trials, for their own experiment or else for another one.
+
+    Attributes:
+        tables: `planned_trials`, `trials` and attempts, joined.
+        seconds: of all attempts at a trial, up to now if one is running.
+        epochs: that the last attempt reached.
+    """
 
     tables: Any
     seconds: ColumnElement[float]
@@ -57,7 +62,7 @@ class Ran(NamedTuple):
 
 
 def ran(experiments: Collection[str]) -> Ran:
-    """How planned trials of some experiments ran, with the columns of `planned_trials` and `trials`."""
+    """The attempts at the planned trials of some experiments."""
     took = func.coalesce(attempts.c.ended, time.time()) - attempts.c.started
     key = attempts.c.trial, attempts.c.experiment
     mine = select(*key, func.max(attempts.c.number).label("number"), func.sum(took).label("took"))
@@ -75,7 +80,7 @@ def ran(experiments: Collection[str]) -> Ran:
 
 
 def spent(connection: Connection, experiments: Collection[str]) -> dict[str, tuple[int, float]]:
-    """Of each experiment how many trials were begun for it, and the seconds that all attempts at them took so far."""
+    """For each experiment the number of trials that were started for it, and the seconds of all attempts so far."""
     took = func.coalesce(attempts.c.ended, time.time()) - attempts.c.started
     mine = attempts.c.experiment
     query = select(mine, func.count(attempts.c.trial.distinct()), func.sum(took)).where(mine.in_(experiments))
@@ -84,7 +89,7 @@ def spent(connection: Connection, experiments: Collection[str]) -> dict[str, tup
 
 
 def with_device_seconds(attempt: Mapping[Any, Any]) -> dict[str, Any]:
-    """An attempt's columns, with what it took in place of its experiment's spec; None until it ends."""
+    """An attempt with its device-seconds in place of its experiment's spec; None until it ends."""
     known = dict(attempt)
     spec, ended = known.pop("spec"), known["ended"]
     is_known = spec is not None and ended is not None
@@ -93,7 +98,7 @@ def with_device_seconds(attempt: Mapping[Any, Any]) -> dict[str, Any]:
 
 
 def cost(connection: Connection, specs: Mapping[str, Mapping[str, Any]]) -> dict[str, dict[str, float | None]]:
-    """What experiments, by id with their specs, take: as `cost` of an `Experiment` each."""
+    """The `cost` of each `Experiment`, given the specs by id."""
     mine, tried = planned_trials.c, ran(specs)
     is_open, trained = mine.state.in_(("queued", "running")), and_(mine.state == "succeeded", ~mine.reused)
     sums = {

@@ -1,4 +1,4 @@
-"""Which of the scores and models that an experiment needs are there."""
+"""Which scores and models of trials are stored, and which of those that an experiment wants are missing."""
 
 from collections.abc import Collection, Mapping
 
@@ -9,10 +9,10 @@ from trainers.trial import Wanted
 
 
 class Coverage:
-    """What is known of trials: the steps that were selected, and which scores there are.
+    """The selected steps and the scores of some trials.
 
     Args:
-        connection: to ask.
+        connection: to the database.
         digests: of the trials.
     """
 
@@ -35,10 +35,10 @@ class Coverage:
             self.steps.setdefault((key[0], key[1], key[2], key[3]), set()).add(step)
 
     def missing(self, trial: str, wanted: Wanted) -> tuple[str, ...] | None:
-        """The languages without a test score of what was selected; None if a trial lacks nothing that is wanted of it.
+        """The languages without a test score at the selected steps; None if nothing that is wanted of a trial is missing.
 
-        Where no more than scores on its judging dev sets are lacking, or models, no language is. Where test scores of
-        every epoch are asked for, there must be as many as epochs.
+        Empty if only models are missing, or scores on the dev sets that the objective is computed from. Where test
+        scores of every epoch are wanted, a language needs as many as there are epochs.
         """
         chosen = self.chosen.get(trial, {})
         if not chosen.keys() >= set(wanted.selections):

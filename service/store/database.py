@@ -1,4 +1,4 @@
-"""The database behind a URL: transactions, upserts, cursors, in SQLite's dialect and in PostgreSQL's."""
+"""Access to SQLite and PostgreSQL: connections, transactions, upserts and cursors."""
 
 import base64
 import json
@@ -16,20 +16,20 @@ from service.store.upgrade import upgrade
 
 
 class StoreFullError(OSError):
-    """The disk or the database is full: nothing was changed."""
+    """The disk or the database is full. The transaction was rolled back."""
 
 
 class DatabaseError(RuntimeError):
-    """The database is not there, or its URL is none."""
+    """The database cannot be reached, or its URL is invalid."""
 
 
 class BadCursorError(ValueError):
-    """A cursor that no page ended with."""
+    """A cursor that no page returned."""
 
 
 CHECKSUM_BYTES = 8
 
-# libpq's: a server whose machine is gone is noticed in a minute, not in hours.
+# Parameters of libpq: a server whose machine is gone is noticed within a minute, not hours.
 POSTGRESQL = {"connect_timeout": 10, "keepalives_idle": 30, "keepalives_interval": 10, "keepalives_count": 3}
 
 RETRY_SECONDS = 0.5
@@ -38,20 +38,20 @@ Observe = Callable[[Literal["read", "write"], float], None]
 
 
 def nobody(_what: str, _seconds: float) -> None:
-    """Where nobody wants to know."""
+    """The default observer: ignores its arguments."""
 
 
 class Database:
-    """The database behind a URL; its tables are made, or brought up to date.
+    """A database, with its tables created or migrated.
 
     Args:
-        url: as SQLAlchemy writes it.
-        observe: is told of each connection to read or write how many seconds it was used for.
-        patience: seconds to wait for a server that is away, for it may be started anew.
+        url: in SQLAlchemy's form.
+        observe: is called after each use of a connection, with its kind and its seconds.
+        patience: seconds to wait for a database server that does not answer, since it may be restarting.
 
     Raises:
-        DatabaseError: it is not there.
-        SchemaVersionError: it is of another version of this service.
+        DatabaseError: the database cannot be reached.
+        SchemaVersionError: its schema is that of another version of allasprak.
     """
 
     def __init__(self, url: str, observe: Observe = nobody, patience: float = 0.0) -> None:
@@ -62,7 +62,7 @@ class Database:
             raise DatabaseError(f"ALLASPRAK_DATABASE_URL: {error}") from error
 
     def _open(self, url: str) -> None:
-        # a connection that the server has closed meanwhile (it was restarted) is made again
+        # pre_ping: a connection that the server closed meanwhile (it was restarted) is opened again
         options = POSTGRESQL if make_url(url).drivername.startswith("postgresql") else {}
         self._reading = create_engine(url, pool_pre_ping=True, connect_args=options)
         self._writing = create_engine(url, pool_pre_ping=True, connect_args=options)
@@ -74,19 +74,19 @@ class Database:
             upgrade(connection)
 
     def close(self) -> None:
-        """Give the connections back."""
+        """Close all connections."""
         self._reading.dispose()
         self._writing.dispose()
 
     @contextmanager
     def read(self) -> Iterator[Connection]:
-        """A connection to ask."""
+        """A connection for queries."""
         with self._timed("read"), self._connected(self._reading) as connection:
             yield connection
 
     @contextmanager
     def write(self) -> Iterator[Connection]:
-        """One transaction, all or nothing. StoreFullError if there is no room for it."""
+        """A connection in one transaction. StoreFullError if the disk is full."""
         try:
             with self._timed("write"), self._connected(self._writing) as connection, connection.begin():
                 yield connection
@@ -112,42 +112,42 @@ class Database:
         self._observe(what, time.perf_counter() - begin)
 
     def lock(self, connection: Connection, table: Table) -> None:
-        """Let nobody else write to a table until the transaction ends. In SQLite nobody can as it is."""
+        """Block other writers of a table until the transaction ends. In SQLite a transaction blocks them anyway."""
         if self._writing.dialect.name == "postgresql":
             connection.exec_driver_sql(f'LOCK TABLE "{table.name}" IN SHARE ROW EXCLUSIVE MODE')
 
     def ordered(self, column: ColumnElement[Any]) -> ColumnElement[Any]:
-        """A column whose texts are compared by code points, as SQLite and Python do."""
+        """The column with its text compared by code points, as in SQLite and Python."""
         is_text = column.type.python_type is str
         return column.collate("C") if is_text and self._reading.dialect.name == "postgresql" else column
 
     def insert(self, table: Table) -> Any:
-        """An INSERT that knows ON CONFLICT."""
+        """An INSERT that supports ON CONFLICT."""
         return (sqlite if self._writing.dialect.name == "sqlite" else postgresql).insert(table)
 
 
 def _configure_sqlite(connection: Any, _record: Any) -> None:
-    # Python's driver would open transactions by rules of its own; SQLAlchemy's documentation of pysqlite says so.
+    # otherwise Python's driver begins transactions itself (SQLAlchemy's documentation of pysqlite)
     connection.isolation_level = None
-    # each of a server's connections has a cache of its own: half a megabyte, for the machine caches the file as well
+    # half a megabyte of cache: every connection has its own, and the operating system caches the file anyway
     pragmas = ("journal_mode=WAL", "synchronous=FULL", "busy_timeout=30000", "foreign_keys=ON", "cache_size=-512")
     for pragma in pragmas:
         connection.execute(f"PRAGMA {pragma}")
 
 
 def _lock_for_writing(connection: Connection) -> None:
-    # A transaction that reads before it writes would otherwise fail at once when another has written meanwhile.
+    # otherwise a transaction that reads before it writes fails if another one has written in between
     connection.exec_driver_sql("BEGIN IMMEDIATE")
 
 
 def encode(*values: Any) -> str:
-    """A cursor: the values that a page ended with, safe in a URL, and a checksum, so that nobody makes up others."""
+    """A cursor, safe in URLs: the values that a page ended with, and a checksum against made-up ones."""
     text = json.dumps(values).encode()
     return base64.urlsafe_b64encode(_checksum(text) + text).decode().rstrip("=")
 
 
 def decode(cursor: str) -> list[Any]:
-    """The values that a page ended with. BadCursorError if no page ended so."""
+    """The values in a cursor. BadCursorError if no page returned it."""
     try:
         found = base64.urlsafe_b64decode(cursor + "=" * (-len(cursor) % 4))
     except ValueError as error:

@@ -1,4 +1,4 @@
-"""What happened to an experiment, in order: its own states, and its trials' states and epochs."""
+"""Events of experiments, in order: states of the experiment, states and epochs of its trials."""
 
 import time
 from typing import Any, Literal, NamedTuple
@@ -12,7 +12,7 @@ Kind = Literal["experiment", "trial"]
 
 
 class Event(NamedTuple):
-    """Something that happened. Numbers of one experiment's events count up from 1, and are seen in that order."""
+    """An event. The numbers of an experiment's events count from 1, and become visible in that order."""
 
     number: int
     at: float
@@ -21,17 +21,17 @@ class Event(NamedTuple):
 
 
 class Events:
-    """What happened. Nothing is changed.
+    """Read access to events.
 
     Args:
-        database: where it is kept.
+        database: where they are stored.
     """
 
     def __init__(self, database: Database) -> None:
         self._database = database
 
     def after(self, experiment: str, number: int, limit: int = 1000) -> list[Event]:
-        """The next events of an experiment after one."""
+        """The events of an experiment with numbers above `number`."""
         columns = events.c.number, events.c.at, events.c.kind, events.c.data
         query = select(*columns).where(events.c.experiment == experiment, events.c.number > number)
         with self._database.read() as connection:
@@ -39,10 +39,10 @@ class Events:
 
 
 def record_event(connection: Connection, experiment: str, kind: Kind, **data: Any) -> None:
-    """Write down what happens in a transaction.
+    """Store an event in a transaction.
 
-    The number is issued by the experiment's own row, which stays locked until the transaction ends: who has seen a
-    number has seen all before it, on PostgreSQL as well, whose sequences do not commit in their order.
+    Its number comes from the experiment's row, which stays locked until the transaction ends. So whoever has seen a
+    number has seen all smaller ones; numbers of a PostgreSQL sequence would become visible out of order.
     """
     counted = update(experiments).where(experiments.c.id == experiment).values(events=experiments.c.events + 1)
     number = connection.execute(counted.returning(experiments.c.events)).scalar()

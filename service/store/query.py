@@ -1,4 +1,4 @@
-"""Questions about rows: a tree of conditions, an order, and the rows that come after one."""
+"""Queries as SQL: trees of conditions, sort orders, and the rows after a cursor."""
 
 import operator
 from collections.abc import Callable, Mapping, Sequence
@@ -25,14 +25,14 @@ class Condition:
 
 @dataclass(frozen=True)
 class And:
-    """All of these hold; so they do of none."""
+    """Each of these holds; true if there is none."""
 
     of: tuple["Where", ...] = ()
 
 
 @dataclass(frozen=True)
 class Or:
-    """One of these holds at least."""
+    """At least one of these holds; false if there is none."""
 
     of: tuple["Where", ...] = ()
 
@@ -45,24 +45,24 @@ EVERYTHING = And()
 
 @dataclass(frozen=True)
 class By:
-    """A column to sort by. None comes after all else, or before when descending."""
+    """A column to sort by. None is last, or first when descending."""
 
     column: str
     descending: bool = False
 
 
 def equal(filters: Mapping[str, Sequence[Any]]) -> And:
-    """Each column has one of some values."""
+    """The conditions that each column has one of its values."""
     return And(tuple(Condition(column, "in", tuple(values)) for column, values in filters.items()))
 
 
 class Columns:
-    """The columns that may be asked about, by name.
+    """The columns that conditions and orders can name.
 
     Args:
-        columns: each as SQL.
-        sets: those of which a row has several, each as a query of them; only "eq" and "in" ask for such.
-        ordered: makes of a column one that is compared by code points, as Python compares.
+        columns: each as SQL, by name.
+        sets: columns with several values a row, such as tags, each as a query of its values; for "eq" and "in" only.
+        ordered: turns a column into one whose text is compared by code points, as in Python.
     """
 
     def __init__(
@@ -98,7 +98,7 @@ class Columns:
                 return self._ordered(column).operate(ORDERED[op], value)
 
     def keys(self, order: Sequence[By]) -> list[tuple[Column, bool]]:
-        """What rows are sorted by, each with whether it descends: two keys a column, so that None has its place."""
+        """The sort keys of an order, each with whether it descends: two keys a column, the first one for None."""
         found: list[tuple[Column, bool]] = []
         for by in order:
             column = self._columns[by.column]
@@ -111,7 +111,7 @@ class Columns:
 
 
 def after(keys: Sequence[tuple[Column, bool]], values: Sequence[Any]) -> ColumnElement[bool]:
-    """The rows that come after one, whose keys had these values."""
+    """The condition that a row comes after the row with these values of its sort keys."""
     found: ColumnElement[bool] = false()
     for (key, descending), value in reversed(list(zip(keys, values, strict=True))):
         beyond = key < value if descending else key > value

@@ -6,7 +6,20 @@ from hashlib import sha256
 from typing import Any, NamedTuple
 
 from pyarrow import RecordBatch
-from sqlalchemy import ColumnElement, Connection, FromClause, Select, and_, false, func, literal, select, union
+from sqlalchemy import (
+    JSON,
+    ColumnElement,
+    Connection,
+    FromClause,
+    Select,
+    and_,
+    bindparam,
+    false,
+    func,
+    literal,
+    select,
+    union,
+)
 
 from search_spaces.columns import COLUMNS, SHOWN, Column
 from service.store import arrow
@@ -216,7 +229,9 @@ def _as_sql(column: Column) -> ColumnElement[Any]:
         case "experiments":
             return experiments.c[column.name]
         case "spec":
-            text: ColumnElement[str] = experiments.c.spec[column.name].as_string()
+            # in the SQL itself: other drivers do not know how SQLAlchemy writes paths as parameters
+            path = bindparam(None, column.name, type_=JSON.JSONStrIndexType(), literal_execute=True)
+            text: ColumnElement[str] = experiments.c.spec[path].as_string()
             return text
         case "computed" if column.name == "selected":
             return func.coalesce(scores.c.step == selections.c.step, false())

@@ -1,4 +1,4 @@
-"""Moments: whoever knows one knows all that was written up to it, and may ask for what came since."""
+"""Revisions: a reader who knows one has seen everything up to it, and can ask for what came since."""
 
 from sqlalchemy import Connection, update
 
@@ -6,9 +6,9 @@ from service.store.schema import clock
 
 
 def next_revision(connection: Connection) -> int:
-    """A new moment, of a transaction that writes something that is asked for by `since`.
+    """The revision of a transaction that writes rows with an `at`.
 
-    The clock stays locked until the transaction ends, so that moments are seen in their order; PostgreSQL's sequences
-    do not commit in theirs.
+    The row of `clock` stays locked until the transaction ends, so that revisions become visible in order; those of a
+    PostgreSQL sequence would not.
     """
     return int(connection.execute(update(clock).values(now=clock.c.now + 1).returning(clock.c.now)).scalar_one())

@@ -1,4 +1,4 @@
-"""The states of experiments, trials and attempts, and every move of an experiment that there is."""
+"""The states of experiments, trials and attempts, and all transitions between those of an experiment."""
 
 from collections.abc import Mapping
 from types import MappingProxyType
@@ -9,7 +9,7 @@ STATES: tuple[State, ...] = get_args(State)
 TRIAL_STATES = ("queued", "running", "succeeded", "stopped", "failed", "cancelled")
 ATTEMPT_STATES = ("running", "succeeded", "stopped", "failed", "died", "interrupted")
 
-# The pool works, or will work, for these; a final state is left by `retry` alone.
+# Experiments in an active state use the pool, or will; only `retry` leaves a final state.
 ACTIVE = ("queued", "running")
 FINAL = ("succeeded", "failed", "cancelled")
 
@@ -17,13 +17,13 @@ MoveName = Literal["start", "requeue", "succeed", "fail", "pause", "resume", "ca
 
 
 class Move(NamedTuple):
-    """From any of some states to another."""
+    """A transition from any of some states to another."""
 
     origins: tuple[str, ...]
     to: str
 
 
-# The first four are the engine's, the others are asked for.
+# The engine makes the first four, users the others.
 MOVES: Mapping[MoveName, Move] = MappingProxyType({
     "start": Move(ACTIVE, "running"),
     "requeue": Move(ACTIVE, "queued"),

@@ -1,4 +1,4 @@
-"""From the schema that a database has to the one that the tables are of now, by Alembic's migrations."""
+"""Migration of a database to the current schema, with Alembic."""
 
 from importlib.resources import files
 
@@ -6,23 +6,23 @@ from sqlalchemy import Connection, inspect, text
 
 from service.store.schema import REVISION
 
-# Of PostgreSQL's advisory locks, the one that services hold while they upgrade.
+# The PostgreSQL advisory lock that a service holds while it migrates.
 LOCK = 0x616C6C61
 
 
 class SchemaVersionError(RuntimeError):
-    """The database is that of another version of this service, which this one can't read."""
+    """The schema of the database is that of another version of allasprak, which this one cannot read."""
 
 
 def upgrade(connection: Connection) -> None:
-    """Make the tables, or bring them up to date, in the connection's transaction.
+    """Create or migrate the tables, in the connection's transaction.
 
     Raises:
-        SchemaVersionError: a later service has upgraded the database, or it is older than all migrations.
+        SchemaVersionError: a later version has migrated the database, or it is older than all migrations.
     """
     if _revision(connection) == REVISION:
         return
-    from alembic import command, config, util  # a quarter of a second, which drivers need not spend
+    from alembic import command, config, util  # imported late: a quarter of a second that drivers do not need
 
     if connection.dialect.name == "postgresql":
         connection.exec_driver_sql(f"SELECT pg_advisory_xact_lock({LOCK})")
@@ -38,7 +38,7 @@ def upgrade(connection: Connection) -> None:
 
 
 def _revision(connection: Connection) -> str | None:
-    """The schema that a database has; None if it has no tables."""
+    """The schema revision of a database; None if it has no tables."""
     tables = inspect(connection)
     if tables.has_table("schema_version"):
         raise SchemaVersionError("the database is of a schema from before the first that is upgraded; use another one")

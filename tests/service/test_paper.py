@@ -9,13 +9,13 @@ import pandas as pd
 import pytest
 
 from service.client import Client, ServiceError
-from service.reports.aggregate import gains
-from service.reports.paper import KINDS
+from service.reports.compare import comparison
+from service.reports.kinds import KINDS
 from service.reports.report import FULL_COLOUR, colour
 
 Fields = dict[str, Any]
 
-TABLES = ("table-1", "table-2", "table-4", "table-8")
+TABLES = ("table-1", "table-2", "table-4", "table-8", "gain-by-family", "gain-by-script")
 FIGURES = ("figure-1", "table-9", "figure-2", "figure-3", "figure-4", "figure-5", "alpha", "conflicts")
 METHODS = ["zero-shot", "ord-FS", "ord-FS+dev", "mix-FT", "naive-mix-train", "gradient-mix-train"]
 
@@ -81,7 +81,7 @@ def test_table_1_is_the_summary_beside_the_paper_s(client: Client, id_: str) -> 
 
 def test_tables_2_and_8_are_the_gains(client: Client, id_: str) -> None:
     rows = client.results(id_, split="test", metric="f1", at="selected")
-    expected = gains(rows, "gradient-mix-train", "ord-FS", 5, "en")
+    expected = comparison(rows, "gradient-mix-train", "ord-FS", 5, "en").languages
     most, least = (client.report(name, id_).data for name in ("table-2", "table-8"))
     assert most["language"].tolist() == expected["language"].tolist()
     assert most["gain"].tolist() == pytest.approx(expected["gain"].tolist())
@@ -160,6 +160,26 @@ def test_groups_of_unlike_sizes_are_one_setting_between_one_target_and_all() -> 
     assert found.data["mean"].tolist() == [1.0, pytest.approx(5 / 3), 3.0]
     assert found.display.index.get_level_values("targets").tolist() == ["1", "1.5", "3"]
     assert found.display["hi"].tolist() == ["1.00", "2.00", "3.00"]
+
+
+def test_gains_by_family_and_script_are_means_over_their_languages() -> None:
+    """Surgery gains 1 point in German, 3 in Dutch, 5 in Hindi, 7 in a language that is not known; 2 more at seed 2."""
+    gains = {"en": 0, "de": 1, "nl": 3, "hi": 5, "tlh": 7}
+    rows = pd.DataFrame(
+        {**SAME, "method": method, "seed": seed, "trial": f"{method} {seed}", "language": language,
+         "value": 50.0 + (method == "gradient-mix-train") * (gain + 2 * (seed == 2) * (language != "en"))}
+        for method in ("naive-mix-train", "gradient-mix-train") for seed in (1, 2) for language, gain in gains.items()
+    )  # fmt: skip
+    found = KINDS["gain-by-family"].made(rows).data
+    assert found[["family", "languages", "gain"]].to_numpy().tolist() == [
+        ["unknown", 1, 8.0], ["IE: Indo-Aryan", 1, 6.0], ["IE: Germanic", 2, 3.0],
+    ]  # fmt: skip
+    assert found["sd"].tolist() == pytest.approx([2**0.5] * 3)
+    assert found[["seeds", "wins", "losses"]].to_numpy().tolist() == [[2, 2, 0], [2, 2, 0], [2, 4, 0]]
+    scripts = KINDS["gain-by-script"].made(rows).data
+    assert dict(zip(scripts["script"], scripts["gain"], strict=True)) == {"unknown": 8.0, "Deva": 6.0, "Latn": 3.0}
+    with pytest.raises(ValueError, match="paired by seed"):
+        KINDS["gain-by-family"].made(rows[(rows["seed"] == 1) | (rows["method"] == "naive-mix-train")])
 
 
 def test_what_lacks_is_said(client: Client, id_: str) -> None:

@@ -1,4 +1,4 @@
-"""Reports: the published figures through our own aggregation, and what averages and gains must obey."""
+"""Summaries and comparisons: the published figures through our own code, and what means and gains must obey."""
 
 import itertools
 import math
@@ -9,16 +9,10 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from service.reports.aggregate import (
-    CONFIGURATION,
-    IncompleteError,
-    averages,
-    complete_runs,
-    extremes,
-    gains,
-    missing_languages,
-)
+from service.reports.compare import comparison
+from service.reports.kinds import KINDS
 from service.reports.published import SOURCE, per_language, table1
+from service.reports.summary import summary
 from trainers.tasks import TASKS
 
 METHODS = ("ord-FS", "gradient-mix-train")
@@ -58,10 +52,30 @@ TABLE_8 = {
 TABLE_8_XNLI = {"es": -0.32, "tr": -0.31, "de": 0.23, "vi": 0.34, "fr": 0.36}  # not what Table 7 gives
 
 
+# What experiments say of their results, and the parts of a setting that these tests leave as they are.
+REST = {"encoder": "e", "protocol": "paper", "data": "xtreme-r", "published_data": True, "source_language": SOURCE,
+        "candidate": "", "judged_on": "", "selection": "last", "examples": "test"}  # fmt: skip
+
+
 def rows_of(values: dict[tuple[str, int, str], float], k: int = 5) -> pd.DataFrame:
     """Score rows from {(method, seed, language): value}."""
     rows = [(method, k, seed, language, value) for (method, seed, language), value in values.items()]
     return pd.DataFrame(rows, columns=["method", "k", "seed", "language", "value"])
+
+
+def cells_of(scores: pd.DataFrame) -> pd.DataFrame:
+    """Score rows as the store has them: with null for what a run lacks of the languages of its task."""
+    scores = scores.assign(**{name: scores.get(name, word) for name, word in {"task": "ner", "metric": "f1"}.items()})
+    scores = scores.assign(alpha=scores.get("alpha", math.nan))
+    run = ["task", "metric", "method", "k", "alpha", "seed"]
+    asked = scores[run].drop_duplicates().merge(scores[["task", "language"]].drop_duplicates(), on="task")
+    cells = asked.merge(scores[[*run, "language", "value"]], how="left", on=[*run, "language"])
+    return cells.assign(**REST, trial=[str(one) for one in cells[run].itertuples(index=False, name=None)])
+
+
+def means(scores: pd.DataFrame) -> pd.DataFrame:
+    """Our summary of score rows by method."""
+    return summary(cells_of(scores), ["task", "k", "method"])
 
 
 @st.composite
@@ -74,7 +88,7 @@ def score_rows(draw: st.DrawFn) -> pd.DataFrame:
 
 
 def our_gains(scores: pd.DataFrame) -> pd.DataFrame:
-    return gains(scores, "gradient-mix-train", "ord-FS", 5, SOURCE)
+    return comparison(scores, "gradient-mix-train", "ord-FS", 5, SOURCE).languages[["language", "gain", "sd", "seeds"]]
 
 
 def same(one: pd.DataFrame, other: pd.DataFrame) -> None:
@@ -85,10 +99,18 @@ def same(one: pd.DataFrame, other: pd.DataFrame) -> None:
 
 
 @pytest.fixture(scope="module")
-def beside() -> pd.DataFrame:
-    """Our averages of the published cells beside the published averages, where all languages could be read."""
-    ours = averages(complete_runs(per_language()), SOURCE)
-    return ours.merge(table1(), on=[*CONFIGURATION, "languages"], suffixes=("", "_published"), validate="one_to_one")
+def found() -> pd.DataFrame:
+    """Our summary of the published cells."""
+    return means(per_language())
+
+
+@pytest.fixture(scope="module")
+def beside(found: pd.DataFrame) -> pd.DataFrame:
+    """Our means of the published cells beside the published means, where all languages could be read."""
+    table = table1()[["task", "k", "method", "languages", "mean_with_source"]]
+    return found[found["complete"]].merge(
+        table, on=["task", "k", "method", "languages"], suffixes=("", "_published"), validate="one_to_one"
+    )
 
 
 def rows_where(frame: pd.DataFrame, condition: "pd.Series[bool]") -> set[tuple[str, int, str]]:
@@ -116,17 +138,20 @@ def test_published_rows_with_a_wrong_cell_stay_wrong(beside: pd.DataFrame) -> No
 
 
 def test_table_1_averages_over_the_source_as_well(beside: pd.DataFrame) -> None:
-    targets_only = rows_where(beside, (beside["mean_targets"] - beside["mean_with_source_published"]).abs() <= ROUNDING)
+    targets_only = rows_where(beside, (beside["mean"] - beside["mean_with_source_published"]).abs() <= ROUNDING)
     assert targets_only == set()
 
 
-def test_published_rows_that_could_not_be_read_are_told_from_the_others(beside: pd.DataFrame) -> None:
-    missing = missing_languages(per_language())
-    assert set(missing[["task", "k", "method"]].itertuples(index=False, name=None)) == {("ner", 5, "mix-FT")}
-    assert len(missing) == 48 - 25
+def test_published_rows_that_could_not_be_read_are_told_from_the_others(
+    found: pd.DataFrame, beside: pd.DataFrame
+) -> None:
+    [missing] = found[~found["complete"]].to_dict("records")
+    assert (missing["task"], missing["k"], missing["method"]) == ("ner", 5, "mix-FT")
+    assert missing["missing"] == 48 - 25
+    assert math.isnan(missing["mean_with_source"])
     assert set(beside["task"]) == {"ner", "tydiqa", "xnli"}  # 18 languages of pos are not the paper's 35
-    with pytest.raises(IncompleteError, match=r"ner test f1 mix-FT, K = 5, seed 0 lacks az, bg, .*zh$"):
-        averages(per_language(), SOURCE)
+    with pytest.raises(ValueError, match=r"mix-FT, K = 5, seed 0 lacks az, bg, .*zh$"):
+        comparison(per_language()[lambda rows: rows["task"] == "ner"], "mix-FT", "ord-FS", 5, SOURCE)
 
 
 def test_table_1_is_complete() -> None:
@@ -139,49 +164,51 @@ def test_table_1_is_complete() -> None:
     assert {task: len(TASKS[task].languages) for task in languages} == languages
 
 
+def extremes(name: str, task: str) -> pd.DataFrame:
+    """Table 2 or 8 of the published cells of a task."""
+    figures = per_language()
+    return KINDS[name].made(cells_of(figures[figures["task"] == task])).data
+
+
 @pytest.mark.parametrize("task", TABLE_2)
 def test_published_cells_give_the_languages_of_table_2(task: str) -> None:
-    figures = per_language()
-    most, _ = extremes(our_gains(figures[figures["task"] == task]))
+    most = extremes("table-2", task)
     assert list(most["language"]) == list(TABLE_2[task])
     assert list(most["gain"]) == pytest.approx(list(TABLE_2[task].values()), abs=ROUNDING_OF_GAINS)
 
 
 @pytest.mark.parametrize("task", TABLE_8)
 def test_published_cells_give_the_languages_of_table_8(task: str) -> None:
-    figures = per_language()
-    _, least = extremes(our_gains(figures[figures["task"] == task]))
+    least = extremes("table-8", task)
     assert list(least["language"]) == list(TABLE_8[task])
     assert list(least["gain"]) == pytest.approx(list(TABLE_8[task].values()), abs=ROUNDING_OF_GAINS)
 
 
 def test_table_8_contradicts_tables_2_and_7_for_xnli() -> None:
+    assert list(extremes("table-8", "xnli")["language"][:4]) == ["el", "es", "de", "vi"]
     figures = per_language()
-    gained = our_gains(figures[figures["task"] == "xnli"])
-    assert list(extremes(gained)[1]["language"][:4]) == ["el", "es", "de", "vi"]
-    by_language = gained.set_index("language")["gain"]
+    by_language = our_gains(figures[figures["task"] == "xnli"]).set_index("language")["gain"]
     off = {code for code, gain in TABLE_8_XNLI.items() if abs(by_language[code] - gain) > ROUNDING_OF_GAINS}
     assert off == set(TABLE_8_XNLI)
     assert TABLE_8_XNLI["fr"] != TABLE_2["xnli"]["fr"]
 
 
 def test_published_pos_has_no_gains_since_its_mixed_methods_could_not_be_read() -> None:
-    figures = per_language()
     with pytest.raises(ValueError, match="no scores of gradient-mix-train at K = 5"):
-        our_gains(figures[figures["task"] == "pos"])
+        extremes("table-2", "pos")
 
 
-# what averages obey
+# what means obey
 
 
-def test_averages_by_hand() -> None:
+def test_means_by_hand() -> None:
     values = {("ord-FS", 1, "en"): 90.0, ("ord-FS", 1, "de"): 60.0, ("ord-FS", 1, "hi"): 30.0}
     values |= {("ord-FS", 2, "en"): 90.0, ("ord-FS", 2, "de"): 70.0, ("ord-FS", 2, "hi"): 50.0}
-    (found,) = averages(rows_of(values), "en").to_dict("records")
-    assert (found["method"], found["k"], found["seeds"], found["languages"]) == ("ord-FS", 5, 2, 3)
-    assert (found["mean_with_source"], found["mean_targets"]) == (65.0, 52.5)  # of 60, 70 and of 45, 60
+    (found,) = means(rows_of(values)).to_dict("records")
+    assert (found["method"], found["k"], found["n"], found["languages"]) == ("ord-FS", 5, 2, 3)
+    assert (found["mean_with_source"], found["mean"]) == (65.0, 52.5)  # of 60, 70 and of 45, 60
     assert found["sd_with_source"] == pytest.approx(10 / math.sqrt(2))  # the sample's: n - 1
-    assert found["sd_targets"] == pytest.approx(15 / math.sqrt(2))
+    assert found["sd"] == pytest.approx(15 / math.sqrt(2))
 
 
 @briefly
@@ -190,7 +217,7 @@ def test_the_order_of_rows_does_not_matter(scores: pd.DataFrame, chance: random.
     order = list(scores.index)
     chance.shuffle(order)
     shuffled = scores.loc[order]
-    pd.testing.assert_frame_equal(averages(shuffled, "en"), averages(scores, "en"), check_exact=True)
+    same(means(shuffled), means(scores))
     pd.testing.assert_frame_equal(our_gains(shuffled), our_gains(scores), check_exact=True)
 
 
@@ -199,7 +226,7 @@ def test_the_order_of_rows_does_not_matter(scores: pd.DataFrame, chance: random.
 def test_the_names_of_seeds_do_not_matter(scores: pd.DataFrame, chance: random.Random) -> None:
     seeds = sorted(set(scores["seed"]))
     renamed = scores.assign(seed=scores["seed"].map(dict(zip(seeds, chance.sample(seeds, len(seeds)), strict=True))))
-    same(averages(renamed, "en"), averages(scores, "en"))
+    same(means(renamed).drop(columns="best"), means(scores).drop(columns="best"))  # rounding may decide between equals
     by_language = our_gains(scores).sort_values("language", ignore_index=True)  # rounding may reorder near ties
     same(our_gains(renamed).sort_values("language", ignore_index=True), by_language)
 
@@ -207,9 +234,9 @@ def test_the_names_of_seeds_do_not_matter(scores: pd.DataFrame, chance: random.R
 @briefly
 @given(score_rows(), st.floats(-100, 100))
 def test_a_shift_of_all_values_shifts_means_and_nothing_else(scores: pd.DataFrame, shift: float) -> None:
-    shifted = averages(scores.assign(value=scores["value"] + shift), "en")
-    before = averages(scores, "en")
-    for column in ("mean_with_source", "mean_targets"):
+    shifted = means(scores.assign(value=scores["value"] + shift)).drop(columns="best")
+    before = means(scores).drop(columns="best")
+    for column in ("mean_with_source", "mean", "min", "max"):
         before[column] += shift
     # the sd of nearly equal values is the root of a rounding error
     pd.testing.assert_frame_equal(shifted, before, check_exact=False, rtol=1e-6, atol=1e-6)
@@ -228,28 +255,27 @@ def test_a_shift_of_one_method_shifts_its_gains(scores: pd.DataFrame, shift: flo
 @given(score_rows())
 def test_the_mean_with_source_is_that_over_targets_and_the_source_weighed(scores: pd.DataFrame) -> None:
     source = scores[scores["language"] == "en"].groupby("method")["value"].mean()
-    for row in averages(scores, "en").to_dict("records"):
-        total = (row["languages"] - 1) * row["mean_targets"] + source[row["method"]]
+    for row in means(scores).to_dict("records"):
+        total = (row["languages"] - 1) * row["mean"] + source[row["method"]]
         assert row["languages"] * row["mean_with_source"] == pytest.approx(total, abs=1e-9)
 
 
 @briefly
 @given(score_rows(), st.floats(0, 100))
 def test_the_sd_of_a_constant_is_zero_and_of_one_seed_unknown(scores: pd.DataFrame, value: float) -> None:
-    found = averages(scores.assign(value=value), "en")
-    for row in found.to_dict("records"):
-        for column in ("sd_with_source", "sd_targets"):
-            assert math.isnan(row[column]) if row["seeds"] == 1 else row[column] == 0.0
+    for row in means(scores.assign(value=value)).to_dict("records"):
+        for column in ("sd_with_source", "sd"):
+            assert math.isnan(row[column]) if row["n"] == 1 else row[column] == 0.0
         assert row["mean_with_source"] == pytest.approx(value)
 
 
 @briefly
 @given(score_rows())
-def test_gains_agree_with_averages_and_turn_with_the_methods(scores: pd.DataFrame) -> None:
+def test_gains_agree_with_means_and_turn_with_the_methods(scores: pd.DataFrame) -> None:
     gained = our_gains(scores)
-    means = averages(scores, "en").set_index("method")["mean_targets"]
-    assert gained["gain"].mean() == pytest.approx(means["gradient-mix-train"] - means["ord-FS"], abs=1e-9)
-    turned = gains(scores, "ord-FS", "gradient-mix-train", 5, "en").set_index("language")["gain"]
+    mean = means(scores).set_index("method")["mean"]
+    assert gained["gain"].mean() == pytest.approx(mean["gradient-mix-train"] - mean["ord-FS"], abs=1e-9)
+    turned = comparison(scores, "ord-FS", "gradient-mix-train", 5, "en").languages.set_index("language")["gain"]
     assert list(gained["gain"]) == pytest.approx(list(-turned[gained["language"]]), abs=1e-9)
     assert list(gained["gain"]) == sorted(gained["gain"], reverse=True)
     assert "en" not in set(gained["language"])
@@ -257,12 +283,18 @@ def test_gains_agree_with_averages_and_turn_with_the_methods(scores: pd.DataFram
 
 @briefly
 @given(score_rows(), st.randoms(use_true_random=False))
-def test_any_absent_score_is_named(scores: pd.DataFrame, chance: random.Random) -> None:
+def test_any_absent_score_is_counted_and_named(scores: pd.DataFrame, chance: random.Random) -> None:
     lost = chance.choice(list(scores.index))
-    row = scores.loc[lost]
-    with pytest.raises(IncompleteError) as caught:
-        averages(scores.drop(index=lost), "en")
-    assert str(caught.value).endswith(f": {row['method']}, K = 5, seed {row['seed']} lacks {row['language']}")
+    row, rest = scores.loc[lost], scores.drop(index=lost)
+    found = means(rest).set_index("method")
+    assert found["missing"].to_dict() == {method: int(method == row["method"]) for method in METHODS}
+    assert found["complete"].to_dict() == {method: method != row["method"] for method in METHODS}
+    if row["language"] == "en":
+        same(our_gains(rest), our_gains(scores))
+        return
+    lacks = f"{row['method']}(, K = 5, seed {row['seed']})? lacks "
+    with pytest.raises(ValueError, match=f"no scores of {row['method']} |{lacks}"):
+        our_gains(rest)
 
 
 # what is refused, and what is not
@@ -270,46 +302,30 @@ def test_any_absent_score_is_named(scores: pd.DataFrame, chance: random.Random) 
 FULL = rows_of({key: 50.0 + n for n, key in enumerate(itertools.product(METHODS, [1, 2], ["en", "de", "hi"]))})
 
 
-def test_runs_without_all_languages_can_be_left_out_and_are_seen_to_be() -> None:
-    unfinished = FULL[:-1]
-    (missing,) = missing_languages(unfinished).to_dict("records")
-    assert (missing["method"], missing["seed"], missing["language"]) == ("gradient-mix-train", 2, "hi")
-    found = averages(complete_runs(unfinished), "en").set_index("method")
-    assert dict(found["seeds"]) == {"ord-FS": 2, "gradient-mix-train": 1}
-    assert missing_languages(FULL).empty
-
-
 def test_equal_rows_are_merged_and_contradicting_ones_refused() -> None:
-    pd.testing.assert_frame_equal(averages(pd.concat([FULL, FULL]), "en"), averages(FULL, "en"))
+    same(our_gains(pd.concat([FULL, FULL])), our_gains(FULL))
     with pytest.raises(ValueError, match="different values for the same score: ord-FS, K = 5, seed 1, de;"):
-        averages(pd.concat([FULL, FULL[1:2].assign(value=0.0)]), "en")
+        our_gains(pd.concat([FULL, FULL[1:2].assign(value=0.0)]))
 
 
 @pytest.mark.parametrize("value", [None, math.nan, math.inf])
 def test_a_score_that_is_no_number_is_refused_not_skipped(value: float | None) -> None:
     with pytest.raises(ValueError, match="not a number: the value of ord-FS, K = 5, seed 1, hi"):
-        averages(pd.concat([FULL.drop(index=2), FULL[2:3].assign(value=value)]), "en")
+        our_gains(pd.concat([FULL.drop(index=2), FULL[2:3].assign(value=value)]))
 
 
-def test_averages_need_the_source_and_a_target() -> None:
-    with pytest.raises(ValueError, match="no scores of the source language sv"):
-        averages(FULL, "sv")
-    with pytest.raises(ValueError, match="no dev scores of target languages"):
-        averages(FULL[FULL["language"] == "en"].assign(split="dev"), "en")
+def test_gains_need_their_columns_and_targets() -> None:
+    with pytest.raises(ValueError, match="no scores of gradient-mix-train at K = 5 on target languages"):
+        our_gains(FULL[FULL["language"] == "en"])
     with pytest.raises(ValueError, match="no column k, value"):
-        averages(FULL.drop(columns=["k", "value"]), "en")
+        our_gains(FULL.drop(columns=["k", "value"]))
 
 
-def test_no_scores_have_no_averages() -> None:
-    assert averages(FULL[:0], "en").empty
-    assert averages(pd.DataFrame([], columns=FULL.columns), "en").empty
-
-
-def test_tasks_splits_metrics_and_alphas_are_averaged_apart() -> None:
-    twice = [FULL.assign(metric=metric, alpha=alpha) for metric in ("accuracy", "chunk_f1") for alpha in (0.1, 1.0)]
-    found = averages(pd.concat(twice), "en")
+def test_tasks_and_alphas_are_averaged_apart() -> None:
+    twice = pd.concat([FULL.assign(task=task, alpha=alpha) for task in ("ner", "xnli") for alpha in (0.1, 1.0)])
+    found = summary(cells_of(twice), ["task", "method", "alpha"])
     assert len(found) == 2 * 2 * len(METHODS)
-    assert set(found["seeds"]) == {2}
+    assert set(found["n"]) == {2}
 
 
 def test_gains_are_of_one_alpha_and_one_metric() -> None:
@@ -322,13 +338,13 @@ def test_gains_are_of_one_alpha_and_one_metric() -> None:
 
 def test_gains_are_paired_by_seed() -> None:
     without = FULL[(FULL["method"] != "ord-FS") | (FULL["seed"] != 2)]
-    with pytest.raises(IncompleteError, match=r"ord-FS lacks seeds 2$"):
+    with pytest.raises(ValueError, match=r"ord-FS lacks seeds 2$"):
         our_gains(without)
-    with pytest.raises(IncompleteError, match="gradient-mix-train, K = 5, seed 2 lacks hi"):
+    with pytest.raises(ValueError, match="gradient-mix-train, K = 5, seed 2 lacks hi"):
         our_gains(FULL[:-1])
 
 
 def test_gains_over_zero_shot_take_it_at_no_shots() -> None:
     zero = FULL[FULL["method"] == "ord-FS"].assign(method="zero-shot", k=0)
-    scores = pd.concat([FULL, zero])
-    pd.testing.assert_frame_equal(gains(scores, METHODS[1], "zero-shot", 5, "en"), our_gains(FULL))
+    found = comparison(pd.concat([FULL, zero]), METHODS[1], "zero-shot", 5, "en").languages
+    pd.testing.assert_frame_equal(found[["language", "gain", "sd", "seeds"]], our_gains(FULL))

@@ -6,12 +6,9 @@ from dataclasses import dataclass, field
 
 import pytest
 
-from search_spaces.plan import Plan, PlannedResult, PlannedTrial
-from search_spaces.spec import ExperimentSpec
+from plans import config_of, result_of, spec_of, trial_of
+from search_spaces.plan import Plan
 from service.store import Resources, Store, slots
-from trainers import TrialConfig
-from trainers.tasks import TASKS
-from trainers.trial import Wanted
 
 TICK = 0.5
 POOL = Resources(2, 0, 0)
@@ -60,49 +57,14 @@ class Driver:
         return sum(max(0.0, min(stop, end) - max(start, begin)) for start, stop in [*self.ran, *now])
 
 
-def config_of(seed: int) -> TrialConfig:
-    return TrialConfig(
-        task="ner",
-        method="zero-shot",
-        source_language="en",
-        target_languages=(),
-        k=0,
-        seed=seed,
-        alpha=None,
-        protocol="paper",
-        training=TASKS["ner"].under("paper").training,
-        encoder="e",
-        encoder_digest="digest",
-        data_digest="data",
-    )
-
-
 def experiment(store: Store, seeds: Sequence[int], priority: int = 0, room: Resources = ONE) -> tuple[str, list[str]]:
     """An experiment that shares the pool, and its trials, one for each seed."""
-    fields = {"task": "ner", "encoder": "e", "data": "sample", "target_languages": ["de"], "methods": ["zero-shot"]}
-    spec = ExperimentSpec.model_validate({**fields, "k": [1], "seeds": list(seeds), "priority": priority})
     plan = Plan()
     for seed in seeds:
-        config = config_of(seed)
-        plan.add(
-            PlannedTrial(config=config, source=None, wanted=Wanted(selections=("source-dev",), evaluate={"en": "data"}))
-        )
-        plan.results.append(
-            PlannedResult(
-                method="zero-shot",
-                k=0,
-                seed=seed,
-                alpha=None,
-                candidate="",
-                judged_on="",
-                language="en",
-                split="test",
-                trial=config.digest,
-                selection="source-dev",
-                data="data",
-            )
-        )
-    id_ = store.experiments.add(spec, plan)
+        config = config_of(seed=seed)
+        plan.add(trial_of(config, evaluate={"en": "test"}))
+        plan.results.append(result_of(config, "en"))
+    id_ = store.experiments.add(spec_of(seeds=list(seeds), priority=priority), plan)
     store.slots.join(id_, room)
     return id_, list(plan.trials)
 

@@ -1,9 +1,6 @@
 """Summaries and comparisons over the REST interface, on every database, beside pandas and the paper."""
 
 import random
-from collections.abc import Iterator
-from dataclasses import replace
-from pathlib import Path
 from typing import Any
 
 import pandas as pd
@@ -11,110 +8,43 @@ import pyarrow as pa
 import pytest
 from starlette.testclient import TestClient
 
-from search_spaces.environment import Environment
-from search_spaces.plan import Plan, PlannedResult, PlannedTrial
+from plans import config_of, result_of, score_of, spec_of, trial_of
+from search_spaces.plan import Plan
 from search_spaces.spec import ExperimentSpec
-from service.api.app import create_app
 from service.reports import published
 from service.store import Store
-from trainers import Outcome, Score, TrialConfig
+from trainers import Outcome
 from trainers.tasks import TASKS
-from trainers.trial import Selection, Training, Wanted
 
-TRAINING = Training(
-    epochs=3, batch_size=32, learning_rate=2e-5, weight_decay=0.0, adam_epsilon=1e-8, clip_norm=1.0, warmup_steps=0,
-    max_length=128,
-)  # fmt: skip
 LANGUAGES = ("en", "de", "hi", "sw")
 METHODS = {"zero-shot": 0, "ord-FS": 5, "naive-mix-train": 5, "gradient-mix-train": 5}
 
 Rows = list[dict[str, Any]]
 
 
-@pytest.fixture
-def client(store: Store, tmp_path: Path) -> Iterator[TestClient]:
-    app = create_app(store, lambda: Environment(tmp_path, tmp_path, None, None, None), None)
-    with TestClient(app, base_url="http://127.0.0.1", raise_server_exceptions=False) as client:
-        yield client
-
-
 def score(method: str, seed: int, language: str) -> float:
     return random.Random(f"{method} {seed} {language}").uniform(20, 90)
-
-
-def config_of(method: str, **changed: Any) -> TrialConfig:
-    config = TrialConfig(
-        task="ner",
-        method=method,
-        source_language="en",
-        target_languages=("de",),
-        k=5,
-        seed=1,
-        alpha=None,
-        protocol="paper",
-        training=TRAINING,
-        encoder="e",
-        encoder_digest="digest",
-        data_digest="data",
-    )
-    return replace(config, **changed)
-
-
-def result_of(
-    config: TrialConfig, language: str, selection: Selection = "source-dev", data: str = "test"
-) -> PlannedResult:
-    assert not isinstance(config.alpha, tuple)
-    return PlannedResult(
-        method=config.method,
-        k=config.k,
-        seed=config.seed,
-        alpha=config.alpha,
-        candidate="",
-        judged_on="",
-        language=language,
-        split="test",
-        trial=config.digest,
-        selection=selection,
-        data=data,
-    )
 
 
 def experiment(
     store: Store, seeds: range, lacking: tuple[str, int, str] | None = None, surgery: float = 0.5, **fields: Any
 ) -> str:
     """An experiment over LANGUAGES that is done, but for the score of one (method, seed, language)."""
-    wanted = {"task": "ner", "encoder": "e", "data": "sample", "target_languages": list(LANGUAGES[1:]), "k": [5]}
-    spec = ExperimentSpec.model_validate({**wanted, "methods": list(METHODS), "seeds": list(seeds), **fields})
+    wanted = {"target_languages": list(LANGUAGES[1:]), "methods": list(METHODS), "seeds": list(seeds)}
+    spec = spec_of(**wanted, **fields)
     metric, plan = TASKS[spec.task].metric, Plan()
     for seed in seeds:
         for method, k in METHODS.items():
             alpha = surgery if method == "gradient-mix-train" else None
-            mine = replace(config_of(method, k=k, seed=seed, alpha=alpha), task=spec.task)
-            plan.add(
-                PlannedTrial(
-                    config=mine,
-                    source=None,
-                    wanted=Wanted(selections=("source-dev",), evaluate=dict.fromkeys(LANGUAGES, "test")),
-                )
-            )
-            for language in LANGUAGES:
-                plan.results.append(result_of(mine, language))
+            config = config_of(method, task=spec.task, target_languages=("de",), k=k, seed=seed, alpha=alpha)
+            plan.add(trial_of(config, evaluate=dict.fromkeys(LANGUAGES, "test")))
+            plan.results.extend(result_of(config, language) for language in LANGUAGES)
     id_ = store.experiments.add(spec, plan)
     for digest, trial in store.trials.outstanding(id_).items():
         method, seed = trial.config.method, trial.config.seed
         attempt = store.trials.started(id_, digest)
         scores = tuple(
-            Score(
-                step=10,
-                epoch=3,
-                language=language,
-                split="test",
-                metric=name,
-                value=score(method, seed, language) + more,
-                examples=100,
-                data="test",
-                cut=False,
-            )
+            score_of(language, score(method, seed, language) + more, metric=name)
             for language in LANGUAGES
             for name, more in ((metric, 0.0), ("precision", 1.0))
             if (method, seed, language) != lacking
@@ -181,13 +111,10 @@ def test_a_seed_that_lacks_a_language_does_not_count_and_its_group_says_so(store
 
 
 def _planned_only() -> tuple[ExperimentSpec, Plan]:
-    wanted = {"task": "ner", "encoder": "e", "data": "sample", "target_languages": ["de"], "k": [5]}
-    spec = ExperimentSpec.model_validate({**wanted, "methods": ["mix-FT"], "seeds": [1]})
-    config = config_of("mix-FT")
-    plan = Plan()
-    plan.add(PlannedTrial(config=config, source=None, wanted=Wanted(selections=("last",), evaluate={"de": "test"})))
+    config, plan = config_of("mix-FT"), Plan()
+    plan.add(trial_of(config, selections=("last",), evaluate={"de": "test"}))
     plan.results.append(result_of(config, "de", selection="last"))
-    return spec, plan
+    return spec_of(target_languages=["de"], methods=["mix-FT"]), plan
 
 
 def test_a_trial_of_several_experiments_counts_once(store: Store, client: TestClient) -> None:
@@ -210,35 +137,17 @@ def test_what_is_unlike_within_a_group_is_named(store: Store, client: TestClient
 
 def grouped(store: Store, test_sets: dict[str, str]) -> str:
     """One model for each of two targets, each scored in the source language as well: by 10 points apart."""
-    wanted = {"task": "ner", "encoder": "e", "data": "sample", "target_languages": ["de", "hi"], "k": [5]}
-    spec = ExperimentSpec.model_validate({**wanted, "methods": ["naive-mix-train"], "seeds": [1]})
     plan = Plan()
     for target in ("de", "hi"):
         config = config_of("naive-mix-train", target_languages=(target,))
-        plan.add(
-            PlannedTrial(
-                config=config,
-                source=None,
-                wanted=Wanted(selections=("source-dev",), evaluate={"en": "test", target: test_sets[target]}),
-            )
-        )
+        plan.add(trial_of(config, evaluate={"en": "test", target: test_sets[target]}))
         plan.results.extend([result_of(config, "en"), result_of(config, target, data=test_sets[target])])
-    id_ = store.experiments.add(spec, plan)
+    id_ = store.experiments.add(spec_of(methods=["naive-mix-train"]), plan)
     for digest, trial in store.trials.outstanding(id_).items():
         [target] = trial.config.target_languages
         values = {"en": 80.0, "de": 50.0} if target == "de" else {"en": 90.0, "hi": 40.0}
         scores = tuple(
-            Score(
-                step=10,
-                epoch=3,
-                language=language,
-                split="test",
-                metric="f1",
-                value=value,
-                examples=100,
-                data=test_sets.get(language, "test"),
-                cut=False,
-            )
+            score_of(language, value, data=test_sets.get(language, "test"))
             for language, value in values.items()
             if language in trial.wanted.evaluate
         )
@@ -292,6 +201,22 @@ def test_test_sets_that_were_cut_in_several_ways_are_told_apart(store: Store, cl
     refused = client.get("/v1/reports/table-1")
     assert refused.status_code == 422
     assert "several examples (" in refused.json()["errors"][0]["message"]
+
+
+def test_results_have_their_task_which_every_route_filters_by(store: Store, client: TestClient) -> None:
+    for task in ("xnli", "ner"):
+        experiment(store, range(1, 3), task=task)
+    rows = client.get("/v1/results?sort=task").json()["results"]
+    assert [row["task"] for row in rows] == sorted(["ner", "xnli"] * (len(rows) // 2))
+    assert client.get("/v1/results?task=xnli").json()["results"] == [row for row in rows if row["task"] == "xnli"]
+    tree = {"where": {"column": "task", "op": "gt", "value": "ner"}}
+    assert {row["task"] for row in client.post("/v1/results/query", json=tree).json()["results"]} == {"xnli"}
+    assert [row["mixed"] for row in summary(client, "method", task="ner")] == [[]] * len(METHODS)
+    assert summary(client, "method,k", task="ner", published=True)[0]["published"]
+    asked = {"better": "ord-FS", "over": "zero-shot", "shots": 5}
+    assert "task" in client.get("/v1/results/compare", params=asked).text
+    assert client.get("/v1/results/compare", params={**asked, "task": "ner"}).status_code == 200
+    assert {row["task"] for row in client.get("/v1/reports/alpha?task=ner").json()["data"]} == {"ner"}
 
 
 def test_a_metric_may_be_named(store: Store, client: TestClient) -> None:

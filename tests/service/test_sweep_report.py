@@ -1,44 +1,29 @@
 """What a search found, from what is known of its trials."""
 
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import Any
 
 import pytest
 
+from plans import TRAINING, config_of, spec_of
 from search_spaces.objective import Judged
-from search_spaces.spec import ExperimentSpec
 from service.reports.sweep import sweep
-from trainers import TrialConfig
-from trainers.trial import Training
 
-SPEC = ExperimentSpec.model_validate(
-    {
-        "task": "ner", "encoder": "e", "data": "sample", "target_languages": ["de", "hi"], "k": [5], "seeds": [1, 2],
-        "methods": ["gradient-mix-train"], "alpha": {"grid": [1, 0.5]}, "search": {"scheduler": {"name": "asha"}},
-        "training": {"epochs": 4},
-    }
+SPEC = spec_of(
+    seeds=[1, 2], methods=["gradient-mix-train"], alpha={"grid": [1, 0.5]}, search={"scheduler": {"name": "asha"}},
+    training={"epochs": 4},
 )  # fmt: skip
 
 
 def trial_of(alpha: float, seed: int, state: str, values: Sequence[float]) -> Judged:
     """A trial with an objective after each epoch, and the best one selected if it came to its end."""
-    training = Training(
-        epochs=4, batch_size=32, learning_rate=2e-5, weight_decay=0.0, adam_epsilon=1e-8, clip_norm=1.0, warmup_steps=0,
-        max_length=128,
-    )  # fmt: skip
-    config = TrialConfig(
-        task="ner",
-        method="gradient-mix-train",
-        source_language="en",
+    config = config_of(
+        "gradient-mix-train",
         target_languages=("de", "hi"),
-        k=5,
         seed=seed,
         alpha=alpha,
-        protocol="paper",
-        training=training,
-        encoder="encoder",
-        encoder_digest="digest",
-        data_digest="data",
+        training=replace(TRAINING, epochs=4),
     )
     history = [(epoch, 10 * epoch, value) for epoch, value in enumerate(values, 1)]
     selected = {"source-dev": max(history, key=lambda one: one[2])[1]} if state == "succeeded" else {}

@@ -1,0 +1,141 @@
+"""Requests to a service: tokens, retries, pages, frames, event streams, and refusals as errors."""
+
+import json
+import time
+from collections.abc import Iterable, Iterator, Mapping
+from typing import IO, Any
+
+import httpx2
+import pandas as pd
+import pyarrow as pa
+
+from service.settings import secret
+
+NO_CONTENT = 204
+RECONNECT_SECONDS = 1.0
+
+# Pauses before a request is sent again after its connection was lost, where sending it twice changes nothing.
+RETRIES = (0.2, 1.0, 3.0)
+
+
+class ServiceError(RuntimeError):
+    """The service refused a request.
+
+    Attributes:
+        status: the HTTP status.
+        errors: what is wrong, a `field` and a `message` each.
+    """
+
+    def __init__(self, status: int, detail: str, errors: list[dict[str, str]]) -> None:
+        super().__init__("\n".join([detail, *(f"  {error['field']}: {error['message']}" for error in errors)]))
+        self.status, self.errors = status, errors
+
+
+class Connection:
+    """A connection to a service. Every method raises ServiceError for a refusal, ConnectionError without an answer.
+
+    Args:
+        base_url: address of the service.
+        token: None for `ALLASPRAK_TOKEN`, or the content of the file `ALLASPRAK_TOKEN_FILE`.
+    """
+
+    def __init__(self, base_url: str, token: str | None) -> None:
+        token = token or secret("TOKEN")
+        headers = {"Authorization": f"Bearer {token}"} if token else {}
+        self._http = httpx2.Client(base_url=base_url, headers=headers, timeout=60.0)
+
+    def answer(self, method: str, path: str, **arguments: Any) -> httpx2.Response:
+        """The answer to a request; `arguments` are those of `httpx2.Client.request`."""
+        is_repeatable = method == "GET" or "Idempotency-Key" in arguments.get("headers", {})
+        for seconds in (*(RETRIES if is_repeatable else ()), None):
+            try:
+                return _succeeded(self._http.request(method, path, **arguments))
+            except httpx2.TransportError as error:
+                if seconds is None:
+                    raise self._no_answer(error) from error
+                time.sleep(seconds)
+        raise AssertionError("the last try answers or raises")
+
+    def json(self, method: str, path: str, **arguments: Any) -> dict[str, Any]:
+        """The JSON object of an answer."""
+        return dict(self.answer(method, path, **arguments).json())
+
+    def frame(self, method: str, path: str, **arguments: Any) -> tuple[pd.DataFrame, Mapping[str, str]]:
+        """The frame of an answer that is an Arrow stream, and the headers of the answer."""
+        answer = self.answer(method, path, **arguments)
+        with pa.ipc.open_stream(answer.content) as stream:
+            return stream.read_pandas(), answer.headers
+
+    def pages(self, path: str, params: Mapping[str, Any]) -> Iterator[dict[str, Any]]:
+        """All pages of an answer."""
+        cursor: dict[str, str] = {}
+        while True:
+            page = self.json("GET", path, params={**params, **cursor})
+            yield page
+            if page["next"] is None:
+                return
+            cursor = {"cursor": page["next"]}
+
+    def download(self, path: str, params: Mapping[str, Any], file: IO[bytes]) -> None:
+        """Write the body of an answer to a file, piece by piece."""
+        with self._http.stream("GET", path, params=params) as answer:
+            if not answer.is_success:
+                answer.read()
+            for chunk in _succeeded(answer).iter_bytes():
+                file.write(chunk)
+
+    def events(self, path: str, after: int) -> Iterator[dict[str, Any]]:
+        """Server-sent events with a larger number than `after`, until there will be no more.
+
+        A lost connection is opened again after the last event; ConnectionError if the first one fails.
+        """
+        connected = False
+        while True:
+            try:
+                with self._http.stream("GET", path, params={"after": after}) as answer:
+                    connected = True
+                    if not answer.is_success:
+                        answer.read()
+                    if _succeeded(answer).status_code == NO_CONTENT:
+                        return
+                    for event in _events(answer.iter_lines()):
+                        after = event["number"]
+                        yield event
+            except httpx2.TransportError as error:
+                if not connected:
+                    raise self._no_answer(error) from error
+                time.sleep(RECONNECT_SECONDS)
+
+    def is_up(self) -> bool:
+        """Whether the service answers."""
+        try:
+            return self._http.get("/healthz").is_success
+        except httpx2.TransportError:
+            return False
+
+    def _no_answer(self, error: httpx2.TransportError) -> ConnectionError:
+        return ConnectionError(f"no service answers at {self._http.base_url} ({error})")
+
+
+def _succeeded(answer: httpx2.Response) -> httpx2.Response:
+    """The answer, unless it is a refusal."""
+    if answer.is_success:
+        return answer
+    try:
+        problem = answer.json()
+        detail, errors = problem["detail"], problem["errors"]
+    except (ValueError, KeyError):
+        detail, errors = answer.text or f"status {answer.status_code}", []
+    raise ServiceError(answer.status_code, detail, errors)
+
+
+def _events(lines: Iterable[str]) -> Iterator[dict[str, Any]]:
+    """The events in lines of an event stream: a field a line, an empty line after each event."""
+    fields: dict[str, str] = {}
+    for line in lines:
+        name, _, value = line.partition(": ")
+        if name:
+            fields[name] = value
+        elif "id" in fields:
+            yield {"number": int(fields["id"]), "event": fields["event"], **json.loads(fields["data"])}
+            fields = {}

@@ -1,0 +1,63 @@
+"""Progress bars of experiments, for terminals and notebooks."""
+
+import time
+from collections.abc import Iterator
+from typing import Any, Protocol
+
+from tqdm.auto import tqdm
+
+FINAL = ("succeeded", "failed", "cancelled")
+
+
+class Watched(Protocol):
+    """A service whose experiments are watched: see `service.client.Client`."""
+
+    def experiment(self, id_: str) -> dict[str, Any]:
+        """An experiment as it stands."""
+
+    def trial(self, id_: str) -> dict[str, Any]:
+        """A trial."""
+
+    def events(self, id_: str) -> Iterator[dict[str, Any]]:
+        """The events of an experiment, until it is over."""
+
+
+def wait(client: Watched, id_: str, progress: bool, poll_seconds: float) -> dict[str, Any]:
+    """One bar for an experiment, until it is over; returns it in its final state."""
+    with tqdm(total=100, disable=not progress, unit="%", bar_format="{l_bar}{bar}| {elapsed}{postfix}") as bar:
+        while True:
+            experiment = client.experiment(id_)
+            trials = experiment["trials"]
+            done = trials["succeeded"] + trials["stopped"] + trials["failed"] + trials["cancelled"]
+            reason = f" ({experiment['reason']})" if experiment["reason"] else ""
+            bar.n = round(100 * experiment["progress"], 1)
+            bar.set_description_str(f"{experiment['state']}{reason}")
+            bar.set_postfix_str(f"{done} of {trials['total']} trials, {trials['running']} running")
+            if experiment["state"] in FINAL:
+                return experiment
+            time.sleep(poll_seconds)
+
+
+def follow(client: Watched, id_: str) -> dict[str, Any]:
+    """A bar for each running trial of an experiment, until it is over; returns it in its final state."""
+    whole = tqdm(total=client.experiment(id_)["trials"]["total"], unit="trial", desc="trials")
+    bars: dict[str, Any] = {}
+    for event in client.events(id_):
+        if event["event"] == "experiment":
+            whole.set_postfix_str(event["reason"] or event["state"])
+            whole.total = client.experiment(id_)["trials"]["total"]
+        elif event["state"] == "running":
+            trial = event["trial"]
+            if trial not in bars:
+                config = client.trial(trial)["config"]
+                words = f"{config['method']} K={config['k']} seed {config['seed']}"
+                bars[trial] = tqdm(total=config["training"]["epochs"], unit="epoch", desc=words, leave=False)
+            bars[trial].n = event["epoch"]
+            scores = {f"{one['language']} {one['metric']}": one["value"] for one in event.get("scores", [])}
+            bars[trial].set_postfix({name: f"{value:.1f}" for name, value in scores.items()})
+        else:
+            if event["trial"] in bars:
+                bars.pop(event["trial"]).close()
+            whole.update(event["state"] in ("succeeded", "stopped", "failed"))
+    whole.close()
+    return client.experiment(id_)

@@ -1,0 +1,68 @@
+"""Reports beyond the paper's tables and figures. Rows are those of `service.reports.rows`."""
+
+from functools import partial
+from typing import Literal
+
+import pandas as pd
+
+from service.reports import figures
+from service.reports.cells import cell, need, pivot, rounded, seeds
+from service.reports.compare import comparison
+from service.reports.paper import SURGERY
+from service.reports.report import Report
+from service.reports.summary import require_alike, summary
+from trainers.languages import LANGUAGES
+
+# What surgery is added to: the same training without it.
+NAIVE = "naive-mix-train"
+
+
+def alpha_curve(rows: pd.DataFrame) -> Report:
+    """The mean over targets against α, the probability of an operation."""
+    ours = rows[rows["alpha"].notna()]
+    need(ours, "results of surgery")
+    by = ["task", "k", "method", "alpha"]
+    require_alike(ours, by)
+    found = summary(ours, by)
+    found["cell"] = [cell(*row) for row in found[["mean", "sd", "complete"]].to_numpy()]
+    display = pivot(found, ["task", "k", "method"], "alpha", "cell").fillna("")
+    notes = (f"Mean and sd over {seeds(found['n'])} of the mean over target languages.",)
+    return Report("Scores by α", found.drop(columns="cell"), display, notes, draw=partial(figures.alpha_curve, found))
+
+
+def conflicts(rows: pd.DataFrame) -> Report:
+    """How often the oracle's gradient conflicts with the batch's, epoch by epoch."""
+    ours = rows[rows["conflict_rate"].notna()]
+    need(ours, "trainings with surgery")
+    by = ["task", "k", "method", "alpha"]
+    require_alike(ours, by)
+    found = ours.groupby([*by, "epoch"], as_index=False).agg(
+        mean=("conflict_rate", "mean"), sd=("conflict_rate", "std"), n=("trial", "nunique")
+    )
+    cells = found.assign(cell=found["mean"].map(rounded))
+    display = pivot(cells, ["task", "k", "method", "alpha"], "epoch", "cell").fillna("")
+    notes = ("Percent of the epoch's operations on which gradients conflict; mean over trainings.",)
+    return Report("Conflicts over training", found, display, notes, draw=partial(figures.conflicts, found))
+
+
+def gain_by(rows: pd.DataFrame, trait: Literal["family", "script"]) -> Report:
+    """What surgery adds to mixed training for the languages of each family, or script, at each K."""
+    ours = rows[rows["method"].isin([SURGERY, NAIVE]) & (rows["language"] != rows["source_language"])]
+    ours = ours.dropna(subset="value")
+    need(ours, f"scores of {SURGERY} and {NAIVE} on targets")
+    require_alike(ours)
+    known = {code: getattr(language, trait) for code, language in LANGUAGES.items()}
+    found = []
+    for (task, k), scores in ours.groupby(["task", "k"]):
+        for name, group in scores.groupby(scores["language"].map(known).fillna("unknown")):
+            gained = comparison(group, SURGERY, NAIVE, int(k), group["source_language"].iloc[0])
+            row = {"task": task, "k": k, trait: name, "languages": len(gained.languages)}
+            found.append({**row, **gained.overall[["gain", "sd", "seeds", "wins", "ties", "losses"]]})
+    counts = dict.fromkeys(["seeds", "wins", "ties", "losses"], int)
+    data = pd.DataFrame(found).astype(counts).sort_values(["task", "k", "gain"], ascending=[True, True, False])
+    display = data.set_index(["task", "k", trait])[["languages", "gain", "sd", "wins", "losses"]].map(rounded)
+    notes = (
+        f"{SURGERY} minus {NAIVE}, paired by seed: mean and sd over {seeds(data['seeds'])} of the mean over languages.",
+        "Wins and losses: pairs of a language and a seed.",
+    )
+    return Report(f"What surgery adds, by {trait}", data.reset_index(drop=True), display, notes)

@@ -1,0 +1,58 @@
+"""All reports, by name."""
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from functools import partial
+
+import pandas as pd
+
+from service.reports.analyses import alpha_curve, conflicts, gain_by
+from service.reports.paper import (
+    by_language,
+    cosines,
+    dev_sizes,
+    gain_table,
+    groupings,
+    over_epochs,
+    overfitting,
+    table_1,
+)
+from service.reports.report import Report
+from service.reports.rows import Of
+
+
+@dataclass(frozen=True, kw_only=True)
+class Kind:
+    """A kind of report.
+
+    Attributes:
+        title: what it shows, for the list of reports.
+        of: the rows that it is made of.
+        made: makes it from them. ValueError where they lack what it shows, or are of several settings.
+    """
+
+    title: str
+    of: Of
+    made: Callable[[pd.DataFrame], Report]
+
+
+KINDS: Mapping[str, Kind] = {
+    "table-1": Kind(title="methods at each K by task", of="selected", made=table_1),
+    "table-2": Kind(title="languages that gain most by surgery", of="selected", made=partial(gain_table, least=False)),
+    "table-4": Kind(title="ner by language", of="selected", made=partial(by_language, task="ner")),
+    "table-5": Kind(title="pos by language", of="selected", made=partial(by_language, task="pos")),
+    "table-6": Kind(title="tydiqa by language", of="selected", made=partial(by_language, task="tydiqa")),
+    "table-7": Kind(title="xnli by language", of="selected", made=partial(by_language, task="xnli")),
+    "table-8": Kind(title="languages that gain least by surgery", of="selected", made=partial(gain_table, least=True)),
+    "table-9": Kind(title="ner: one target, some, or all", of="selected", made=partial(groupings, task="ner")),
+    "table-10": Kind(title="tydiqa: one target, some, or all", of="selected", made=partial(groupings, task="tydiqa")),
+    "figure-1": Kind(title="cosines between languages' gradients", of="cosines", made=cosines),
+    "figure-2": Kind(title="one target, some, or all", of="selected", made=partial(groupings, task=None)),
+    "figure-3": Kind(title="when adapting overfits", of="every", made=overfitting),
+    "figure-4": Kind(title="sizes of dev sets", of="every", made=dev_sizes),
+    "figure-5": Kind(title="scores over epochs", of="every", made=over_epochs),
+    "alpha": Kind(title="scores by α", of="selected", made=alpha_curve),
+    "conflicts": Kind(title="conflicts over training", of="measures", made=conflicts),
+    "gain-by-family": Kind(title="what surgery adds, by family", of="selected", made=partial(gain_by, trait="family")),
+    "gain-by-script": Kind(title="what surgery adds, by script", of="selected", made=partial(gain_by, trait="script")),
+}

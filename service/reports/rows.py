@@ -1,0 +1,92 @@
+"""The rows that reports are made of, as frames: scores, measures of trainings, cosines of gradients."""
+
+from pathlib import Path
+from typing import Any, Literal
+
+import pandas as pd
+
+from service.reports.cosines import cosines
+from service.reports.summary import described, of_main_metric
+from service.store import Query, Store
+from service.store.query import Where
+from service.store.results import TRAINING_COLUMNS
+from trainers.methods import METHODS
+
+# The kinds of rows: test scores of the selected weights, scores of every epoch, measures of trainings, or cosines
+# between the gradients of kept models.
+Of = Literal["selected", "every", "measures", "cosines"]
+
+
+def rows_of(store: Store, home: Path, where: Where, of: Of) -> pd.DataFrame:
+    """The rows of a kind.
+
+    Args:
+        store: where they are stored.
+        home: the service's folder, for kept models.
+        where: conditions on results.
+        of: the kind.
+
+    Raises:
+        ValueError: cosines need a model that was not kept.
+    """
+    match of:
+        case "selected":
+            return selected(store, where)
+        case "every":
+            return _every(store, where)
+        case "measures":
+            return _measures(store, where)
+        case "cosines":
+            return _cosines(store, home, where)
+
+
+def selected(store: Store, where: Where, split: str = "test", metric: str | None = None) -> pd.DataFrame:
+    """Scores of the selected weights, of one metric or, if None, of each task's main one, with their specs."""
+    rows = _described(store, store.results.cells(where, split, metric).to_pandas())
+    return rows if metric is not None else of_main_metric(rows)
+
+
+def _described(store: Store, rows: pd.DataFrame) -> pd.DataFrame:
+    return described(rows, store.results.specs(list(rows["experiment"].unique())))
+
+
+def _every(store: Store, where: Where) -> pd.DataFrame:
+    """Scores of every epoch; one that several experiments share is there once."""
+    _, batches = store.results.whole(Query(where, every_step=True))
+    rows = _described(store, pd.concat([batch.to_pandas() for batch in batches], ignore_index=True))
+    score = ["trial", "method", "k", "seed", "language", "split", "metric", "epoch", "examples"]
+    return of_main_metric(rows).drop_duplicates(score)
+
+
+def _measures(store: Store, where: Where) -> pd.DataFrame:
+    """The conflict rate of each epoch, in percent of its surgery operations: from counts since the start."""
+    found: list[dict[str, Any]] = []
+    before: dict[str, tuple[float, float]] = {}
+    rows = {(row["trial"], row["step"], row["method"]): row for row in store.results.measures(where)}
+    for row in rows.values():
+        met = row.pop("values").get("surgery")
+        if met is None or met["conflict_rate"] is None:
+            continue
+        operations = met["operations"] - met["nonfinite"]
+        conflicts = met["conflict_rate"] * operations
+        earlier_operations, earlier = before.get(row["trial"], (0.0, 0.0))
+        before[row["trial"]] = operations, conflicts
+        new = operations - earlier_operations
+        found.append({**row, "conflict_rate": 100 * (conflicts - earlier) / new if new > 0 else None})
+    columns = pd.Index([*TRAINING_COLUMNS, "epoch", "step", "conflict_rate"])
+    return _described(store, pd.DataFrame(found, columns=columns))
+
+
+def _cosines(store: Store, home: Path, where: Where) -> pd.DataFrame:
+    """The cosine of every two languages' gradients in each model of mixed training. ValueError: one was not kept."""
+    tests = selected(store, where)
+    mixed = tests[tests["method"].isin([name for name, one in METHODS.items() if one.few_shot and not one.adapts])]
+    models = mixed.drop_duplicates("trial").drop(columns=["language", "examples", "metric", "value"])
+    rows = models.to_dict("records")
+    found: list[dict[str, Any]] = []
+    known_of = cosines(home, [(str(row["trial"]), str(row["selection"])) for row in rows])
+    for row, known in zip(rows, known_of, strict=True):
+        for language, line in zip(known["languages"], known["cosines"], strict=True):
+            pairs = zip(known["languages"], line, strict=True)
+            found += [{**row, "language": language, "other": other, "cosine": cosine} for other, cosine in pairs]
+    return pd.DataFrame(found)
