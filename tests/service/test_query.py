@@ -16,7 +16,6 @@ from starlette.testclient import TestClient
 from search_spaces.environment import Environment
 from search_spaces.plan import Plan, PlannedResult, PlannedTrial
 from search_spaces.spec import ExperimentSpec
-from service.api.app import create_app
 from service.store import RESULT_COLUMNS, Query, Store
 from service.store.query import And, By, Condition, Or, Where
 from trainers import Outcome, Report, Score, TrialConfig
@@ -281,9 +280,8 @@ def test_who_polls_while_many_write_misses_nothing_and_gets_nothing_twice(store:
 
 
 @pytest.fixture
-def client(store: Store, tmp_path: Path) -> Iterator[TestClient]:
-    app = create_app(store, lambda: Environment(tmp_path, tmp_path, None, None, None), None)
-    with TestClient(app, base_url="http://127.0.0.1", raise_server_exceptions=False) as client:
+def client(store: Store, tmp_path: Path, client_over: Any) -> Iterator[TestClient]:
+    with client_over(store, Environment(tmp_path, tmp_path, None, None, None)) as client:
         yield client
 
 

@@ -14,7 +14,6 @@ from starlette.testclient import TestClient
 from search_spaces.environment import Environment
 from search_spaces.plan import Plan, PlannedResult, PlannedTrial
 from search_spaces.spec import ExperimentSpec
-from service.api.app import create_app
 from service.reports import published
 from service.store import Store
 from trainers import Outcome, Score, TrialConfig
@@ -32,9 +31,8 @@ Rows = list[dict[str, Any]]
 
 
 @pytest.fixture
-def client(store: Store, tmp_path: Path) -> Iterator[TestClient]:
-    app = create_app(store, lambda: Environment(tmp_path, tmp_path, None, None, None), None)
-    with TestClient(app, base_url="http://127.0.0.1", raise_server_exceptions=False) as client:
+def client(store: Store, tmp_path: Path, client_over: Any) -> Iterator[TestClient]:
+    with client_over(store, Environment(tmp_path, tmp_path, None, None, None)) as client:
         yield client
 
 
