@@ -97,7 +97,7 @@ def test_what_a_rule_remembers_of_each_language_is_gone_on_with(
     whole = make_trial("gradvac-mix-train", home=tmp_path / "whole", keep=True)
     undisturbed = run(whole, lambda _: None)
     broken = make_trial("gradvac-mix-train", home=tmp_path / "broken", keep=True, checkpoint_seconds=0.0)
-    monkeypatch.setattr("trainers.training.bench.CHECKPOINT_SHARE", 0)
+    monkeypatch.setattr("trainers.training.resuming.CHECKPOINT_SHARE", 0)
     killed_after(updates, monkeypatch, broken)
     state = checkpoints.load(checkpoints_of(broken.home, broken.config.digest))
     rules = state["training"]["optimizer"]["surgery"]["rules"]
