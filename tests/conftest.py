@@ -2,6 +2,7 @@
 parts: a PostgreSQL server, a running service on a port."""
 
 import contextlib
+import gc
 import json
 import os
 import shutil
@@ -18,10 +19,17 @@ from typing import Any
 import pandas as pd
 import psutil
 import pytest
-from sqlalchemy import create_engine, text
+from fastapi import FastAPI
+from sqlalchemy import Engine, create_engine, make_url, text
+from starlette.testclient import TestClient
 
+from search_spaces.environment import Environment
+from service.api import create_app
 from service.client import Client
 from service.store import Store
+from service.store.schema import clock, metadata
+
+ClientOver = Callable[[Store, Environment], TestClient]
 
 SHARED = Path(__file__).parents[2] / "shared"
 
@@ -39,6 +47,21 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     for item in items:
         if STARTS_PROCESSES.intersection(getattr(item, "fixturenames", ())):
             item.add_marker("service")
+
+
+# Collecting imports all tests, in a third less time without garbage collections: there is no garbage.
+gc.disable()
+
+
+def pytest_collection_finish() -> None:
+    gc.enable()
+
+
+@pytest.fixture(autouse=True, scope="module")
+def _frozen() -> None:
+    """No garbage collection looks through what is there already, such as all imports: half of a tiny trial's time."""
+    gc.collect()
+    gc.freeze()
 
 
 @pytest.fixture(scope="session")
@@ -198,6 +221,8 @@ def tiny_encoder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     import transformers
     from transformers import BertConfig, BertModel
 
+    torch.set_num_threads(1)  # the fastest for trials with this encoder, and the same everywhere
+    gc.freeze()  # these imports are large
     folder = tmp_path_factory.mktemp("encoders") / "tiny"
     folder.mkdir()
     pieces = _write_tokenizer(folder)
@@ -309,9 +334,9 @@ def postgres_server() -> Iterator[Postgres]:
         shutil.chown(root, "postgres")
         as_user = ["runuser", "-u", "postgres", "--"]
     data = root / "data"
-    initdb = [*as_user, binaries / "initdb", "-D", data, "-A", "trust", "-U", "tester"]
+    initdb = [*as_user, binaries / "initdb", "-D", data, "-A", "trust", "-U", "tester", "--no-sync"]
     subprocess.run(initdb, check=True, stdout=subprocess.DEVNULL, cwd="/")
-    options = f"-c listen_addresses='' -k {root}"
+    options = f"-c listen_addresses='' -c fsync=off -k {root}"
     control = [*as_user, binaries / "pg_ctl", "-D", data, "-w", "-o", options, "-l", root / "log"]
     server = Postgres(f"postgresql+psycopg://tester@/postgres?host={root}", control)
     server.run("start")
@@ -339,19 +364,85 @@ def postgres(postgres_url: str) -> str:
     return postgres_url
 
 
-@pytest.fixture(params=["sqlite", "postgresql"])
-def url(request: pytest.FixtureRequest, tmp_path: Path) -> str:
-    """URL of an empty database, of each kind in turn."""
+DATABASES = pytest.fixture(params=["sqlite", "postgresql"])
+
+
+@DATABASES
+def empty_url(request: pytest.FixtureRequest, tmp_path: Path) -> str:
+    """URL of a database without tables, of each kind in turn."""
     if request.param == "sqlite":
         return f"sqlite:///{tmp_path / 'store.sqlite'}"
     return str(request.getfixturevalue("postgres"))
 
 
+@pytest.fixture(scope="session")
+def sqlite_tables(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A file with the tables of a store, to be copied: Alembic's migrations take longer than most tests."""
+    file = tmp_path_factory.mktemp("tables") / "store.sqlite"
+    Store(f"sqlite:///{file}").close()
+    return file
+
+
+@pytest.fixture
+def sqlite_url(sqlite_tables: Path, tmp_path: Path) -> str:
+    """URL of an SQLite database with empty tables."""
+    return f"sqlite:///{shutil.copy(sqlite_tables, tmp_path / 'store.sqlite')}"
+
+
+@pytest.fixture(scope="session")
+def postgres_tables(postgres_url: str) -> Engine:
+    """A database with the tables of a store, to be emptied."""
+    server = create_engine(postgres_url, isolation_level="AUTOCOMMIT")
+    with server.connect() as connection:
+        connection.execute(text("CREATE DATABASE store"))
+    server.dispose()
+    url = make_url(postgres_url).set(database="store")
+    Store(url.render_as_string(hide_password=False)).close()
+    return create_engine(url, pool_pre_ping=True)  # a test may have started the server anew
+
+
+@DATABASES
+def url(request: pytest.FixtureRequest) -> str:
+    """URL of a database with the empty tables of a store, of each kind in turn."""
+    if request.param == "sqlite":
+        return str(request.getfixturevalue("sqlite_url"))
+    engine: Engine = request.getfixturevalue("postgres_tables")
+    with engine.begin() as connection:
+        for table in reversed(metadata.sorted_tables):
+            connection.execute(clock.update().values(now=0) if table is clock else table.delete())
+    return engine.url.render_as_string(hide_password=False)
+
+
 @pytest.fixture
 def store(url: str) -> Iterator[Store]:
+    """An empty store, in a database of each kind in turn."""
     store = Store(url)
     yield store
     store.close()
+
+
+@pytest.fixture
+def sqlite_store(sqlite_url: str) -> Iterator[Store]:
+    """An empty store in SQLite, for what does not depend on the database."""
+    store = Store(sqlite_url)
+    yield store
+    store.close()
+
+
+@pytest.fixture(scope="session")
+def _app() -> FastAPI:
+    return create_app(None, None, None)  # type: ignore[arg-type]  # `client_over` sets the first two
+
+
+@pytest.fixture
+def client_over(_app: FastAPI) -> ClientOver:
+    """Makes a client of the REST interface over a store. There is one application: describing it takes 50 ms."""
+
+    def make(store: Store, environment: Environment) -> TestClient:
+        _app.state.store, _app.state.environment = store, lambda: environment
+        return TestClient(_app, base_url="http://127.0.0.1", raise_server_exceptions=False)
+
+    return make
 
 
 @dataclass

@@ -88,9 +88,10 @@ def _require_one(rows: pd.DataFrame, name: str, within: list[str]) -> None:
         return
     of = several.index[0] if isinstance(several.index[0], tuple) else (several.index[0],)
     where = ", ".join(f"{column} {value}" for column, value in zip(within, of, strict=True))
+    found = ", ".join(sorted(map(str, several.iloc[0])))
     raise ValueError(
-        f"results of several {name} ({', '.join(map(str, several.iloc[0]))}; {where}) are not for one report: name an"
-        " experiment, or what else tells them apart"
+        f"results of several {name} ({found}; {where}) are not for one report: name an experiment, or what else tells"
+        " them apart"
     )
 
 

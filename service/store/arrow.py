@@ -1,7 +1,7 @@
 """Answers as Arrow batches; large ones through Arrow's database drivers (ADBC), without a Python object per value.
 
-The drivers run in a separate process, `python -m service.store.arrow`: ADBC has its own copy of SQLite, and two copies in
-one process break each other's locks (https://sqlite.org/howtocorrupt.html, 2.2.1).
+The drivers run in a separate process, `python -m service.store.arrow`: ADBC has its own copy of SQLite, and two copies
+in one process break each other's locks (https://sqlite.org/howtocorrupt.html, 2.2.1).
 """
 
 import json

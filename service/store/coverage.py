@@ -35,7 +35,7 @@ class Coverage:
             self.steps.setdefault((key[0], key[1], key[2], key[3]), set()).add(step)
 
     def missing(self, trial: str, wanted: Wanted) -> tuple[str, ...] | None:
-        """The languages without a test score at the selected steps; None if nothing that is wanted of a trial is missing.
+        """The languages without a test score at the selected steps; None if a trial lacks nothing that is wanted.
 
         Empty if only models are missing, or scores on the dev sets that the objective is computed from. Where test
         scores of every epoch are wanted, a language needs as many as there are epochs.

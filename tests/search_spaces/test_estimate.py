@@ -18,11 +18,14 @@ from trainers.artifacts import kept_models as models
 from trainers.data.sources import open_data
 from trainers.data.token_counts import Size
 from trainers.encoders.by_name import EncoderSize, encoder_digest, encoder_size
-from trainers.methods import METHODS
+from trainers.methods import METHODS, PAPER
 from trainers.tasks import TASKS
 from trainers.trial import DataReference, Outcome, Report, Trial, Wanted, Work
 
 TARGETS = ["de", "hi", "sw"]
+
+# For whole trials: the rules' trials take equal steps and sub-words, so that one rival stands for all.
+UNLIKE = [*PAPER, "pcgrad-mix-train"]
 
 
 @pytest.fixture
@@ -137,7 +140,8 @@ def sizes_of(done: dict[str, tuple[int, Outcome]]) -> dict[str, Size]:
 
 @pytest.mark.parametrize("task", TASKS)
 def test_steps_and_sub_words_are_those_that_trials_then_take(spec_of: Any, tmp_path: Path, task: str) -> None:
-    spec = spec_of(task, k=[2], seeds=[1], target_languages=["de", "hi"])
+    fewer = {"max_source_examples": 20} if task == "tydiqa" else {}  # its windows are long
+    spec = spec_of(task, k=[2], seeds=[1], target_languages=["de", "hi"], methods=UNLIKE, training=fewer)
     guess = estimated(spec, tmp_path)
     done = run_all(guess, tmp_path)
     counted = estimated(spec, tmp_path, sizes=sizes_of(done))
@@ -182,7 +186,8 @@ def test_steps_under_the_released_code_are_those_that_trials_then_take(spec_of: 
 
 @pytest.mark.parametrize("keep", ["none", "selected", "all"])
 def test_models_take_at_most_what_is_said_and_are_as_many(spec_of: Any, tmp_path: Path, keep: str) -> None:
-    made = estimated(spec_of(keep=keep, k=[5], seeds=[1], target_languages=["de", "hi"]), tmp_path)
+    spec = spec_of(keep=keep, k=[5], seeds=[1], target_languages=["de", "hi"], methods=UNLIKE)
+    made = estimated(spec, tmp_path)
     kept = 0
     for digest, trial in made.plan.trials.items():
         run_all(replace(made, plan=Plan({digest: trial})), tmp_path, made.spec.keeps(trial.config.method))
@@ -195,7 +200,7 @@ def test_models_take_at_most_what_is_said_and_are_as_many(spec_of: Any, tmp_path
         assert bytes_ > most / 10 or not most
         kept += made.costs[digest].models
     assert summary(made)["disk"]["models"] == kept
-    mixed = sum(not method.adapts for method in METHODS.values()) - 1
+    mixed = sum(not METHODS[name].adapts for name in UNLIKE) - 1
     assert kept == {"none": 1, "selected": 2 + mixed, "all": 6 + mixed}[keep]
 
 

@@ -3,7 +3,6 @@
 import json
 import re
 import time
-from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from datetime import datetime
 from pathlib import Path
@@ -23,21 +22,18 @@ Fields = dict[str, Any]
 
 
 @pytest.fixture
-def store(tmp_path: Path) -> Iterator[Store]:
-    store = Store(f"sqlite:///{tmp_path / 'store.sqlite'}")
-    yield store
-    store.close()
+def store(sqlite_store: Store) -> Store:
+    return sqlite_store
 
 
-def client_of(store: Store, home: Path, token: str | None = None) -> TestClient:
-    environment = Environment(home, home / "data", cpus=2, gpus=0)
-    app = create_app(store, lambda: environment, token)
-    return TestClient(app, base_url="http://127.0.0.1", raise_server_exceptions=False)
+def environment_of(home: Path) -> Environment:
+    return Environment(home, home / "data", cpus=2, gpus=0)
 
 
 @pytest.fixture
-def client(store: Store, tmp_path: Path) -> TestClient:
-    return client_of(store, tmp_path)
+def client(store: Store, tmp_path: Path, client_over: Any) -> TestClient:
+    found: TestClient = client_over(store, environment_of(tmp_path))
+    return found
 
 
 def fields_of(answer: Any) -> dict[str, str]:
@@ -500,7 +496,8 @@ def test_results_are_json_or_csv(client: TestClient) -> None:
 
 
 def test_a_token_is_asked_for_where_one_is_set(store: Store, tmp_path: Path) -> None:
-    client = client_of(store, tmp_path, token="s3cret")
+    app = create_app(store, lambda: environment_of(tmp_path), token="s3cret")
+    client = TestClient(app, base_url="http://127.0.0.1", raise_server_exceptions=False)
     for headers in ({}, {"Authorization": "Bearer wrong"}, {"Authorization": "s3cret"}):
         answer = client.get("/v1/experiments", headers=headers)
         assert answer.status_code == 401

@@ -12,7 +12,6 @@ import pytest
 from starlette.testclient import TestClient
 
 from search_spaces.environment import Environment
-from service.api.app import create_app
 from service.store import Store
 from trainers.data import sample, zips
 from trainers.languages import LANGUAGES
@@ -29,14 +28,11 @@ def home(tmp_path: Path) -> Path:
 
 
 @pytest.fixture
-def client(home: Path, tmp_path: Path) -> Iterator[TestClient]:
+def client(home: Path, tmp_path: Path, sqlite_store: Store, client_over: Any) -> Iterator[TestClient]:
     (tmp_path / "root").mkdir()
     home.mkdir()
-    store = Store(f"sqlite:///{home / 'store.sqlite'}")
-    app = create_app(store, lambda: Environment(home, tmp_path / "root", 2, 0), None)
-    with TestClient(app, base_url="http://127.0.0.1", raise_server_exceptions=False) as client:
+    with client_over(sqlite_store, Environment(home, tmp_path / "root", 2, 0)) as client:
         yield client
-    store.close()
 
 
 def lines(task: str, language: str, split: Any, count: int = 20) -> str:

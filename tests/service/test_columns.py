@@ -10,7 +10,6 @@ import pytest
 from starlette.testclient import TestClient
 
 from search_spaces.environment import Environment
-from service.api.app import create_app
 from service.store import Store
 
 FROZEN = json.loads((Path(__file__).parent / "frozen" / "result_parameters.json").read_text())
@@ -30,12 +29,9 @@ FROZEN_GROUPS = {
 
 
 @pytest.fixture
-def client(tmp_path: Path) -> Iterator[TestClient]:
-    store = Store(f"sqlite:///{tmp_path / 'store.sqlite'}")
-    app = create_app(store, lambda: Environment(tmp_path, tmp_path, None, None, None), None)
-    with TestClient(app, base_url="http://127.0.0.1", raise_server_exceptions=False) as client:
+def client(tmp_path: Path, sqlite_store: Store, client_over: Any) -> Iterator[TestClient]:
+    with client_over(sqlite_store, Environment(tmp_path, tmp_path, None, None, None)) as client:
         yield client
-    store.close()
 
 
 def without_words(schema: Any) -> Any:

@@ -34,8 +34,8 @@ def test_every_move_has_its_entry_and_every_state_its_way() -> None:
 
 
 @pytest.mark.parametrize(("state", "name"), list(itertools.product(STATES, MOVES)))
-def test_a_move_is_made_from_its_origins_alone(tmp_path: Path, state: str, name: MoveName) -> None:
-    store = Store(f"sqlite:///{tmp_path / 'store.sqlite'}")
+def test_a_move_is_made_from_its_origins_alone(sqlite_store: Store, state: str, name: MoveName) -> None:
+    store = sqlite_store
     fields = {"task": "ner", "encoder": "e", "data": "sample", "target_languages": ["de"], "methods": ["zero-shot"]}
     id_ = store.experiments.add(ExperimentSpec.model_validate({**fields, "k": [1], "seeds": [1]}), None)
     for way in WAYS[state]:
@@ -48,7 +48,6 @@ def test_a_move_is_made_from_its_origins_alone(tmp_path: Path, state: str, name:
     assert (found.finished is not None) == (found.state in FINAL)
     if not made:
         assert found.reason == ("before" if WAYS[state] else "")
-    store.close()
 
 
 @pytest.fixture(scope="module")

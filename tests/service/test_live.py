@@ -10,7 +10,7 @@ from typing import Any, get_args
 
 import httpx2
 import pytest
-from transformers import AutoModelForTokenClassification
+import transformers
 
 from service.client import ServiceError
 from service.store import Store
@@ -175,7 +175,7 @@ def test_a_kept_model_is_downloaded_and_loads_and_one_that_was_not_kept_is_said(
     assert client.wait(id_, progress=False)["state"] == "succeeded"
     by_method = client.results(id_, language="de", split="test").groupby("method")["trial"].first()
     folder = client.model(by_method["zero-shot"], tmp_path)
-    model = AutoModelForTokenClassification.from_pretrained(folder)
+    model = transformers.AutoModelForTokenClassification.from_pretrained(folder)
     assert model.config.id2label[0]
     assert not list(service.home.glob("model-*"))
     with pytest.raises(ServiceError, match='"keep": "all" keeps every one'):

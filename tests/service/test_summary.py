@@ -174,7 +174,7 @@ def test_what_is_unlike_is_neither_compared_nor_in_one_report(store: Store, clie
     for path in ("reports/table-1?", "reports/table-4?", "reports/table-2?", "reports/alpha?", f"{compared}&"):
         answer = client.get(f"/v1/{path}")
         assert answer.status_code == 422, path
-        assert "several encoder (e, another; task ner)" in answer.json()["errors"][0]["message"]
+        assert "several encoder (another, e; task ner)" in answer.json()["errors"][0]["message"]
         assert client.get(f"/v1/{path}&experiment={first}").status_code == 200, path
 
 

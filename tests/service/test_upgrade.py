@@ -27,9 +27,9 @@ def test_every_revision_but_those_to_come_is_frozen_and_the_last_is_the_tables_o
     assert [file.stem for file in FROZEN] == sorted(script.revision for script in scripts.walk_revisions())
 
 
-def test_the_migrations_make_the_tables(url: str) -> None:
-    Store(url).close()
-    engine = create_engine(url)
+def test_the_migrations_make_the_tables(empty_url: str) -> None:
+    Store(empty_url).close()
+    engine = create_engine(empty_url)
     with engine.connect() as connection:
         assert compare_metadata(MigrationContext.configure(connection), metadata) == []
     engine.dispose()
@@ -63,9 +63,9 @@ def test_a_database_that_is_not_there_is_named_by_its_setting_and_no_secret_is_t
     assert "s3cret" not in str(raised.value)
 
 
-def test_services_that_start_at_once_make_the_tables_once(url: str) -> None:
+def test_services_that_start_at_once_make_the_tables_once(empty_url: str) -> None:
     with ThreadPoolExecutor(8) as pool:
-        for store in pool.map(lambda _: Store(url), range(8)):
+        for store in pool.map(lambda _: Store(empty_url), range(8)):
             assert store.experiments.page(limit=1) == ([], None)
             store.close()
 
@@ -77,11 +77,11 @@ def test_services_that_start_at_once_make_the_tables_once(url: str) -> None:
         ("CREATE TABLE schema_version (version INTEGER)", "from before the first"),
     ],
 )
-def test_a_database_that_this_service_does_not_know_is_refused(url: str, statement: str, words: str) -> None:
-    Store(url).close()
-    engine = create_engine(url)
+def test_a_database_that_this_service_does_not_know_is_refused(empty_url: str, statement: str, words: str) -> None:
+    Store(empty_url).close()
+    engine = create_engine(empty_url)
     with engine.begin() as connection:
         connection.execute(text(statement))
     engine.dispose()
     with pytest.raises(RuntimeError, match=words):
-        Store(url)
+        Store(empty_url)

@@ -1,7 +1,6 @@
 """Tiny trials on shared cores: one thread is fastest, and the same everywhere."""
 
-import gc
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from dataclasses import dataclass, fields, replace
 from pathlib import Path
 from typing import Any
@@ -26,17 +25,6 @@ NUMBER_OF_TESTS = 20
 @pytest.fixture(autouse=True, scope="session")
 def _one_thread() -> None:
     torch.set_num_threads(1)
-
-
-@pytest.fixture(autouse=True, scope="module")
-def _freeze() -> Iterator[None]:
-    """What is imported is not looked through by every trial's garbage collection: a third of a tiny trial's time."""
-    import transformers  # noqa: F401
-
-    gc.collect()
-    gc.freeze()
-    yield
-    gc.unfreeze()
 
 
 def part_of(class_: type, changed: dict[str, Any]) -> dict[str, Any]:
