@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from seqeval.metrics import f1_score
 
 from trainers.tasks.pos import POS, UPOS, chunk_f1, runs
 
@@ -24,8 +25,6 @@ def tokenizer(tiny_encoder: Path) -> Any:
 
 def of_seqeval(gold: list[list[str]], predicted: list[list[str]]) -> float:
     """F1 in percent of seqeval, to which a run of I-<tag> is one item."""
-    from seqeval.metrics import f1_score  # loads scikit-learn
-
     return 100 * f1_score(*([[f"I-{tag}" for tag in tags] for tags in one] for one in (gold, predicted)))
 
 
