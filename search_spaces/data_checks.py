@@ -87,8 +87,8 @@ def _check_shots(spec: ExperimentSpec, language: str, facts: Facts) -> Iterator[
         there = facts.strata.get(stratum, 0)
         if max(spec.k) > there:
             what = "training" if TASKS[spec.task].under(spec.protocol).shots_split == "train" else "dev"
-            labelled = f" labelled {stratum!r}" if stratum else ""
-            yield Problem("k", f"{max(spec.k)} is more than the {there} {what} examples of {language}{labelled}")
+            labeled = f" labeled {stratum!r}" if stratum else ""
+            yield Problem("k", f"{max(spec.k)} is more than the {there} {what} examples of {language}{labeled}")
 
 
 def _check_rest(spec: ExperimentSpec, language: str, facts: Facts) -> Iterator[Problem]:

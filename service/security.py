@@ -1,4 +1,4 @@
-"""Who may ask: loopback only, or whoever has the token."""
+"""Access control: loopback only, or clients with the token."""
 
 import ipaddress
 import secrets

@@ -18,7 +18,7 @@ class Settings:
         data_root: `ALLASPRAK_DATA_ROOT`, the only folder whose sub-folders a spec may name as data.
         database_url: `ALLASPRAK_DATABASE_URL`, as SQLAlchemy writes it; an SQLite file in the home if not set. Its
             password may be kept in a file: `ALLASPRAK_DATABASE_URL_FILE` names one with the URL in it.
-        ray_address: `ALLASPRAK_RAY_ADDRESS`, an existing Ray cluster; if not set, a Ray of our own on this machine.
+        ray_address: `ALLASPRAK_RAY_ADDRESS`, an existing Ray cluster; if not set, an embedded Ray on this machine.
         checkpoint_seconds: `ALLASPRAK_CHECKPOINT_SECONDS`, training between two checkpoints; 300 if not set.
         token: `ALLASPRAK_TOKEN`, which every request must carry then; or what the file `ALLASPRAK_TOKEN_FILE` says.
     """
@@ -55,7 +55,7 @@ class Settings:
 def secret(name: str, environment: Mapping[str, str] = os.environ) -> str | None:
     """`ALLASPRAK_<name>`, or what the file says that `ALLASPRAK_<name>_FILE` names, less the space around it.
 
-    An empty variable counts as not set, an empty file does not: whoever names one means to have a secret.
+    An empty variable counts as not set. An empty file is an error: naming one asks for a secret.
     ValueError names the variable that is wrong, and never says what is in the file.
     """
     plain, variable = f"ALLASPRAK_{name}", f"ALLASPRAK_{name}_FILE"

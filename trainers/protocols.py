@@ -36,7 +36,7 @@ class TaskSettings:
     k_counts_windows: bool = False
 
     def surgery_alpha(self, languages: int, grouped: bool) -> float:
-        """The probability of surgery for a model of so many targets."""
+        """The probability of surgery for a model with this many target languages."""
         if grouped and self.alpha_per_language is not None:
             return min(1.0, round(languages * self.alpha_per_language, 9))  # 3 * 0.1 is not 0.3
         return self.alpha

@@ -86,7 +86,7 @@ class Estimate:
             "disk": {
                 "models": sum(cost.models for cost in costs),
                 "bytes": _total(cost.model_bytes for cost in costs),
-                "basis": "at most: all weights, and a row of the word embeddings for each sub-word trained on",
+                "basis": "at most: all weights, and a row of the word embeddings for each token trained on",
             },
             "memory": self._memory(environment),
         }  # fmt: skip

@@ -78,7 +78,7 @@ def _authorise(request: Request, _: Annotated[object, Depends(HTTPBearer(auto_er
 
 
 def _know_all(request: Request) -> None:
-    """Refuse a query parameter that a route does not know: whoever DELETEs with `?dry_run=true` does not mean it."""
+    """Refuse a query parameter that a route does not know: DELETE with `?dry_run=true` must not delete."""
     known = request.app.state.parameters[request.method, VERSION_PREFIX + request.scope["route"].path]
     if unknown := [name for name in request.query_params if name not in known]:
         raise SpecError([Problem(ascii(name)[1:-1], "there is no such parameter") for name in unknown])

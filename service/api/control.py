@@ -14,7 +14,7 @@ from service.store import Store
 from service.store.states import FINAL, MOVES, MoveName
 from trainers.artifacts.layout import driver_log, remove_trial
 
-# A driver that is told to stop is gone by then.
+# A driver that was asked to stop has exited by then.
 STOP_SECONDS = 10.0
 
 router = APIRouter(tags=["control"])

@@ -1,4 +1,4 @@
-"""Reports: the paper's tables and figures, and further ones, made of our own results."""
+"""Reports: the paper's tables and figures, and further analyses, made from our results."""
 
 from typing import Annotated, Literal
 

@@ -46,7 +46,7 @@ class Pair(Cells):
 
 
 @router.get("/results/summary", responses=refusals(422))
-def summarised(request: Request, wanted: Annotated[Grouped, Query()]) -> Response:
+def summarized(request: Request, wanted: Annotated[Grouped, Query()]) -> Response:
     """Means over seeds of the mean over target languages: `{"summary": [...]}`, CSV, or an Arrow stream.
 
     A row for each group of `by`, such as `by=method,k`, with `mean`, `sd`, `n` (seeds), `min`, `max`,

@@ -33,7 +33,7 @@ class Gate(SearchAlgorithm):  # type: ignore[misc]
     Args:
         queue: the trials.
         slots: the experiment's slots; None if the scheduler claims them. Trials that are ready then start paused.
-        recorder: is told of trials that will not run.
+        recorder: records trials that will not run.
     """
 
     def __init__(self, queue: TrialQueue, slots: SlotClient | None, recorder: Recorder) -> None:

@@ -180,7 +180,7 @@ def _serve(home: Path) -> None:
         head = [child for child in psutil.Process().children() if child.name() in ("gcs_server", "raylet")]
         while all(child.is_running() and child.status() != psutil.STATUS_ZOMBIE for child in head):
             time.sleep(0.5)
-        os._exit(1)  # a shutdown would wait for dead processes; whoever starts the next pool ends the others
+        os._exit(1)  # a shutdown would wait for dead processes; the next pool's start ends the others
     finally:
         ray.shutdown()
 

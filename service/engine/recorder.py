@@ -19,7 +19,7 @@ class Recorder:
         store: where they are kept.
         experiment: the id of the experiment that the trials are run for.
         home: the service's folder, where checkpoints lie.
-        queue: is told which trials have ended.
+        queue: is notified of trials that have ended.
         attempts: the number of the current attempt at each trial.
     """
 

@@ -116,7 +116,7 @@ class TrialKey:
 
 
 class EarlyStopping(CohortScheduler):
-    """Stops trials early. A driver that starts again goes on with the reports that are stored.
+    """Stops trials early. A restarted driver continues with the stored reports.
 
     Args:
         cohorts: as for `CohortScheduler`.

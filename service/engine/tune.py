@@ -44,7 +44,7 @@ def run_trials(
         queue: the trials. A trial waits until its source training has succeeded, where that is among them.
         slots: the experiment's slots of the pool, and what each trial takes.
         storage: a folder for Tune's own files; removed at the end, since the store has everything that counts.
-        recorder: is told what happens. An exception that it raises ends the run and is raised here.
+        recorder: receives every event. An exception that it raises ends the run and is raised here.
         scheduler: stops or changes trials by `epoch`, `step` and `objective` (None for a trial that is not judged).
     """
     # With a custom search algorithm Tune starts one actor at a time; by then the previous one could be reused.

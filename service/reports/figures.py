@@ -194,7 +194,7 @@ def _colour(method: str) -> str:
 
 
 def _panels(count: int, wide: bool = False) -> tuple[Any, list[Any]]:
-    """A figure with so many panels: beside each other, or one under the other where they are wide."""
+    """A figure with this many panels: side by side, or stacked where they are wide."""
     import matplotlib as mpl
     from matplotlib.figure import Figure
 

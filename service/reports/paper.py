@@ -1,4 +1,4 @@
-"""The paper's tables and figures, made of our own results; each names the results that it needs.
+"""The paper's tables and figures, made from our results; each names the results that it needs.
 
 Rows are those of `service.reports.rows`: test scores of the selected weights, where nothing else is said.
 """

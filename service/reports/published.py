@@ -1,4 +1,4 @@
-"""The figures that Xu and Murray published, as frames with the columns of our own.
+"""The figures that Xu and Murray published, as frames with the same columns as our results.
 
 What they published of a task, in which setting, stands with the task; of a task that is not in the paper it is None.
 """

@@ -8,7 +8,7 @@ from typing import Any
 
 import pandas as pd
 
-# Differences of so many points and more have the full colour.
+# From this difference in points on, a cell has the full color.
 FULL_COLOUR = 20.0
 
 # Gains are blue, losses orange: Okabe and Ito's, which the colour-blind tell apart.

@@ -38,7 +38,7 @@ class Control:
     def runnable(self, most: int) -> list[str]:
         """The active experiments that have no driver and should have one now, as many as there is room for.
 
-        Of all active ones so many may have one: those of the highest priority, and then the longest queued.
+        At most this many active ones have a driver: those of the highest priority, then the longest queued.
         """
         first, others = self._in_order(most)
         room = most - sum(row.driver_pid is not None for row in (*first, *others))

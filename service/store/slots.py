@@ -11,14 +11,14 @@ from service.store.database import Database
 from service.store.schema import experiments, shares, slots
 from service.store.trials import end
 
-# A driver that has not been heard of for so long is dead, and what it held is free.
+# A driver without a heartbeat for this long is dead; its slots are freed.
 LEASE_SECONDS = 30.0
 
-# An experiment keeps a slot, and the worker that is warm in it, until it has had so many seconds of one more than the
-# others that wait.
+# An experiment keeps a slot, and the warm worker in it, until it has had this many more slot-seconds than the others
+# that wait.
 TURN_SECONDS = 30.0
 
-# A trial that is larger than what is free lets smaller ones pass for so long; then room is kept for it.
+# A trial that is larger than the free room lets smaller ones pass for this long; then room is kept for it.
 PATIENCE_SECONDS = 60.0
 
 
@@ -51,7 +51,7 @@ class Slots:
     """Fair shares of the pool.
 
     Experiments of the highest priority go first, one that has had no slot yet before the others; then that which has
-    had least of the pool while it was there. A trial is in one slot at a time, whoever asks for it.
+    had least of the pool while it was there. A trial occupies one slot at a time, even if several experiments ask for it.
 
     Args:
         database: where they are.

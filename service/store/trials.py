@@ -111,7 +111,7 @@ class Trials:
                 _got_on(connection, experiment)
 
     def succeeded(self, digest: str, attempt: int, outcome: Outcome) -> Taken:
-        """Store what a trial came to, and that it is done for whoever needs no more.
+        """Store a trial's outcome, and mark it done in every experiment that needs no more of it.
 
         Returns:
             "refused", and nothing is stored, if it comes too late: another attempt has begun, or this one has ended.

@@ -1,4 +1,4 @@
-"""Useful share of the sub-words that an evaluation processes: all languages together, against language by language."""
+"""Useful share of the tokens that an evaluation processes: all languages together, against language by language."""
 
 import argparse
 from collections.abc import Iterable, Sequence
@@ -30,7 +30,7 @@ def main() -> None:
 
     tokenizer = AutoTokenizer.from_pretrained(offline_encoder(arguments.home))
     rows = [_row(name, lengths(name, tokenizer, arguments), arguments.quick) for name in OF_THE_PAPER]
-    print("Useful share of the processed sub-words when the test splits of all languages are evaluated: together in")
+    print("Useful share of the processed tokens when the test splits of all languages are evaluated: together in")
     print(f"length-sorted batches of at most {BATCH_TOKENS} tokens with padding (trainers.training.evaluation);")
     print(f"language by language in file order, {FIXED_BATCH} windows a batch, each padded to its longest; the same,")
     print("padded to the task's maximal length, as the usual scripts do. Counted, not timed: the same everywhere.")

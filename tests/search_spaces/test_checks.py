@@ -105,7 +105,7 @@ def test_xnli_needs_k_examples_of_each_class_where_its_shots_are_drawn(
     problems = place.problems("xnli", k=[1, most + 1], protocol=protocol)
     assert {field for field, _ in problems} == {"k"}
     assert {message for _, message in problems} == {
-        f"{most + 1} is more than the {most} {split} examples of {language} labelled {label!r}"
+        f"{most + 1} is more than the {most} {split} examples of {language} labeled {label!r}"
         for label in LABELS
         for language in ("fi", "ru")
     }
@@ -114,7 +114,7 @@ def test_xnli_needs_k_examples_of_each_class_where_its_shots_are_drawn(
 def test_a_class_that_does_not_occur_has_no_shots(place: Place) -> None:
     place.write("xnli", "fi", train=2)
     problems = place.problems("xnli", k=[1], target_languages=["fi"])
-    assert problems == [("k", "1 is more than the 0 training examples of fi labelled 'contradiction'")]
+    assert problems == [("k", "1 is more than the 0 training examples of fi labeled 'contradiction'")]
     assert place.spec("xnli", k=[1], target_languages=["fi"], methods=["zero-shot"]).k == [1]
 
 

@@ -24,7 +24,7 @@ from trainers.trial import DataReference, Outcome, Report, Trial, Wanted, Work
 
 TARGETS = ["de", "hi", "sw"]
 
-# For whole trials: the rules' trials take equal steps and sub-words, so that one rival stands for all.
+# For whole trials: the rules' trials take equal steps and tokens, so that one rival stands for all.
 UNLIKE = [*PAPER, "pcgrad-mix-train"]
 
 

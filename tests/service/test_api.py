@@ -199,7 +199,7 @@ def test_every_wrong_field_is_named_at_once_with_what_is_allowed(client: TestCli
         ({"grouping": [["de"]]}, "grouping", "one list: hi"),
         ({"grouping": "randomly"}, "grouping", "script"),
         ({"keep": "best"}, "keep", "selected"),
-        ({"task": "xnli", "k": [21]}, "k", "20 training examples of hi labelled"),
+        ({"task": "xnli", "k": [21]}, "k", "20 training examples of hi labeled"),
         ({"resources": {"max_concurrent_trials": 0}}, "resources.max_concurrent_trials", "from 1"),
         ({"resources": []}, "resources", "object"),
         ({"seeds": list(range(1000)), "k": list(range(1, 61))}, "allow_large", "10000"),

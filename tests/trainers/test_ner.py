@@ -206,7 +206,7 @@ def test_a_word_longer_than_a_window_is_an_error_that_names_it(tokenizer: Any) -
         NER.features([sentence("in"), sentence("in", long, "in")], LABELS, tokenizer, count + 1)
     assert error.value.place == 1
     assert str(error.value) == (
-        f"the word '{long}' has {count} sub-words; a window of {count + 1} holds {count - 1} beside special tokens"
+        f"the word '{long}' has {count} tokens; a window of {count + 1} holds {count - 1} beside special tokens"
     )
     windows = NER.features([sentence("in", long, "in")], LABELS, tokenizer, count + 2)
     assert [window.words for window in windows] == [[0], [1], [2]]

@@ -1,4 +1,4 @@
-"""The task pawsx: pairs of the sample corpus that are labelled as they are built, and rows of the hub's."""
+"""The task pawsx: pairs of the sample corpus that are labeled as they are built, and rows of the hub's."""
 
 import json
 from collections import Counter

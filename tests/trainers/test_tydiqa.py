@@ -54,7 +54,7 @@ def tokenizer(tiny_encoder: Path) -> Any:
 
 @pytest.fixture(scope="module")
 def spacious(tokenizer: Any) -> Any:
-    """A tokenizer whose sub-words have the space before them among their characters."""
+    """A tokenizer whose tokens have the space before them among their characters."""
     from tokenizers import Tokenizer, pre_tokenizers
     from transformers import PreTrainedTokenizerFast
 
@@ -129,7 +129,7 @@ def decoded_gold(windows: Sequence[PassageWindow], batch_size: int = 10) -> list
 
 
 def of_squad(count: int, room: int, step: int) -> tuple[list[tuple[int, int]], list[int]]:
-    """The spans (first, length) of SQuAD's script over so many sub-words, and which has each one's maximal context."""
+    """The spans (first, length) of SQuAD's script over so many tokens, and which has each one's maximal context."""
     spans, offset = [], 0
     while offset < count:
         length = min(count - offset, room)
@@ -168,7 +168,7 @@ def test_windows_and_maximal_context_are_those_of_squads_script(tokenizer: Any, 
             for number, (window, (first, _)) in enumerate(zip(mine, spans, strict=True))
             for position in window.owned
         ]
-        assert sorted(owned) == list(enumerate(best))  # each sub-word in one window, the right one
+        assert sorted(owned) == list(enumerate(best))  # each token in one window, the right one
         for window, (_, length) in zip(mine, spans, strict=True):
             assert len(window.context) == len(window.spans) == length
             assert set(window.owned) <= set(window.context)
@@ -224,7 +224,7 @@ def test_a_window_without_room_for_the_context_is_an_error(tokenizer: Any) -> No
         TYDIQA.features(some, (), tokenizer, 68)
     assert error.value.place == 1
     assert str(error.value) == (
-        "a window of 68 sub-words has no room for the context of 'q1' beside its question of 64 and special tokens"
+        "a window of 68 tokens has no room for the context of 'q1' beside its question of 64 and special tokens"
     )
     assert len(TYDIQA.features(some, (), tokenizer, 69)[-1].context) == 1
 
@@ -320,7 +320,7 @@ def test_real_gold_answers_are_given_back_unless_no_span_of_30_sub_words_is_one(
         assert [problem for one in some if (problem := TYDIQA.problem(one))] == []
         windows = TYDIQA.features(some, (), offline_tokenizer, 384)
         predicted = TYDIQA.predictions(some, windows, decoded_gold(windows), ())
-        counts = {"too long": 0, "ends inside a sub-word": 0, "given back": 0}
+        counts = {"too long": 0, "ends inside a token": 0, "given back": 0}
         for place, (one, text) in enumerate(zip(some, predicted, strict=True)):
             counts[_fate(one, text, [window for window in windows if window.example == place])] += 1
         print(f"{language}: {len(some)} questions, {len(windows)} windows, answers {counts}")
@@ -342,7 +342,7 @@ def _fate(example: Example, predicted: str, windows: list[PassageWindow]) -> str
     stripped = begin + len(answer) - len(answer.lstrip()), begin + len(answer.rstrip())
     if (min(span[0] for span in touched), max(span[1] for span in touched)) != stripped:
         assert answer.strip() in predicted
-        return "ends inside a sub-word"
+        return "ends inside a token"
     assert predicted == answer.strip()
     return "given back"
 
@@ -419,7 +419,7 @@ def test_a_span_is_at_most_30_sub_words_does_not_end_before_it_starts_and_lies_i
             if found is not None:
                 first = [span[0] for span in window.spans].index(found[1])
                 last = len(window.spans) - 1 - [span[1] for span in window.spans][::-1].index(found[2])
-                assert 0 <= last - first < 30 + 2  # a character may have several sub-words
+                assert 0 <= last - first < 30 + 2  # a character may have several tokens
 
 
 def test_without_a_valid_span_the_answer_is_empty(tokenizer: Any) -> None:

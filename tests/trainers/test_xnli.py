@@ -82,7 +82,7 @@ def test_a_pair_that_the_encoder_cannot_read_is_an_error(tokenizer: Any) -> None
         XNLI.features([pair(), pair(), long], LABELS, tokenizer, 128)
     assert error.value.place == 2
     assert str(error.value) == (
-        f"the pair with the premise {long['premise'][:80]!r}... has {length} sub-words; the encoder reads 128"
+        f"the pair with the premise {long['premise'][:80]!r}... has {length} tokens; the encoder reads 128"
     )
     assert len(XNLI.features([long], LABELS, tokenizer, length)[0].input_ids) == length
     assert len(XNLI.features([long], LABELS, tokenizer, length + 1)[0].input_ids) == length

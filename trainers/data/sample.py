@@ -18,7 +18,7 @@ def tasks() -> tuple[str, ...]:
 
 
 def examples(task: str, language: str, split: str) -> list[dict[str, Any]]:
-    """Labelled examples of one split, the same at every call. They are the caller's own to change.
+    """Labeled examples of one split, the same at every call, in fresh copies that the caller may change.
 
     Raises:
         ValueError: for an unknown task, language or split; the message names what is allowed.

@@ -24,7 +24,7 @@ _SOURCE_SIZES = (300, 60, 60)
 _TARGET_SIZES = (40, 40, 40)
 _SENTENCES_PER_QUESTION = 3
 _SHORT_TEXTS = range(3, 7)
-_LONG_TEXT = 45  # sentences: more than 384 sub-words in every language
+_LONG_TEXT = 45  # sentences: more than 384 tokens in every language
 _LONG_EVERY = 17  # no multiple of the kinds of question, so that it is not always the same kind
 
 

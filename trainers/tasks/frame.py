@@ -8,7 +8,7 @@ class Frame:
     """The special tokens around, and the segment ids of, as many sequences as a tokenizer joins.
 
     Attributes:
-        before: how many special tokens stand before each sequence's first sub-word.
+        before: how many special tokens stand before each sequence's first token.
         special: how many there are in all.
     """
 

@@ -125,7 +125,7 @@ class PairClassification(Task[PairWindow]):
         if len(ids) > limit:
             raise ExampleError(
                 place,
-                f"the pair with the {first} {shown(example[first])} has {len(ids)} sub-words;"
+                f"the pair with the {first} {shown(example[first])} has {len(ids)} tokens;"
                 f" the encoder reads {limit}",
             )
 

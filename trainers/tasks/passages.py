@@ -1,7 +1,7 @@
 """Extractive question answering, as in SQuAD and TyDi QA's gold passage task: the answer is a span of the context.
 
 Windows and the search for the best span are those of the SQuAD and XTREME scripts. Both are in this file, which is long
-for that: the search needs what the windows know of their sub-words.
+for that: the search needs what the windows know of their tokens.
 """
 
 import unicodedata
@@ -17,7 +17,7 @@ from trainers.tasks import squad
 from trainers.tasks.frame import Frame
 from trainers.tasks.task import ExampleError, Task, Window, missing_text, shown
 
-# In sub-words, as in XTREME's scripts and the authors' code.
+# In tokens, as in XTREME's scripts and the authors' code.
 MAX_QUESTION = 64
 STRIDE = 128  # how far a window's beginning is from the last one's
 MAX_ANSWER = 30
@@ -34,9 +34,9 @@ class PassageWindow(Window):
 
     Attributes:
         context: positions of the piece in `input_ids`.
-        owned: positions of those of its sub-words that have maximal context here: a span may start there only.
-        spans: characters in the whole context of each of the piece's sub-words.
-        answer: positions of the gold answer's first and last sub-word; 0 and 0 if it is not wholly here.
+        owned: positions of those of its tokens that have maximal context here: a span may start there only.
+        spans: characters in the whole context of each of the piece's tokens.
+        answer: positions of the gold answer's first and last token; 0 and 0 if it is not wholly here.
     """
 
     context: range
@@ -71,9 +71,9 @@ class ExtractiveQuestionAnswering(Task[PassageWindow]):
         """Question and context."""
         return f"{example['question']} {example['context']}"
 
-    def cut(self, sub_words: int, max_length: int) -> tuple[int, int]:
+    def cut(self, tokens: int, max_length: int) -> tuple[int, int]:
         """One window, or as many as reach the end by STRIDE; all but the last are full."""
-        last = sub_words + 4
+        last = tokens + 4
         windows = 1 + max(0, -(-(last - max_length) // STRIDE))
         return windows, (windows - 1) * max_length + last - (windows - 1) * STRIDE
 
@@ -85,12 +85,12 @@ class ExtractiveQuestionAnswering(Task[PassageWindow]):
     def features(
         self, examples: Sequence[Example], labels: Sequence[str], tokenizer: Any, max_length: int
     ) -> list[PassageWindow]:
-        """The question, cut to 64 sub-words, with as much of the context as fits, from every 128th sub-word on.
+        """The question, cut to 64 tokens, with as much of the context as fits, from every 128th token on.
 
         Where fewer than 256 fit, each window begins in the middle of the last: a short answer is whole in one of them.
 
         Raises:
-            ExampleError: beside the question no room is left for the context, or the context has no sub-word.
+            ExampleError: beside the question no room is left for the context, or the context has no token.
         """
         if not examples:
             return []
@@ -109,7 +109,7 @@ class ExtractiveQuestionAnswering(Task[PassageWindow]):
             if room < 1 or not context:
                 raise ExampleError(place, _why_no_window(example, len(question), max_length, room))
             spans = list(_character_spans(example["context"], contexts["offset_mapping"][place]))
-            answer = _sub_words(spans, example["answers"])
+            answer = _answer_tokens(spans, example["answers"])
             first = frame.before[1] + len(question)
             held = list(_held(len(context), room))
             for piece, owned in zip(held, _owned(held), strict=True):
@@ -234,16 +234,16 @@ def _problem_of_answers(example: Example) -> str | None:
 def _why_no_window(example: Example, question: int, max_length: int, room: int) -> str:
     if room < 1:
         return (
-            f"a window of {max_length} sub-words has no room for the context of {shown(example['id'])}"
+            f"a window of {max_length} tokens has no room for the context of {shown(example['id'])}"
             f" beside its question of {question} and special tokens"
         )
     return f"the tokenizer leaves nothing of the context of {shown(example['id'])}"
 
 
 def _character_spans(context: str, offsets: Sequence[Span]) -> Iterator[Span]:
-    """Characters of each sub-word, without white space, which some tokenizers count in.
+    """Characters of each token, without white space, which some tokenizers count in.
 
-    Marks that no sub-word has belong to the one before them: normalisation composed them with its last character.
+    Marks that no token has belong to the one before them: normalization composed them with its last character.
     """
     for (first, after), (following, _) in pairwise([*offsets, (len(context), len(context))]):
         while after < following and unicodedata.category(context[after]).startswith("M"):
@@ -252,8 +252,8 @@ def _character_spans(context: str, offsets: Sequence[Span]) -> Iterator[Span]:
         yield first, first + len(context[first:after].rstrip())
 
 
-def _sub_words(spans: Sequence[Span], answers: dict[str, Any]) -> range | None:
-    """The sub-words that the first gold answer touches; None if the tokenizer leaves nothing of it."""
+def _answer_tokens(spans: Sequence[Span], answers: dict[str, Any]) -> range | None:
+    """The tokens that the first gold answer touches; None if the tokenizer leaves nothing of it."""
     begin: int = answers["answer_start"][0]
     end = begin + len(answers["text"][0])
     touched = [place for place, (first, after) in enumerate(spans) if first < end and after > begin]
@@ -261,14 +261,14 @@ def _sub_words(spans: Sequence[Span], answers: dict[str, Any]) -> range | None:
 
 
 def _inside(answer: range | None, piece: range, shift: int) -> tuple[int, int]:
-    """Positions of the answer's first and last sub-word; 0 and 0 unless the piece has all of it."""
+    """Positions of the answer's first and last token; 0 and 0 unless the piece has all of it."""
     if answer is None or answer.start < piece.start or answer.stop > piece.stop:
         return 0, 0
     return answer.start + shift, answer.stop - 1 + shift
 
 
 def _held(count: int, room: int) -> Iterator[range]:
-    """The sub-words of the context that each window holds; the last holds the end."""
+    """The tokens of the context that each window holds; the last holds the end."""
     step = min(STRIDE, (room + 1) // 2)
     first = 0
     while first + room < count:
@@ -278,7 +278,7 @@ def _held(count: int, room: int) -> Iterator[range]:
 
 
 def _owned(held: Sequence[range]) -> Iterator[range]:
-    """The sub-words that have maximal context in each window: the lesser of what stands left and right of them.
+    """The tokens that have maximal context in each window: the lesser of what stands left and right of them.
 
     As in SQuAD's script a hundredth of the window's length is added, and of equals the first counts.
     """

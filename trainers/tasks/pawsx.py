@@ -48,7 +48,7 @@ PAWSX = ParaphraseIdentification()
 def pair(number: int, label: str, draw: Draw) -> tuple[Derivation, Derivation]:
     """Two sentences, as `trainers.sample_corpus.pairs.MakePair`, in two patterns where the lexicon has them.
 
-    Whoever met somebody was met in turn; a journey from one city to another is none from the other to the one. So to
+    Meeting is symmetric; a journey from one city to another is not one in the other direction. So to
     exchange two names says nothing by itself, nor does another order of the words.
     """
     # two people can be exchanged in every language; to say all else again takes a second pattern

@@ -11,7 +11,7 @@ from trainers.protocols import TaskSettings
 from trainers.tasks.frame import Frame
 from trainers.tasks.task import ExampleError, Task, Window, shown
 
-# Positions without a label: special tokens, padding and all but a word's first sub-word (the loss ignores this index).
+# Positions without a label: special tokens, padding and all but a word's first token (the loss ignores this index).
 UNLABELLED = -100
 
 
@@ -21,7 +21,7 @@ class TaggingWindow(Window):
 
     Attributes:
         words: their places in the sentence.
-        positions: of each word's first sub-word in `input_ids`.
+        positions: of each word's first token in `input_ids`.
         labels: of each word, as a place in the label set.
     """
 
@@ -69,10 +69,10 @@ class Tagging(Task[TaggingWindow]):
         """The words."""
         return " ".join(example["tokens"])
 
-    def cut(self, sub_words: int, max_length: int) -> tuple[int, int]:
+    def cut(self, tokens: int, max_length: int) -> tuple[int, int]:
         """As few windows as they fill, with two special tokens each."""
-        windows = max(1, -(-sub_words // (max_length - 2)))
-        return windows, sub_words + 2 * windows
+        windows = max(1, -(-tokens // (max_length - 2)))
+        return windows, tokens + 2 * windows
 
     def gold(self, example: Example) -> list[str]:
         """The tags."""
@@ -82,9 +82,9 @@ class Tagging(Task[TaggingWindow]):
     def features(
         self, examples: Sequence[Example], labels: Sequence[str], tokenizer: Any, max_length: int
     ) -> list[TaggingWindow]:
-        """Windows of at most `max_length` sub-words, special tokens included; long sentences are split between words.
+        """Windows of at most `max_length` tokens, special tokens included; long sentences are split between words.
 
-        A word's label stands on its first sub-word. A word that the tokenizer drops altogether has no position.
+        A word's label stands on its first token. A word that the tokenizer drops altogether has no position.
 
         Raises:
             ExampleError: a word alone is longer than a window.
@@ -105,7 +105,7 @@ class Tagging(Task[TaggingWindow]):
             if longest is not None and len(pieces[longest]) > room:
                 raise ExampleError(
                     place,
-                    f"the word {shown(example['tokens'][longest])} has {len(pieces[longest])} sub-words;"
+                    f"the word {shown(example['tokens'][longest])} has {len(pieces[longest])} tokens;"
                     f" a window of {max_length} holds {room} beside special tokens",
                 )
             for words in _filled(pieces, room):
@@ -116,7 +116,7 @@ class Tagging(Task[TaggingWindow]):
         return windows
 
     def targets(self, windows: Sequence[TaggingWindow], length: int) -> dict[str, list[Any]]:
-        """`labels` [batch, length]: each word's label at its first sub-word."""
+        """`labels` [batch, length]: each word's label at its first token."""
         rows = []
         for window in windows:
             row = [UNLABELLED] * length
@@ -165,7 +165,7 @@ def _pieces_by_word(ids: Sequence[int], word_ids: Sequence[int | None]) -> dict[
 
 
 def _filled(pieces: dict[int, list[int]], room: int) -> Iterator[list[int]]:
-    """Words, in order, in as few runs of at most `room` sub-words as filling each in turn gives."""
+    """Words, in order, in as few runs of at most `room` tokens as filling each in turn gives."""
     run: list[int] = []
     taken = 0
     for word, ids in pieces.items():

@@ -23,7 +23,7 @@ class Window:
 
     Attributes:
         example: place of its example among those given to `Task.features`.
-        input_ids: sub-words, special tokens included.
+        input_ids: tokens, special tokens included.
         token_types: their segments; empty where the tokenizer has none.
         supervised: how many terms the loss averages over.
     """
@@ -120,14 +120,14 @@ class Task(ABC, Generic[W]):
 
     @abstractmethod
     def text(self, example: Example) -> str:
-        """All that is tokenised of an example, as running text."""
+        """The parts of an example that are tokenized, as running text."""
 
-    def cut(self, sub_words: int, max_length: int) -> tuple[int, int]:
-        """About how many windows an example with so many sub-words makes, and the sub-words in all of them.
+    def cut(self, tokens: int, max_length: int) -> tuple[int, int]:
+        """About how many windows an example of this many tokens makes, and the tokens in all of them.
 
         One window, with up to four special tokens, unless a task says otherwise.
         """
-        return 1, min(sub_words + 4, max_length)
+        return 1, min(tokens + 4, max_length)
 
     @abstractmethod
     def gold(self, example: Example) -> Any:
@@ -141,7 +141,7 @@ class Task(ABC, Generic[W]):
             examples: without a `problem`.
             labels: the label set.
             tokenizer: a fast tokenizer of `transformers`.
-            max_length: sub-words of a window, special tokens included.
+            max_length: tokens of a window, special tokens included.
 
         Raises:
             ExampleError: no window can hold an example.
