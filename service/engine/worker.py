@@ -108,7 +108,7 @@ def _log(path: Path) -> Iterator[None]:
 
 
 def _resumed(trial: Trial, config: Mapping[str, Any], checkpoints: Path) -> Trial:
-    """The trial; a member of a population continues from a checkpoint, its own or another's, with new hyperparameters."""
+    """The trial; a member of a population continues from its own or another's checkpoint, with new hyperparameters."""
     checkpoint = tune.get_checkpoint() if trial.config.population is not None else None
     if checkpoint is None:
         return trial

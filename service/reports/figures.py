@@ -7,9 +7,9 @@ import pandas as pd
 
 from trainers.methods import METHODS
 
-# Okabe and Ito's colours, which the colour-blind tell apart.
+# Okabe and Ito's colors, which the color-blind tell apart.
 BLUE, ORANGE, GREY = "#0072B2", "#D55E00", "#999999"
-COLOURS = (BLUE, ORANGE, "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#000000")
+COLORS = (BLUE, ORANGE, "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#000000")
 MARKERS = ("o", "s", "^", "D", "v", "P", "X")
 
 # Inches: a column of a paper in two columns, and a panel's height; letters are as large as a caption's.
@@ -42,14 +42,14 @@ def sweep_figure(table: pd.DataFrame, over: str) -> Any:
         figure.subplots(1, len(panels), squeeze=False)[0], panels, strict=True
     ):
         ordered = rows.sort_values(over)
-        for column, words, colour, marker in (
+        for column, words, color, marker in (
             ("objective", table.attrs["objective"], BLUE, "o"),
             ("test", "test, targets", ORANGE, "s"),
         ):
             known = ordered[ordered[f"{column}_mean"].notna()]
             axes.errorbar(
                 known[over].astype(float), known[f"{column}_mean"], yerr=known[f"{column}_sd"].fillna(0.0),
-                color=colour, marker=marker, capsize=3, label=words,
+                color=color, marker=marker, capsize=3, label=words,
             )  # fmt: skip
         for value in ordered[ordered["chosen"]][over]:
             axes.axvline(value, color=GREY, linestyle=":", label="chosen")
@@ -77,7 +77,7 @@ def over_epochs(found: pd.DataFrame, chosen: "pd.Series[float]") -> Any:
     for (task, k, method), epoch in chosen.items():
         for (of, shots), panel in panels.items():
             if of == task and k in (0, shots):
-                panel.axvline(epoch, color=_colour(method), linestyle=":", linewidth=0.8)
+                panel.axvline(epoch, color=_color(method), linestyle=":", linewidth=0.8)
     return figure
 
 
@@ -87,10 +87,10 @@ def overfitting(found: pd.DataFrame, first: pd.DataFrame) -> Any:
     figure, axes = _panels(len(panels))
     for panel, ((task, k), rows) in zip(axes, panels, strict=True):
         for number, (language, curve) in enumerate(rows.groupby("language")):
-            colour = COLOURS[number % len(COLOURS)]
-            panel.plot(curve["epoch"], curve["mean"], color=colour, linewidth=0.8)
+            color = COLORS[number % len(COLORS)]
+            panel.plot(curve["epoch"], curve["mean"], color=color, linewidth=0.8)
             end = curve[["epoch", "mean"]].iloc[-1]
-            panel.annotate(f" {language}", end, fontsize=POINTS - 1, color=colour, va="center")
+            panel.annotate(f" {language}", end, fontsize=POINTS - 1, color=color, va="center")
         [count] = first[(first["task"] == task) & (first["k"] == k)].to_dict("records")
         panel.set_title(
             f"{task}, K = {k}: {count['first']} of {count['languages']} best after epoch 1", fontsize=POINTS
@@ -114,7 +114,7 @@ def groupings(found: pd.DataFrame) -> Any:
             for number, row in enumerate(here.to_dict("records")):
                 at = place + (number - (len(here) - 1) / 2) * width
                 spread = 0.0 if pd.isna(row["sd"]) else row["sd"]
-                panel.bar(at, row["mean"], width, yerr=spread, color=_colour(row["method"]), label=row["method"],
+                panel.bar(at, row["mean"], width, yerr=spread, color=_color(row["method"]), label=row["method"],
                           error_kw={"linewidth": 0.8})  # fmt: skip
         panel.set_ylim(bottom=max(0.0, low - 5))
         panel.set_xticks(range(len(sizes)), [f"{size:g}" for size in sizes])
@@ -176,8 +176,8 @@ def _lines(found: pd.DataFrame, over: str, words: str, values: str) -> tuple[Any
         rows = rows if "line" in rows else rows.assign(line=rows["method"])
         for number, (name, line) in enumerate(rows.groupby("line")):
             method = line["method"].iloc[0]
-            colour = _colour(method) if name == method else COLOURS[number % len(COLOURS)]
-            style = {"color": colour, "marker": MARKERS[number % len(MARKERS)], "markersize": 3, "linewidth": 1}
+            color = _color(method) if name == method else COLORS[number % len(COLORS)]
+            style = {"color": color, "marker": MARKERS[number % len(MARKERS)], "markersize": 3, "linewidth": 1}
             panel.errorbar(line[over], line["mean"], yerr=line["sd"].fillna(0.0), label=name, capsize=2, **style)
         panel.set_xlabel(words)
         panel.set_ylabel(values)
@@ -188,9 +188,9 @@ def _lines(found: pd.DataFrame, over: str, words: str, values: str) -> tuple[Any
     return figure, dict(zip(keys, axes, strict=True))
 
 
-def _colour(method: str) -> str:
-    """A method has one colour in all figures."""
-    return COLOURS[list(METHODS).index(method) % len(COLOURS)] if method in METHODS else GREY
+def _color(method: str) -> str:
+    """A method has one color in all figures."""
+    return COLORS[list(METHODS).index(method) % len(COLORS)] if method in METHODS else GREY
 
 
 def _panels(count: int, wide: bool = False) -> tuple[Any, list[Any]]:

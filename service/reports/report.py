@@ -11,7 +11,7 @@ import pandas as pd
 # From this difference in points on, a cell has the full color.
 FULL_COLOUR = 20.0
 
-# Gains are blue, losses orange: Okabe and Ito's, which the colour-blind tell apart.
+# Gains are blue, losses orange: Okabe and Ito's, which the color-blind tell apart.
 GAIN, LOSS, WHITE = (0x00, 0x72, 0xB2), (0xD5, 0x5E, 0x00), (0xFF, 0xFF, 0xFF)
 
 
@@ -24,7 +24,7 @@ class Report:
         data: its figures, one a row.
         display: the same as a reader wants to see it, as text; its index is shown.
         notes: what a reader has to know, a sentence each.
-        shades: of each cell of `display` its difference from zero-shot, in points; NaN for no colour.
+        shades: of each cell of `display` its difference from zero-shot, in points; NaN for no color.
         draw: makes a matplotlib figure, of a report that is one.
     """
 
@@ -44,13 +44,13 @@ class Report:
         return "\n".join([f"**{self.title}**", "", *rows, "", *self.notes, ""])
 
     def latex(self) -> str:
-        """A booktabs table; coloured cells need the package xcolor with the option `table`."""
+        """A booktabs table; colored cells need the package xcolor with the option `table`."""
         table, indices = self.display.reset_index(), self.display.index.nlevels
         head = " & ".join(_tex(name) for name in table.columns)
         rows = []
         for place, row in enumerate(table.to_numpy()):
             cells = [
-                self._tex_colour(place, column - indices) + _tex(value).replace("±", r"$\pm$")
+                self._tex_color(place, column - indices) + _tex(value).replace("±", r"$\pm$")
                 for column, value in enumerate(row)
             ]
             rows.append(" & ".join(cells) + r" \\")
@@ -71,7 +71,7 @@ class Report:
         rows = []
         for place, row in enumerate(table.to_numpy()):
             cells = [
-                f"<td{self._html_colour(place, column - indices)}>{html.escape(str(value))}</td>"
+                f"<td{self._html_color(place, column - indices)}>{html.escape(str(value))}</td>"
                 for column, value in enumerate(row)
             ]
             rows.append(f"<tr>{''.join(cells)}</tr>")
@@ -87,23 +87,23 @@ class Report:
         self.draw().savefig(out, format="svg", metadata={"Date": None})
         return out.getvalue()
 
-    def _colour(self, row: int, column: int) -> str | None:
+    def _color(self, row: int, column: int) -> str | None:
         if self.shades is None or column < 0:
             return None
         difference = self.shades.iat[row, column]
-        return None if pd.isna(difference) else colour(float(difference))
+        return None if pd.isna(difference) else color(float(difference))
 
-    def _tex_colour(self, row: int, column: int) -> str:
-        found = self._colour(row, column)
+    def _tex_color(self, row: int, column: int) -> str:
+        found = self._color(row, column)
         return rf"\cellcolor[HTML]{{{found}}}" if found else ""
 
-    def _html_colour(self, row: int, column: int) -> str:
-        found = self._colour(row, column)
+    def _html_color(self, row: int, column: int) -> str:
+        found = self._color(row, column)
         return f' style="background:#{found};color:#000"' if found else ""
 
 
-def colour(difference: float) -> str:
-    """The colour of a difference as RRGGBB: at most half of the full one, so that black letters stay readable."""
+def color(difference: float) -> str:
+    """The color of a difference as RRGGBB: at most half of the full one, so that black letters stay readable."""
     share = 0.5 * min(abs(difference) / FULL_COLOUR, 1.0)
     pairs = zip(WHITE, GAIN if difference > 0 else LOSS, strict=True)
     return "".join(f"{round(white + share * (full - white)):02X}" for white, full in pairs)

@@ -51,7 +51,7 @@ class Slots:
     """Fair shares of the pool.
 
     Experiments of the highest priority go first, one that has had no slot yet before the others; then that which has
-    had least of the pool while it was there. A trial occupies one slot at a time, even if several experiments ask for it.
+    had least of the pool while it was there. A trial occupies one slot, even if several experiments need it.
 
     Args:
         database: where they are.

@@ -125,8 +125,7 @@ class PairClassification(Task[PairWindow]):
         if len(ids) > limit:
             raise ExampleError(
                 place,
-                f"the pair with the {first} {shown(example[first])} has {len(ids)} tokens;"
-                f" the encoder reads {limit}",
+                f"the pair with the {first} {shown(example[first])} has {len(ids)} tokens; the encoder reads {limit}",
             )
 
     def sampled(self, language: str, split: str, make: MakePair) -> list[Example]:
