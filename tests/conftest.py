@@ -39,14 +39,18 @@ def pytest_addoption(parser: pytest.Parser) -> None:
     parser.addoption("--full", action="store_true", help="tests/chaos: the long forms, minutes to an hour each")
 
 
-STARTS_PROCESSES = {"start_service", "start_services", "start_empty"}
+STARTS_SERVERS = {"start_service", "start_services", "start_empty", "postgres_server"}
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Whatever starts a service is marked `service`, so that `-m "not service"` is quick; others mark themselves."""
+    """Mark tests that start a server `service`, so that `-m "not service"` is quick; those that start Ray say so."""
     for item in items:
-        if STARTS_PROCESSES.intersection(getattr(item, "fixturenames", ())):
+        if STARTS_SERVERS.intersection(getattr(item, "fixturenames", ())) or "postgresql" in _parameters(item):
             item.add_marker("service")
+
+
+def _parameters(item: pytest.Item) -> list[object]:
+    return list(item.callspec.params.values()) if hasattr(item, "callspec") else []
 
 
 # Collecting imports all tests, in a third less time without garbage collections: there is no garbage.

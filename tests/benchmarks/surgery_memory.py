@@ -22,7 +22,7 @@ Measure = dict[str, float]
 
 
 def main() -> None:
-    """Measure every way in fresh processes and print; or, told a way, be such a process."""
+    """Measure every way in fresh processes and print; with `--way`, be such a process."""
     arguments = _arguments()
     device, size = device_or_default(arguments.device), size_of(arguments)
     threads = 1 if arguments.quick else arguments.threads
@@ -30,10 +30,11 @@ def main() -> None:
         torch.set_num_threads(threads)
         print(json.dumps(peak(arguments.way, shapes(size)[arguments.shape], device)))
         return
+    measure = _in_this_process if arguments.quick else _in_fresh_process
     ways, rounds = ([PLAIN, SURGERY], 1) if arguments.quick else ([PLAIN, SURGERY, LITERAL, TORCHJD], arguments.rounds)
     rows: list[list[object]] = []
     for place, shape in enumerate(shapes(size)[: 1 if arguments.quick else None]):
-        found = [{way: _in_fresh_process(arguments, way, place) for way in ways} for _ in range(rounds)]
+        found = [{way: measure(arguments, way, place) for way in ways} for _ in range(rounds)]
         rows += [_row(shape.name, way, found, arguments.quick) for way in ways]
     kind = "allocated on the GPU" if device == "cuda" else "resident, of the whole process"
     print(f"{what_is_trained(size)} Peak memory ({kind}): medians and")
@@ -58,9 +59,13 @@ def _peak_resident() -> int:
     return int(status["VmHWM"].split()[0]) * 1024
 
 
+def _in_this_process(arguments: argparse.Namespace, way: str, shape: int) -> Measure:
+    """No measurement: the peak is that of all that the process has done."""
+    return peak(way, shapes(size_of(arguments))[shape], device_or_default(arguments.device))
+
+
 def _in_fresh_process(arguments: argparse.Namespace, way: str, shape: int) -> Measure:
     command = [sys.executable, __file__, "--way", way, "--shape", str(shape), "--threads", str(arguments.threads)]
-    command += ["--quick"] if arguments.quick else []
     command += ["--device", arguments.device] if arguments.device else []
     command += ["--size", arguments.size] if arguments.size else []
     answer = subprocess.run(command, env={**os.environ, **ALLOCATOR}, check=True, stdout=subprocess.PIPE, text=True)
