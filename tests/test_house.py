@@ -50,3 +50,15 @@ def test_every_heavy_package_is_pinned_and_says_where_it_is_used() -> None:
     for line in lines:
         assert "==" in line, line
         assert re.search(r"# (trainers|search_spaces|service)", line), line
+
+
+SOURCES = sorted(path for room in ("service", "search_spaces", "trainers") for path in (ROOT / room).rglob("*.py"))
+
+
+@pytest.mark.parametrize("source", SOURCES, ids=lambda path: str(path.relative_to(ROOT)))
+def test_a_source_is_short_and_begins_with_what_it_is(source: Path) -> None:
+    lines = source.read_text().splitlines()
+    assert len(lines) <= 400
+    assert lines[0].startswith('"""'), "no sentence that says what the file is"
+    if len(lines) > 300:
+        assert re.search(r"\blong\b|300 lines", "\n".join(lines[:6])), "above 300 lines: its first lines say why"
