@@ -42,11 +42,15 @@ def pytest_addoption(parser: pytest.Parser) -> None:
 STARTS_SERVERS = {"start_service", "start_services", "start_empty", "postgres_server"}
 
 
-def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Mark tests that start a server `service`, so that `-m "not service"` is quick; those that start Ray say so."""
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    """Mark tests that start a server `service`; deselect those marked `slow` unless `-m` or `--full` asks for them."""
     for item in items:
         if STARTS_SERVERS.intersection(getattr(item, "fixturenames", ())) or "postgresql" in _parameters(item):
             item.add_marker("service")
+    if "slow" not in config.option.markexpr and not config.option.full:
+        slow = [item for item in items if item.get_closest_marker("slow")]
+        items[:] = [item for item in items if item not in slow]
+        config.hook.pytest_deselected(items=slow)
 
 
 def _parameters(item: pytest.Item) -> list[object]:

@@ -9,7 +9,7 @@ from typing import Any
 import pandas as pd
 
 # From this difference in points on, a cell has the full color.
-FULL_COLOUR = 20.0
+FULL_COLOR = 20.0
 
 # Gains are blue, losses orange: Okabe and Ito's, which the color-blind tell apart.
 GAIN, LOSS, WHITE = (0x00, 0x72, 0xB2), (0xD5, 0x5E, 0x00), (0xFF, 0xFF, 0xFF)
@@ -104,7 +104,7 @@ class Report:
 
 def color(difference: float) -> str:
     """The color of a difference as RRGGBB: at most half of the full one, so that black letters stay readable."""
-    share = 0.5 * min(abs(difference) / FULL_COLOUR, 1.0)
+    share = 0.5 * min(abs(difference) / FULL_COLOR, 1.0)
     pairs = zip(WHITE, GAIN if difference > 0 else LOSS, strict=True)
     return "".join(f"{round(white + share * (full - white)):02X}" for white, full in pairs)
 

@@ -26,6 +26,7 @@ def test_a_benchmark_runs_and_prints_a_table(
     check(capsys.readouterr().out)
 
 
+@pytest.mark.slow
 @pytest.mark.service
 @pytest.mark.parametrize("name", sorted(OF_SERVICES))
 def test_a_benchmark_of_services_runs_and_prints_a_table(name: str) -> None:

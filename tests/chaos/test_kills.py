@@ -108,7 +108,7 @@ def undisturbed(service: Any, url: str, wanted: Fields) -> tuple[pd.DataFrame, f
     return rows, watch.worked, watch.waited
 
 
-@pytest.mark.parametrize("database", ["sqlite", "postgresql"])
+@pytest.mark.parametrize("database", [pytest.param("sqlite", marks=pytest.mark.slow), "postgresql"])
 def test_killed_processes_change_no_score_and_leave_nothing_undone(
     tmp_path: Path, request: pytest.FixtureRequest, start_service: Callable[..., Any], longer: Fields, full: bool,
     database: str,

@@ -9,6 +9,7 @@ from typing import Any
 
 import httpx2
 import numpy as np
+import pytest
 
 Fields = dict[str, Any]
 
@@ -88,6 +89,7 @@ def memory(service: Any) -> float:
     return float(server.memory_full_info().uss / 2**20)
 
 
+@pytest.mark.slow
 def test_mixed_load_meets_no_error_and_needs_no_more_memory(
     tmp_path: Path, start_service: Callable[..., Any], spec: Fields, full: bool
 ) -> None:

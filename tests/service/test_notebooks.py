@@ -40,6 +40,7 @@ def test_a_first_experiment(
     assert any(str(data.get("text/plain")).endswith(", 0)") for data in shown)
 
 
+@pytest.mark.slow
 def test_which_languages_gain(
     tmp_path: Path, start_service: Callable[..., Any], small: dict[str, Any], monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -50,6 +51,7 @@ def test_which_languages_gain(
     assert any("<svg" in data.get("text/html", "") for data in shown)
 
 
+@pytest.mark.slow
 def test_a_sweep_of_alpha_is_submitted_followed_and_drawn(
     tmp_path: Path, start_service: Callable[..., Any], spec: dict[str, Any], monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -11,7 +11,7 @@ import pytest
 from service.client import Client, ServiceError
 from service.reports.compare import comparison
 from service.reports.kinds import KINDS
-from service.reports.report import FULL_COLOUR, colour
+from service.reports.report import FULL_COLOR, color
 
 Fields = dict[str, Any]
 
@@ -195,6 +195,6 @@ def test_what_lacks_is_said(client: Client, id_: str) -> None:
 
 
 def test_colours_stay_readable_and_tell_gains_from_losses() -> None:
-    assert colour(0.0) == "FFFFFF"
-    assert colour(FULL_COLOUR) == colour(10 * FULL_COLOUR) == "80B8D8"
-    assert colour(-FULL_COLOUR) == "EAAE80"
+    assert color(0.0) == "FFFFFF"
+    assert color(FULL_COLOR) == color(10 * FULL_COLOR) == "80B8D8"
+    assert color(-FULL_COLOR) == "EAAE80"

@@ -121,6 +121,7 @@ def test_the_median_rule_stops_exactly_the_trials_below_the_median(client: Clien
     assert not set(stopped) & set(tested["candidate"])
 
 
+@pytest.mark.slow
 def test_tpe_proposes_in_the_light_of_what_it_was_told(client: Client, sweep: Fields) -> None:
     searcher = {"name": "tpe", "samples": 5, "startup": 2}
     id_ = client.submit({**sweep, "alpha": {"uniform": [0, 1]}, "search": {"searcher": searcher}})
@@ -153,6 +154,7 @@ def test_a_killed_driver_loses_no_candidate_and_runs_none_twice(
     assert rows[rows["method"] == "gradient-mix-train"].groupby("seed")["candidate"].nunique().eq(4).all()
 
 
+@pytest.mark.slow
 def test_a_search_that_target_dev_sets_judge_says_so_in_every_result(client: Client, sweep: Fields) -> None:
     id_ = client.submit({**sweep, "seeds": [3], "search": {"objective": "target-dev"}})
     finished(client, id_)
@@ -170,6 +172,7 @@ def test_a_budget_ends_a_search(client: Client, sweep: Fields) -> None:
     assert trials["stopped"] == trials["total"] - trials["succeeded"]
 
 
+@pytest.mark.slow
 def test_what_has_begun_when_a_budget_is_used_up_goes_to_its_end_in_another_driver_too(
     service: Any, client: Client, sweep: Fields
 ) -> None:
@@ -185,6 +188,7 @@ def test_what_has_begun_when_a_budget_is_used_up_goes_to_its_end_in_another_driv
     assert trials["succeeded"] == begun["succeeded"] + begun["running"]
 
 
+@pytest.mark.slow
 def test_test_scores_of_every_epoch_are_there_for_whoever_asks(client: Client, spec: Fields) -> None:
     first = client.submit({**spec, "methods": ["zero-shot"]})
     finished(client, first)

@@ -115,6 +115,7 @@ def test_an_experiment_from_submission_to_scores(calm: Any, spec: Fields) -> Non
     assert models_of(calm) - before == set(rows["trial"]) | set(client.results(wider)["trial"])
 
 
+@pytest.mark.slow
 def test_every_method_on_another_task_its_predictions_its_draws_and_its_model(
     tmp_path: Path, calm: Any, spec: Fields
 ) -> None:
@@ -323,6 +324,7 @@ def test_a_pool_that_was_being_started_when_its_server_was_killed_is_not_doubled
     assert begun.find() is None
 
 
+@pytest.mark.slow
 def test_a_driver_whose_pool_died_together_with_the_server_is_followed_by_another(
     tmp_path: Path, start_service: StartService, longer: Fields
 ) -> None:
@@ -339,6 +341,7 @@ def test_a_driver_whose_pool_died_together_with_the_server_is_followed_by_anothe
     assert not driver.is_running()
 
 
+@pytest.mark.slow
 def test_a_pool_that_has_served_many_drivers_is_renewed_once_nothing_runs(
     tmp_path: Path, start_service: StartService, spec: Fields
 ) -> None:
