@@ -449,6 +449,7 @@ def test_a_second_server_on_the_same_home_is_refused(tmp_path: Path, start_servi
     assert service.client.is_up()
 
 
+@pytest.mark.service
 def test_another_address_than_loopback_needs_a_token(tmp_path: Path) -> None:
     environment = {**os.environ, "ALLASPRAK_HOME": str(tmp_path / "home")}
     command = [sys.executable, "-m", "service.cli", "serve", "--host", "0.0.0.0"]
@@ -462,6 +463,7 @@ def test_another_address_than_loopback_needs_a_token(tmp_path: Path) -> None:
     assert answer.stderr == "allasprak: ALLASPRAK_TOKEN and ALLASPRAK_TOKEN_FILE are both set; allowed: one of them\n"
 
 
+@pytest.mark.service
 def test_a_port_that_is_taken_is_a_clear_end_that_leaves_nothing(tmp_path: Path, processes_of: ProcessesOf) -> None:
     home = tmp_path / "home"
     with socket.socket() as taken:
