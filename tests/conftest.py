@@ -35,7 +35,8 @@ SHARED = Path(__file__).parents[2] / "shared"
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
-    """The long forms of tests/chaos."""
+    """The tests that are left out by default, and the long forms of tests/chaos."""
+    parser.addoption("--slow", action="store_true", help="run tests that are marked `slow`, minutes each, as well")
     parser.addoption("--full", action="store_true", help="tests/chaos: the long forms, minutes to an hour each")
 
 
@@ -43,14 +44,16 @@ STARTS_SERVERS = {"start_service", "start_services", "start_empty", "postgres_se
 
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
-    """Mark tests that start a server `service`; deselect those marked `slow` unless `-m` or `--full` asks for them."""
+    """Mark tests that start a server `service`, so that `-m "not service"` is quick; those that start Ray say so.
+
+    What is marked `slow` is skipped, whatever `-m` says, unless `--slow` or `--full` is given.
+    """
+    with_slow = config.getoption("--slow") or config.getoption("--full")
     for item in items:
+        if item.get_closest_marker("slow") and not with_slow:
+            item.add_marker(pytest.mark.skip(reason="takes minutes: run it with --slow"))
         if STARTS_SERVERS.intersection(getattr(item, "fixturenames", ())) or "postgresql" in _parameters(item):
             item.add_marker("service")
-    if "slow" not in config.option.markexpr and not config.option.full:
-        slow = [item for item in items if item.get_closest_marker("slow")]
-        items[:] = [item for item in items if item not in slow]
-        config.hook.pytest_deselected(items=slow)
 
 
 def _parameters(item: pytest.Item) -> list[object]:
