@@ -2,7 +2,7 @@
 
 import hashlib
 import json
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import KW_ONLY, dataclass, field
 from functools import cached_property
 from pathlib import Path
@@ -40,6 +40,7 @@ class Repository:
         pull_requests: by number; their branches are `refs/pr/<number>`.
         gated: its files are for those who have been let in: nobody. Its description is for all.
         private: to those who have no token it does not exist.
+        formerly: ids that it had before, from which the hub redirects.
     """
 
     files: Files
@@ -49,6 +50,7 @@ class Repository:
     pull_requests: Mapping[int, PullRequest] = field(default_factory=dict)
     gated: bool = False
     private: bool = False
+    formerly: Sequence[str] = ()
 
 
 class HubError(Exception):

@@ -46,6 +46,7 @@ class Request:
 
     method: str
     path: str
+    target: str = field(repr=False)
     parts: list[str] = field(repr=False)
     query: Query = field(repr=False)
     range: str | None
@@ -248,6 +249,11 @@ class Hub:
             hosted = self._hosted.get("/".join([kind, *path[:length]]))
             if hosted is not None and (is_known or not hosted.repository.private):
                 return hosted, path[length:]
+        for hosted in self._hosted.values():
+            for former in hosted.repository.formerly:
+                if hosted.kind == kind and path[: former.count("/") + 1] == former.split("/"):
+                    present = re.sub(rf"/{former}(?=[/?]|$)", f"/{hosted.id}", request.target, count=1)
+                    raise HubError(307, None, "Moved", Location=present)
         if is_known:
             raise HubError(404, "RepoNotFound", "Repository not found")
         raise HubError(401, "RepoNotFound", "Invalid username or password.")
@@ -319,6 +325,7 @@ class _Handler(BaseHTTPRequestHandler):
         return Request(
             method=self.command,
             path=unquote(address.path),
+            target=self.path,
             parts=[unquote(part) for part in address.path.split("/")[1:]],
             query={**parse_qs(address.query), **parse_qs(form)},
             range=self.headers["Range"],

@@ -72,6 +72,7 @@ REPOSITORIES = {
             2: PullRequest(files={"config.json": "{}"}, title="Mine", author="somebody", status="closed"),
             5: PullRequest(files={"model.safetensors": WEIGHTS}),
         },
+        formerly=("model", "old/model"),
     ),
     "models/short": Repository({"config.json": "{}", "empty.txt": ""}),
     "models/org/gated": Repository(MODEL, gated=True),
@@ -163,6 +164,14 @@ def test_files_are_fetched_with_their_digests(hub: Hub) -> None:
     assert (folder / "pytorch_model.bin").resolve().name == hashlib.sha256(b"pickle").hexdigest()
     empty = Path(hf_hub_download("short", "empty.txt"))
     assert empty.resolve().name == "e69de29bb2d1d6434b8b29ae775ad8c2e48c5391"  # git hash-object /dev/null
+
+
+@pytest.mark.parametrize("former", ["model", "old/model"])
+def test_a_former_name_leads_to_the_present_one(hub: Hub, former: str) -> None:
+    assert HfApi().model_info(former).id == "org/model"
+    assert HfApi().model_info(former, revision="v1").sha == hub.commit("models/org/model", "v1")
+    assert Path(hf_hub_download(former, "pytorch_model.bin")).read_bytes() == b"pickle"
+    assert json.loads(Path(hf_hub_download(former, "config.json")).read_text()) == {"model_type": "bert"}
 
 
 def test_a_safetensors_header_is_read_by_its_range(hub: Hub) -> None:
