@@ -43,9 +43,9 @@ TYDIQA = {
 XNLI = ["ar", "bg", "de", "el", "en", "es", "fr", "hi", "ru", "sw", "th", "tr", "ur", "vi", "zh"]
 PAWSX = ["de", "en", "es", "fr", "ja", "ko", "zh"]
 
-# Treebanks by version of Universal Dependencies: those of 2.7 as the script `universal_dependencies` in huggingface/datasets
-# lists them, those of 2.5 the same without what came later; nobody has compared them with the archive of 2.5. Ancient
-# Greek and the like are there to be left out: the name of another language is part of theirs.
+# Treebanks by version of Universal Dependencies: those of 2.7 as the script `universal_dependencies` of
+# huggingface/datasets lists them, those of 2.5 the same without what came later; not compared with the archive of 2.5.
+# Ancient Greek and the like are there to be left out: the name of another language is part of theirs.
 TREEBANKS = {
     "2.5": """
         Afrikaans af AfriBooms | Arabic ar NYUAD PADT PUD | Bulgarian bg BTB | German de GSD HDT LIT PUD | Greek el GDT
