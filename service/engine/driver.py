@@ -76,7 +76,8 @@ def _run(experiment: str, address: str, slots: int | None, settings: Settings, s
     planned = store.experiments.plan_of(experiment)
     if planned is None:
         store.control.note(experiment, "preparing data")
-        planning.fetch(inputs)
+        differs = planning.fetch(inputs, partial(store.control.note, experiment))
+        store.control.fetched(experiment, differs)
         store.experiments.add_plan(experiment, planning.price(spec, inputs, store).plan)
     else:
         current = plan(spec, inputs.data, inputs.encoder_digest).trials

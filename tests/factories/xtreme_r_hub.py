@@ -43,14 +43,15 @@ TYDIQA = {
 XNLI = ["ar", "bg", "de", "el", "en", "es", "fr", "hi", "ru", "sw", "th", "tr", "ur", "vi", "zh"]
 PAWSX = ["de", "en", "es", "fr", "ja", "ko", "zh"]
 
-# Treebanks by version of Universal Dependencies: those of 2.7 as the script `universal_dependencies` of
-# huggingface/datasets lists them, those of 2.5 the same without what came later; not compared with the archive of 2.5.
-# Ancient Greek and the like are there to be left out: the name of another language is part of theirs.
+# Treebanks by version of Universal Dependencies: those of 2.7 as the script `universal_dependencies` in huggingface's
+# `datasets` lists them, those of 2.5 the same without what came later; they are those of the releases' tags, see
+# `trainers.data.treebanks`. Ancient Greek and the like are there to be left out: the name of another language is part
+# of theirs.
 TREEBANKS = {
     "2.5": """
         Afrikaans af AfriBooms | Arabic ar NYUAD PADT PUD | Bulgarian bg BTB | German de GSD HDT LIT PUD | Greek el GDT
         English en ESL EWT GUM LinES ParTUT Pronouns PUD | Spanish es AnCora GSD PUD | Estonian et EDT EWT
-        Basque eu BDT | Persian fa Seraji | Finnish fi FTB PUD TDT | French fr FQB FTB GSD PUD ParTUT Sequoia Spoken
+        Basque eu BDT | Persian fa Seraji | Finnish fi FTB PUD TDT | French fr FQB FTB GSD PUD ParTUT Sequoia Rhapsodie
         Hebrew he HTB | Hindi hi HDTB PUD | Hungarian hu Szeged | Indonesian id GSD PUD
         Italian it ISDT PUD ParTUT PoSTWITA TWITTIRO VIT | Japanese ja BCCWJ GSD Modern PUD | Kazakh kk KTB
         Korean ko GSD Kaist PUD | Marathi mr UFAL | Dutch nl Alpino LassySmall | Portuguese pt Bosque GSD PUD
@@ -65,8 +66,10 @@ TREEBANKS = {
     """,
 }
 TEST_ONLY = {"CFL", "FQB", "GB", "HK", "LIT", "Modern", "PUD", "Pronouns", "TRG", "UZH", "YTB"}
-WITHOUT_DEV = {"kk_ktb", "et_ewt", "ru_taiga"}
+WITHOUT_DEV = {"kk_ktb", "et_ewt"}
 WITHOUT_TEXT = {"ar_nyuad", "en_esl", "fr_ftb", "ja_bccwj"}
+FORMERLY = {"Rhapsodie": "spoken"}
+"""Treebanks whose files have another name than the repository has now."""
 IN_PARTS = {"de_hdt": ("train-a-1", "train-a-2", "train-b-1", "train-b-2")}
 
 BASES = {"Arab": "ar", "Cyrl": "ru", "Deva": "hi", "Jpan": "ja", "Hans": "zh"}
@@ -231,7 +234,7 @@ def treebanks() -> Mapping[str, str]:
         for line in itertools.chain(*(part.split("|") for part in listed.splitlines() if part.strip())):
             language, code, *names = line.split()
             for name in names:
-                prefix = f"{code}_{name.lower()}"
+                prefix = f"{code}_{FORMERLY.get(name, name.lower())}"
                 place = f"UniversalDependencies/UD_{language}-{name}/r{version}/{prefix}-ud"
                 files |= {f"{place}-{part}.conllu": _treebank(code, prefix, part) for part in _parts(name, prefix)}
     return files

@@ -44,7 +44,7 @@ def test_treebanks_have_every_language_and_lack_what_the_published_ones_lack() -
         folder, version, file = path.removeprefix("UniversalDependencies/").split("/")
         prefix, _, part = file.removesuffix(".conllu").partition("-ud-")
         code, _, name = prefix.partition("_")
-        assert folder.lower().endswith(f"-{name}")
+        assert folder.lower().endswith(f"-{name}") or (folder, name) == ("UD_French-Rhapsodie", "spoken")
         assert version == ("r2.7" if code in {"lt", "pl", "uk", "wo", "ro"} else "r2.5")
         splits.setdefault(code, set()).add(part.split("-")[0])
     assert set(splits) - UNIVERSAL == {"grc", "lzh", "orv", "fro", "gsw"}
