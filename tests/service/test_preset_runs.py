@@ -3,17 +3,20 @@
 Cut in seeds, epochs and examples, and with a tiny encoder under the name of the paper's; with all languages.
 """
 
+from collections import Counter
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
+import datasets
 import pytest
 
 import xtreme_r_hub
 from hub_server import Hub, Repository
 from search_spaces.presets import names, preset
-from trainers.data.sources import SOURCES
-from trainers.data.xtreme_r import XtremeRSource
+from trainers.data.published_counts import ACCEPT_VARIABLE
+from trainers.data.treebanks import URL_VARIABLE
+from trainers.data.xtreme_r import fetch
 from trainers.tasks import TASKS
 
 OF_XTREME_R = [name for name in names() if preset(name)["data"] == "xtreme-r"]
@@ -59,15 +62,21 @@ def hub(tiny_encoder_for_all: Path) -> Iterator[Hub]:
 @pytest.fixture(scope="module")
 def settings(hub: Hub) -> dict[str, str]:
     """Where the treebanks are; and fewer examples than were published are accepted."""
-    return {"ALLASPRAK_TREEBANKS_URL": f"{hub.endpoint}/UniversalDependencies", "ALLASPRAK_ACCEPT_COUNTS": "1"}
+    return {URL_VARIABLE: f"{hub.endpoint}/UniversalDependencies", ACCEPT_VARIABLE: "1"}
+
+
+@pytest.fixture(scope="module")
+def cache(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The Hugging Face libraries'."""
+    return tmp_path_factory.mktemp("huggingface")
 
 
 @pytest.fixture(scope="module")
 def service(
-    hub: Hub, settings: dict[str, str], start_services: Callable[..., Any], tmp_path_factory: pytest.TempPathFactory
-) -> Any:
-    folder = tmp_path_factory.mktemp("presets")
-    return start_services(folder / "home", **settings, **hub.environment(folder / "huggingface"))
+    hub: Hub, settings: dict[str, str], cache: Path, start_services: Callable[..., Any],
+    tmp_path_factory: pytest.TempPathFactory,
+) -> Any:  # fmt: skip
+    return start_services(tmp_path_factory.mktemp("presets") / "home", **settings, **hub.environment(cache))
 
 
 def cut(name: str) -> dict[str, Any]:
@@ -94,24 +103,23 @@ def expected(name: str, method: str) -> set[str]:
     return languages - {"kk"} if (task, method) == ("pos", "ord-FS+dev") else languages
 
 
-@pytest.mark.parametrize("name", ["figure-5", "figure-2b-subset"])
-def test_a_preset_runs_to_its_reports(service: Any, name: str) -> None:
-    run_to_reports(service, name)
+def test_a_preset_runs_to_its_report(service: Any) -> None:
+    run_to_reports(service, "figure-5")
 
 
-def test_every_preset_plans(
-    hub: Hub, settings: dict[str, str], service: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+def test_every_preset_plans_once_all_is_fetched(
+    hub: Hub, settings: dict[str, str], cache: Path, service: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     for variable, value in settings.items():
         monkeypatch.setenv(variable, value)
-    source = SOURCES["xtreme-r"]
-    assert isinstance(source, XtremeRSource)
-    with hub.patched(tmp_path):
+    datasets.disable_progress_bars()
+    with hub.patched(cache):
         for task in ("ner", "pos", "tydiqa", "xnli"):
-            source.fetch(None, task, TASKS[task].languages, service.home, lambda _: None)
+            fetch(task, TASKS[task].languages, service.home, lambda _: None)
     for name in OF_XTREME_R:
-        planned = service.client.plan(cut(name), preset=name)
-        assert planned["trials"]["total"] >= 1, name
+        assert service.client.plan(cut(name), preset=name)["trials"], name
+    files = Counter(one.path for one in hub.requests if one.path.endswith((".conllu", ".parquet")) and one.sent)
+    assert {*files.values()} == {1}, "each language was fetched once"
 
 
 @pytest.mark.slow
