@@ -5,6 +5,7 @@ from collections import Counter
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
+from threading import Thread
 
 import pytest
 
@@ -158,6 +159,18 @@ def test_the_files_are_fetched_once_and_then_removed(server: Hub, tmp_path: Path
     fetch("pos", ["el"], tmp_path, told.append)
     assert len(server.requests) == 3
     assert not list(fetched_data(tmp_path, "xtreme-r").rglob("*.conllu*"))
+
+
+@pytest.mark.usefixtures("released")
+def test_what_two_experiments_need_at_once_is_fetched_once(server: Hub, tmp_path: Path) -> None:
+    server.order(Fault(path="*", wait=0.2))
+    both = [Thread(target=fetch, args=("pos", ["yo"], tmp_path, print)) for _ in range(2)]
+    for one in both:
+        one.start()
+    for one in both:
+        one.join()
+    assert len(server.requests) == 1
+    assert len(sentences(tmp_path, "yo", "test")) == xtreme_r_hub.SENTENCES["test"]
 
 
 @pytest.mark.usefixtures("released", "waited")

@@ -7,6 +7,7 @@ from collections.abc import Iterator, Sequence
 from typing import Any
 
 from trainers.data.download import Patience, Tell
+from trainers.data.fetched import Splits
 from trainers.examples import DataError, Example
 from trainers.tasks import TASKS
 from trainers.tasks.hub import HubPart
@@ -30,7 +31,7 @@ class HubRows:
         self._tell = tell
         self._loaded: dict[tuple[str, str], Any] = {}
 
-    def examples(self, task: str, language: str) -> Iterator[tuple[Split, Iterator[tuple[str, Example]]]]:
+    def examples(self, task: str, language: str) -> Splits:
         """Each split that the hub has with its examples, and where they stand: repository, configuration, split, row.
 
         Args:
@@ -57,9 +58,7 @@ class HubRows:
         return self._loaded[repository, configuration]
 
 
-def _splits(
-    part: HubPart, language: str, hub: Any, where: str
-) -> Iterator[tuple[Split, Iterator[tuple[str, Example]]]]:
+def _splits(part: HubPart, language: str, hub: Any, where: str) -> Splits:
     """Those of a part's splits that have rows of a language."""
     splits = {split: f"{where}, {SPLITS[split]}" for split in part.splits if SPLITS[split] in hub}
     places = {split: _places(part, language, hub[SPLITS[split]], splits[split]) for split in splits}

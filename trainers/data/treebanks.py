@@ -19,6 +19,7 @@ from pathlib import Path
 
 from trainers.data import conllu
 from trainers.data.download import Tell, download
+from trainers.data.fetched import Splits
 from trainers.data.published_counts import accepts_differences, not_as_published
 from trainers.examples import DataError, Example
 from trainers.trial import SPLITS, Split
@@ -94,7 +95,7 @@ def fetch_files(language: str, folder: Path, tell: Tell) -> list[str]:
     return others
 
 
-def examples(language: str, folder: Path) -> Iterator[tuple[Split, Iterator[tuple[str, Example]]]]:
+def examples(language: str, folder: Path) -> Splits:
     """Each split with its examples, and where they stand: file and line.
 
     Args:

@@ -6,16 +6,17 @@ them, from the Hugging Face hub (`trainers.data.hub_rows`). What is fetched is c
 """
 
 import json
-import os
 import shutil
+from collections import Counter
 from collections.abc import Iterable, Iterator
-from contextlib import contextmanager, suppress
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
-from trainers.artifacts.atomic import lock
+from trainers.artifacts.atomic import lock, write_text
 from trainers.artifacts.layout import fetched_data
 from trainers.data.download import Tell
+from trainers.data.fetched import Splits, write_language
 from trainers.data.folder import FolderData, open_folder
 from trainers.data.hub_rows import HubRows
 from trainers.data.published_counts import Differences, accepts_differences, not_as_published
@@ -24,9 +25,6 @@ from trainers.data.treebanks import examples, fetch_files
 from trainers.examples import DataError, Example
 from trainers.tasks import TASKS
 from trainers.trial import SPLITS, DataReference, Split
-
-# In the folder of a language, beside its splits: how they were found to differ from what was published.
-COMPARISON = "comparison.json"
 
 
 class XtremeRSource(RemoteSource):
@@ -39,11 +37,11 @@ class XtremeRSource(RemoteSource):
         """The examples of a task that have been fetched."""
         return open_folder(self.folder(home), task, home)
 
-    def languages(self, value: None, task: str) -> tuple[str, ...]:
+    def languages(self, location: None, task: str) -> tuple[str, ...]:
         """Codes of the languages that the paper used for a task."""
         return TASKS[task].languages if _has(task) else ()
 
-    def fetch(self, value: None, task: str, languages: Iterable[str], home: Path, tell: Tell) -> list[str]:
+    def fetch(self, location: None, task: str, languages: Iterable[str], home: Path, tell: Tell) -> list[str]:
         """Fetch languages of a task, as `trainers.data.xtreme_r.fetch`."""
         return fetch(task, languages, home, tell)
 
@@ -94,11 +92,10 @@ def fetch(task: str, languages: Iterable[str], home: Path, tell: Tell) -> list[s
     data = open_folder(fetching.root, task, home)
     accepted: list[str] = []
     for number, language in enumerate(wanted, 1):
-        fetching.fetch(language, f"{number} of {len(wanted)}")
+        found = fetching.fetch(language, f"{number} of {len(wanted)}")
         for split in SPLITS:
             with suppress(DataError):  # there is no such split
                 data.facts(language, split)  # remembered for whoever asks next
-        found = json.loads((fetching.root / task / language / COMPARISON).read_text())
         if found["accepted"] and not accepts_differences():
             raise not_as_published("; ".join(found["accepted"]))
         for warning in found["warnings"]:
@@ -115,34 +112,33 @@ class _Fetching:
         self._hub = HubRows(self._tell_more)
         self._now = ""
 
-    def fetch(self, language: str, place: str) -> None:
-        """Fetch a language that is not there, or wait for whoever fetches it."""
-        folder = self.root / self.task / language
-        if folder.is_dir():
-            return
-        self._now = f"fetching {self.task}: {language} ({place})"
-        self._tell(self._now)
-        with lock(self.root / ".locks" / f"{self.task}-{language}"), _complete(folder) as unfinished:
-            if unfinished is not None:
-                self._write(language, unfinished)
-        shutil.rmtree(self._downloads(language), ignore_errors=True)
+    def fetch(self, language: str, place: str) -> dict[str, list[str]]:
+        """Fetch a language that is not there, or wait for whoever fetches it.
 
-    def _downloads(self, language: str) -> Path:
-        return self.root / ".downloads" / f"{self.task}-{language}"
+        Returns:
+            `Differences` of the language.
+        """
+        folder, comparison = self.root / self.task / language, self._comparison(language)
+        if not (folder.is_dir() and comparison.is_file()):
+            self._now = f"fetching {self.task}: {language} ({place})"
+            self._tell(self._now)
+            with lock(self.root / ".locks" / f"{self.task}-{language}"):
+                if not (folder.is_dir() and comparison.is_file()):
+                    write_language(folder, self.task, self._compared(language))
+                    shutil.rmtree(self._downloads(language), ignore_errors=True)
+        found: dict[str, list[str]] = json.loads(comparison.read_text())
+        return found
 
-    def _tell_more(self, text: str) -> None:
-        self._tell(f"{self._now}: {text}")
-
-    def _write(self, language: str, folder: Path) -> None:
-        """Write a language's splits, and how they compare with the published ones."""
+    def _compared(self, language: str) -> Splits:
+        """The splits of a language; at their end they are compared with the published ones."""
         differences = Differences()
-        counts: dict[Split, int] = {}
+        counts: Counter[Split] = Counter()
         for split, found in self._splits(language, differences):
-            counts[split] = _write_lines(folder / f"{split}.jsonl", self.task, found)
+            yield split, _counted(found, split, counts)
         differences.compare(self.task, language, counts)
-        (folder / COMPARISON).write_text(json.dumps(vars(differences), ensure_ascii=False))
+        write_text(self._comparison(language), json.dumps(vars(differences)))
 
-    def _splits(self, language: str, differences: Differences) -> Iterator[tuple[Split, Iterator[tuple[str, Example]]]]:
+    def _splits(self, language: str, differences: Differences) -> Splits:
         if not TASKS[self.task].has_treebanks:
             yield from self._hub.examples(self.task, language)
             return
@@ -150,30 +146,19 @@ class _Fetching:
             differences.add(f"{self.task}, {language}: other files than those of the release: {', '.join(others)}")
         yield from examples(language, self._downloads(language))
 
+    def _downloads(self, language: str) -> Path:
+        return self.root / ".downloads" / f"{self.task}-{language}"
 
-@contextmanager
-def _complete(folder: Path) -> Iterator[Path | None]:
-    """A folder to write into that gets its name at the end, and goes if there is an error; None if it is there."""
-    if folder.is_dir():
-        yield None
-        return
-    unfinished = folder.with_name(f".{folder.name}.{os.getpid()}")
-    shutil.rmtree(unfinished, ignore_errors=True)
-    unfinished.mkdir(parents=True)
-    try:
-        yield unfinished
-        unfinished.replace(folder)
-    finally:
-        shutil.rmtree(unfinished, ignore_errors=True)
+    def _comparison(self, language: str) -> Path:
+        return self.root / ".comparisons" / f"{self.task}-{language}.json"
+
+    def _tell_more(self, text: str) -> None:
+        self._tell(f"{self._now}: {text}")
 
 
-def _write_lines(path: Path, task: str, examples: Iterable[tuple[str, Example]]) -> int:
-    """Write examples; returns how many. DataError: one is not as the task needs it."""
-    written = 0
-    with path.open("w", encoding="utf-8") as lines:
-        for where, example in examples:
-            if problem := TASKS[task].problem(example):
-                raise DataError(f"{where}: {problem}")
-            lines.write(json.dumps(example, ensure_ascii=False) + "\n")
-            written += 1
-    return written
+def _counted(
+    examples: Iterable[tuple[str, Example]], split: Split, counts: "Counter[Split]"
+) -> Iterator[tuple[str, Example]]:
+    for found in examples:
+        counts[split] += 1
+        yield found
