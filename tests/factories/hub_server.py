@@ -6,7 +6,7 @@
 It answers with the hub's paths, headers and error codes: repository info, `tree`, `paths-info`, `refs`, `commits`,
 `discussions`, and `resolve` with HEAD and Range. As on the hub, small files are redirected to `/api/resolve-cache`, and
 those that Git LFS holds to another host. It has no uploads, no Xet, no compression, no pages of long lists, no viewer.
-It is written after the libraries' source and public threads about their answers; nobody has compared it with the real hub.
+It is written after the libraries' source and public threads about their answers, and not compared with the real hub.
 
 Both libraries read HF_ENDPOINT and HF_HOME when they are imported, so fetch in a child process (`Hub.environment`); or
 change what this process has read (`Hub.patched`), which takes some seconds less.
