@@ -7,10 +7,11 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from huggingface_hub.errors import OfflineModeIsEnabled
 
 from hub_server import Fault, Hub
 from trainers.data import download as downloads
-from trainers.data.download import ATTEMPTS, download
+from trainers.data.download import ATTEMPTS, Patience, download
 from trainers.examples import DataError
 
 CONTENT = bytes(range(256)) * 1000
@@ -151,6 +152,25 @@ def test_a_server_that_cannot_be_reached_is_named(tmp_path: Path, waited: list[f
     with pytest.raises(DataError, match=rf"{url} could not be fetched \(ConnectError"):
         download(url, tmp_path / "a", print)
     assert len(waited) == ATTEMPTS - 1
+
+
+@pytest.mark.parametrize("error", [ConnectionError("lost"), TimeoutError()], ids=repr)
+def test_errors_of_other_libraries_may_pass_as_well(waited: list[float], error: Exception) -> None:
+    told: list[str] = []
+    Patience("a file", told.append).wait(error)
+    assert waited == [2.0]
+    assert told == [f"a file: {type(error).__name__}{': lost' if str(error) else ''}; the next attempt is in 2 s"]
+
+
+@pytest.mark.parametrize(
+    "error", [OfflineModeIsEnabled("offline"), ValueError("bad"), FileNotFoundError("none")], ids=repr
+)
+def test_what_cannot_pass_is_an_error_at_once(waited: list[float], error: Exception) -> None:
+    wrapped = ConnectionError("not reached") if isinstance(error, OfflineModeIsEnabled) else error
+    wrapped.__cause__ = error if wrapped is not error else None
+    with pytest.raises(DataError, match=f"a file: {type(wrapped).__name__}: {wrapped}"):
+        Patience("a file", print).wait(wrapped)
+    assert not waited
 
 
 def test_how_much_is_there_is_told(fetched: Download, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -123,7 +123,8 @@ def _interruption(error: Exception) -> tuple[str | None, float | None]:
     import httpx2
     from huggingface_hub.errors import OfflineModeIsEnabled
 
-    for cause in _causes(error):
+    causes = list(_causes(error))
+    for cause in causes:
         response = getattr(cause, "response", None)
         if isinstance(response, httpx2.Response):
             status = response.status_code
@@ -133,7 +134,8 @@ def _interruption(error: Exception) -> tuple[str | None, float | None]:
             return None, None
         if isinstance(cause, httpx2.TransportError):
             return _words(cause), None
-    return None, None
+    lost = next((cause for cause in causes if isinstance(cause, ConnectionError | TimeoutError)), None)  # as of hf_xet
+    return (_words(lost), None) if lost is not None else (None, None)
 
 
 def _causes(error: BaseException) -> Iterator[BaseException]:
