@@ -7,7 +7,7 @@ from typing import Any
 from sqlalchemy import Connection, Float, cast, func, select
 
 from service.store import costs
-from service.store.schema import planned_trials, tags, trials
+from service.store.schema import experiments, planned_results, planned_trials, tags, trials
 from service.store.states import TRIAL_STATES
 
 
@@ -23,6 +23,7 @@ class Experiment:
             included; `left`, scaled by how much longer than planned the finished trials took; `error`, planned over
             actual. None where unknown.
         failures: failed trials with their reasons.
+        numerics: the NUMERICS that it was planned under; None as long as it has no plan.
     """
 
     id: str
@@ -39,6 +40,7 @@ class Experiment:
     trials: dict[str, int]
     cost: dict[str, float | None]
     failures: list[dict[str, Any]]
+    numerics: int | None
     spec: dict[str, Any]
 
 
@@ -60,6 +62,9 @@ def shown(connection: Connection, rows: Sequence[Mapping[Any, Any]]) -> list[Exp
     tagged: dict[str, list[str]] = {id_: [] for id_ in ids}
     for id_, tag in connection.execute(select(tags).where(tags.c.experiment.in_(ids)).order_by(tags.c.tag)):
         tagged[id_].append(tag)
+    first = select(planned_results.c.numerics).where(planned_results.c.experiment == experiments.c.id).limit(1)
+    planned_under = select(experiments.c.id, first.scalar_subquery()).where(experiments.c.id.in_(ids))
+    numerics = {id_: number for id_, number in connection.execute(planned_under)}  # noqa: C416  (mypy: rows, no pairs)
     cost = costs.cost(connection, {row["id"]: row["spec"] for row in rows})
     columns = ("id", "name", "owner", "priority", "state", "reason", "created", "started", "finished", "spec")
     return [
@@ -70,6 +75,7 @@ def shown(connection: Connection, rows: Sequence[Mapping[Any, Any]]) -> list[Exp
             trials=counts[row["id"]],
             cost=cost[row["id"]],
             failures=failures[row["id"]],
+            numerics=numerics[row["id"]],
         )
         for row in rows
     ]
