@@ -78,6 +78,8 @@ COLUMNS = (
            words="scores by which the search chooses candidates; empty without a search"),
     Column(name="task", shown=True, type=str, place="spec", filter="everywhere", groupable=True, setting="varied",
            words="task that was trained and scored"),
+    Column(name="numerics", shown=True, type=int, place="planned_results", filter="everywhere", groupable=True,
+           setting="per task", words="version of the computation: scores of different ones are not comparable"),
     Column(name="encoder", type=str, place="spec", groupable=True, setting="per task", words="pretrained encoder"),
     Column(name="protocol", type=str, place="spec", groupable=True, setting="per task",
            words="protocol that the experiment follows"),

@@ -29,6 +29,7 @@ CONTROL = {
     "pause": "stop an experiment until it is resumed",
     "resume": "let a paused experiment go on from its last checkpoints",
     "retry": "queue the failed trials of a failed experiment again",
+    "resubmit": "submit an experiment's spec again, such as one of an earlier version, and print the new id",
     "delete": "forget an experiment that is over, with what no other one asks for",
 }
 
@@ -173,7 +174,7 @@ def _control(arguments: argparse.Namespace) -> int:
     from service.client import Client
 
     shown = getattr(Client(arguments.url), arguments.name)(arguments.id)
-    print(f"{arguments.id}: {shown['state'] if shown else 'deleted'}")
+    print(f"{shown['id']}: {shown['state']}" if shown else f"{arguments.id}: deleted")
     return 0
 
 

@@ -96,6 +96,10 @@ class Client:
         """Queue the failed trials of a failed experiment again; returns it."""
         return self._json("POST", f"/v1/experiments/{id_}/retry")
 
+    def resubmit(self, id_: str) -> dict[str, Any]:
+        """Submit an experiment's spec again, such as one of an earlier version; returns the new experiment."""
+        return self._json("POST", f"/v1/experiments/{id_}/resubmit")
+
     def prioritise(self, id_: str, priority: int) -> dict[str, Any]:
         """Change the priority of an experiment (-100 to 100, higher runs first); returns it."""
         return self._json("PATCH", f"/v1/experiments/{id_}", json={"priority": priority})

@@ -17,7 +17,7 @@ from service.store import Store
 from trainers.data.download import Tell
 from trainers.data.source import RemoteSource
 from trainers.examples import DataError
-from trainers.trial import Trial
+from trainers.trial import NUMERICS, Trial
 
 
 def accept(body: object, environment: Environment, store: Store) -> tuple[ExperimentSpec, Plan | None]:
@@ -65,6 +65,14 @@ def _affordable(spec: ExperimentSpec, inputs: Inputs, store: Store) -> Estimate:
     if problems := list(check_budget(found)):
         raise SpecError(problems)
     return found
+
+
+def outdated(numerics: int) -> str:
+    """Why an experiment that was planned under another NUMERICS is not continued."""
+    return (
+        f"it was planned by a version with NUMERICS {numerics}, and this one has {NUMERICS}: its scores would not be"
+        " comparable; POST /v1/experiments/{id}/resubmit submits it again"
+    )
 
 
 def accepted_before(stored: Mapping[str, Any]) -> ExperimentSpec:

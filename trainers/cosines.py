@@ -54,10 +54,11 @@ def gradient_cosines(trial: Trial, selection: Selection, at_once: int = 8) -> tu
         at_once: gradients that are held at a time.
 
     Raises:
-        ValueError: the model was not kept.
+        ValueError: the model was not kept, or is of another NUMERICS.
         DataError, EncoderError: as `trainers.run`.
     """
     config = trial.config
+    config.require_current()
     kept = kept_models.load(trial.home, config, selection)
     if kept is None:
         raise ValueError(f"the model of trial {config.digest} was not kept: {selection} of {config.method}")

@@ -47,11 +47,13 @@ def run(trial: Trial, report: Callable[[Report], None]) -> Outcome:
         The scores of the weights that each selection chooses, on the test splits.
 
     Raises:
+        ValueError: the trial is of another NUMERICS.
         DataError: a split is missing or malformed.
         EncoderError, OfflineEncoderError: the encoder is not available.
         OSError: the disk is full.
         MemoryError: the trial ran out of GPU memory again.
     """
+    trial.config.require_current()
     try:
         return _run(trial, report)
     except torch.OutOfMemoryError as error:

@@ -1,4 +1,7 @@
-"""A trial and its results: plain data that planner, trainers and store share."""
+"""A trial and its results: plain data that planner, trainers and store share.
+
+More than 300 lines: every field says here, and here alone, what it is.
+"""
 
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field, replace
@@ -8,8 +11,9 @@ from typing import Any, Literal
 
 from trainers.digests import digest
 
-# Incremented by every change to the code that changes a trained model or a score: older results are never reused.
-NUMERICS = 3
+# Raised by a release whose code trains other weights or gives other scores: earlier results are shown, never reused.
+NUMERICS = 4
+FIRST_NUMERICS = 3  # of version 0.1.0, whose stored configurations do not name it
 
 Split = Literal["train", "dev", "test"]
 SPLITS: tuple[Split, ...] = ("train", "dev", "test")
@@ -86,7 +90,8 @@ class TrialConfig:
     `data_digest` is that of the training and selection data, `encoder_digest` that of the pretrained weights.
     `population` names what the trial is a member of, if it is of any: it may take over another member's weights and
     change alpha and learning rate, which start as the configuration says. `plugins` are the task, rule and source that
-    other packages bring: (kind, name of the distribution, its version), in the order of their kinds.
+    other packages bring: (kind, name of the distribution, its version), in the order of their kinds. `numerics` is the
+    NUMERICS of the code that trains it.
     """
 
     task: str
@@ -103,15 +108,21 @@ class TrialConfig:
     data_digest: str
     population: str | None = None
     plugins: tuple[tuple[str, str, str], ...] = ()
+    numerics: int = NUMERICS
 
     @cached_property
     def digest(self) -> str:
-        """The trial's name: its configuration by content, and NUMERICS. Not the encoder's name: its digest counts."""
+        """The trial's name: its configuration by content. Not the encoder's name: its digest counts."""
         named = {**vars(self), "training": vars(self.training)}  # `asdict` would copy all of it: most of a plan's time
         del named["encoder"]
         if not self.plugins:
             del named["plugins"]
-        return digest({**named, "numerics": NUMERICS})
+        return digest(named)
+
+    def require_current(self) -> None:
+        """Raise ValueError if the trial is of code with another NUMERICS: this code would train another model."""
+        if self.numerics != NUMERICS:
+            raise ValueError(f"the trial {self.digest} is of NUMERICS {self.numerics}; allowed: {NUMERICS}")
 
     def to_dict(self) -> dict[str, Any]:
         """As plain data, with `plugins` only where there are any."""
@@ -125,7 +136,8 @@ class TrialConfig:
         training = Training(**{**value["training"], "learning_rate": rate})
         alpha, targets = _schedule_or_number(value["alpha"]), tuple(value["target_languages"])
         plugins = tuple((kind, name, version) for kind, name, version in value.get("plugins", ()))
-        return cls(**{**value, "alpha": alpha, "training": training, "target_languages": targets, "plugins": plugins})
+        read = {"alpha": alpha, "training": training, "target_languages": targets, "plugins": plugins}
+        return cls(**{"numerics": FIRST_NUMERICS, **value, **read})
 
 
 @dataclass(frozen=True)

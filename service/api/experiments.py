@@ -74,6 +74,17 @@ async def create(
     return JSONResponse(answer, 201, {"Location": f"/v1/experiments/{id_}"})
 
 
+@router.post("/experiments/{id_}/resubmit", status_code=201, responses=refusals(404, 422, 507))
+def resubmit(request: Request, id_: str) -> JSONResponse:
+    """Submit an experiment's spec again, as a new experiment: 201 with its id, or 422 with everything that is wrong.
+
+    For experiments of an earlier version, whose trials are not continued. The old one stays with its scores.
+    """
+    body = show_experiment(request, id_)["spec"]
+    new = _store(request, body, None)
+    return JSONResponse(show_experiment(request, new), 201, {"Location": f"/v1/experiments/{new}"})
+
+
 @router.get("/presets")
 def presets() -> JSONResponse:
     """The paper's tables and figures as specs, to submit or to change: `{"presets": [{"preset", "spec"}]}`."""

@@ -27,6 +27,7 @@ from trainers.artifacts.layout import tune_folder
 from trainers.encoders.by_name import prepare_encoder
 from trainers.examples import CHANGED, DataError
 from trainers.registry import require_installed
+from trainers.trial import NUMERICS
 
 # Trials that are proposed ahead where neither the pool nor the spec limits how many may run at once.
 MOST_AT_ONCE = 16
@@ -66,6 +67,8 @@ def drive(experiment: str, address: str, slots: int | None, settings: Settings) 
 def _run(experiment: str, address: str, slots: int | None, settings: Settings, store: Store) -> None:
     stored = store.experiments.one(experiment)
     assert stored is not None
+    if stored.numerics not in (None, NUMERICS):
+        raise ValueError(planning.outdated(stored.numerics))
     try:
         spec = planning.accepted_before(stored.spec)
     except SpecError:

@@ -9,11 +9,13 @@ from typing import IO
 
 import psutil
 
+from service import planning
 from service.engine import pool as pools
 from service.engine.processes import ProcessId, start, stop
 from service.settings import Settings
 from service.store import Store, StoreFullError, reserve
 from trainers.artifacts.layout import driver_log, server_lock, tune_folder
+from trainers.trial import NUMERICS
 
 log = logging.getLogger(__name__)
 
@@ -57,6 +59,8 @@ class Supervisor(threading.Thread):
         self._closing = threading.Event()
         self._environment = pools.environment(settings.home, embedded=settings.ray_address is None)
         reserve.make(settings.home)
+        for experiment, numerics in store.control.outdated(NUMERICS).items():
+            store.control.move(experiment, "outdate", planning.outdated(numerics))
         self.pool = self._ensure_pool()
         self._drivers_of_pool = 0
 

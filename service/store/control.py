@@ -94,6 +94,17 @@ class Control:
                 self._settle(connection, experiment, move.to, f"the experiment is {move.to}")
         return True
 
+    def outdated(self, numerics: int) -> dict[str, int]:
+        """The unfinished experiments that were planned under another NUMERICS, with theirs."""
+        query = (
+            select(experiments.c.id, func.min(planned_results.c.numerics))
+            .join(planned_results, planned_results.c.experiment == experiments.c.id)
+            .where(experiments.c.state.in_(MOVES["outdate"].origins), planned_results.c.numerics != numerics)
+            .group_by(experiments.c.id)
+        )
+        with self._database.read() as connection:
+            return {id_: theirs for id_, theirs in connection.execute(query)}  # noqa: C416  (mypy: rows, no pairs)
+
     def state(self, experiment: str) -> str | None:
         """The state of an experiment; None if there is none of this id."""
         with self._database.read() as connection:

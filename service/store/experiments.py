@@ -18,6 +18,7 @@ from service.store.progress import Experiment, shown
 from service.store.revisions import next_revision
 from service.store.schema import attempts, experiments, planned_results, planned_trials, selections, sizes, tags, trials
 from trainers.data.token_counts import Size
+from trainers.trial import NUMERICS
 
 
 @dataclass(frozen=True)
@@ -130,7 +131,7 @@ class Experiments:
                 row = {"experiment": experiment, "trial": digest, "position": position, **needed, **state}
                 links.append({**row, "estimated": wanted["estimate"]})
             connection.execute(self._database.insert(planned_trials).on_conflict_do_nothing(), links)
-            common = {"experiment": experiment, "at": next_revision(connection)}
+            common = {"experiment": experiment, "at": next_revision(connection), "numerics": NUMERICS}
             connection.execute(insert(planned_results), [{**common, **asdict(result)} for result in plan.results])
         connection.execute(update(experiments).where(experiments.c.id == experiment).values(planned=True))
 

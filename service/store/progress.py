@@ -8,7 +8,7 @@ from sqlalchemy import Connection, Float, cast, func, select
 
 from service.store import costs
 from service.store.events import differences
-from service.store.schema import planned_trials, tags, trials
+from service.store.schema import experiments, planned_results, planned_trials, tags, trials
 from service.store.states import TRIAL_STATES
 
 
@@ -26,6 +26,7 @@ class Experiment:
         differs: in what its data differ from those that were published, although that was accepted
             (`ALLASPRAK_ACCEPT_COUNTS`).
         failures: failed trials with their reasons.
+        numerics: the NUMERICS that it was planned under; None as long as it has no plan.
     """
 
     id: str
@@ -43,6 +44,7 @@ class Experiment:
     cost: dict[str, float | None]
     differs: list[str]
     failures: list[dict[str, Any]]
+    numerics: int | None
     spec: dict[str, Any]
 
 
@@ -64,6 +66,9 @@ def shown(connection: Connection, rows: Sequence[Mapping[Any, Any]]) -> list[Exp
     tagged: dict[str, list[str]] = {id_: [] for id_ in ids}
     for id_, tag in connection.execute(select(tags).where(tags.c.experiment.in_(ids)).order_by(tags.c.tag)):
         tagged[id_].append(tag)
+    first = select(planned_results.c.numerics).where(planned_results.c.experiment == experiments.c.id).limit(1)
+    planned_under = select(experiments.c.id, first.scalar_subquery()).where(experiments.c.id.in_(ids))
+    numerics = {id_: number for id_, number in connection.execute(planned_under)}  # noqa: C416  (mypy: rows, no pairs)
     specs = {row["id"]: row["spec"] for row in rows}
     cost, differs = costs.cost(connection, specs), differences(connection, specs)
     columns = ("id", "name", "owner", "priority", "state", "reason", "created", "started", "finished", "spec")
@@ -76,6 +81,7 @@ def shown(connection: Connection, rows: Sequence[Mapping[Any, Any]]) -> list[Exp
             cost=cost[row["id"]],
             differs=differs[row["id"]],
             failures=failures[row["id"]],
+            numerics=numerics[row["id"]],
         )
         for row in rows
     ]

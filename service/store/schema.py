@@ -20,7 +20,7 @@ from sqlalchemy import (
 metadata = MetaData()
 
 # The last of `migrations/versions`: a table changes together with a migration that makes it so.
-REVISION = "0003"
+REVISION = "0004"
 
 # SQLite counts up only an INTEGER primary key.
 Sequence = BigInteger().with_variant(Integer, "sqlite")
@@ -162,7 +162,7 @@ planned_trials = Table(
 
 # What an experiment wants to know: a (method, K, seed, alpha, language, split), and the trial, the selection among its
 # checkpoints and the data that answer it. `candidate` says in words what was searched, `judged_on`
-# what candidates are chosen by.
+# what candidates are chosen by, `numerics` is the NUMERICS of the trial.
 planned_results = Table(
     "planned_results",
     metadata,
@@ -180,6 +180,7 @@ planned_results = Table(
     Column("selection", String(16), nullable=False),
     Column("data", String(20), nullable=False),
     Column("at", Sequence, nullable=False, index=True),
+    Column("numerics", Integer, nullable=False, server_default="3"),
 )
 
 # Which of a trial's steps a selection chose, and whether that model is on disk.

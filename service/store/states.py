@@ -13,7 +13,7 @@ ATTEMPT_STATES = ("running", "succeeded", "stopped", "failed", "died", "interrup
 ACTIVE = ("queued", "running")
 FINAL = ("succeeded", "failed", "cancelled")
 
-MoveName = Literal["start", "requeue", "succeed", "fail", "pause", "resume", "cancel", "retry"]
+MoveName = Literal["start", "requeue", "succeed", "fail", "pause", "resume", "cancel", "retry", "outdate"]
 
 
 class Move(NamedTuple):
@@ -23,12 +23,13 @@ class Move(NamedTuple):
     to: str
 
 
-# The engine makes the first four, users the others.
+# The engine makes the first five, users the others.
 MOVES: Mapping[MoveName, Move] = MappingProxyType({
     "start": Move(ACTIVE, "running"),
     "requeue": Move(ACTIVE, "queued"),
     "succeed": Move(ACTIVE, "succeeded"),
     "fail": Move(ACTIVE, "failed"),
+    "outdate": Move((*ACTIVE, "paused"), "failed"),
     "pause": Move(ACTIVE, "paused"),
     "resume": Move(("paused",), "queued"),
     "cancel": Move((*ACTIVE, "paused"), "cancelled"),
