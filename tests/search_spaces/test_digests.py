@@ -1,6 +1,10 @@
-"""Trials keep their names: under another digest, what was trained before would be trained anew."""
+"""Trials keep their names: under another digest, what was trained before would not be found.
+
+A raised NUMERICS changes all names, and nothing else does: those of version 0.1.0 follow from the same configurations.
+"""
 
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -10,7 +14,7 @@ from search_spaces.spec import ExperimentSpec
 from trainers.data.sources import open_data
 from trainers.encoders.by_name import encoder_digest
 from trainers.methods import METHODS
-from trainers.trial import DataReference
+from trainers.trial import FIRST_NUMERICS, NUMERICS, DataReference
 
 # By protocol and task: {method: digest of its first trial}, over the sample corpus, as version 0.1.0 computes them.
 KNOWN = {
@@ -125,7 +129,7 @@ Digests = Callable[..., dict[str, str]]
 
 @pytest.fixture
 def digests(tmp_path: Path) -> Digests:
-    """Plans one method with an encoder that is never loaded; digests by the method of the trial."""
+    """Plans one method with an encoder that is never loaded; by the trial's method, its digest in version 0.1.0."""
     encoder = tmp_path / "encoder"
     encoder.mkdir()
     (encoder / "config.json").write_text("{}")
@@ -139,7 +143,11 @@ def digests(tmp_path: Path) -> Digests:
         spec = ExperimentSpec.model_validate(body)
         data = open_data(DataReference("sample"), task, tmp_path)
         made = plan(spec, data, encoder_digest(spec.encoder, tmp_path))
-        return {trial.config.method: digest for digest, trial in reversed(made.trials.items())}
+        assert all(digest == trial.config.digest for digest, trial in made.trials.items())
+        assert {trial.config.numerics for trial in made.trials.values()} == {NUMERICS}
+        first = [replace(trial.config, numerics=FIRST_NUMERICS) for trial in made.trials.values()]
+        assert made.trials.keys().isdisjoint(config.digest for config in first)
+        return {config.method: config.digest for config in reversed(first)}
 
     return make
 

@@ -599,7 +599,7 @@ def test_the_interface_describes_itself(client: TestClient) -> None:
     assert set(paths) == {
         "/v1/experiments",
         "/v1/experiments/{id_}",
-        *(f"/v1/experiments/{{id_}}/{name}" for name in ("cancel", "pause", "resume", "retry")),
+        *(f"/v1/experiments/{{id_}}/{name}" for name in ("cancel", "pause", "resume", "retry", "resubmit")),
         *(f"/v1/experiments/{{id_}}/{name}" for name in ("events", "log", "shots", "sweep")),
         "/v1/presets",
         "/v1/plans",
