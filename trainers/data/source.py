@@ -84,6 +84,19 @@ class Source(ABC):
             DataError: there can be no such examples. Missing and malformed splits are reported when they are read.
         """
 
+    def warnings(self, reference: DataReference, task: str, home: Path) -> list[str]:
+        """In words, what is odd about a task's data, but taken as it is, such as a language without a test split.
+
+        Args:
+            reference: as `locate` returned it.
+            task: its name.
+            home: the service's folder, for caches.
+
+        Raises:
+            DataError: as `open`.
+        """
+        return []
+
     def describe(self, home: Path) -> list[dict[str, Any]]:
         """The datasets that a client can choose from: `name`, `kind` and `tasks` of each, as GET /v1/datasets has them.
 

@@ -2,9 +2,8 @@
 
 from pathlib import Path
 
-from trainers.data.conll import ConllSource
 from trainers.data.datasets import DatasetSource
-from trainers.data.folder import FolderSource
+from trainers.data.folder import ConllSource, FolderSource
 from trainers.data.sample import SampleSource
 from trainers.data.source import Source
 from trainers.data.xtreme_r import XtremeRSource

@@ -10,6 +10,7 @@ from pathlib import Path, PurePosixPath
 from typing import BinaryIO
 
 from trainers.artifacts.atomic import RESERVE_BYTES
+from trainers.data.formats import FORMATS, by_extension
 from trainers.examples import LANGUAGE_CODE, DataError
 from trainers.tasks import TASKS
 from trainers.trial import SPLITS
@@ -28,7 +29,7 @@ UNREADABLE = (
 
 
 def extract(file: BinaryIO, folder: Path) -> None:
-    """Extract the files of a zip that are examples, `<task>/<language>/<split>.jsonl`, at its top or in one folder.
+    """Extract the files of a zip that are examples (`<task>/<language>/<split>.jsonl`), at its top or in one folder.
 
     Raises:
         DataError: it is not a zip, is too large, or has a path, a link or a file of examples that is not allowed.
@@ -82,16 +83,24 @@ def _extract(archive: zipfile.ZipFile, folder: Path) -> None:
 
 
 def _inside(info: zipfile.ZipInfo) -> Path | None:
-    """Where a file of a zip goes, `<task>/<language>/<split>.jsonl`; None for anything else, such as a README."""
+    """Where a file of a zip goes, as `<task>/<language>/<split>.jsonl`; None for anything else, such as a README."""
     parts = PurePosixPath(info.filename.replace("\\", "/")).parts
     if ".." in parts or info.filename.startswith(("/", "\\")) or stat.S_ISLNK(info.external_attr >> 16):
         raise DataError(f"{info.filename[:200]!r}: no path out of the zip, and no link, is allowed")
-    if len(parts) not in (3, 4) or parts[0] == "__MACOSX" or not parts[-1].endswith(".jsonl"):
-        return None
-    task, language, file = parts[-3:]
-    if task not in TASKS or not re.fullmatch(LANGUAGE_CODE, language) or file.removesuffix(".jsonl") not in SPLITS:
+    path = Path(*parts[-3:])
+    return path if len(parts) in (3, 4) and parts[0] != "__MACOSX" and _has_examples(path, info.filename) else None
+
+
+def _has_examples(path: Path, name: str) -> bool:
+    """Whether a path is that of a file of examples. DataError for one that is only nearly such a path."""
+    task, language, _ = path.parts
+    of_task = by_extension(TASKS[task]) if task in TASKS else {}
+    any_format = [extension for one in FORMATS for extension in one.extensions]
+    if (task in TASKS) + (path.stem in SPLITS) + (path.suffix in any_format) < 2:
+        return False
+    if path.stem not in SPLITS or path.suffix not in of_task or not re.fullmatch(LANGUAGE_CODE, language):
         raise DataError(
-            f"{info.filename[:200]!r} is not <task>/<language>/<split>.jsonl with a task of {', '.join(TASKS)},"
-            f" a language code, and a split of {', '.join(SPLITS)}"
+            f"{name[:200]!r} is not <task>/<language>/<split> with a task of {', '.join(TASKS)}, a language code,"
+            f" a split of {', '.join(SPLITS)}, and an extension of {', '.join(of_task or any_format)}"
         )
-    return Path(task, language, file)
+    return True

@@ -50,6 +50,15 @@ class NamedEntityRecognition(Tagging):
         sentences = (one.terminals for one in derivations(language, split))
         return [{"tokens": [word.form for word in words], "tags": [word.tag for word in words]} for words in sentences]
 
+    def oddity(self, example: Example) -> str | None:
+        """The first entity that begins with I-, as in IOB1; `entities` finds it as well."""
+        before = "O"
+        for tag in example["tags"]:
+            if tag.startswith("I-") and before[2:] != tag[2:]:
+                return f"an entity begins with {tag}; IOB2 has B{tag[1:]} there"
+            before = tag
+        return None
+
     def label_set(self, labels: Sequence[str]) -> tuple[str, ...]:
         """All tags of the entity types that occur, O first."""
         types = sorted({tag[2:] for tag in labels if tag != "O"})
