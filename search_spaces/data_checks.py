@@ -9,6 +9,7 @@ from search_spaces.problems import Problem
 from search_spaces.spec import ExperimentSpec
 from trainers.data.source import RemoteSource
 from trainers.examples import Data, DataError, Facts
+from trainers.languages import unknown
 from trainers.methods import METHODS
 from trainers.tasks import TASKS
 from trainers.trial import Split
@@ -98,6 +99,18 @@ def _check_rest(spec: ExperimentSpec, language: str, facts: Facts) -> Iterator[P
             yield Problem("data", f"{language} has one training example and no third split; allowed: from 2 examples")
     elif max(spec.k) == facts.examples:
         yield Problem("k", f"{max(spec.k)} leaves no training example of {language} for the dev set of ord-FS+dev")
+
+
+def data_warnings(inputs: Inputs) -> list[str]:
+    """In words, what is odd about the data of an accepted spec, but taken as it is. DataError if they are gone."""
+    spec, data = inputs.spec, inputs.data
+    targets = target_languages(spec, data)
+    found = unknown([spec.source_language, *targets])
+    if spec.target_languages == "all":
+        found += spec.data.source.warnings(inputs.reference, spec.task, inputs.home)
+    for language, split in needed_splits(spec, targets):
+        found += data.facts(language, split).warnings
+    return list(dict.fromkeys(found))
 
 
 def check_source(inputs: Inputs) -> Iterator[Problem]:

@@ -2,11 +2,12 @@
 
 import secrets
 from collections.abc import Mapping
+from dataclasses import replace
 from typing import Any
 
 from search_spaces.checks import accepted
 from search_spaces.cost.estimate import Estimate, check_budget, estimate
-from search_spaces.data_checks import check_data
+from search_spaces.data_checks import check_data, data_warnings
 from search_spaces.environment import Environment
 from search_spaces.inputs import Inputs
 from search_spaces.plan import Plan, PlannedTrial, plan
@@ -100,7 +101,8 @@ def fetch(inputs: Inputs) -> None:
 
 def price(spec: ExperimentSpec, inputs: Inputs, store: Store) -> Estimate:
     """The plan of an accepted spec whose data are at hand, with its cost given what has been trained already."""
-    planned = plan(spec, inputs.data, inputs.encoder_digest)
+    warnings = tuple(data_warnings(inputs))
+    planned = replace(plan(spec, inputs.data, inputs.encoder_digest), warnings=warnings)
     return estimate(spec, planned, inputs.data, inputs.encoder_size, store.experiments.known(spec, planned))
 
 
