@@ -117,15 +117,23 @@ def check_source(inputs: Inputs) -> Iterator[Problem]:
     """Problems of a spec's data. Of remote data only the languages: `check_data` runs once they are fetched."""
     spec, source = inputs.spec, inputs.spec.data.source
     if isinstance(source, RemoteSource):
-        allowed, title = source.languages(spec.data.value, spec.task), source.title(spec.data.value)
+        title = source.title(spec.data.value)
+        try:
+            location = inputs.reference.location
+            allowed = source.languages(location, spec.task)
+        except DataError as error:
+            yield Problem("data", str(error))
+            return
+        hint = f"; {found}" if (found := source.hint(location, spec.task)) else ""
         if not allowed:
-            yield Problem("data", f"{title} has no {spec.task}")
+            yield Problem("data", f"{title} has no {spec.task}{hint}")
             return
         asked = [] if spec.target_languages == "all" else spec.target_languages
         named = [("source_language", spec.source_language), *(("target_languages", language) for language in asked)]
         for field, language in named:
             if language not in allowed:
-                yield Problem(field, f"{title} has no {spec.task} for {language!r}; allowed: {', '.join(allowed)}")
+                allowed_ = ", ".join(allowed)
+                yield Problem(field, f"{title} has no {spec.task} for {language!r}; allowed: {allowed_}{hint}")
         return
     try:
         data = inputs.data

@@ -90,11 +90,11 @@ def fetch(inputs: Inputs) -> None:
     Raises:
         DataError: they can't be fetched, or lack something that the spec needs.
     """
-    spec, source, value = inputs.spec, inputs.spec.data.source, inputs.spec.data.value
+    spec, source, location = inputs.spec, inputs.spec.data.source, inputs.reference.location
     if not isinstance(source, RemoteSource):
         return
-    targets = source.languages(value, spec.task) if spec.target_languages == "all" else spec.target_languages
-    source.fetch(value, spec.task, dict.fromkeys([spec.source_language, *targets]), inputs.home)
+    targets = source.languages(location, spec.task) if spec.target_languages == "all" else spec.target_languages
+    source.fetch(location, spec.task, dict.fromkeys([spec.source_language, *targets]), inputs.home)
     if problems := list(check_data(spec, inputs.data)):
         raise DataError("; ".join(f"{problem.field}: {problem.message}" for problem in problems))
 

@@ -4,7 +4,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import IO, Any
 
 from trainers.examples import DataError
 from trainers.tasks.task import Task
@@ -41,16 +41,21 @@ class Format:
 
 
 def text_lines(path: Path) -> Iterator[tuple[int, str]]:
-    """(line number from 1, line with its end) of a text file in UTF-8, without a byte order mark.
+    """The lines of a text file, as `lines_of`."""
+    with path.open("rb") as file:
+        yield from lines_of(file)
+
+
+def lines_of(file: IO[bytes]) -> Iterator[tuple[int, str]]:
+    """(line number from 1, line with its end) of text in UTF-8, without a byte order mark.
 
     Raises:
         DataError: a line is longer than `MAX_LINE_BYTES`, or no text in UTF-8.
     """
-    with path.open("rb") as file:
-        for number, line in enumerate(iter(partial(file.readline, MAX_LINE_BYTES + 1), b""), start=1):
-            if len(line) > MAX_LINE_BYTES:
-                raise DataError(f"line {number}: longer than {MAX_LINE_BYTES / 2**20:g} MiB")
-            yield number, decoded(line.removeprefix(BYTE_ORDER_MARK) if number == 1 else line, f"line {number}")
+    for number, line in enumerate(iter(partial(file.readline, MAX_LINE_BYTES + 1), b""), start=1):
+        if len(line) > MAX_LINE_BYTES:
+            raise DataError(f"line {number}: longer than {MAX_LINE_BYTES / 2**20:g} MiB")
+        yield number, decoded(line.removeprefix(BYTE_ORDER_MARK) if number == 1 else line, f"line {number}")
 
 
 def decoded(content: bytes, where: str) -> str:

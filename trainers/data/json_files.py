@@ -7,7 +7,7 @@ its questions (`qas`) and their `answers`. TyDi QA's gold passages have it, too.
 import json
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
+from typing import IO, Any
 
 from trainers.data.format import BYTE_ORDER_MARK, Format, Placed, decoded, text_lines
 from trainers.examples import DataError, Example
@@ -28,15 +28,22 @@ def _json_lines(path: Path, _: Task[Any], __: str) -> Iterator[Placed]:
 
 
 def _squad(path: Path, _: Task[Any], __: str) -> Iterator[Placed]:
-    if path.stat().st_size > MAX_DOCUMENT_BYTES:
+    with path.open("rb") as file:
+        yield from enumerate(questions(file), start=1)
+
+
+def questions(file: IO[bytes]) -> Iterator[Example]:
+    """The questions of a document of SQuAD's form, which the task checks afterwards. DataError for another form."""
+    content = file.read(MAX_DOCUMENT_BYTES + 1)
+    if len(content) > MAX_DOCUMENT_BYTES:
         raise DataError(f"the file: larger than {MAX_DOCUMENT_BYTES / 2**20:g} MiB")
     try:
-        document = _value(decoded(path.read_bytes().removeprefix(BYTE_ORDER_MARK), "the file"))
+        document = _value(decoded(content.removeprefix(BYTE_ORDER_MARK), "the file"))
     except json.JSONDecodeError as error:
         raise DataError(f"line {error.lineno}: not JSON ({error.msg})") from error
     except (ValueError, RecursionError) as error:
         raise error if isinstance(error, DataError) else DataError(f"the file: not JSON ({error})") from error
-    yield from enumerate(_questions(document), start=1)
+    return _questions(document)
 
 
 def _questions(document: Any) -> Iterator[Example]:

@@ -120,11 +120,23 @@ class RemoteSource(Source):
     """
 
     @abstractmethod
-    def languages(self, value: Any, task: str) -> tuple[str, ...]:
-        """Codes of the languages that can be fetched for a task, known without fetching anything."""
+    def languages(self, location: Any, task: str) -> tuple[str, ...]:
+        """Codes of the languages that can be fetched for a task, known without fetching anything.
+
+        Args:
+            location: of the reference that `locate` returned.
+            task: its name.
+
+        Raises:
+            DataError: the source cannot be read.
+        """
+
+    def hint(self, location: Any, task: str) -> str:
+        """What to do about a language that cannot be fetched, in words, beside choosing another."""
+        return ""
 
     @abstractmethod
-    def fetch(self, value: Any, task: str, languages: Iterable[str], home: Path) -> None:
+    def fetch(self, location: Any, task: str, languages: Iterable[str], home: Path) -> None:
         """Fetch languages of a task; what is there already is not fetched again.
 
         Raises:

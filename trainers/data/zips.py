@@ -1,31 +1,23 @@
 """Zips of examples, extracted safely: nothing outside a folder, and no more than it has room for."""
 
-import lzma
 import re
 import shutil
 import stat
 import zipfile
-import zlib
 from pathlib import Path, PurePosixPath
 from typing import BinaryIO
 
 from trainers.artifacts.atomic import RESERVE_BYTES
+from trainers.data.archives import MAX_FILE_BYTES, bounded, readable
 from trainers.data.formats import FORMATS, by_extension
 from trainers.examples import LANGUAGE_CODE, DataError
 from trainers.tasks import TASKS
 from trainers.trial import SPLITS
 
-# Of a zip; XTREME-R's four tasks together have some 400 files and 2 GB. Its directory is read at once, and a file's
-# examples are held in memory.
+# Of a zip; XTREME-R's four tasks together have some 400 files and 2 GB.
 MAX_FILES, MAX_BYTES = 10_000, 8 * 2**30
-MAX_DIRECTORY_BYTES, MAX_FILE_BYTES = 2**22, 2**30
 
 CHUNK_BYTES = 2**20
-
-# What the library raises for a file that is broken, encrypted, or compressed in a way that it does not know.
-UNREADABLE = (
-    zipfile.BadZipFile, zipfile.LargeZipFile, NotImplementedError, RuntimeError, EOFError, zlib.error, lzma.LZMAError,
-)  # fmt: skip
 
 
 def extract(file: BinaryIO, folder: Path) -> None:
@@ -35,28 +27,8 @@ def extract(file: BinaryIO, folder: Path) -> None:
         DataError: it is not a zip, is too large, or has a path, a link or a file of examples that is not allowed.
         OSError: the disk is full.
     """
-    try:
-        with zipfile.ZipFile(_BoundedDirectory(file)) as archive:
-            _extract(archive, folder)
-    except UNREADABLE as error:
-        raise DataError(f"it is not a zip that can be read: {error}") from error
-    except OSError as error:
-        if error.errno is None:  # of bz2, not of the disk
-            raise DataError(f"it is not a zip that can be read: {error}") from error
-        raise
-
-
-class _BoundedDirectory:
-    """A zip as a file that refuses to read a directory of more files than are allowed: it would fill the memory."""
-
-    def __init__(self, file: BinaryIO) -> None:
-        self._file = file
-        self.seek, self.seekable, self.tell, self.close = file.seek, file.seekable, file.tell, file.close
-
-    def read(self, size: int = -1) -> bytes:
-        if size > MAX_DIRECTORY_BYTES:
-            raise DataError(f"its directory has {size / 2**20:.0f} MiB; allowed: {MAX_FILES} files")
-        return self._file.read(size)
+    with readable("it is not a zip"), zipfile.ZipFile(bounded(file)) as archive:
+        _extract(archive, folder)
 
 
 def _extract(archive: zipfile.ZipFile, folder: Path) -> None:
