@@ -159,7 +159,7 @@ class FolderData:
         return replace(facts, warnings=tuple(oddities(self.task, read)))
 
     def _read(self, path: Path) -> Iterator[tuple[str, Example]]:
-        """(place in words, example) of each example of a file, in order. DataError if it is empty or malformed."""
+        """(place in words, example) of each example of a file. DataError if it is empty, malformed or unreadable."""
         name, form = self._shown(path), self.formats[path.suffix]
         place = None
         try:
@@ -170,6 +170,8 @@ class FolderData:
                 yield f"{name}, {form.unit} {place}", example
         except DataError as error:
             raise DataError(f"{name}, {error}") from error
+        except OSError as error:
+            raise DataError(f"{name} cannot be read ({error.strerror})") from error
         if place is None:
             raise DataError(f"{name} is empty")
 

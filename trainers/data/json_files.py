@@ -15,7 +15,7 @@ from trainers.tasks.passages import ExtractiveQuestionAnswering
 from trainers.tasks.task import Task
 
 # A document is read at once; TyDi QA's training examples have 56 MB.
-MAX_DOCUMENT_BYTES = 2**29
+MAX_DOCUMENT_BYTES = 2**28
 
 
 def _json_lines(path: Path, _: Task[Any], __: str) -> Iterator[Placed]:
