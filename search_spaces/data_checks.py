@@ -124,7 +124,8 @@ def check_source(inputs: Inputs) -> Iterator[Problem]:
         except DataError as error:
             yield Problem("data", str(error))
             return
-        hint = f"; {found}" if (found := source.hint(location, spec.task)) else ""
+        hint = source.hint(location, spec.task)
+        hint = f"; {hint}" if hint else ""
         if not allowed:
             yield Problem("data", f"{title} has no {spec.task}{hint}")
             return
@@ -132,8 +133,8 @@ def check_source(inputs: Inputs) -> Iterator[Problem]:
         named = [("source_language", spec.source_language), *(("target_languages", language) for language in asked)]
         for field, language in named:
             if language not in allowed:
-                allowed_ = ", ".join(allowed)
-                yield Problem(field, f"{title} has no {spec.task} for {language!r}; allowed: {allowed_}{hint}")
+                others = ", ".join(allowed)
+                yield Problem(field, f"{title} has no {spec.task} for {language!r}; allowed: {others}{hint}")
         return
     try:
         data = inputs.data

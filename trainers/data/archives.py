@@ -2,6 +2,7 @@
 
 import gzip
 import lzma
+import stat
 import tarfile
 import zipfile
 import zlib
@@ -76,7 +77,7 @@ def members(file: IO[bytes]) -> Iterator[tuple[str, IO[bytes]]]:
 def _of_zip(file: IO[bytes]) -> Iterator[tuple[str, IO[bytes]]]:
     with zipfile.ZipFile(bounded(file)) as archive:
         for info in archive.infolist():
-            if not info.is_dir():
+            if not info.is_dir() and not stat.S_ISLNK(info.external_attr >> 16):
                 _check(info.filename, info.file_size, info.file_size)
                 with archive.open(info) as content:
                     yield info.filename, content

@@ -27,7 +27,7 @@ class XtremeSource(RemoteSource):
 
     def open(self, reference: DataReference, task: str, home: Path) -> FolderData:
         """The examples of a task that have been read."""
-        return open_folder(self._read(reference.location, task, home), task, home)
+        return open_folder(self._folder(reference.location, task, home), task, home)
 
     def languages(self, location: Path, task: str) -> tuple[str, ...]:
         """Codes of the languages of which there is a test set with labels."""
@@ -46,7 +46,7 @@ class XtremeSource(RemoteSource):
     def fetch(self, location: Path, task: str, languages: Iterable[str], home: Path) -> None:
         """Read languages of a task. DataError: one is not there, or malformed."""
         found = XtremeFolder(location, task)
-        root = self._read(location, task, home)
+        root = self._folder(location, task, home)
         left = [language for language in languages if not (root / task / language).is_dir()]
         root.mkdir(parents=True, exist_ok=True)
         with tempfile.TemporaryDirectory(dir=root, prefix=".") as treebanks, readable(f"{location.name}: no archive"):
@@ -59,7 +59,7 @@ class XtremeSource(RemoteSource):
         """What it is, and its path."""
         return f"XTREME's folder {value}"
 
-    def _read(self, location: Path, task: str, home: Path) -> Path:
+    def _folder(self, location: Path, task: str, home: Path) -> Path:
         """Where what was read lies: elsewhere once a file of the task has changed."""
         if task not in ARCHIVES:
             raise DataError(f"XTREME's folder has no examples of {task}; allowed: {', '.join(ARCHIVES)}")

@@ -26,27 +26,31 @@ from trainers.trial import SPLITS, Split
 
 Lines = Iterator[tuple[int, str]]
 
+# Releases of Universal Dependencies; the later one is for the languages that XTREME-R adds to XTREME.
 TREEBANKS = "ud-treebanks-v2.5.tgz"
-LATER_TREEBANKS = "ud-treebanks-v2.7.tgz"  # for the languages that XTREME-R adds to XTREME
-ADDED = {"lt", "pl", "ro", "uk", "wo"}
+LATER_TREEBANKS = "ud-treebanks-v2.7.tgz"
+ADDED = ("lt", "pl", "ro", "uk", "wo")
 
 # "el_gdt-ud-train.conllu", of a large treebank also "de_hdt-ud-train-a-1.conllu": the code tells the language.
 TREEBANK_FILE = re.compile(r"([a-z]+)_[a-z0-9_]+-ud-[a-z0-9-]+\.conllu")
+
+TYDIQA_TRAIN = "tydiqa-goldp-v1.1-train.json"
 
 # By task, the folder of what the scripts make, and the archives.
 MADE = {"ner": "panx", "pos": "udpos", "tydiqa": "tydiqa", "xnli": "xnli"}
 ARCHIVES = {
     "ner": ("panx_dataset/*.tar.gz", "AmazonPhotos.zip"),
     "pos": (TREEBANKS, LATER_TREEBANKS),
-    "tydiqa": ("tydiqa-goldp-v1.1-train.json", "tydiqa-goldp-v1.1-dev.tgz", "tydiqa-goldp-v1.1-dev.json"),
+    "tydiqa": (TYDIQA_TRAIN, "tydiqa-goldp-v1.1-dev.tgz", "tydiqa-goldp-v1.1-dev.json"),
     "xnli": ("XNLI-1.0.zip", "XNLI-MT-1.0.zip"),
 }
 
-DEPTHS = ("", "*/", "*/*/")
+# How far below the root files are looked for.
+DEPTHS = ("", "*/", "*/*/", "*/*/*/")
 
 
 class XtremeFolder:
-    """What there is of a task in a folder, or at most two folders below it.
+    """What there is of a task in a folder, or at most three folders below it.
 
     Args:
         root: the folder.
@@ -71,10 +75,8 @@ class XtremeFolder:
             case "ner":
                 found = self._panx_archives()
             case "pos":
-                found = [
-                    one for one in TASKS["pos"].languages if (LATER_TREEBANKS if one in ADDED else TREEBANKS) in there
-                ]
-            case "tydiqa" if len(there) > 1:
+                found = [language for language in TASKS["pos"].languages if _release(language) in there]
+            case "tydiqa" if there - {TYDIQA_TRAIN}:
                 found = TASKS["tydiqa"].languages
             case "xnli" if "XNLI-1.0.zip" in there:
                 found = TASKS["xnli"].languages
@@ -82,14 +84,14 @@ class XtremeFolder:
 
     def unpack(self, languages: Iterable[str], folder: Path) -> None:
         """Write the treebanks of languages below a folder, as `splits` needs them; each archive is read once."""
-        for archive, theirs in ((TREEBANKS, set(languages) - ADDED), (LATER_TREEBANKS, ADDED.intersection(languages))):
-            if theirs:
-                for name, content in self._members(archive):
-                    found = TREEBANK_FILE.fullmatch(name)
-                    if found and found[1] in theirs:
-                        (folder / found[1]).mkdir(parents=True, exist_ok=True)
-                        with (folder / found[1] / name).open("wb") as to:
-                            shutil.copyfileobj(content, to)
+        wanted = set(languages)
+        for archive in sorted({_release(language) for language in wanted}):
+            for name, content in self._members(archive):
+                found = TREEBANK_FILE.fullmatch(name)
+                if found and found[1] in wanted and _release(found[1]) == archive:
+                    (folder / found[1]).mkdir(parents=True, exist_ok=True)
+                    with (folder / found[1] / name).open("wb") as to:
+                        shutil.copyfileobj(content, to)
 
     def splits(self, language: str, treebanks: Path) -> Splits:
         """The splits of a language; none if there is nothing of it.
@@ -141,10 +143,9 @@ class XtremeFolder:
 
     def _panx_archives(self) -> set[str]:
         """The languages that have an archive, alone or in that of all."""
-        alone = [path.name for path in self._files("panx_dataset/*.tar.gz")]
-        return {
-            name.removesuffix(".tar.gz") for name in (*alone, *(name for name, _ in self._members("AmazonPhotos.zip")))
-        }
+        names = [path.name for path in self._files("panx_dataset/*.tar.gz")]
+        names += [name for name, _ in self._members("AmazonPhotos.zip")]
+        return {name.removesuffix(".tar.gz") for name in names if name.endswith(".tar.gz")}
 
     def _panx(self, language: str) -> Splits:
         archive = f"{language}.tar.gz"
@@ -171,11 +172,11 @@ class XtremeFolder:
     def _asked(self) -> dict[Split, list[tuple[str, Example]]]:
         """All questions, in all languages."""
         found: dict[Split, list[tuple[str, Example]]] = {"train": [], "dev": []}
-        train, *dev = ARCHIVES["tydiqa"]
-        for path in self._files(train)[:1]:
+        for path in self._files(TYDIQA_TRAIN)[:1]:
             with path.open("rb") as file:
                 found["train"] += _placed(path.name, enumerate(questions(file), start=1), "question")
-        for path in [path for name in dev for path in self._files(name)][:1]:
+        dev = [path for name in ARCHIVES["tydiqa"] if name != TYDIQA_TRAIN for path in self._files(name)]
+        for path in dev[:1]:
             packed = path.suffix == ".tgz"
             with path.open("rb") as file:
                 for name, content in members(file) if packed else [(path.name, file)]:
@@ -193,6 +194,11 @@ class XtremeFolder:
         for name, content in self._members("XNLI-MT-1.0.zip"):
             if name == f"multinli.train.{language}.tsv":
                 yield "train", _placed(name, _pairs(lines_of(content), ("premise", "hypo", "label"), "train", language))
+
+
+def _release(language: str) -> str:
+    """The archive of the release that XTREME-R takes a language's treebanks from."""
+    return LATER_TREEBANKS if language in ADDED else TREEBANKS
 
 
 def _has_labels(path: Path) -> bool:
