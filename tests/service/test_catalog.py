@@ -128,7 +128,7 @@ def test_a_zip_may_have_files_of_any_format(client: TestClient) -> None:
             f"xnli/de/{split}.csv": "premise,hypothesis,label",
         }
         mine[f"xnli/de/{split}.csv"] += "\na,b,neutral\n"
-    answer = upload(client, {**mine, "ner/de/README.md": "about", "about/de/notes.json": "{}"})
+    answer = upload(client, {**mine, "ner/de/README.md": "about", "about/de/notes.json": "{}", "ner/de/._dev.tsv": "?"})
     assert answer.status_code == 201, answer.text
     tasks = answer.json()["tasks"]
     assert {task: list(one["languages"]) for task, one in tasks.items()} == {"ner": ["de", "en"], "xnli": ["de"]}

@@ -194,7 +194,7 @@ BAD: dict[str, tuple[str, str | bytes, str]] = {
     "UTF-16": ("pos/xx/test.conllu", "1\ta".encode("utf-16"), "line 1: not UTF-8 .*; allowed: UTF-8"),
     "UTF-16 without a mark": ("ner/xx/test.tsv", "a\tO".encode("utf-16-le"), "line 1: a NUL character, as in UTF-16"),
     "Latin-1": ("xnli/xx/test.csv", "premise,hypothesis,label\né,b,neutral".encode("latin-1"), "line 2: not UTF-8"),
-    "Latin-1 document": ("tydiqa/xx/test.json", '{"data": "é"}'.encode("latin-1"), "the file: not UTF-8"),
+    "Latin-1 document": ("tydiqa/xx/test.json", '{"data":\n"é"}'.encode("latin-1"), "line 2: not UTF-8"),
     "mark twice": ("ner/xx/test.jsonl", b"\xef\xbb\xbf\xef\xbb\xbf{}", "line 1: not a line of JSON"),
     "a wrong tag": ("pos/xx/test.conllu", WORD.format(id=1, form="a", upos="NN"), "line 1: 'NN' is not a universal"),
     "two columns": ("pos/xx/test.conllu", "a\tNOUN\n", "line 1: 2 columns; allowed: the 10 of CoNLL-U"),

@@ -55,15 +55,19 @@ def lines_of(file: IO[bytes]) -> Iterator[tuple[int, str]]:
     for number, line in enumerate(iter(partial(file.readline, MAX_LINE_BYTES + 1), b""), start=1):
         if len(line) > MAX_LINE_BYTES:
             raise DataError(f"line {number}: longer than {MAX_LINE_BYTES / 2**20:g} MiB")
-        yield number, decoded(line.removeprefix(BYTE_ORDER_MARK) if number == 1 else line, f"line {number}")
+        yield number, decoded(line.removeprefix(BYTE_ORDER_MARK) if number == 1 else line, number)
 
 
-def decoded(content: bytes, where: str) -> str:
-    """The text of bytes in UTF-8. DataError, with the place, for anything else."""
+def decoded(content: bytes, line: int = 1) -> str:
+    """The text of bytes in UTF-8 that begin at a line. DataError, with the line, for anything else."""
     try:
         text = content.decode()
     except UnicodeDecodeError as error:
-        raise DataError(f"{where}: not UTF-8 ({error}); allowed: UTF-8, with or without a byte order mark") from error
+        line += content.count(b"\n", 0, error.start)
+        raise DataError(
+            f"line {line}: not UTF-8 ({error}); allowed: UTF-8, with or without a byte order mark"
+        ) from error
     if "\0" in text:
-        raise DataError(f"{where}: a NUL character, as in UTF-16; allowed: text in UTF-8")
+        line += text.count("\n", 0, text.index("\0"))
+        raise DataError(f"line {line}: a NUL character, as in UTF-16; allowed: text in UTF-8")
     return text

@@ -38,7 +38,7 @@ def questions(file: IO[bytes]) -> Iterator[Example]:
     if len(content) > MAX_DOCUMENT_BYTES:
         raise DataError(f"the file: larger than {MAX_DOCUMENT_BYTES / 2**20:g} MiB")
     try:
-        document = _value(decoded(content.removeprefix(BYTE_ORDER_MARK), "the file"))
+        document = _value(decoded(content.removeprefix(BYTE_ORDER_MARK)))
     except json.JSONDecodeError as error:
         raise DataError(f"line {error.lineno}: not JSON ({error.msg})") from error
     except (ValueError, RecursionError) as error:

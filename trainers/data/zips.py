@@ -68,7 +68,7 @@ def _has_examples(path: Path, name: str) -> bool:
     task, language, _ = path.parts
     of_task = by_extension(TASKS[task]) if task in TASKS else {}
     any_format = [extension for one in FORMATS for extension in one.extensions]
-    if (task in TASKS) + (path.stem in SPLITS) + (path.suffix in any_format) < 2:
+    if path.name.startswith(".") or (task in TASKS) + (path.stem in SPLITS) + (path.suffix in any_format) < 2:
         return False
     if path.stem not in SPLITS or path.suffix not in of_task or not re.fullmatch(LANGUAGE_CODE, language):
         raise DataError(
