@@ -7,7 +7,7 @@ from typing import Annotated, Any
 
 from pydantic import Field, PlainSerializer, PlainValidator
 
-from trainers.data.source import Source
+from trainers.data.source import RemoteSource, Source
 from trainers.data.sources import SOURCES, open_data
 from trainers.examples import Data
 from trainers.trial import DataReference
@@ -65,6 +65,10 @@ class DataSpec:
         """Whether these are the data of the paper's published results."""
         source = SOURCES.get(self.name)
         return source is not None and source.is_published
+
+    def is_remote(self) -> bool:
+        """Whether they are fetched after an experiment has been accepted."""
+        return isinstance(SOURCES.get(self.name), RemoteSource)
 
 
 def forms() -> str:

@@ -72,7 +72,8 @@ class Client:
     def experiment(self, id_: str) -> dict[str, Any]:
         """An experiment as it stands.
 
-        `state`, `reason`, `progress` (0 to 1), `trials` by state, `cost` in device-seconds, `failures`, `spec`.
+        `state`, `reason`, `progress` (0 to 1), `trials` by state, `cost` in device-seconds, `differs` (in what its
+        data are not as published), `failures`, `spec`.
         """
         return self._json("GET", f"/v1/experiments/{id_}")
 

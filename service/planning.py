@@ -15,6 +15,7 @@ from search_spaces.problems import Problem, SpecError
 from search_spaces.spec import ExperimentSpec, parse
 from service.settings import Settings
 from service.store import Store
+from trainers.data.download import Tell
 from trainers.data.source import RemoteSource
 from trainers.examples import DataError
 from trainers.trial import Trial
@@ -84,19 +85,27 @@ def open_experiment(spec: ExperimentSpec, settings: Settings) -> Inputs:
     return Inputs(spec=spec, home=settings.home, data_root=settings.data_root)
 
 
-def fetch(inputs: Inputs) -> None:
+def fetch(inputs: Inputs, tell: Tell) -> list[str]:
     """Fetch the data of a remote source, and check them as local data are checked on submission.
+
+    Args:
+        inputs: of an experiment that was accepted.
+        tell: is told what is being done.
+
+    Returns:
+        In what the data differ from those that were published.
 
     Raises:
         DataError: they can't be fetched, or lack something that the spec needs.
     """
     spec, source, location = inputs.spec, inputs.spec.data.source, inputs.reference.location
     if not isinstance(source, RemoteSource):
-        return
+        return []
     targets = source.languages(location, spec.task) if spec.target_languages == "all" else spec.target_languages
-    source.fetch(location, spec.task, dict.fromkeys([spec.source_language, *targets]), inputs.home)
+    differs = source.fetch(location, spec.task, dict.fromkeys([spec.source_language, *targets]), inputs.home, tell)
     if problems := list(check_data(spec, inputs.data)):
         raise DataError("; ".join(f"{problem.field}: {problem.message}" for problem in problems))
+    return differs
 
 
 def price(spec: ExperimentSpec, inputs: Inputs, store: Store) -> Estimate:

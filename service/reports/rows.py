@@ -47,7 +47,8 @@ def selected(store: Store, where: Where, split: str = "test", metric: str | None
 
 
 def _described(store: Store, rows: pd.DataFrame) -> pd.DataFrame:
-    return described(rows, store.results.specs(list(rows["experiment"].unique())))
+    specs = store.results.specs(list(rows["experiment"].unique()))
+    return described(rows, specs, store.results.differences(specs))
 
 
 def _every(store: Store, where: Where) -> pd.DataFrame:

@@ -31,18 +31,24 @@ ONE_PER_GROUP = tuple(column.name for column in COLUMNS if column.setting == "pe
 FIGURES = ("mean", "sd", "n", "min", "max", "mean_with_source", "sd_with_source")
 
 
-def described(cells: pd.DataFrame, specs: Mapping[str, Mapping[str, Any]]) -> pd.DataFrame:
+def described(
+    cells: pd.DataFrame, specs: Mapping[str, Mapping[str, Any]], differences: Mapping[str, Sequence[str]]
+) -> pd.DataFrame:
     """Cells with what their experiments' specs say (`OF_SPEC`), and whether their data are the paper's.
 
     Args:
         cells: as `service.store` has them; those of the metric that was asked for, or of all.
         specs: by experiment.
+        differences: by experiment, in what its data differ from those that were published under their name.
     """
     rows = cells.copy(deep=False)
     for name in OF_SPEC:
         rows[name] = rows["experiment"].map({id_: _words(name, spec.get(name)) for id_, spec in specs.items()})
     published_data = {id_: DataSpec.from_json(spec["data"]).is_published() for id_, spec in specs.items()}
-    return rows.assign(published_data=rows["experiment"].map(published_data))
+    as_published = {id_: not differs for id_, differs in differences.items()}
+    return rows.assign(
+        published_data=rows["experiment"].map(published_data), as_published=rows["experiment"].map(as_published)
+    )
 
 
 def of_main_metric(rows: pd.DataFrame) -> pd.DataFrame:
@@ -180,7 +186,7 @@ def beside_published(found: pd.DataFrame, rows: pd.DataFrame, by: Sequence[str])
 
 def _settings(rows: pd.DataFrame, found: pd.DataFrame, by: Sequence[str]) -> list[dict[str, list[Any]]]:
     """What the specs of each group say, in the order of a summary's rows."""
-    names = ["encoder", "protocol", "published_data", "task", "language", "alpha"]
+    names = ["encoder", "protocol", "published_data", "as_published", "task", "language", "alpha"]
     groups = dict(list(rows.groupby(list(by), dropna=False, observed=True)))
     keys = [tuple(row) for row in found[list(by)].itertuples(index=False)]
     by_text = {str(key): group for key, group in groups.items()}
@@ -194,6 +200,7 @@ def _differs(of: Mapping[str, Sequence[Any]]) -> list[str]:
         return ["task"]
     found = [] if {name.rpartition("/")[2] for name in of["encoder"]} == {known.encoder} else ["encoder"]
     found += [] if all(of["published_data"]) else ["data"]
+    found += [] if all(of["as_published"]) else ["counts"]
     found += [] if of["protocol"] == ["paper"] else ["protocol"]
     alphas = [alpha for alpha in of["alpha"] if pd.notna(alpha)]
     found += [] if not alphas or alphas == [TASKS[task].under(PAPER.name).alpha] else ["alpha"]

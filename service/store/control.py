@@ -107,6 +107,14 @@ class Control:
                 state = connection.execute(select(experiments.c.state).where(experiments.c.id == experiment)).scalar()
                 record_event(connection, experiment, "experiment", state=state, reason=reason)
 
+    def fetched(self, experiment: str, differs: Sequence[str]) -> None:
+        """Say that an experiment's data are there, and in what they differ from those that were published."""
+        query = select(experiments.c.state, experiments.c.reason).where(experiments.c.id == experiment)
+        with self._database.write() as connection:
+            row = connection.execute(query).one()
+            data = {"state": row.state, "reason": row.reason, "differs": list(differs)}
+            record_event(connection, experiment, "experiment", **data)
+
     def set_priority(self, experiment: str, priority: int) -> None:
         """Change which experiments go before it."""
         with self._database.write() as connection:

@@ -1,10 +1,12 @@
 """Events of experiments, in order: states of the experiment, states and epochs of its trials."""
 
 import time
+from collections.abc import Mapping
 from typing import Any, Literal, NamedTuple
 
 from sqlalchemy import Connection, insert, select, update
 
+from search_spaces.sources import DataSpec
 from service.store.database import Database
 from service.store.schema import events, experiments
 
@@ -36,6 +38,28 @@ class Events:
         query = select(*columns).where(events.c.experiment == experiment, events.c.number > number)
         with self._database.read() as connection:
             return [Event(*row) for row in connection.execute(query.order_by(events.c.number).limit(limit))]
+
+
+def differences(connection: Connection, specs: Mapping[str, Mapping[str, Any]]) -> dict[str, list[str]]:
+    """In what the data of experiments differ from those that were published, which is known once they are fetched.
+
+    Args:
+        connection: to the database.
+        specs: of the experiments, by id.
+    """
+    remote = [id_ for id_, spec in specs.items() if DataSpec.from_json(spec["data"]).is_remote()]
+    said = events.c.data["differs"]
+    first = (
+        select(said)
+        .where(events.c.experiment == experiments.c.id, events.c.kind == "experiment", said.as_string().is_not(None))
+        .order_by(events.c.number)
+        .limit(1)
+        .scalar_subquery()
+    )
+    found: dict[str, list[str]] = {id_: [] for id_ in specs}
+    for id_, differs in connection.execute(select(experiments.c.id, first).where(experiments.c.id.in_(remote))):
+        found[id_] = differs or []
+    return found
 
 
 def record_event(connection: Connection, experiment: str, kind: Kind, **data: Any) -> None:

@@ -7,6 +7,7 @@ from typing import Any
 from sqlalchemy import Connection, Float, cast, func, select
 
 from service.store import costs
+from service.store.events import differences
 from service.store.schema import planned_trials, tags, trials
 from service.store.states import TRIAL_STATES
 
@@ -22,6 +23,8 @@ class Experiment:
         cost: in seconds of a GPU, or of a CPU thread where no GPU is asked for. `planned`; `spent`, failed trials
             included; `left`, scaled by how much longer than planned the finished trials took; `error`, planned over
             actual. None where unknown.
+        differs: in what its data differ from those that were published, although that was accepted
+            (`ALLASPRAK_ACCEPT_COUNTS`).
         failures: failed trials with their reasons.
     """
 
@@ -38,6 +41,7 @@ class Experiment:
     progress: float
     trials: dict[str, int]
     cost: dict[str, float | None]
+    differs: list[str]
     failures: list[dict[str, Any]]
     spec: dict[str, Any]
 
@@ -60,7 +64,8 @@ def shown(connection: Connection, rows: Sequence[Mapping[Any, Any]]) -> list[Exp
     tagged: dict[str, list[str]] = {id_: [] for id_ in ids}
     for id_, tag in connection.execute(select(tags).where(tags.c.experiment.in_(ids)).order_by(tags.c.tag)):
         tagged[id_].append(tag)
-    cost = costs.cost(connection, {row["id"]: row["spec"] for row in rows})
+    specs = {row["id"]: row["spec"] for row in rows}
+    cost, differs = costs.cost(connection, specs), differences(connection, specs)
     columns = ("id", "name", "owner", "priority", "state", "reason", "created", "started", "finished", "spec")
     return [
         Experiment(
@@ -69,6 +74,7 @@ def shown(connection: Connection, rows: Sequence[Mapping[Any, Any]]) -> list[Exp
             progress=progress.get(row["id"], float(row["state"] == "succeeded")),
             trials=counts[row["id"]],
             cost=cost[row["id"]],
+            differs=differs[row["id"]],
             failures=failures[row["id"]],
         )
         for row in rows

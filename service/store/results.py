@@ -1,6 +1,6 @@
 """Results: the scores of trials under each experiment that asked for them, filtered, sorted and in pages."""
 
-from collections.abc import Collection, Iterator
+from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass
 from hashlib import sha256
 from typing import Any, NamedTuple
@@ -24,6 +24,7 @@ from sqlalchemy import (
 from search_spaces.columns import COLUMNS, SHOWN, Column
 from service.store import arrow
 from service.store.database import BadCursorError, Database, decode, encode
+from service.store.events import differences
 from service.store.query import EVERYTHING, By, Columns, Where, after
 from service.store.schema import clock, experiments, measures, planned_results, scores, selections, tags
 
@@ -179,6 +180,11 @@ class Results:
         query = select(experiments.c.id, experiments.c.spec).where(experiments.c.id.in_(ids))
         with self._database.read() as connection:
             return {id_: spec for id_, spec in connection.execute(query)}  # noqa: C416  (mypy knows no rows as pairs)
+
+    def differences(self, specs: Mapping[str, Mapping[str, Any]]) -> dict[str, list[str]]:
+        """In what the data of experiments, given their specs, differ from those that were published."""
+        with self._database.read() as connection:
+            return differences(connection, specs)
 
     def _columns(self) -> dict[str, ColumnElement[Any]]:
         """Each of COLUMNS as SQL, but for tags, of which an experiment has several."""

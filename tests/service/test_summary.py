@@ -267,6 +267,16 @@ def test_only_xtreme_r_itself_is_the_paper_s_data_whatever_others_are_called(
     assert differs == {data != "xtreme-r"}
 
 
+def test_data_that_were_accepted_though_they_differ_are_named(store: Store, client: TestClient) -> None:
+    id_ = experiment(store, range(1, 3), data="xtreme-r")
+    assert {"counts" in row["differs"] for row in summary(client, "task,method,k", published=True)} == {False}
+    store.control.fetched(id_, ["ner, de: train has 19,999 examples instead of 20,000"])
+    rows = summary(client, "task,method,k", published=True)
+    assert {("counts" in row["differs"], "data" in row["differs"]) for row in rows} == {(True, False)}
+    notes = client.get("/v1/reports/table-1").json()["notes"]
+    assert "Not as in the paper: alpha, counts, encoder, languages." in notes
+
+
 def test_a_task_that_is_not_in_the_paper_has_no_published_figures_and_says_so(store: Store, client: TestClient) -> None:
     id_ = experiment(store, range(1, 3), task="pawsx")
     for by in ("task,method,k", "method,k,language"):

@@ -1,6 +1,7 @@
 """Experiments on the folder of XTREME's scripts: accepted, read, planned as on the same examples as JSON Lines."""
 
 import json
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -48,7 +49,9 @@ def test_it_is_read_after_it_was_accepted_and_planned_then(tmp_path: Path, root:
     accepted, plan = planning.accept(ours, environment, store)
     assert plan is None
     inputs = planning.open_experiment(accepted, settings)
-    planning.fetch(inputs)
+    told: list[str] = []
+    planning.fetch(inputs, told.append)
+    assert told == ["reading ner: en (1 of 2)", "reading ner: de (2 of 2)"]
     theirs = {**spec, "data": {"folder": "mine"}, "target_languages": ["de"]}
     assert planning.price(accepted, inputs, store).plan == planning.accept(theirs, environment, store)[1]
     store.close()
@@ -76,3 +79,19 @@ def test_what_it_lacks_is_said_before_it_is_read(
     assert words in refused.value.problems[0].message
     assert not fetched_data(tmp_path / "home", "xtreme").exists()
     store.close()
+
+
+def test_what_is_read_and_what_is_odd_about_it_are_events(
+    tmp_path: Path, root: Path, spec: dict[str, Any], start_service: Callable[..., Any]
+) -> None:
+    with (root / "download/panx/test-de.tsv").open("a") as lines:
+        lines.write("\nWien\tI-LOC\n")
+    client = start_service(tmp_path / "home", ALLASPRAK_DATA_ROOT=str(root)).client
+    ours = {**spec, "data": {"xtreme": "download"}, "target_languages": ["de"], "methods": ["zero-shot"]}
+    id_ = client.submit(ours)
+    assert client.wait(id_, progress=False, poll_seconds=0.2)["state"] == "succeeded"
+    told = [event["reason"] for event in client.events(id_) if "reason" in event]
+    assert "reading ner: de (2 of 2)" in told
+    [warning] = [reason for reason in told if reason.startswith("warning: ")]
+    assert warning.startswith("warning: ner/de/test.jsonl, line ")
+    assert "an entity begins with I-" in warning

@@ -1,5 +1,6 @@
 """Tiny trials on shared cores: one thread is fastest, and the same everywhere."""
 
+import time
 from collections.abc import Callable
 from dataclasses import dataclass, fields, replace
 from pathlib import Path
@@ -115,3 +116,11 @@ def train() -> Callable[[Trial], Run]:
         return Run(reports, outcome)
 
     return trained
+
+
+@pytest.fixture
+def waited(monkeypatch: pytest.MonkeyPatch) -> list[float]:
+    """Seconds that were to be waited; nobody does."""
+    seconds: list[float] = []
+    monkeypatch.setattr(time, "sleep", seconds.append)
+    return seconds

@@ -7,6 +7,7 @@ from typing import Any
 
 import pytest
 
+from trainers.artifacts.layout import fetched_data
 from trainers.data import sample
 from trainers.data.folder import FolderData
 from trainers.data.sources import open_data
@@ -287,7 +288,7 @@ def test_the_digest_tells_other_content_apart(folder: Folder) -> None:
 
 
 def test_a_reference_to_a_folder_and_a_reference_to_fetched_data_open_the_same_layout(tmp_path: Path) -> None:
-    fetched = Folder(tmp_path / "data" / "xtreme-r")
+    fetched = Folder(fetched_data(tmp_path, "xtreme-r"))
     fetched.write(lines(GOOD), "test")
     by_path = open_data(DataReference("folder", fetched.root), "ner", tmp_path)
     by_name = open_data(DataReference("xtreme-r"), "ner", tmp_path)

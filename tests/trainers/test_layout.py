@@ -26,7 +26,7 @@ PATHS = {
     "predictions_file": "predictions/digest/de.test.data.7.arrow",
     "encoders_folder": "encoders",
     "datasets_folder": "datasets",
-    "fetched_data": "data/xtreme-r",
+    "fetched_data": "fetched/xtreme-r",
     "encoder_digests": "cache/encoders",
     "split_facts": "cache/facts",
     "database_file": "allasprak.sqlite",

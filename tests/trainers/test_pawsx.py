@@ -9,6 +9,7 @@ from typing import Any
 import datasets
 import pytest
 
+from trainers.artifacts.layout import fetched_data
 from trainers.data.folder import FolderData
 from trainers.data.sample import examples
 from trainers.data.xtreme_r import fetch
@@ -102,8 +103,8 @@ def test_pairs_as_a_reader_would_label_them(language: str, one: str, other: str,
 
 
 @pytest.fixture
-def hub(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """A folder laid out as the repository, with two languages."""
+def hub(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The repository, from a folder that is laid out as it is, with two languages."""
     monkeypatch.setattr(datasets.config, "HF_DATASETS_CACHE", tmp_path / "cache")
     datasets.disable_progress_bars()
     texts = dict.fromkeys(("sentence1", "sentence2"), datasets.Value("string"))
@@ -122,14 +123,18 @@ def hub(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
             datasets.Dataset.from_list(rows, features=features).to_parquet(path)
             card += [f"  - split: {split}", f"    path: {language}/{split}-*"]
     (tmp_path / "hub" / "README.md").write_text("\n".join([*card, "---", ""]))
-    return tmp_path / "hub"
+    load, folders = datasets.load_dataset, {REPOSITORY: str(tmp_path / "hub")}
+    monkeypatch.setattr(datasets, "load_dataset", lambda repository, name: load(folders[repository], name))
 
 
-def test_the_hubs_rows_have_our_labels_and_all_three_splits(hub: Path, tmp_path: Path) -> None:
-    fetch("pawsx", ["en", "ko"], tmp_path / "data", {REPOSITORY: str(hub)})
+@pytest.mark.usefixtures("hub")
+def test_the_hubs_rows_have_our_labels_and_all_three_splits(tmp_path: Path) -> None:
+    fetch("pawsx", ["en", "ko"], tmp_path, print)
     for language in ("en", "ko"):
         for split, theirs in (("train", "train"), ("dev", "validation"), ("test", "test")):
-            lines = (tmp_path / "data" / "pawsx" / language / f"{split}.jsonl").read_text().splitlines()
+            lines = (
+                (fetched_data(tmp_path, "xtreme-r") / "pawsx" / language / f"{split}.jsonl").read_text().splitlines()
+            )
             assert [json.loads(line) for line in lines] == [
                 {
                     "id": f"{split}-{n}",
@@ -139,14 +144,15 @@ def test_the_hubs_rows_have_our_labels_and_all_three_splits(hub: Path, tmp_path:
                 }
                 for n in range(4)
             ]
-    data = FolderData(tmp_path / "data", "pawsx", tmp_path / "facts")
+    data = FolderData(fetched_data(tmp_path, "xtreme-r"), "pawsx", tmp_path / "facts")
     assert data.languages() == ("en", "ko")
     assert data.facts("ko", "train").strata == {"different": 2, "paraphrase": 2}
 
 
-def test_a_language_that_the_hub_lacks_is_a_data_error(hub: Path, tmp_path: Path) -> None:
-    with pytest.raises(DataError, match="hub, sw: "):
-        fetch("pawsx", ["sw"], tmp_path / "data", {REPOSITORY: str(hub)})
+@pytest.mark.usefixtures("hub")
+def test_a_language_that_the_hub_lacks_is_a_data_error(tmp_path: Path) -> None:
+    with pytest.raises(DataError, match="paws-x, sw: "):
+        fetch("pawsx", ["sw"], tmp_path, print)
 
 
 def test_another_label_is_a_problem() -> None:

@@ -138,7 +138,7 @@ WANTED: dict[str, dict[str, list[Example]]] = {"ner": SENTENCES, "pos": TAGGED, 
 
 def fetched(root: Path, home: Path, task: str, *languages: str) -> Any:
     assert isinstance(XTREME, XtremeSource)
-    XTREME.fetch(root, task, languages, home)
+    assert XTREME.fetch(root, task, languages, home, lambda _: None) == []
     return open_data(DataReference("xtreme", root), task, home)
 
 

@@ -104,8 +104,8 @@ def datasets_folder(home: Path) -> Path:
 
 
 def fetched_data(home: Path, source: str) -> Path:
-    """The data that were fetched from a source."""
-    return home / "data" / source
+    """The data that were fetched from a source. Version 1 had others, with other examples, in the folder `data`."""
+    return home / "fetched" / source
 
 
 def encoder_digests(home: Path) -> Path:

@@ -5,6 +5,7 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
+from trainers.data.download import Tell
 from trainers.examples import Data
 from trainers.trial import DataReference
 
@@ -136,9 +137,21 @@ class RemoteSource(Source):
         return ""
 
     @abstractmethod
-    def fetch(self, location: Any, task: str, languages: Iterable[str], home: Path) -> None:
+    def fetch(self, location: Any, task: str, languages: Iterable[str], home: Path, tell: Tell) -> list[str]:
         """Fetch languages of a task; what is there already is not fetched again.
 
+        Args:
+            location: as for `languages`.
+            task: its name.
+            languages: their codes.
+            home: the service's folder.
+            tell: is told what is being done. The experiment that needs the data shows it as its reason, and each text
+                is an event of it.
+
+        Returns:
+            In what the data differ from those that were published under the source's name: the experiment and reports
+            say so. Empty if in nothing.
+
         Raises:
-            DataError: something cannot be fetched or is malformed.
+            DataError: something cannot be fetched or is malformed; the next call goes on.
         """

@@ -7,6 +7,7 @@ from pathlib import Path
 from trainers.artifacts.layout import fetched_data
 from trainers.data.archives import readable
 from trainers.data.data_root import folder_under
+from trainers.data.download import Tell
 from trainers.data.fetched import write_language
 from trainers.data.folder import FolderData, open_folder
 from trainers.data.source import RemoteSource
@@ -43,17 +44,24 @@ class XtremeSource(RemoteSource):
         archives = ", ".join(ARCHIVES[task])
         return f"XTREME's scripts leave train and dev, and remove the labels of test sets, which are in {archives}"
 
-    def fetch(self, location: Path, task: str, languages: Iterable[str], home: Path) -> None:
-        """Read languages of a task. DataError: one is not there, or malformed."""
+    def fetch(self, location: Path, task: str, languages: Iterable[str], home: Path, tell: Tell) -> list[str]:
+        """Read languages of a task; what is the client's own is not compared with anything.
+
+        Raises:
+            DataError: a language is not there, or malformed.
+        """
         found = XtremeFolder(location, task)
         root = self._folder(location, task, home)
         left = [language for language in languages if not (root / task / language).is_dir()]
         root.mkdir(parents=True, exist_ok=True)
         with tempfile.TemporaryDirectory(dir=root, prefix=".") as treebanks, readable(f"{location.name}: no archive"):
-            if task == "pos":
+            if task == "pos" and left:
+                tell("reading pos: the archives of treebanks")
                 found.unpack(left, Path(treebanks))
-            for language in left:
+            for number, language in enumerate(left, start=1):
+                tell(f"reading {task}: {language} ({number} of {len(left)})")
                 write_language(root / task / language, task, found.splits(language, Path(treebanks)))
+        return []
 
     def title(self, value: str) -> str:
         """What it is, and its path."""

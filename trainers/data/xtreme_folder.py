@@ -18,6 +18,7 @@ from trainers.data.conllu import examples as of_treebank
 from trainers.data.fetched import Splits
 from trainers.data.format import MAX_LINE_BYTES, lines_of, text_lines
 from trainers.data.json_files import questions
+from trainers.data.treebanks import treebank_files
 from trainers.digests import digest
 from trainers.examples import LANGUAGE_CODE, DataError, Example
 from trainers.languages import LANGUAGES
@@ -29,7 +30,6 @@ Lines = Iterator[tuple[int, str]]
 # Releases of Universal Dependencies; the later one is for the languages that XTREME-R adds to XTREME.
 TREEBANKS = "ud-treebanks-v2.5.tgz"
 LATER_TREEBANKS = "ud-treebanks-v2.7.tgz"
-ADDED = ("lt", "pl", "ro", "uk", "wo")
 
 # "el_gdt-ud-train.conllu", of a large treebank also "de_hdt-ud-train-a-1.conllu": the code tells the language.
 TREEBANK_FILE = re.compile(r"([a-z]+)_[a-z0-9_]+-ud-[a-z0-9-]+\.conllu")
@@ -198,7 +198,8 @@ class XtremeFolder:
 
 def _release(language: str) -> str:
     """The archive of the release that XTREME-R takes a language's treebanks from."""
-    return LATER_TREEBANKS if language in ADDED else TREEBANKS
+    is_later = any(one.language == language and one.release == "r2.7" for one in treebank_files())
+    return LATER_TREEBANKS if is_later else TREEBANKS
 
 
 def _has_labels(path: Path) -> bool:

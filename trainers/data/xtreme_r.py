@@ -1,27 +1,30 @@
-"""Data on the Hugging Face hub, through `datasets`, fetched into the layout of `folder.py`.
+"""XTREME-R, fetched from where its parts are published into the layout of `folder.py`.
 
-Where a task's data are there, and how a row becomes an example, stands with the task (`trainers.tasks.hub`).
+pos comes from the treebanks of Universal Dependencies (`trainers.data.treebanks`), all other tasks, and pawsx beside
+them, from the Hugging Face hub (`trainers.data.hub_rows`). What is fetched is compared with what was published
+(`trainers.data.published_counts`).
 """
 
 import json
-import os
 import shutil
-from collections.abc import Iterable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
-from functools import cache
+from collections import Counter
+from collections.abc import Iterable, Iterator
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
+from trainers.artifacts.atomic import lock, write_text
 from trainers.artifacts.layout import fetched_data
+from trainers.data.download import Tell
+from trainers.data.fetched import Splits, write_language
 from trainers.data.folder import FolderData, open_folder
+from trainers.data.hub_rows import HubRows
+from trainers.data.published_counts import Differences, accepts_differences, not_as_published
 from trainers.data.source import RemoteSource
+from trainers.data.treebanks import examples, fetch_files
 from trainers.examples import DataError, Example
 from trainers.tasks import TASKS
-from trainers.tasks.hub import HubPart
-from trainers.trial import DataReference, Split
-
-# The hub's names of our splits.
-SPLITS: dict[Split, str] = {"train": "train", "dev": "validation", "test": "test"}
+from trainers.trial import SPLITS, DataReference, Split
 
 
 class XtremeRSource(RemoteSource):
@@ -34,13 +37,13 @@ class XtremeRSource(RemoteSource):
         """The examples of a task that have been fetched."""
         return open_folder(self.folder(home), task, home)
 
-    def languages(self, value: None, task: str) -> tuple[str, ...]:
+    def languages(self, location: None, task: str) -> tuple[str, ...]:
         """Codes of the languages that the paper used for a task."""
-        return TASKS[task].languages if TASKS[task].hub else ()
+        return TASKS[task].languages if _has(task) else ()
 
-    def fetch(self, value: None, task: str, languages: Iterable[str], home: Path) -> None:
-        """Fetch languages of a task from the hub, as `trainers.data.xtreme_r.fetch`."""
-        fetch(task, languages, self.folder(home))
+    def fetch(self, location: None, task: str, languages: Iterable[str], home: Path, tell: Tell) -> list[str]:
+        """Fetch languages of a task, as `trainers.data.xtreme_r.fetch`."""
+        return fetch(task, languages, home, tell)
 
     def folder(self, home: Path) -> Path:
         """Where the fetched languages lie."""
@@ -48,7 +51,7 @@ class XtremeRSource(RemoteSource):
 
     def describe(self, home: Path) -> list[dict[str, Any]]:
         """Its languages of each task, fetched or not."""
-        tasks = {name: {"languages": list(task.languages)} for name, task in TASKS.items() if task.hub}
+        tasks = {name: {"languages": list(task.languages)} for name, task in TASKS.items() if _has(name)}
         return [{"name": self.name, "kind": "hub", "tasks": tasks}]
 
     def words(self, value: None) -> str:
@@ -60,105 +63,102 @@ class XtremeRSource(RemoteSource):
         return "XTREME-R"
 
 
-def fetch(task: str, languages: Iterable[str], root: Path, folders: Mapping[str, str] | None = None) -> None:
-    """Fetch languages of a task into `<root>/<task>/<language>/<split>.jsonl`; what lies there already stays.
+def _has(task: str) -> bool:
+    return bool(TASKS[task].hub) or TASKS[task].has_treebanks
 
-    A language's folder appears when all its splits are complete, never before. Splits that the hub does not have are
-    left out: udpos has no dev set for Kazakh and only a test set for Tagalog, Thai and Yoruba, tydiqa no test set.
+
+def fetch(task: str, languages: Iterable[str], home: Path, tell: Tell) -> list[str]:
+    """Fetch languages of a task into `<task>/<language>/<split>.jsonl` below `fetched_data`; what lies there stays.
+
+    A language's folder appears when all its splits are complete, never before. Splits that were not published are left
+    out: pos has no dev set for Kazakh and only a test set for Tagalog, Thai and Yoruba, tydiqa no test set.
 
     Args:
-        task: one that the hub has (`trainers.tasks.task.Task.hub`).
+        task: one that is published.
         languages: their codes.
-        root: where to put them.
-        folders: for repositories of the hub, by name, folders with the same files to take them from.
+        home: the service's folder.
+        tell: is told what is being fetched, and what differs from a published number that is not verified.
+
+    Returns:
+        What differs from the published data although that was verified, which the service accepts
+        (`ALLASPRAK_ACCEPT_COUNTS`).
 
     Raises:
-        DataError: the hub cannot be reached or has no such language, a column is missing, or a row is not as the task
-            needs it; the message names repository, configuration, split and row.
+        DataError: something cannot be fetched, there is no such language, a column is missing, a row or a line is not
+            as the task needs it, or the data are not as published; the message says where. What is complete stays.
     """
-    load = cache(_load)
-    for language in languages:
-        folder = root / task / language
-        if folder.is_dir():
-            continue
-        with _complete(folder) as unfinished:
-            for part in TASKS[task].hub:
-                where = (folders or {}).get(part.repository, part.repository), part.configuration(language)
-                _write_part(part, task, language, load(*where), ", ".join(where), unfinished)
+    wanted = list(dict.fromkeys(languages))
+    fetching = _Fetching(task, fetched_data(home, XtremeRSource.name), tell)
+    data = open_folder(fetching.root, task, home)
+    accepted: list[str] = []
+    for number, language in enumerate(wanted, 1):
+        found = fetching.fetch(language, f"{number} of {len(wanted)}")
+        for split in SPLITS:
+            with suppress(DataError):  # there is no such split
+                data.facts(language, split)  # remembered for whoever asks next
+        if found["accepted"] and not accepts_differences():
+            raise not_as_published("; ".join(found["accepted"]))
+        for warning in found["warnings"]:
+            tell(f"warning: {warning}")
+        accepted += found["accepted"]
+    return accepted
 
 
-def _load(repository: str, configuration: str) -> Any:
-    from datasets import load_dataset
+class _Fetching:
+    """Languages of a task on their way into a folder."""
 
-    try:
-        return load_dataset(repository, configuration)
-    except Exception as error:  # whatever its HTTP and Parquet libraries raise
-        raise DataError(f"{repository}, {configuration}: {error}") from error
+    def __init__(self, task: str, root: Path, tell: Tell) -> None:
+        self.task, self.root, self._tell = task, root, tell
+        self._hub = HubRows(self._tell_more)
+        self._now = ""
 
+    def fetch(self, language: str, place: str) -> dict[str, list[str]]:
+        """Fetch a language that is not there, or wait for whoever fetches it.
 
-@contextmanager
-def _complete(folder: Path) -> Iterator[Path]:
-    """A folder to write into that gets its name at the end, and goes if there is none."""
-    unfinished = folder.with_name(f".{folder.name}.{os.getpid()}")
-    shutil.rmtree(unfinished, ignore_errors=True)
-    unfinished.mkdir(parents=True)
-    try:
-        yield unfinished
-        if not folder.is_dir():
-            unfinished.replace(folder)
-    finally:
-        shutil.rmtree(unfinished, ignore_errors=True)
+        Returns:
+            `Differences` of the language.
+        """
+        folder, comparison = self.root / self.task / language, self._comparison(language)
+        if not (folder.is_dir() and comparison.is_file()):
+            self._now = f"fetching {self.task}: {language} ({place})"
+            self._tell(self._now)
+            with lock(self.root / ".locks" / f"{self.task}-{language}"):
+                if not (folder.is_dir() and comparison.is_file()):
+                    write_language(folder, self.task, self._compared(language))
+                    shutil.rmtree(self._downloads(language), ignore_errors=True)
+        found: dict[str, list[str]] = json.loads(comparison.read_text())
+        return found
 
+    def _compared(self, language: str) -> Splits:
+        """The splits of a language; at their end they are compared with the published ones."""
+        differences = Differences()
+        counts: Counter[Split] = Counter()
+        for split, found in self._splits(language, differences):
+            yield split, _counted(found, split, counts)
+        differences.compare(self.task, language, counts)
+        write_text(self._comparison(language), json.dumps(vars(differences)))
 
-def _write_part(part: HubPart, task: str, language: str, hub: Any, where: str, folder: Path) -> None:
-    """Write those of a part's splits that the hub has for a language."""
-    splits = {split: f"{where}, {SPLITS[split]}" for split in part.splits if SPLITS[split] in hub}
-    places = {split: _places(part, language, hub[SPLITS[split]], splits[split]) for split in splits}
-    if not any(places.values()):
-        raise DataError(f"{where}: nothing in the language {language!r}")
-    for split, own in places.items():
-        if own:
-            rows = zip(own, _values(part, hub[SPLITS[split]].select(own)), strict=True)
-            _write_lines(folder / f"{split}.jsonl", _examples(part, task, split, rows, splits[split]))
+    def _splits(self, language: str, differences: Differences) -> Splits:
+        if not TASKS[self.task].has_treebanks:
+            yield from self._hub.examples(self.task, language)
+            return
+        if others := fetch_files(language, self._downloads(language), self._tell_more):
+            differences.add(f"{self.task}, {language}: other files than those of the release: {', '.join(others)}")
+        yield from examples(language, self._downloads(language))
 
+    def _downloads(self, language: str) -> Path:
+        return self.root / ".downloads" / f"{self.task}-{language}"
 
-def _write_lines(path: Path, examples: Iterable[Example]) -> None:
-    with path.open("w", encoding="utf-8") as lines:
-        lines.writelines(json.dumps(example, ensure_ascii=False) + "\n" for example in examples)
+    def _comparison(self, language: str) -> Path:
+        return self.root / ".comparisons" / f"{self.task}-{language}.json"
 
-
-def _examples(
-    part: HubPart, task: str, split: Split, rows: Iterable[tuple[int, list[Any]]], where: str
-) -> Iterator[Example]:
-    for number, (place, values) in enumerate(rows):
-        example = part.example(f"{split}-{number}", *values)
-        problem = TASKS[task].problem(example)
-        if problem is not None:
-            raise DataError(f"{where}, row {place}: {problem}")
-        yield example
-
-
-def _places(part: HubPart, language: str, rows: Any, where: str) -> Sequence[int]:
-    """Numbers of the rows that are in a language."""
-    own = () if part.language_column is None else (part.language_column,)
-    missing = [column for column in (*part.columns, *own) if column not in rows.column_names]
-    if missing:
-        raise DataError(f"{where}: no column {missing[0]!r} among {', '.join(rows.column_names)}")
-    if part.language_column is None:
-        return range(len(rows))
-    return [place for place, value in enumerate(rows[part.language_column][:]) if part.is_in(value, language)]
+    def _tell_more(self, text: str) -> None:
+        self._tell(f"{self._now}: {text}")
 
 
-def _values(part: HubPart, rows: Any) -> Iterator[list[Any]]:
-    """The values of the columns in each row, classes by their names."""
-    features = [rows.features[column] for column in part.columns]
-    classes = [getattr(getattr(feature, "feature", feature), "names", []) for feature in features]
-    for row in rows:
-        yield [_named(names, row[column]) for names, column in zip(classes, part.columns, strict=True)]
-
-
-def _named(names: Sequence[str], value: Any) -> Any:
-    """A class, or all of a list, by name; what is no class stays as it is."""
-    if isinstance(value, list):
-        return [_named(names, each) for each in value]
-    return names[value] if isinstance(value, int) and 0 <= value < len(names) else value
+def _counted(
+    examples: Iterable[tuple[str, Example]], split: Split, counts: "Counter[Split]"
+) -> Iterator[tuple[str, Example]]:
+    for found in examples:
+        counts[split] += 1
+        yield found

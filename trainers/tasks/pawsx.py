@@ -29,11 +29,11 @@ class ParaphraseIdentification(PairClassification):
     languages = ("de", "en", "es", "fr", "ja", "ko", "zh")
     hub = (
         HubPart(
+            repository="google-research-datasets/paws-x",
             splits=("train", "dev", "test"),
             configuration=lambda language: language,
             columns=("sentence1", "sentence2", "label"),
             example=_row,
-            repository="google-research-datasets/paws-x",
         ),
     )
 

@@ -8,9 +8,8 @@ from itertools import chain, groupby
 from trainers.examples import Example
 from trainers.protocols import PAPER, RELEASED_CODE, TaskSettings
 from trainers.sample_corpus.corpus import derivations
-from trainers.tasks.hub import HubPart, english_name
 from trainers.tasks.scores import accuracy, micro_f1
-from trainers.tasks.tagging import Tagging, as_released, tagged
+from trainers.tasks.tagging import Tagging, as_released
 from trainers.tasks.task import Published
 
 # https://universaldependencies.org/u/pos/
@@ -34,17 +33,7 @@ class PartOfSpeechTagging(Tagging):
         "af", "ar", "bg", "de", "el", "en", "es", "et", "eu", "fa", "fi", "fr", "he", "hi", "hu", "id", "it", "ja",
         "kk", "ko", "lt", "mr", "nl", "pl", "pt", "ro", "ru", "ta", "te", "tr", "uk", "ur", "vi", "wo", "zh",
     )  # fmt: skip
-    # All treebanks of Universal Dependencies 2.5 (XTREME-R: 2.7). The hub's script leaves out lines with "_" as form or
-    # tag: of multiword tokens the syntactic words remain, where XTREME's own scripts keep the token in their place
-    # (--replace_subtokens_with_fused_forms). So "_" is no class of the hub's; a tag that is not universal is an error.
-    hub = (
-        HubPart(
-            splits=("train", "dev", "test"),
-            configuration=lambda language: f"udpos.{english_name(language)}",
-            columns=("tokens", "pos_tags"),
-            example=tagged,
-        ),
-    )
+    has_treebanks = True
     published = Published(
         encoder="xlm-roberta-large",  # section 4.3
         metric="chunk_f1",  # section 4.3: our name for its F1

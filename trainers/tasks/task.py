@@ -79,9 +79,10 @@ class Task(ABC, Generic[W]):
         model_class: the class of `transformers` that has the encoder and a head.
         pipeline: what the Hugging Face hub calls such tasks; None if it has no word for it.
         settings: its own under a protocol, by the protocol's name; where there are none, the protocol's defaults count.
-        languages: codes of those that the hub has it in, in alphabetical order; for the paper's tasks those that it
-            used of XTREME-R.
-        hub: where the hub has its data; nowhere if empty.
+        languages: codes of those that its published data have, in alphabetical order; for the paper's tasks those
+            that it used of XTREME-R.
+        hub: where the Hugging Face hub has its data as XTREME-R uses them; nowhere if empty.
+        has_treebanks: XTREME-R's data are treebanks of Universal Dependencies (`trainers.data.treebanks`).
         two_splits: its data may come without a test set (appendix A, see `trainers.data.splits`).
         sample: its examples in the sample corpus, given a language and a split; None if it has none there.
         published: what the paper published of it; None if it is not in the paper.
@@ -95,6 +96,7 @@ class Task(ABC, Generic[W]):
     settings: Mapping[str, TaskSettings] = {}
     languages: tuple[str, ...] = ()
     hub: tuple[HubPart, ...] = ()
+    has_treebanks: bool = False
     two_splits: bool = False
     sample: Callable[[str, str], list[Example]] | None = None
     published: Published | None = None

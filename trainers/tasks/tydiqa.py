@@ -6,9 +6,10 @@ from dataclasses import replace
 from typing import Any
 
 from trainers.examples import Example
+from trainers.languages import LANGUAGES
 from trainers.protocols import PAPER, RELEASED_CODE, TaskSettings
 from trainers.sample_corpus import lexicon, questions
-from trainers.tasks.hub import HubPart, english_name
+from trainers.tasks.hub import HubPart
 from trainers.tasks.passages import ExtractiveQuestionAnswering
 from trainers.tasks.task import Published
 
@@ -33,7 +34,7 @@ _RELEASED_CODE = replace(
 
 def _asked_in(question: Any, language: str) -> bool:
     """Ids begin with the language: "arabic-2387335860751143628-1"."""
-    return str(question).startswith(f"{english_name(language).lower()}-")
+    return language in LANGUAGES and str(question).startswith(f"{LANGUAGES[language].name.lower()}-")
 
 
 def _question(_: str, id_: Any, context: Any, question: Any, answers: Any) -> Example:
@@ -66,6 +67,7 @@ class TyDiQA(ExtractiveQuestionAnswering):
     languages = ("ar", "bn", "en", "fi", "id", "ko", "ru", "sw", "te")
     hub = (
         HubPart(
+            repository="google/xtreme",
             splits=("train", "dev"),
             configuration=lambda _: "tydiqa",
             columns=("id", "context", "question", "answers"),
