@@ -9,6 +9,7 @@ from search_spaces.problems import Problem
 from search_spaces.spec import ExperimentSpec
 from trainers.data.source import RemoteSource
 from trainers.examples import Data, DataError, Facts
+from trainers.languages import unknown
 from trainers.methods import METHODS
 from trainers.tasks import TASKS
 from trainers.trial import Split
@@ -100,19 +101,40 @@ def _check_rest(spec: ExperimentSpec, language: str, facts: Facts) -> Iterator[P
         yield Problem("k", f"{max(spec.k)} leaves no training example of {language} for the dev set of ord-FS+dev")
 
 
+def data_warnings(inputs: Inputs) -> list[str]:
+    """In words, what is odd about the data of an accepted spec, but taken as it is. DataError if they are gone."""
+    spec, data = inputs.spec, inputs.data
+    targets = target_languages(spec, data)
+    found = unknown([spec.source_language, *targets])
+    if spec.target_languages == "all":
+        found += spec.data.source.warnings(inputs.reference, spec.task, inputs.home)
+    for language, split in needed_splits(spec, targets):
+        found += data.facts(language, split).warnings
+    return list(dict.fromkeys(found))
+
+
 def check_source(inputs: Inputs) -> Iterator[Problem]:
     """Problems of a spec's data. Of remote data only the languages: `check_data` runs once they are fetched."""
     spec, source = inputs.spec, inputs.spec.data.source
     if isinstance(source, RemoteSource):
-        allowed, title = source.languages(spec.data.value, spec.task), source.title(spec.data.value)
+        title = source.title(spec.data.value)
+        try:
+            location = inputs.reference.location
+            allowed = source.languages(location, spec.task)
+        except DataError as error:
+            yield Problem("data", str(error))
+            return
+        hint = source.hint(location, spec.task)
+        hint = f"; {hint}" if hint else ""
         if not allowed:
-            yield Problem("data", f"{title} has no {spec.task}")
+            yield Problem("data", f"{title} has no {spec.task}{hint}")
             return
         asked = [] if spec.target_languages == "all" else spec.target_languages
         named = [("source_language", spec.source_language), *(("target_languages", language) for language in asked)]
         for field, language in named:
             if language not in allowed:
-                yield Problem(field, f"{title} has no {spec.task} for {language!r}; allowed: {', '.join(allowed)}")
+                others = ", ".join(allowed)
+                yield Problem(field, f"{title} has no {spec.task} for {language!r}; allowed: {others}{hint}")
         return
     try:
         data = inputs.data

@@ -63,10 +63,11 @@ class PlannedResult:
 
 @dataclass(frozen=True)
 class Plan:
-    """Trials by digest, in the order in which they should run, and results."""
+    """Trials by digest, in the order in which they should run, results, and in words what is odd about the data."""
 
     trials: dict[str, PlannedTrial] = field(default_factory=dict)
     results: list[PlannedResult] = field(default_factory=list)
+    warnings: tuple[str, ...] = ()
 
     def add(self, trial: PlannedTrial) -> None:
         """Add a trial; if it is planned already, what is wanted of it is added to what was wanted before."""

@@ -6,6 +6,7 @@ More than 300 lines: one method for each request, documented where notebooks loo
 import io
 import secrets
 import tempfile
+import warnings
 import zipfile
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -45,7 +46,7 @@ class Client:
     # Experiments
 
     def submit(self, spec: Mapping[str, Any], preset: str | None = None, key: str | None = None) -> str:
-        """Submit an experiment; returns its id.
+        """Submit an experiment; returns its id. What is odd about its data is a Python warning.
 
         Args:
             spec: its fields; with a preset, those that differ from it.
@@ -57,6 +58,7 @@ class Client:
         """
         headers = {"Idempotency-Key": key or secrets.token_hex(16)}  # with a key, a lost request can be repeated
         answer = self._json("POST", "/v1/experiments", json=dict(spec), params=_preset(preset), headers=headers)
+        _warn(answer)
         return str(answer["id"])
 
     def plan(self, spec: Mapping[str, Any], preset: str | None = None) -> dict[str, Any]:
@@ -174,16 +176,21 @@ class Client:
     def add_dataset(self, name: str, file: str | Path | None = None, **where: str) -> dict[str, Any]:
         """Add data of your own, after a check of every example; returns a description of them.
 
+        What is odd about them, but taken as it is, is a Python warning.
+
         Args:
             name: what a spec calls it, as `{"data": {"dataset": name}}`.
-            file: a zip with `<task>/<language>/<split>.jsonl`.
+            file: a zip with `<task>/<language>/<split>.jsonl`, or files of another format.
             where: instead of a file, `folder`, a path under the service's data root, or `hub`, a dataset repository.
         """
         if file is None:
-            return self._json("POST", "/v1/datasets", json={"name": name, **where})
-        with Path(file).open("rb") as content:
-            headers = {"Content-Type": "application/zip"}
-            return self._json("POST", "/v1/datasets", params={"name": name}, content=content, headers=headers)
+            answer = self._json("POST", "/v1/datasets", json={"name": name, **where})
+        else:
+            with Path(file).open("rb") as content:
+                headers = {"Content-Type": "application/zip"}
+                answer = self._json("POST", "/v1/datasets", params={"name": name}, content=content, headers=headers)
+        _warn(answer)
+        return answer
 
     # Results
 
@@ -345,6 +352,12 @@ class Report:
 def _several(values: Any) -> list[Any]:
     """One value or several, as a list."""
     return [values] if isinstance(values, str | int | float) else list(values)
+
+
+def _warn(answer: Mapping[str, Any]) -> None:
+    """Show the warnings of an answer where the client was called."""
+    for one in answer.get("warnings", ()):
+        warnings.warn(one, stacklevel=3)
 
 
 def _preset(name: str | None) -> dict[str, str]:

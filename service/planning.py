@@ -2,11 +2,12 @@
 
 import secrets
 from collections.abc import Mapping
+from dataclasses import replace
 from typing import Any
 
 from search_spaces.checks import accepted
 from search_spaces.cost.estimate import Estimate, check_budget, estimate
-from search_spaces.data_checks import check_data
+from search_spaces.data_checks import check_data, data_warnings
 from search_spaces.environment import Environment
 from search_spaces.inputs import Inputs
 from search_spaces.plan import Plan, PlannedTrial, plan
@@ -105,11 +106,11 @@ def fetch(inputs: Inputs, tell: Tell) -> list[str]:
     Raises:
         DataError: they can't be fetched, or lack something that the spec needs.
     """
-    spec, source, value = inputs.spec, inputs.spec.data.source, inputs.spec.data.value
+    spec, source, location = inputs.spec, inputs.spec.data.source, inputs.reference.location
     if not isinstance(source, RemoteSource):
         return []
-    targets = source.languages(value, spec.task) if spec.target_languages == "all" else spec.target_languages
-    differs = source.fetch(value, spec.task, dict.fromkeys([spec.source_language, *targets]), inputs.home, tell)
+    targets = source.languages(location, spec.task) if spec.target_languages == "all" else spec.target_languages
+    differs = source.fetch(location, spec.task, dict.fromkeys([spec.source_language, *targets]), inputs.home, tell)
     if problems := list(check_data(spec, inputs.data)):
         raise DataError("; ".join(f"{problem.field}: {problem.message}" for problem in problems))
     return differs
@@ -117,7 +118,8 @@ def fetch(inputs: Inputs, tell: Tell) -> list[str]:
 
 def price(spec: ExperimentSpec, inputs: Inputs, store: Store) -> Estimate:
     """The plan of an accepted spec whose data are at hand, with its cost given what has been trained already."""
-    planned = plan(spec, inputs.data, inputs.encoder_digest)
+    warnings = tuple(data_warnings(inputs))
+    planned = replace(plan(spec, inputs.data, inputs.encoder_digest), warnings=warnings)
     return estimate(spec, planned, inputs.data, inputs.encoder_size, store.experiments.known(spec, planned))
 
 

@@ -31,6 +31,7 @@ class Facts:
         strata: the number of examples in each stratum that shots are drawn from (`Task.stratum`).
         sub_words: estimated tokens of each example in a sample (`trainers.data.token_counts`).
         within_train: the data have no dev set: this one is held out of the training split.
+        warnings: in words, what is odd about the examples, which are taken as they are (`Task.oddity`).
     """
 
     examples: int
@@ -39,6 +40,7 @@ class Facts:
     strata: dict[str, int]
     sub_words: tuple[int, ...]
     within_train: bool = False
+    warnings: tuple[str, ...] = ()
 
 
 def evaluation_data(facts: Facts, max_examples: int | None) -> str:

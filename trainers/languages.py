@@ -5,7 +5,10 @@ Kazakh in Cyrillic, Thai in Thai). The table describes; the data decide: a langu
 well. Which tasks the paper has for a language stands with the tasks (`trainers.tasks`).
 """
 
+from collections.abc import Iterable
 from dataclasses import dataclass
+
+from langcodes import tag_is_valid
 
 
 @dataclass(frozen=True)
@@ -71,3 +74,12 @@ _TABLE = (
 )
 
 LANGUAGES: dict[str, Language] = {language.code: language for language in _TABLE}
+
+
+def unknown(codes: Iterable[str]) -> list[str]:
+    """In words, which codes are no language's: neither of ISO 639 nor a variant (BCP 47). They may be used anyway."""
+    return [
+        f"{code!r} is no language code that is known, such as 'de' or 'zh-Hant'; it is taken as it is"
+        for code in codes
+        if not tag_is_valid(code)
+    ]

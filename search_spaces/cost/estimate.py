@@ -68,6 +68,7 @@ class Estimate:
         seconds = _total(cost.seconds for cost in costs)
         hours = None if seconds is None else seconds / 3600
         return {
+            "warnings": list(self.plan.warnings),
             "trials": len(self.plan.trials),
             "source_trainings": len(sources),
             "source_trainings_there": sum(digest in self.known.trained for digest in sources),
@@ -189,7 +190,7 @@ def _priced(plan: Plan, costs: Mapping[str, Cost]) -> Plan:
         digest: replace(trial, wanted=replace(trial.wanted, estimate=costs[digest].seconds))
         for digest, trial in plan.trials.items()
     }
-    return Plan(trials, plan.results)
+    return replace(plan, trials=trials)
 
 
 def _total(values: Iterable[Any]) -> Any:

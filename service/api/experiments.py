@@ -2,6 +2,7 @@
 
 import json
 import time
+from collections.abc import Sequence
 from datetime import UTC, datetime
 from hashlib import sha256
 from typing import Annotated, Any
@@ -66,12 +67,13 @@ async def create(
     """Submit an experiment: 201 with its id, or 422 with everything that is wrong.
 
     With `preset`, the fields of the body override those of the preset. A request that is repeated with the same
-    `Idempotency-Key` returns the same experiment.
+    `Idempotency-Key` returns the same experiment. `warnings` say what is odd about its data, but taken as it is; there
+    are none in the answer to a repetition, and where the data are fetched first.
     """
     body = await _body(request, wanted)
-    id_ = await run_in_threadpool(_store, request, body, idempotency_key)
+    id_, warnings = await run_in_threadpool(_store, request, body, idempotency_key)
     answer = await run_in_threadpool(show_experiment, request, id_)
-    return JSONResponse(answer, 201, {"Location": f"/v1/experiments/{id_}"})
+    return JSONResponse({**answer, "warnings": warnings}, 201, {"Location": f"/v1/experiments/{id_}"})
 
 
 @router.post("/experiments/{id_}/resubmit", status_code=201, responses=refusals(404, 422, 507))
@@ -155,13 +157,14 @@ def _parsed(body: bytes) -> object:
         raise SpecError([Problem("body", f"not JSON: {ascii(str(error))[1:-1]}")]) from error
 
 
-def _store(request: Request, body: object, key: str | None) -> str:
+def _store(request: Request, body: object, key: str | None) -> tuple[str, Sequence[str]]:
+    """The id of the experiment, and what is odd about its data."""
     store: Store = request.app.state.store
     submission = Submission(key, sha256(json.dumps(body, sort_keys=True).encode()).hexdigest()) if key else None
     if submission is not None and (id_ := store.experiments.submitted(submission)) is not None:
-        return id_
+        return id_, ()
     spec, plan = planning.accept(body, request.app.state.environment(), store)
-    return store.experiments.add(spec, plan, submission)
+    return store.experiments.add(spec, plan, submission), plan.warnings if plan is not None else ()
 
 
 def _preview(request: Request, body: object) -> dict[str, Any]:

@@ -81,7 +81,10 @@ def _run(experiment: str, address: str, slots: int | None, settings: Settings, s
         store.control.note(experiment, "preparing data")
         differs = planning.fetch(inputs, partial(store.control.note, experiment))
         store.control.fetched(experiment, differs)
-        store.experiments.add_plan(experiment, planning.price(spec, inputs, store).plan)
+        priced = planning.price(spec, inputs, store).plan
+        for warning in priced.warnings:
+            store.control.note(experiment, f"warning: {warning}")
+        store.experiments.add_plan(experiment, priced)
     else:
         current = plan(spec, inputs.data, inputs.encoder_digest).trials
         if any(planned.get(digest) != trial.wanted.evaluate for digest, trial in current.items()):

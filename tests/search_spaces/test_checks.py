@@ -131,7 +131,9 @@ def test_a_target_s_dev_set_is_needed_by_the_method_that_selects_on_it_alone(pla
     dev = place.root / "data/mine/ner/fi/dev.jsonl"
     dev.unlink()
     assert place.spec("ner", methods=["zero-shot", "ord-FS", "mix-FT"])
-    assert place.problems("ner", methods=["ord-FS+dev"]) == [("data", f"{dev} does not exist")]
+    assert place.problems("ner", methods=["ord-FS+dev"]) == [
+        ("data", "ner/fi/dev.jsonl does not exist, nor dev.conll, dev.tsv")
+    ]
 
 
 @pytest.fixture

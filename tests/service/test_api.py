@@ -64,7 +64,7 @@ def test_an_experiment_is_accepted_and_shown(client: TestClient, spec: Fields) -
     id_ = answer.json()["id"]
     assert answer.headers["location"] == f"/v1/experiments/{id_}"
     shown = client.get(answer.headers["location"]).json()
-    assert shown == answer.json()
+    assert {**shown, "warnings": []} == answer.json()
     assert shown["state"] == "queued"
     # one source training, a model adapted to each of two targets, two mixed trainings
     assert shown["trials"]["total"] == 5
@@ -265,6 +265,27 @@ def test_the_folder_is_checked_line_by_line(client: TestClient, spec: Fields, tm
     assert "fi/train.jsonl, line 3" in text
     assert "B-MISC" in text
     assert "allowed: B-PER, I-PER, O" in text
+
+
+def test_what_is_odd_about_the_data_is_a_warning_in_the_answer(
+    client: TestClient, spec: Fields, tmp_path: Path
+) -> None:
+    root = write_data(tmp_path / "data" / "mine", en=WHOLE, fi=WHOLE, zzz=WHOLE, sv={"train": 8, "dev": 4})
+    (root / "ner/fi/test.jsonl").write_text('{"tokens": ["a"], "tags": ["I-PER"]}\n')
+    (root / "ner/sv/README.md").write_text("no test set yet")
+    odd = {**spec, "data": {"folder": "mine"}, "target_languages": "all"}
+    wanted = [
+        "'zzz' is no language code that is known, such as 'de' or 'zh-Hant'; it is taken as it is",
+        "ner/sv has no test split, only train and dev: nothing can be scored on it",
+        "ner/fi/test.jsonl, line 1: an entity begins with I-, where IOB2 has B-; it counts as an entity",
+    ]
+    assert client.post("/v1/plans", json=odd).json()["warnings"] == wanted
+    keyed = {"Idempotency-Key": "one"}
+    assert client.post("/v1/experiments", json=odd, headers=keyed).json()["warnings"] == wanted
+    assert client.post("/v1/experiments", json=odd, headers=keyed).json()["warnings"] == []
+    named = {**odd, "target_languages": ["fi"]}
+    assert client.post("/v1/plans", json=named).json()["warnings"] == wanted[2:]
+    assert client.post("/v1/plans", json={**spec, "data": "sample"}).json()["warnings"] == []
 
 
 @pytest.mark.parametrize(

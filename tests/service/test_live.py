@@ -190,7 +190,9 @@ def test_a_dataset_is_added_from_a_notebook(service: Any, spec: Fields, tmp_path
             for split in get_args(Split):
                 lines = "\n".join(map(json.dumps, sample.examples("ner", language, split)))
                 archive.writestr(f"ner/{language}/{split}.jsonl", lines)
-    assert client.add_dataset("mine", tmp_path / "mine.zip")["kind"] == "zip"
+        archive.writestr("ner/zzz/test.jsonl", lines)
+    with pytest.warns(UserWarning, match="'zzz' is no language code that is known"):
+        assert client.add_dataset("mine", tmp_path / "mine.zip")["kind"] == "zip"
     assert client.datasets()["name"].tolist() == ["sample", "xtreme-r", "mine"]
     mine = {"data": {"dataset": "mine"}, "target_languages": ["de"], "methods": ["zero-shot"]}
     id_ = client.submit({**spec, **mine})

@@ -7,11 +7,16 @@ token is one word, as it is written; empty nodes, and sentences whose text may n
 import re
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
 
 from conllu.exceptions import ParseException
 from conllu.parser import DEFAULT_FIELD_PARSERS, DEFAULT_FIELDS, parse_line
 
+from trainers.data.format import Format, Placed, text_lines
 from trainers.examples import DataError, Example
+from trainers.tasks.pos import PartOfSpeechTagging
+from trainers.tasks.task import Task
 
 # Columns after these are not needed. Without parsers for features the library reads twice as fast.
 FIELDS = DEFAULT_FIELDS[: DEFAULT_FIELDS.index("head") + 1]
@@ -149,3 +154,15 @@ def _is_blanked(forms: Sequence[str]) -> bool:
 def _unspaced(form: str) -> str:
     """The form without zero-width non-joiners, and without blanks."""
     return form.strip().replace("\u200c", "").replace(" ", "")
+
+
+def _read(path: Path, _: Task[Any], language: str) -> Iterator[Placed]:
+    return examples((line for _, line in text_lines(path)), language)
+
+
+CONLLU = Format(
+    extensions=(".conllu",),
+    suits=lambda task: isinstance(task, PartOfSpeechTagging),
+    read=_read,
+    facts_form="conllu 1",
+)

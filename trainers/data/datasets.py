@@ -1,4 +1,4 @@
-"""A reader's own datasets: `<task>/<language>/<split>.jsonl` from a zip, a folder or the hub, every example checked.
+"""A reader's own datasets: folders as `trainers.data.folder` reads them, from a zip, a folder or the hub, all checked.
 
 They lie in `<home>/datasets/<name>`: what is known of one in `dataset.json`, and where we hold its files, `data/`.
 A dataset appears whole or not at all, and never changes under its name.
@@ -11,16 +11,18 @@ import shutil
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any, BinaryIO, Literal
 
 from trainers.artifacts.layout import datasets_folder
 from trainers.data.folder import FolderData, open_folder
+from trainers.data.formats import by_extension
 from trainers.data.source import Source
 from trainers.data.zips import extract
 from trainers.digests import digest
 from trainers.examples import DataError, Facts
+from trainers.languages import unknown
 from trainers.tasks import TASKS
 from trainers.trial import SPLITS, DataReference, Split
 
@@ -43,6 +45,7 @@ class Dataset:
 
     `root` is the folder with its tasks; `tasks` has for each task its `labels` and `languages`: for each language and
     split the number of `examples` and their `digest`. `digest` is that of all; `created` in seconds since 1970.
+    `warnings` say in words what is odd, but taken as it is.
     """
 
     name: str
@@ -51,6 +54,7 @@ class Dataset:
     created: float
     digest: str
     tasks: dict[str, Any]
+    warnings: list[str] = field(default_factory=list)
 
     def public(self) -> dict[str, Any]:
         """What clients may know: all but the folder."""
@@ -70,6 +74,10 @@ class DatasetSource(Source):
     def open(self, reference: DataReference, task: str, home: Path) -> FolderData:
         """The dataset's examples of a task."""
         return open_folder(reference.location, task, home)
+
+    def warnings(self, reference: DataReference, task: str, home: Path) -> list[str]:
+        """The languages that lack a test split."""
+        return self.open(reference, task, home).lacking()
 
     def words(self, value: str) -> str:
         """The name of the dataset."""
@@ -96,7 +104,7 @@ def dataset(home: Path, name: str) -> Dataset:
 
 
 def add_zip(home: Path, name: str, file: BinaryIO) -> Dataset:
-    """A dataset of a zip's files, `<task>/<language>/<split>.jsonl`, at its top or in one folder.
+    """A dataset of a zip's files, such as `<task>/<language>/<split>.jsonl`, at its top or in one folder.
 
     Raises:
         NameTakenError, BadNameError: the name is taken, or none.
@@ -126,7 +134,12 @@ def add_hub(home: Path, name: str, repository: str) -> Dataset:
     def fill(folder: Path) -> Path:
         from huggingface_hub import snapshot_download
 
-        patterns = [f"{task}/*/{split}.jsonl" for task in TASKS for split in SPLITS]
+        patterns = [
+            f"{name}/*/{split}{extension}"
+            for name, task in TASKS.items()
+            for split in SPLITS
+            for extension in by_extension(task)
+        ]
         try:
             snapshot_download(repository, repo_type="dataset", local_dir=folder, allow_patterns=patterns)
         except Exception as error:  # whatever its HTTP library raises when the hub can't be reached
@@ -149,11 +162,11 @@ def _add(home: Path, name: str, kind: Kind, fill: Callable[[Path], Path]) -> Dat
         held.mkdir()
         given = fill(held)
         root = place / "data" if given == held else given
-        tasks = dict(_tasks(given, home))
+        tasks, warnings = _checked(given, home)
         if not tasks:
             layout = f"<task>/<language>/<split>.jsonl with a task of {', '.join(TASKS)}"
             raise DataError(f"it has no file {layout}, a language code, and a split of {', '.join(SPLITS)}")
-        found = Dataset(name, kind, str(root), time.time(), digest(tasks), tasks)
+        found = Dataset(name, kind, str(root), time.time(), digest(tasks), tasks, warnings)
         (folder / "dataset.json").write_text(json.dumps(asdict(found)))
         try:
             folder.rename(place)
@@ -172,31 +185,32 @@ def _unfinished(place: Path) -> Iterator[Path]:
         shutil.rmtree(folder, ignore_errors=True)
 
 
-def _tasks(root: Path, home: Path) -> Iterator[tuple[str, Any]]:
-    """What a dataset has of each task. DataError if something of it is not as the task needs it."""
+def _checked(root: Path, home: Path) -> tuple[dict[str, Any], list[str]]:
+    """What a dataset has of each task, and warnings. DataError if something of it is not as the task needs it."""
+    tasks: dict[str, Any] = {}
+    warnings: dict[str, None] = {}
     for task in TASKS:
         data = open_folder(root, task, home)
-        languages = data.languages()
-        if not languages:
-            continue
-        found: dict[str, dict[Split, Facts]] = {}
-        for language in languages:
-            there = [split for split in SPLITS if (root / task / language / f"{split}.jsonl").is_file()]
-            found[language] = {split: data.facts(language, split) for split in there}
-        _check_labels(task, found)
-        labels = sorted({label for splits in found.values() for facts in splits.values() for label in facts.labels})
-        yield (
-            task,
-            {
-                "labels": labels,
-                "languages": {
-                    language: {
-                        split: {"examples": facts.examples, "digest": facts.digest} for split, facts in splits.items()
-                    }
-                    for language, splits in found.items()
-                },
-            },
-        )
+        found = {
+            language: {split: data.facts(language, split) for split in splits}
+            for language, splits in data.splits().items()
+        }
+        if found:
+            _check_labels(task, found)
+            tasks[task] = _summary(found)
+            warnings |= dict.fromkeys(data.lacking() + unknown(found))
+            warnings |= {one: None for splits in found.values() for facts in splits.values() for one in facts.warnings}
+    return tasks, list(warnings)
+
+
+def _summary(found: dict[str, dict[Split, Facts]]) -> dict[str, Any]:
+    return {
+        "labels": sorted({label for splits in found.values() for facts in splits.values() for label in facts.labels}),
+        "languages": {
+            language: {split: {"examples": facts.examples, "digest": facts.digest} for split, facts in splits.items()}
+            for language, splits in found.items()
+        },
+    }
 
 
 def _check_labels(task: str, found: dict[str, dict[Split, Facts]]) -> None:
@@ -204,10 +218,11 @@ def _check_labels(task: str, found: dict[str, dict[Split, Facts]]) -> None:
     trained = {label for splits in found.values() if "train" in splits for label in splits["train"].labels}
     if not trained:
         return
-    known = set(TASKS[task].label_set(tuple(sorted(trained))))
+    known = TASKS[task].label_set(tuple(sorted(trained)))
     for language, splits in found.items():
         for split, facts in splits.items():
-            if unknown := sorted(set(facts.labels) - known):
+            if unknown_labels := sorted(set(facts.labels) - set(known)):
                 raise DataError(
-                    f"{task}/{language}/{split}.jsonl has labels that no train.jsonl has: {', '.join(unknown)}"
+                    f"{task}/{language}: {split} has labels that no training split has: {', '.join(unknown_labels)};"
+                    f" allowed: {', '.join(known)}"
                 )

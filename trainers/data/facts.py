@@ -1,7 +1,7 @@
 """The facts about a split, from its examples."""
 
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from typing import Any
 
 from trainers.data.token_counts import guessed, sampled
@@ -19,3 +19,16 @@ def facts_of(task: Task[Any], examples: Sequence[Example]) -> Facts:
         strata=dict(Counter(map(task.stratum, examples))),
         sub_words=tuple(guessed(task.text(example)) for example in sampled(examples)),
     )
+
+
+def oddities(task: Task[Any], examples: Iterable[tuple[str, Example]]) -> Iterator[str]:
+    """In words, what is odd about the examples of a split (`Task.oddity`), given with their places: each thing once."""
+    first: dict[str, str] = {}
+    count = Counter[str]()
+    for place, example in examples:
+        if (oddity := task.oddity(example)) is not None:
+            first.setdefault(oddity, place)
+            count[oddity] += 1
+    for oddity, place in first.items():
+        others = f", and {count[oddity] - 1} more" if count[oddity] > 1 else ""
+        yield f"{place}{others}: {oddity}"

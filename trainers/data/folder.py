@@ -1,4 +1,4 @@
-"""Examples in a folder: `<root>/<task>/<language>/<split>.jsonl`, one JSON object a line, or files of another format.
+"""Examples in a folder: `<root>/<task>/<language>/<split>.jsonl`, or files of another format (`trainers.data.formats`).
 
 Some tasks may come with two splits (appendix A): without a file `test` the dev set is the test set, and the dev set is
 what training leaves of the training examples.
@@ -6,34 +6,37 @@ what training leaves of the training examples.
 
 import json
 import re
+from collections.abc import Iterator, Sequence
 from dataclasses import asdict, replace
 from itertools import islice
 from pathlib import Path
 
 from trainers.artifacts.atomic import write_text
 from trainers.artifacts.layout import split_facts
+from trainers.data.conll import CONLL
 from trainers.data.data_root import folder_under
-from trainers.data.facts import facts_of
-from trainers.data.formats import JSON_LINES, Format
+from trainers.data.facts import facts_of, oddities
+from trainers.data.format import Format
+from trainers.data.formats import FORMATS, by_extension
 from trainers.data.source import Source
 from trainers.digests import digest
 from trainers.examples import LANGUAGE_CODE, DataError, Example, Facts
 from trainers.tasks import TASKS
-from trainers.trial import DataReference, Split
+from trainers.trial import SPLITS, DataReference, Split
 
 
 class FolderSource(Source):
     """The client's own folder under the data root: `{"folder": "<path under the data root>"}`.
 
-    A source of files of another format is a subclass.
+    A source of files of other formats is a subclass.
 
     Attributes:
-        format: of the folder's files.
+        formats: that the folder's files may have.
     """
 
     name = "folder"
     takes = "path under the data root"
-    format: Format = JSON_LINES
+    formats: Sequence[Format] = FORMATS
 
     def locate(self, value: str, home: Path, data_root: Path | None) -> DataReference:
         """The folder. DataError if there is none under the data root."""
@@ -41,85 +44,138 @@ class FolderSource(Source):
 
     def open(self, reference: DataReference, task: str, home: Path) -> "FolderData":
         """The folder's examples of a task."""
-        return open_folder(reference.location, task, home, self.format)
+        return open_folder(reference.location, task, home, self.formats)
+
+    def warnings(self, reference: DataReference, task: str, home: Path) -> list[str]:
+        """The languages that lack a test split."""
+        return self.open(reference, task, home).lacking()
 
     def words(self, value: str) -> str:
         """The path."""
         return value
 
 
+class ConllSource(FolderSource):
+    """A folder of CoNLL files alone: `{"conll": "<path under the data root>"}`. `{"folder": ...}` reads them, too."""
+
+    name = "conll"
+    formats = (CONLL,)
+
+    def words(self, value: str) -> str:
+        """The path, told apart from that of a folder."""
+        return self.title(value)
+
+
 class FolderData:
     """One task's examples under a root folder.
 
-    Facts about a file are remembered under `facts_cache` for as long as its path, size and time of change stay, so
-    that asking again does not read it.
+    Messages name a file by its path below the root. Facts about a file are remembered under `facts_cache` for as long
+    as its path, size and time of change stay, so that asking again does not read it.
     """
 
-    def __init__(self, root: Path, task: str, facts_cache: Path, format_: Format = JSON_LINES) -> None:
+    def __init__(self, root: Path, task: str, facts_cache: Path, formats: Sequence[Format] = FORMATS) -> None:
         self.folder = root / task
         self.task = TASKS[task]
         self.facts_cache = facts_cache
-        self.format = format_
+        self.formats = by_extension(self.task, formats)
 
     def languages(self) -> tuple[str, ...]:
-        """Names of the folders that have a test split and could be a language's code."""
-        if not self.folder.is_dir():
-            return ()
-        coded = [path.name for path in self.folder.iterdir() if re.fullmatch(LANGUAGE_CODE, path.name)]
-        return tuple(sorted(name for name in coded if self._file(name, "test").is_file()))
+        """Codes of the languages that have a test split."""
+        return tuple(language for language in self._coded() if self._files(language, "test"))
+
+    def splits(self) -> dict[str, tuple[Split, ...]]:
+        """The splits of each language that has any, whether it has a test split or not."""
+        found = {name: tuple(split for split in SPLITS if self._files(name, split)) for name in self._coded()}
+        return {language: splits for language, splits in found.items() if splits}
+
+    def lacking(self) -> list[str]:
+        """In words, which languages lack a test split, so that nothing can be scored on them."""
+        languages = self.languages()
+        return [
+            f"{self.task.name}/{language} has no test split, only {' and '.join(splits)}: nothing can be scored on it"
+            for language, splits in self.splits().items()
+            if language not in languages
+        ]
 
     def facts(self, language: str, split: Split) -> Facts:
         """What is known of a split. DataError if it is missing, empty or malformed."""
         path = self._path(language, split)
         status = path.stat()
-        key = digest([str(path), status.st_size, status.st_mtime_ns, self.task.name, self.format.facts_form])
+        form = self.formats[path.suffix].facts_form
+        key = digest([str(path), status.st_size, status.st_mtime_ns, self.task.name, form])
         remembered = self.facts_cache / f"{key}.json"
         if remembered.is_file():
             known = json.loads(remembered.read_text())
-            facts = Facts(**{**known, "labels": tuple(known["labels"]), "sub_words": tuple(known["sub_words"])})
+            lists = {name: tuple(known[name]) for name in ("labels", "sub_words", "warnings")}
+            facts = Facts(**{**known, **lists})
         else:
-            facts = facts_of(self.task, self.examples(language, split))
+            facts = self._facts(path)
             write_text(remembered, json.dumps(asdict(facts)))
         return replace(facts, within_train=split == "dev" and path.stem == "train")
 
     def examples(self, language: str, split: Split) -> list[Example]:
         """A split's examples in the order of the file. DataError if it is missing, empty or malformed."""
-        path = self._path(language, split)
-        examples = [self._checked(example, path, line) for line, example in self.format.read(path, self.task)]
-        if not examples:
-            raise DataError(f"{path} is empty")
-        return examples
+        return [example for _, example in self._read(self._path(language, split))]
 
     def place(self, language: str, split: Split, example: int) -> str:
         """An example's file and line."""
         path = self._path(language, split)
-        lines = (line for line, _ in self.format.read(path, self.task))
-        return f"{path}, line {next(islice(lines, example, None))}"
+        return next(islice((place for place, _ in self._read(path)), example, None))
 
-    def _file(self, language: str, split: Split) -> Path:
-        """The file that is a split, whether it exists or not."""
+    def _coded(self) -> list[str]:
+        """Names of the folders that could be a language's code."""
+        if not self.folder.is_dir():
+            return []
+        return sorted(path.name for path in self.folder.iterdir() if re.fullmatch(LANGUAGE_CODE, path.name))
+
+    def _named(self, language: str, name: str) -> list[Path]:
+        """The files of a split's name; of more than one, none can be read."""
+        paths = [self.folder / language / f"{name}{extension}" for extension in self.formats]
+        return [path for path in paths if path.is_file()]
+
+    def _files(self, language: str, split: Split) -> list[Path]:
+        """The files that are a split."""
         names = {"train": "train", "dev": "dev", "test": "test"}
-        if self.task.two_splits and not self._named(language, "test").is_file():
+        if self.task.two_splits and not self._named(language, "test"):
             names |= {"dev": "train", "test": "dev"}
         return self._named(language, names[split])
 
-    def _named(self, language: str, name: str) -> Path:
-        paths = [self.folder / language / f"{name}{extension}" for extension in self.format.extensions]
-        return next((path for path in paths if path.is_file()), paths[0])
-
     def _path(self, language: str, split: Split) -> Path:
-        path = self._file(language, split)
-        if not path.is_file():
-            raise DataError(f"{path} does not exist")
-        return path
+        paths = self._files(language, split)
+        if not paths:
+            first, *others = [f"{split}{extension}" for extension in self.formats]
+            nor = f", nor {', '.join(others)}" if others else ""
+            raise DataError(f"{self.task.name}/{language}/{first} does not exist{nor}")
+        if len(paths) > 1:
+            raise DataError(f"{' and '.join(map(self._shown, paths))} are files of one split; allowed: one of them")
+        return paths[0]
 
-    def _checked(self, example: object, path: Path, line: int) -> Example:
-        problem = self.task.problem(example)
-        if problem or not isinstance(example, dict):
-            raise DataError(f"{path}, line {line}: {problem}")
-        return example
+    def _shown(self, path: Path) -> str:
+        return path.relative_to(self.folder.parent).as_posix()
+
+    def _facts(self, path: Path) -> Facts:
+        read = list(self._read(path))
+        facts = facts_of(self.task, [example for _, example in read])
+        return replace(facts, warnings=tuple(oddities(self.task, read)))
+
+    def _read(self, path: Path) -> Iterator[tuple[str, Example]]:
+        """(place in words, example) of each example of a file. DataError if it is empty, malformed or unreadable."""
+        name, form = self._shown(path), self.formats[path.suffix]
+        place = None
+        try:
+            for place, example in form.read(path, self.task, path.parent.name):
+                problem = self.task.problem(example)
+                if problem or not isinstance(example, dict):
+                    raise DataError(f"{form.unit} {place}: {problem}")
+                yield f"{name}, {form.unit} {place}", example
+        except DataError as error:
+            raise DataError(f"{name}, {error}") from error
+        except OSError as error:
+            raise DataError(f"{name} cannot be read ({error.strerror})") from error
+        if place is None:
+            raise DataError(f"{name} is empty")
 
 
-def open_folder(root: Path, task: str, home: Path, format_: Format = JSON_LINES) -> FolderData:
+def open_folder(root: Path, task: str, home: Path, formats: Sequence[Format] = FORMATS) -> FolderData:
     """A task's examples under a root folder; facts about its files are cached in the service's folder."""
-    return FolderData(root, task, split_facts(home), format_)
+    return FolderData(root, task, split_facts(home), formats)

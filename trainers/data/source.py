@@ -85,6 +85,19 @@ class Source(ABC):
             DataError: there can be no such examples. Missing and malformed splits are reported when they are read.
         """
 
+    def warnings(self, reference: DataReference, task: str, home: Path) -> list[str]:
+        """In words, what is odd about a task's data, but taken as it is, such as a language without a test split.
+
+        Args:
+            reference: as `locate` returned it.
+            task: its name.
+            home: the service's folder, for caches.
+
+        Raises:
+            DataError: as `open`.
+        """
+        return []
+
     def describe(self, home: Path) -> list[dict[str, Any]]:
         """The datasets that a client can choose from: `name`, `kind` and `tasks` of each, as GET /v1/datasets has them.
 
@@ -108,15 +121,27 @@ class RemoteSource(Source):
     """
 
     @abstractmethod
-    def languages(self, value: Any, task: str) -> tuple[str, ...]:
-        """Codes of the languages that can be fetched for a task, known without fetching anything."""
+    def languages(self, location: Any, task: str) -> tuple[str, ...]:
+        """Codes of the languages that can be fetched for a task, known without fetching anything.
+
+        Args:
+            location: of the reference that `locate` returned.
+            task: its name.
+
+        Raises:
+            DataError: the source cannot be read.
+        """
+
+    def hint(self, location: Any, task: str) -> str:
+        """What to do about a language that cannot be fetched, in words, beside choosing another."""
+        return ""
 
     @abstractmethod
-    def fetch(self, value: Any, task: str, languages: Iterable[str], home: Path, tell: Tell) -> list[str]:
+    def fetch(self, location: Any, task: str, languages: Iterable[str], home: Path, tell: Tell) -> list[str]:
         """Fetch languages of a task; what is there already is not fetched again.
 
         Args:
-            value: as `parse` returned it.
+            location: as for `languages`.
             task: its name.
             languages: their codes.
             home: the service's folder.

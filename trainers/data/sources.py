@@ -2,18 +2,19 @@
 
 from pathlib import Path
 
-from trainers.data.conll import ConllSource
 from trainers.data.datasets import DatasetSource
-from trainers.data.folder import FolderSource
+from trainers.data.folder import ConllSource, FolderSource
 from trainers.data.sample import SampleSource
 from trainers.data.source import Source
+from trainers.data.xtreme import XtremeSource
 from trainers.data.xtreme_r import XtremeRSource
 from trainers.examples import Data, DataError
 from trainers.registry import Registry
 from trainers.trial import DataReference
 
 SOURCES: Registry[Source] = Registry(
-    "allasprak.sources", (SampleSource(), XtremeRSource(), DatasetSource(), FolderSource(), ConllSource())
+    "allasprak.sources",
+    (SampleSource(), XtremeRSource(), DatasetSource(), FolderSource(), XtremeSource(), ConllSource()),
 )
 
 

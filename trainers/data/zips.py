@@ -1,61 +1,34 @@
 """Zips of examples, extracted safely: nothing outside a folder, and no more than it has room for."""
 
-import lzma
 import re
 import shutil
 import stat
 import zipfile
-import zlib
 from pathlib import Path, PurePosixPath
 from typing import BinaryIO
 
 from trainers.artifacts.atomic import RESERVE_BYTES
+from trainers.data.archives import MAX_FILE_BYTES, bounded, readable
+from trainers.data.formats import FORMATS, by_extension
 from trainers.examples import LANGUAGE_CODE, DataError
 from trainers.tasks import TASKS
 from trainers.trial import SPLITS
 
-# Of a zip; XTREME-R's four tasks together have some 400 files and 2 GB. Its directory is read at once, and a file's
-# examples are held in memory.
+# Of a zip; XTREME-R's four tasks together have some 400 files and 2 GB.
 MAX_FILES, MAX_BYTES = 10_000, 8 * 2**30
-MAX_DIRECTORY_BYTES, MAX_FILE_BYTES = 2**22, 2**30
 
 CHUNK_BYTES = 2**20
 
-# What the library raises for a file that is broken, encrypted, or compressed in a way that it does not know.
-UNREADABLE = (
-    zipfile.BadZipFile, zipfile.LargeZipFile, NotImplementedError, RuntimeError, EOFError, zlib.error, lzma.LZMAError,
-)  # fmt: skip
-
 
 def extract(file: BinaryIO, folder: Path) -> None:
-    """Extract the files of a zip that are examples, `<task>/<language>/<split>.jsonl`, at its top or in one folder.
+    """Extract the files of a zip that are examples (`<task>/<language>/<split>.jsonl`), at its top or in one folder.
 
     Raises:
         DataError: it is not a zip, is too large, or has a path, a link or a file of examples that is not allowed.
         OSError: the disk is full.
     """
-    try:
-        with zipfile.ZipFile(_BoundedDirectory(file)) as archive:
-            _extract(archive, folder)
-    except UNREADABLE as error:
-        raise DataError(f"it is not a zip that can be read: {error}") from error
-    except OSError as error:
-        if error.errno is None:  # of bz2, not of the disk
-            raise DataError(f"it is not a zip that can be read: {error}") from error
-        raise
-
-
-class _BoundedDirectory:
-    """A zip as a file that refuses to read a directory of more files than are allowed: it would fill the memory."""
-
-    def __init__(self, file: BinaryIO) -> None:
-        self._file = file
-        self.seek, self.seekable, self.tell, self.close = file.seek, file.seekable, file.tell, file.close
-
-    def read(self, size: int = -1) -> bytes:
-        if size > MAX_DIRECTORY_BYTES:
-            raise DataError(f"its directory has {size / 2**20:.0f} MiB; allowed: {MAX_FILES} files")
-        return self._file.read(size)
+    with readable("it is not a zip"), zipfile.ZipFile(bounded(file)) as archive:
+        _extract(archive, folder)
 
 
 def _extract(archive: zipfile.ZipFile, folder: Path) -> None:
@@ -82,16 +55,24 @@ def _extract(archive: zipfile.ZipFile, folder: Path) -> None:
 
 
 def _inside(info: zipfile.ZipInfo) -> Path | None:
-    """Where a file of a zip goes, `<task>/<language>/<split>.jsonl`; None for anything else, such as a README."""
+    """Where a file of a zip goes, as `<task>/<language>/<split>.jsonl`; None for anything else, such as a README."""
     parts = PurePosixPath(info.filename.replace("\\", "/")).parts
     if ".." in parts or info.filename.startswith(("/", "\\")) or stat.S_ISLNK(info.external_attr >> 16):
         raise DataError(f"{info.filename[:200]!r}: no path out of the zip, and no link, is allowed")
-    if len(parts) not in (3, 4) or parts[0] == "__MACOSX" or not parts[-1].endswith(".jsonl"):
-        return None
-    task, language, file = parts[-3:]
-    if task not in TASKS or not re.fullmatch(LANGUAGE_CODE, language) or file.removesuffix(".jsonl") not in SPLITS:
+    path = Path(*parts[-3:])
+    return path if len(parts) in (3, 4) and parts[0] != "__MACOSX" and _has_examples(path, info.filename) else None
+
+
+def _has_examples(path: Path, name: str) -> bool:
+    """Whether a path is that of a file of examples. DataError for one that is only nearly such a path."""
+    task, language, _ = path.parts
+    of_task = by_extension(TASKS[task]) if task in TASKS else {}
+    any_format = [extension for one in FORMATS for extension in one.extensions]
+    if path.name.startswith(".") or (task in TASKS) + (path.stem in SPLITS) + (path.suffix in any_format) < 2:
+        return False
+    if path.stem not in SPLITS or path.suffix not in of_task or not re.fullmatch(LANGUAGE_CODE, language):
         raise DataError(
-            f"{info.filename[:200]!r} is not <task>/<language>/<split>.jsonl with a task of {', '.join(TASKS)},"
-            f" a language code, and a split of {', '.join(SPLITS)}"
+            f"{name[:200]!r} is not <task>/<language>/<split> with a task of {', '.join(TASKS)}, a language code,"
+            f" a split of {', '.join(SPLITS)}, and an extension of {', '.join(of_task or any_format)}"
         )
-    return Path(task, language, file)
+    return True

@@ -3,6 +3,7 @@
 import re
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
+from itertools import pairwise
 
 from trainers.examples import Example
 from trainers.protocols import PAPER, RELEASED_CODE, TaskSettings
@@ -50,6 +51,12 @@ class NamedEntityRecognition(Tagging):
         """IOB2 over PER, LOC and ORG."""
         sentences = (one.terminals for one in derivations(language, split))
         return [{"tokens": [word.form for word in words], "tags": [word.tag for word in words]} for words in sentences]
+
+    def oddity(self, example: Example) -> str | None:
+        """Whether an entity begins with I-, as in IOB1; `entities` finds it as well."""
+        tags = example["tags"]
+        odd = any(tag.startswith("I-") and tag[2:] != before[2:] for before, tag in pairwise(["O", *tags]))
+        return "an entity begins with I-, where IOB2 has B-; it counts as an entity" if odd else None
 
     def label_set(self, labels: Sequence[str]) -> tuple[str, ...]:
         """All tags of the entity types that occur, O first."""

@@ -9,7 +9,7 @@ from trainers.sample_corpus import lexicon
 from trainers.sample_corpus.pairs import MakePair, pairs
 from trainers.tasks.frame import Frame
 from trainers.tasks.scores import accuracy
-from trainers.tasks.task import ExampleError, Task, Window, missing_text, shown
+from trainers.tasks.task import ExampleError, Task, Window, is_blank, missing_text, shown
 
 
 @dataclass(frozen=True)
@@ -40,6 +40,8 @@ class PairClassification(Task[PairWindow]):
         if missing is not None:
             return missing
         assert isinstance(example, dict)
+        if all(is_blank(example[field]) for field in self.fields):
+            return f"{' and '.join(map(repr, self.fields))} are both empty"
         label = example["label"]
         return f"{shown(label)} is not a label ({', '.join(self.labels)})" if label not in self.labels else None
 

@@ -15,7 +15,7 @@ from typing import Any
 from trainers.examples import Example
 from trainers.tasks import squad
 from trainers.tasks.frame import Frame
-from trainers.tasks.task import ExampleError, Task, Window, missing_text, shown
+from trainers.tasks.task import ExampleError, Task, Window, is_blank, missing_text, shown
 
 # In tokens, as in XTREME's scripts and the authors' code.
 MAX_QUESTION = 64
@@ -60,7 +60,7 @@ class ExtractiveQuestionAnswering(Task[PassageWindow]):
         if missing is not None:
             return missing
         assert isinstance(example, dict)
-        empty = next((field for field in fields if not example[field].strip()), None)
+        empty = next((field for field in fields if is_blank(example[field])), None)
         return f"{empty!r} is empty" if empty is not None else _problem_of_answers(example)
 
     def label_set(self, labels: Sequence[str]) -> tuple[str, ...]:
@@ -220,7 +220,7 @@ def _problem_of_answers(example: Example) -> str | None:
             ' {"text": [strings], "answer_start": [whole numbers]}, as many of both and at least one'
         )
     for text, offset in zip(texts, offsets, strict=True):
-        if not text.strip():
+        if is_blank(text):
             return f"an answer of {shown(example['id'])} is empty"
         there = example["context"][offset : offset + len(text)] if offset >= 0 else ""
         if there != text:

@@ -9,7 +9,7 @@ from typing import Any
 from trainers.examples import Example
 from trainers.protocols import TaskSettings
 from trainers.tasks.frame import Frame
-from trainers.tasks.task import ExampleError, Task, Window, shown
+from trainers.tasks.task import ExampleError, Task, Window, is_blank, shown
 
 # Positions without a label: special tokens, padding and all but a word's first token (the loss ignores this index).
 UNLABELLED = -100
@@ -54,8 +54,8 @@ class Tagging(Task[TaggingWindow]):
             if not isinstance(values, list) or not all(isinstance(value, str) for value in values):
                 return f"{field!r} is not a list of strings"
         tokens, tags = example["tokens"], example["tags"]
-        if not tokens:
-            return "no tokens"
+        if all(map(is_blank, tokens)):
+            return "no tokens" if not tokens else "all tokens are empty or white space"
         if len(tokens) != len(tags):
             return f"{len(tokens)} tokens but {len(tags)} tags"
         wrong = next((tag for tag in tags if not self.tag.fullmatch(tag)), None)

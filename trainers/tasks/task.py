@@ -4,6 +4,7 @@ A task is one object in one file. It needs a name, its metrics, the class of its
 abstract here; all else has a default.
 """
 
+import unicodedata
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
@@ -108,6 +109,10 @@ class Task(ABC, Generic[W]):
     def problem(self, example: object) -> str | None:
         """What is wrong with an example as read from a file; None if nothing. All else takes examples without one."""
 
+    def oddity(self, example: Example) -> str | None:
+        """What is odd about an example, but taken as it is, in the same words for the same thing; None if nothing."""
+        return None
+
     def labels_of(self, example: Example) -> set[str]:
         """Names of the labels that occur in an example; none where labels are not from a set."""
         return set()
@@ -204,6 +209,11 @@ def missing_text(example: object, *fields: str) -> str | None:
         return "not a JSON object"
     wrong = next((field for field in fields if not isinstance(example.get(field), str)), None)
     return f"{wrong!r} is not a string" if wrong is not None else None
+
+
+def is_blank(text: str) -> bool:
+    """Whether a text has only white space and characters that control or format: no tokenizer makes a token of it."""
+    return all(character.isspace() or unicodedata.category(character) in {"Cc", "Cf"} for character in text)
 
 
 def shown(text: str) -> str:
