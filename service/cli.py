@@ -1,4 +1,7 @@
-"""The command line: serve, plan, submit, cancel, pause, resume, retry, delete, results, export, demo."""
+"""The command line: serve, plan, submit, cancel, pause, resume, retry, resubmit, delete, results, export, demo.
+
+More than 300 lines: a function for each command.
+"""
 
 import argparse
 import json

@@ -82,9 +82,9 @@ def resubmit(request: Request, id_: str) -> JSONResponse:
 
     For experiments of an earlier version, whose trials are not continued. The old one stays with its scores.
     """
-    body = show_experiment(request, id_)["spec"]
-    new = _store(request, body, None)
-    return JSONResponse(show_experiment(request, new), 201, {"Location": f"/v1/experiments/{new}"})
+    new, warnings = _store(request, show_experiment(request, id_)["spec"], None)
+    answer = {**show_experiment(request, new), "warnings": warnings}
+    return JSONResponse(answer, 201, {"Location": f"/v1/experiments/{new}"})
 
 
 @router.get("/presets")
