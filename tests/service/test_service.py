@@ -19,6 +19,7 @@ import pytest
 
 from service.client import Client, ServiceError
 from service.engine import pool, processes
+from trainers.artifacts.layout import fetched_data
 from trainers.data import sample
 from trainers.data.shots import draw
 from trainers.data.sources import open_data
@@ -254,7 +255,11 @@ def write_sample(root: Path) -> None:
 def test_hub_data_that_lie_there_already_need_no_hub_and_those_that_do_not_end_in_a_clear_failure(
     tmp_path: Path, start_service: StartService, spec: Fields
 ) -> None:
-    write_sample(tmp_path / "home" / "data" / "xtreme-r")
+    fetched = fetched_data(tmp_path / "home", "xtreme-r")
+    write_sample(fetched)
+    (fetched / ".comparisons").mkdir()
+    for language in ("en", "de"):
+        (fetched / ".comparisons" / f"ner-{language}.json").write_text('{"accepted": [], "warnings": []}')
     service = start_service(tmp_path / "home", HF_HUB_OFFLINE="1")
     client = service.client
     wanted = {**spec, "data": "xtreme-r", "target_languages": ["de"], "methods": ["zero-shot", "ord-FS"]}
@@ -266,7 +271,7 @@ def test_hub_data_that_lie_there_already_need_no_hub_and_those_that_do_not_end_i
     assert len(service.scores(id_)) == 4
 
     missing = finished(client, client.submit({**wanted, "target_languages": ["yo"]}), "failed")
-    assert "google/xtreme, PAN-X.yo" in missing["reason"]
+    assert "unimelb-nlp/wikiann, yo" in missing["reason"]
 
 
 def test_data_that_change_after_they_were_accepted_are_not_trained_on(

@@ -163,8 +163,11 @@ def test_errors_of_other_libraries_may_pass_as_well(waited: list[float], error: 
 
 
 @pytest.mark.parametrize(
-    "error", [OfflineModeIsEnabled("offline"), ValueError("bad"), FileNotFoundError("none")], ids=repr
-)
+    "error",
+    [OfflineModeIsEnabled("offline"), ConnectionError("not reached: OfflineModeIsEnabled"), ValueError("bad"),
+     FileNotFoundError("none")],
+    ids=repr,
+)  # fmt: skip
 def test_what_cannot_pass_is_an_error_at_once(waited: list[float], error: Exception) -> None:
     wrapped = ConnectionError("not reached") if isinstance(error, OfflineModeIsEnabled) else error
     wrapped.__cause__ = error if wrapped is not error else None

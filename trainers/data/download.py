@@ -130,8 +130,8 @@ def _interruption(error: Exception) -> tuple[str | None, float | None]:
             status = response.status_code
             passes = status >= 500 or status in (408, 425, 429)
             return (f"HTTP {status}", _asked(response)) if passes else (None, None)
-        if isinstance(cause, OfflineModeIsEnabled):
-            return None, None
+        if isinstance(cause, OfflineModeIsEnabled) or OfflineModeIsEnabled.__name__ in str(cause):
+            return None, None  # `datasets` names it in the text of an error of its own
         if isinstance(cause, httpx2.TransportError):
             return _words(cause), None
     lost = next((cause for cause in causes if isinstance(cause, ConnectionError | TimeoutError)), None)  # as of hf_xet
