@@ -76,6 +76,12 @@ def _frozen() -> None:
 
 
 @pytest.fixture(scope="session")
+def long_form(request: pytest.FixtureRequest) -> bool:
+    """Whether tests that take minutes are wanted."""
+    return bool(request.config.getoption("--slow") or request.config.getoption("--full"))
+
+
+@pytest.fixture(scope="session")
 def full(request: pytest.FixtureRequest) -> bool:
     """Whether the long forms are wanted."""
     return bool(request.config.getoption("--full"))

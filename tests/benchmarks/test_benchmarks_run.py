@@ -12,6 +12,7 @@ OF_SERVICES = {"alpha_sweep", "results_at_scale", "tune_overhead"}
 BENCHMARKS = sorted({file.stem for file in Path(__file__).parent.glob("*.py")} - NOT_BENCHMARKS - OF_SERVICES)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", BENCHMARKS)
 def test_a_benchmark_runs_and_prints_a_table(
     name: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
