@@ -83,6 +83,7 @@ def use(
     return run
 
 
+@pytest.mark.service
 def test_a_contributed_task_plans_and_trains_and_its_version_is_part_of_its_trials_names(
     use: Callable[..., dict[str, Any]],
 ) -> None:

@@ -129,6 +129,7 @@ def test_a_cluster_grows_for_what_waits_and_loses_a_node_in_mid_trial(
         undisturbed.client.submit({**small, "resources": {"cpus_per_trial": 64}})
 
 
+@pytest.mark.slow
 def test_a_trial_sees_the_gpus_that_it_asked_for_and_no_other(
     tmp_path: Path, start_cluster: Callable[..., Cluster], start_service: Callable[..., Any], spec: Fields
 ) -> None:

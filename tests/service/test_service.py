@@ -399,6 +399,7 @@ def small_disk(tmp_path: Path) -> Iterator[Path]:
     subprocess.run(["umount", "-l", folder], check=True)
 
 
+@pytest.mark.slow
 def test_a_full_disk_ends_in_a_clear_state_with_what_was_stored_still_there(
     small_disk: Path, start_service: StartService, spec: Fields
 ) -> None:

@@ -37,6 +37,7 @@ def test_adapting_trains_the_source_model_that_it_lacks_and_gives_the_same_as_wi
     assert again.essence == source.essence
 
 
+@pytest.mark.service
 def test_two_processes_that_want_the_same_source_model_train_it_once(
     train: Train, make_trial: Make, tmp_path: Path
 ) -> None:

@@ -141,6 +141,7 @@ def test_the_same_trial_gives_the_same_bits_also_after_another_in_the_same_proce
     assert first.essence != other.essence
 
 
+@pytest.mark.service
 def test_the_same_trial_gives_the_same_bits_in_a_process_of_its_own(
     train: Train, make_trial: Make, tmp_path: Path
 ) -> None:

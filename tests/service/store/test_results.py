@@ -170,6 +170,7 @@ def test_who_polls_while_many_write_misses_nothing_and_gets_nothing_twice(store:
     assert sorted(map(str, polled)) == sorted(map(str, whole))
 
 
+@pytest.mark.service
 def test_large_answers_come_from_another_process_and_are_the_same(
     store: Store, monkeypatch: pytest.MonkeyPatch
 ) -> None:
