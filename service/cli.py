@@ -286,7 +286,7 @@ def _print_table(client: Any, id_: str) -> None:
     metric = client.metric_of(id_)
     print(f"\n{spec['task']}, {metric} on the test sets in percent, mean over {seeds} seed{'s' if seeds > 1 else ''};"
           f" {data}; {spec['encoder']}")  # fmt: skip
-    print("mean: over the target languages\n")
+    print(f"mean: over the target languages; NUMERICS {experiment['numerics']}\n")
     table = client.table(id_)
     print(
         table.to_string(float_format="{:.1f}".format)

@@ -95,12 +95,17 @@ class Client:
         return self._json("POST", f"/v1/experiments/{id_}/resume")
 
     def retry(self, id_: str) -> dict[str, Any]:
-        """Queue the failed trials of a failed experiment again; returns it."""
+        """Queue the failed trials of a failed experiment again, unless they are of another NUMERICS; returns it."""
         return self._json("POST", f"/v1/experiments/{id_}/retry")
 
     def resubmit(self, id_: str) -> dict[str, Any]:
-        """Submit an experiment's spec again, such as one of an earlier version; returns the new experiment."""
-        return self._json("POST", f"/v1/experiments/{id_}/resubmit")
+        """Submit an experiment's spec again, such as one of an earlier version; returns the new experiment.
+
+        The old one stays, with its scores. A second call returns the same new one.
+        """
+        answer = self._json("POST", f"/v1/experiments/{id_}/resubmit")
+        _warn(answer)
+        return answer
 
     def prioritise(self, id_: str, priority: int) -> dict[str, Any]:
         """Change the priority of an experiment (-100 to 100, higher runs first); returns it."""
@@ -227,7 +232,7 @@ class Client:
 
         Returns:
             Columns of `by`, `mean`, `sd`, `n` (seeds), `min`, `max`, `mean_with_source`, `sd_with_source`, `languages`,
-            `seeds`, `missing`, `complete`, `mixed` (what differs within a group) and `best`.
+            `seeds`, `missing`, `complete`, `mixed` (what differs within a group), `best` and `numerics`.
         """
         wanted = {"by": ",".join(by), **asked, "format": "arrow"}
         return self._connection.frame("GET", "/v1/results/summary", params=wanted)[0]
@@ -243,12 +248,12 @@ class Client:
 
         Returns:
             `language`, `gain`, `sd`, `seeds`, `low`, `high`, `p`, `smallest_p`, `p_holm`, `wins`, `ties`, `losses`;
-            `attrs["overall"]` has the same for the mean over languages.
+            `attrs["overall"]` has the same for the mean over languages, `attrs["numerics"]` the NUMERICS of both.
         """
         wanted = {"better": better, "over": over, "shots": shots, **asked}
         found = self._json("GET", "/v1/results/compare", params=wanted)
         frame = pd.DataFrame(found["languages"]).astype({"sd": float, "low": float, "high": float})
-        frame.attrs["overall"] = found["overall"]
+        frame.attrs |= {"overall": found["overall"], "numerics": found["numerics"]}
         return frame
 
     def report(self, name: str, id_: str | Sequence[str] | None = None, **asked: Any) -> "Report":

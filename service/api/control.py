@@ -8,11 +8,13 @@ from pydantic import BaseModel, ConfigDict
 from starlette.exceptions import HTTPException
 
 from search_spaces.spec import Priority
+from service import planning
 from service.api.experiments import show_experiment, state_of
 from service.api.problems import refusals
 from service.store import Store
 from service.store.states import FINAL, MOVES, MoveName
 from trainers.artifacts.layout import driver_log, remove_trial
+from trainers.trial import NUMERICS
 
 # A driver that was asked to stop has exited by then.
 STOP_SECONDS = 10.0
@@ -42,7 +44,13 @@ def resume(request: Request, id_: str) -> JSONResponse:
 
 @router.post("/experiments/{id_}/retry", responses=_REFUSALS)
 def retry(request: Request, id_: str) -> JSONResponse:
-    """Queue a failed experiment again: its failed trials, and what was waiting for them, and nothing else."""
+    """Queue a failed experiment again: its failed trials, and what was waiting for them, and nothing else.
+
+    409 where they are of another NUMERICS.
+    """
+    numerics = show_experiment(request, id_)["numerics"]
+    if numerics not in (None, NUMERICS):
+        raise HTTPException(409, planning.outdated(numerics))
     return _moved(request, id_, "retry")
 
 

@@ -80,9 +80,11 @@ async def create(
 def resubmit(request: Request, id_: str) -> JSONResponse:
     """Submit an experiment's spec again, as a new experiment: 201 with its id, or 422 with everything that is wrong.
 
-    For experiments of an earlier version, whose trials are not continued. The old one stays with its scores.
+    For experiments of an earlier version, whose trials are not continued. The old one stays with its scores. A second
+    request returns the same new experiment.
     """
-    new, warnings = _store(request, show_experiment(request, id_)["spec"], None)
+    key = f"resubmission of {id_}"  # no request's own: those have no blanks
+    new, warnings = _store(request, show_experiment(request, id_)["spec"], key)
     answer = {**show_experiment(request, new), "warnings": warnings}
     return JSONResponse(answer, 201, {"Location": f"/v1/experiments/{new}"})
 

@@ -10,6 +10,7 @@ from search_spaces.problems import Problem, SpecError
 from service.api.problems import refusals
 from service.api.results import Filters
 from service.api.summaries import plain
+from service.reports import kinds
 from service.reports.kinds import KINDS
 from service.reports.report import Report
 from service.reports.rows import rows_of
@@ -43,7 +44,7 @@ def report(request: Request, name: str, wanted: Annotated[Form, Query()]) -> Res
         rows = rows_of(store, home, wanted.where(), KINDS[name].of)
         if rows.empty:
             raise ValueError("there are no results that match these filters")
-        made = KINDS[name].made(rows)
+        made = kinds.report(name, rows)
     except ValueError as error:
         raise SpecError([Problem("experiment", str(error))]) from error
     return _answer(made, wanted.format)

@@ -74,7 +74,7 @@ def summarized(request: Request, wanted: Annotated[Grouped, Query()]) -> Respons
 
 @router.get("/results/compare", responses=refusals(422))
 def compared(request: Request, wanted: Annotated[Pair, Query()]) -> JSONResponse:
-    """One method over another on the same languages and seeds: `{"overall": {...}, "languages": [...]}`.
+    """One method over another on the same languages and seeds: `{"overall": {...}, "languages": [...], "numerics"}`.
 
     `gain`, `sd` and the 95 % bootstrap interval of the gain (`low`, `high`) over `seeds`; `p` of a permutation test
     over seeds, the `smallest_p` that this many can give, and `p_holm`, corrected for the number of languages; `wins`,
@@ -88,7 +88,8 @@ def compared(request: Request, wanted: Annotated[Pair, Query()]) -> JSONResponse
         found = comparison(scores, wanted.better, wanted.over, wanted.shots, source)
     except ValueError as error:
         raise SpecError([Problem("better", str(error))]) from error
-    return JSONResponse({"overall": plain(found.overall.to_frame().T)[0], "languages": plain(found.languages)})
+    overall, numerics = plain(found.overall.to_frame().T)[0], int(rows["numerics"].max())
+    return JSONResponse({"overall": overall, "languages": plain(found.languages), "numerics": numerics})
 
 
 def plain(frame: pd.DataFrame) -> list[dict[str, Any]]:

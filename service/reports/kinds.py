@@ -1,7 +1,7 @@
 """All reports, by name."""
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 
 import pandas as pd
@@ -19,6 +19,7 @@ from service.reports.paper import (
 )
 from service.reports.report import Report
 from service.reports.rows import Of
+from service.reports.summary import require_one
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -56,3 +57,24 @@ KINDS: Mapping[str, Kind] = {
     "gain-by-family": Kind(title="what surgery adds, by family", of="selected", made=partial(gain_by, trait="family")),
     "gain-by-script": Kind(title="what surgery adds, by script", of="selected", made=partial(gain_by, trait="script")),
 }
+
+
+def report(name: str, rows: pd.DataFrame) -> Report:
+    """A report, whose data and notes say which NUMERICS its results are of.
+
+    Args:
+        name: of the kind.
+        rows: of the kind's `of`, with a column `numerics`.
+
+    Raises:
+        ValueError: they lack what it shows, or are of several settings.
+    """
+    made = KINDS[name].made(rows)
+    shown = rows[rows["task"].isin(made.data["task"])]
+    require_one(shown, "numerics", ["task"])
+    of_task = shown.groupby("task")["numerics"].first()
+    each = (
+        [str(of_task.iloc[0])] if of_task.nunique() == 1 else [f"{number} ({task})" for task, number in of_task.items()]
+    )
+    note = f"NUMERICS {', '.join(each)}."
+    return replace(made, data=made.data.assign(numerics=made.data["task"].map(of_task)), notes=(*made.notes, note))

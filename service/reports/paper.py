@@ -57,7 +57,8 @@ def by_language(rows: pd.DataFrame, task: str) -> Report:
     display = pivot(both, ["k", "method"], "language", "cell").reindex(columns=order).fillna("")
     shades = pivot(both, ["k", "method"], "language", "over_zero_shot").reindex_like(display)
     notes = (f"Mean over {seeds(found['n'])}; avg. includes {source}. * lacks scores.",)
-    return Report(f"{task} by language", both.drop(columns="cell"), display, notes, shades)
+    data = both.drop(columns="cell").assign(task=task)
+    return Report(f"{task} by language", data, display, notes, shades)
 
 
 def gain_table(rows: pd.DataFrame, least: bool) -> Report:

@@ -80,11 +80,12 @@ class Report:
         return f"<table>{caption}<thead><tr>{head}</tr></thead><tbody>{''.join(rows)}</tbody></table>{notes}"
 
     def svg(self) -> str:
-        """The drawing, its letters as outlines. ValueError if the report is a table."""
+        """The drawing, its letters as outlines; title and notes are metadata. ValueError if the report is a table."""
         if self.draw is None:
             raise ValueError("it is a table")
         out = io.StringIO()
-        self.draw().savefig(out, format="svg", metadata={"Date": None})
+        said = {"Title": self.title, "Description": " ".join(self.notes)}
+        self.draw().savefig(out, format="svg", metadata={"Date": None, **said})
         return out.getvalue()
 
     def _color(self, row: int, column: int) -> str | None:

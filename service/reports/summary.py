@@ -75,19 +75,20 @@ def require_alike(rows: pd.DataFrame, by: Sequence[str] = ("task", "k", "method"
     for names, within in ((ONE_PER_TASK, ["task"]), (ONE_PER_GROUP, list(by))):
         for name in names:
             if name in rows and name not in within:
-                _require_one(rows, name, within)
+                require_one(rows, name, within)
     if "language" not in rows:
         return
     tests = rows[rows["split"] == "test"] if "split" in rows else rows
     if "examples" in rows:
-        _require_one(tests, "examples", ["task", "language"])
+        require_one(tests, "examples", ["task", "language"])
     targets = rows[rows["language"] != rows["source_language"]]
     if "alpha" not in by:  # groups of targets of several sizes have their own
-        _require_one(targets, "alpha", [*by, "language"])
-    _require_one(targets, "trial", [*by, "seed", "language"])
+        require_one(targets, "alpha", [*by, "language"])
+    require_one(targets, "trial", [*by, "seed", "language"])
 
 
-def _require_one(rows: pd.DataFrame, name: str, within: list[str]) -> None:
+def require_one(rows: pd.DataFrame, name: str, within: list[str]) -> None:
+    """Refuse rows with several values of a column within a group. ValueError that names both."""
     values = rows.drop_duplicates([*within, name]).groupby(within, dropna=False, observed=True)[name].agg(list)
     several = values[values.map(len) > 1]
     if several.empty:
@@ -110,8 +111,9 @@ def summary(rows: pd.DataFrame, by: Sequence[str]) -> pd.DataFrame:
 
     Returns:
         The columns of `by`; FIGURES, NaN where there are none; `languages` and `seeds`, how many there are;
-        `missing`, how many values are not there; `complete`; `mixed`, the names of what differs within the group; and
-        `best`, whether its mean is the greatest among those that differ in their methods alone.
+        `missing`, how many values are not there; `complete`; `mixed`, the names of what differs within the group;
+        `best`, whether its mean is the greatest among those that differ in their methods alone; and `numerics`, that of
+        its trials, null where they are of several.
     """
     by = list(by)
     if "experiment" not in by:  # a trial that several experiments asked for counts once
@@ -148,6 +150,9 @@ def summary(rows: pd.DataFrame, by: Sequence[str]) -> pd.DataFrame:
     others = [name for name in by if name != "method"]
     best = found.groupby(others, dropna=False)["mean"].transform("max") if others else found["mean"].max()
     found["best"] = found["mean"] == best
+    if "numerics" not in by:
+        of_group = rows.groupby(by or (lambda _: 0), dropna=False, observed=True)["numerics"].agg(["min", "max"])
+        found["numerics"] = of_group["min"].astype("Int64").where(of_group["min"] == of_group["max"]).array
     return found.reset_index(drop=True)
 
 

@@ -38,7 +38,7 @@ CELL_COLUMNS = {
 } | {"examples": str, "metric": str, "value": float}
 
 # Those that tell trainings apart, whatever is scored.
-TRAINING_COLUMNS = ("experiment", "trial", "method", "k", "seed", "alpha", "candidate")
+TRAINING_COLUMNS = ("experiment", "trial", "method", "k", "seed", "alpha", "candidate", "numerics")
 
 # Up to this many rows are read in this process; for more, starting another one (a third of a second) pays off.
 FEW_ROWS = 10_000

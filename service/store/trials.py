@@ -201,7 +201,8 @@ class Trials:
         if row is None:
             return None
         lists = {"experiments": states, "attempts": [with_device_seconds(row) for row in rows], "measures": told}
-        return {**row, **{name: [dict(one) for one in found] for name, found in lists.items()}}
+        config = TrialConfig.from_dict(row["config"]).to_dict()  # with its NUMERICS, also where that was not stored
+        return {**row, "config": config, **{name: [dict(one) for one in found] for name, found in lists.items()}}
 
     def _add_sizes(self, connection: Connection, digest: str, found: Mapping[str, Mapping[str, int]]) -> None:
         if not found:

@@ -4,6 +4,7 @@
 command line, REST, the client, and files of the home), so that it holds whatever becomes of the code behind them.
 """
 
+import hashlib
 import json
 import os
 import re
@@ -30,7 +31,6 @@ FROZEN = Path(__file__).parent / "frozen"
 MAKER = runpy.run_path(str(FROZEN / "make_home.py"))
 
 UNFINISHED = "half-trained"
-FROZEN_NUMERICS = 3
 
 
 @dataclass(frozen=True)
@@ -42,12 +42,19 @@ class Home:
         expected: what the version that left it has answered, and made of the same experiments elsewhere.
         ids: of its experiments, by name.
         before: what this version answered when it had just been started, by path.
+        files: digests of its models, checkpoints and predictions, by path, as they were left.
     """
 
     service: Any
     expected: Fields
     ids: dict[str, str]
     before: dict[str, Any]
+    files: dict[str, str]
+
+    @property
+    def numerics(self) -> int:
+        """The NUMERICS of the version that left it: 3, if that is 0.1.0, whose answers do not say so."""
+        return int(self.expected.get("numerics", 3))
 
     def get(self, path: str) -> Any:
         """The answer to a path."""
@@ -74,6 +81,7 @@ def home(
     """A frozen home, unpacked and served."""
     folder = tmp_path_factory.mktemp("frozen") / "home"
     expected = unpack(request.param, folder)
+    files = files_of(folder)
     service = start_services(folder)
     ids = {name: one["experiment"]["id"] for name, one in expected["experiments"].items()}
     paths = [f"/v1/trials/{trial}" for trial in expected["trials"]]
@@ -82,7 +90,15 @@ def home(
         if expected["experiments"][name]["sweep"] is not None:
             paths.append(f"/v1/experiments/{id_}/sweep")
     before = {path: get(service, path) for path in paths}
-    return Home(service, expected, ids, before)
+    return Home(service, expected, ids, before, files)
+
+
+def files_of(folder: Path) -> dict[str, str]:
+    """The trials' files in a home, each with a digest of its content."""
+    found = [path for name in ("models", "checkpoints", "predictions") for path in (folder / name).rglob("*")]
+    return {
+        str(path.relative_to(folder)): hashlib.sha256(path.read_bytes()).hexdigest() for path in found if path.is_file()
+    }
 
 
 def unpack(archive: Path, folder: Path) -> Fields:
@@ -104,8 +120,8 @@ def test_its_experiments_and_results_are_shown_as_they_were(home: Home) -> None:
         if name == UNFINISHED:  # what becomes of it is a test of its own
             now = {**now, **{one: then["experiment"][one] for one in ("state", "reason", "finished")}}
         unlike(then["experiment"], now)
-        assert now["numerics"] == FROZEN_NUMERICS
-        assert {row["numerics"] for row in home.before[results_of(id_)]["results"]} <= {FROZEN_NUMERICS}
+        assert now["numerics"] == home.numerics
+        assert {row["numerics"] for row in home.before[results_of(id_)]["results"]} <= {home.numerics}
         unlike(then["results"], home.before[results_of(id_)]["results"])
         unlike(then["shots"], home.before[f"/v1/experiments/{id_}/shots"]["shots"])
         if then["sweep"] is not None:
@@ -162,7 +178,7 @@ def test_what_was_not_finished_says_so_and_is_submitted_again_with_one_call(home
     client, id_ = home.service.client, home.ids[UNFINISHED]
     shown = home.before[f"/v1/experiments/{id_}"]
     assert shown["state"] == "failed"
-    assert f"NUMERICS {FROZEN_NUMERICS}, and this one has {NUMERICS}" in shown["reason"]
+    assert f"NUMERICS {home.numerics}, and this one has {NUMERICS}" in shown["reason"]
     old = home.rows(id_)
     assert old, "the scores of its first epochs"
     again = client.resubmit(id_)
@@ -178,11 +194,23 @@ def test_what_was_not_finished_says_so_and_is_submitted_again_with_one_call(home
     assert home.rows(id_) == old
 
 
-def test_a_retry_of_what_was_not_finished_says_the_same(home: Home) -> None:
-    id_ = home.ids[UNFINISHED]
-    home.service.client.retry(id_)
-    found = home.service.client.wait(id_, progress=False, poll_seconds=0.2)
-    assert (found["state"], found["reason"]) == ("failed", home.before[f"/v1/experiments/{id_}"]["reason"])
+def test_a_retry_of_what_was_not_finished_is_refused_for_the_same_reason(home: Home) -> None:
+    before = home.before[path := f"/v1/experiments/{home.ids[UNFINISHED]}"]
+    with pytest.raises(ServiceError, match=re.escape(before["reason"])):
+        home.service.client.retry(home.ids[UNFINISHED])
+    assert home.get(path) == before
+
+
+def test_all_that_is_shown_of_it_is_marked(home: Home) -> None:
+    client, id_ = home.service.client, home.ids["ner"]
+    for trial in home.expected["trials"]:
+        assert home.before[f"/v1/trials/{trial}"]["config"]["numerics"] == home.numerics
+    assert set(client.summary(experiment=id_)["numerics"]) == {home.numerics}
+    assert client.compare("gradient-mix-train", "ord-FS", 5, experiment=id_).attrs["numerics"] == home.numerics
+    assert f"NUMERICS {home.numerics}." in client.report("table-4", id_).form("markdown")
+    command = [sys.executable, "-m", "service.cli", "results", id_, "--url", home.service.url]
+    printed = subprocess.run(command, capture_output=True, text=True, check=True).stdout
+    assert f"NUMERICS {home.numerics}\n" in printed
 
 
 def test_both_are_not_for_one_report(home: Home) -> None:
@@ -191,3 +219,11 @@ def test_both_are_not_for_one_report(home: Home) -> None:
     client.wait(ids[1], progress=False, poll_seconds=0.2)
     with pytest.raises(ServiceError, match="several numerics"):
         client.report("table-1", experiment=ids)
+
+
+def test_no_model_checkpoint_or_prediction_of_it_is_changed(home: Home) -> None:
+    client = home.service.client
+    client.wait(client.resubmit(home.ids[UNFINISHED])["id"], progress=False, poll_seconds=0.2)
+    now = files_of(home.service.home)
+    assert home.files.items() <= now.items()
+    assert len(now) > len(home.files)

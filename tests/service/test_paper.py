@@ -12,6 +12,7 @@ from service.client import Client, ServiceError
 from service.reports.compare import comparison
 from service.reports.kinds import KINDS
 from service.reports.report import FULL_COLOR, color
+from trainers import NUMERICS
 
 Fields = dict[str, Any]
 
@@ -50,6 +51,8 @@ def test_every_report_comes_in_every_form(client: Client, id_: str, name: str) -
     assert found.form("csv").splitlines()[0] == ",".join(found.data.columns)
     assert len(pd.read_csv(io.StringIO(found.form("csv")))) == len(found.data)
     assert found.form("markdown").startswith(f"**{found.title}**\n\n| ")
+    assert set(found.data["numerics"]) == {NUMERICS}
+    assert found.notes[-1] == f"NUMERICS {NUMERICS}."
     latex = found.form("latex")
     assert latex.count(r"\\") == len([line for line in latex.splitlines() if line.endswith(r"\\")])
     assert latex.count("{") == latex.count("}")
@@ -58,6 +61,7 @@ def test_every_report_comes_in_every_form(client: Client, id_: str, name: str) -
         drawn = ET.fromstring(found.form("svg"))
         assert drawn.tag.endswith("svg")
         assert len(list(drawn.iter())) > 50
+        assert found.notes[-1] in found.form("svg")
         assert "<svg" in shown
     else:
         assert shown.startswith("<table>")

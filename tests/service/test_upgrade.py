@@ -49,6 +49,7 @@ def test_a_database_of_any_version_is_upgraded_with_all_that_is_in_it(tmp_path: 
     assert found["zero-shot", "en", "dev"] == 50.5
     assert found["zero-shot", "hi", "test"] == 66.0
     assert found["ord-FS", "de", "test"] == 79.125
+    assert {row["numerics"] for row in rows} == {paused.numerics} == {3}
     assert store.control.move(paused.id, "resume")
     store.close()
 

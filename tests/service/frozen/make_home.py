@@ -45,6 +45,7 @@ from urllib.request import urlopen
 from safetensors.numpy import load_file
 
 from service.client import Client
+from trainers import NUMERICS
 
 REVISION = "0003"
 FOLDER = Path(__file__).parent
@@ -143,6 +144,7 @@ def main() -> None:
         expected = {
             "packages": trials[mixed]["facts"]["packages"],
             "processor": processor(),
+            "numerics": NUMERICS,
             "specs": {spec["name"]: spec for spec in (*FINISHED, HALF, FURTHER)},
             "experiments": experiments,
             "digests": digests,
