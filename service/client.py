@@ -16,7 +16,7 @@ from typing import Any
 import pandas as pd
 
 from service import progress as bars
-from service.connection import Connection, ServiceError
+from service.connection import PATIENT, Connection, ServiceError
 
 __all__ = ["DEFAULT_URL", "Client", "Report", "ServiceError"]
 
@@ -269,10 +269,11 @@ class Client:
         """
         wanted = {**({"experiment": _several(id_)} if id_ else {}), **asked}
         path = f"/v1/reports/{name}"
-        found = self._json("GET", path, params=wanted)
+        found = self._json("GET", path, params=wanted, timeout=PATIENT)
 
         def form(format_: str) -> str:
-            return str(self._connection.answer("GET", path, params={**wanted, "format": format_}).text)
+            asked = {**wanted, "format": format_}
+            return str(self._connection.answer("GET", path, params=asked, timeout=PATIENT).text)
 
         return Report(title=found["title"], notes=tuple(found["notes"]), data=pd.DataFrame(found["data"]), form=form)
 

@@ -14,6 +14,12 @@ from service.settings import secret
 NO_CONTENT = 204
 RECONNECT_SECONDS = 1.0
 
+# Seconds in which a service answers.
+TIMEOUT = 60.0
+
+# For what may have to be computed first: the answer is waited for, however long it takes.
+PATIENT = httpx2.Timeout(TIMEOUT, read=None)
+
 # Pauses before a request is sent again after its connection was lost, where sending it twice changes nothing.
 RETRIES = (0.2, 1.0, 3.0)
 
@@ -42,7 +48,7 @@ class Connection:
     def __init__(self, base_url: str, token: str | None) -> None:
         token = token or secret("TOKEN")
         headers = {"Authorization": f"Bearer {token}"} if token else {}
-        self._http = httpx2.Client(base_url=base_url, headers=headers, timeout=60.0)
+        self._http = httpx2.Client(base_url=base_url, headers=headers, timeout=TIMEOUT)
 
     def answer(self, method: str, path: str, **arguments: Any) -> httpx2.Response:
         """The answer to a request; `arguments` are those of `httpx2.Client.request`."""

@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from service.settings import Settings
-from trainers.artifacts.atomic import write_text
+from trainers.artifacts.atomic import lock, write_text
 from trainers.artifacts.layout import cosines_file
 
 
@@ -29,13 +29,19 @@ def cosines(home: Path, models: Sequence[tuple[str, str]]) -> list[dict[str, Any
             stay cached.
     """
     files = [cosines_file(home, *model) for model in models]
-    lacking = [":".join(model) for model, file in zip(models, files, strict=True) if not file.is_file()]
-    if lacking:
-        command = [sys.executable, "-m", "service.reports.cosines", *lacking]
-        done = subprocess.run(command, capture_output=True, text=True)
-        if done.returncode:
-            raise ValueError(done.stderr.strip().rpartition("\n")[2])
+    if not all(file.is_file() for file in files):
+        with lock(files[0].with_name(".lock")):  # who asks again meanwhile waits for what is being computed
+            _compute_in_process([model for model, file in zip(models, files, strict=True) if not file.is_file()])
     return [json.loads(file.read_text()) for file in files]
+
+
+def _compute_in_process(models: Sequence[tuple[str, str]]) -> None:
+    if not models:
+        return
+    command = [sys.executable, "-m", "service.reports.cosines", *map(":".join, models)]
+    done = subprocess.run(command, capture_output=True, text=True)
+    if done.returncode:
+        raise ValueError(done.stderr.strip().rpartition("\n")[2])
 
 
 def _compute(trial: str, selection: Any, settings: Settings) -> None:
