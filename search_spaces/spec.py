@@ -73,10 +73,10 @@ class TrainingSpec(Part):
     )
     precision: Literal["fp32", "bf16", "fp16"] | None = Field(None, description="one of fp32, bf16, fp16")
     max_source_examples: Annotated[int, Field(ge=1, le=10**9)] | None = Field(
-        None, description="a whole number from 1, or null for all"
+        None, description="a whole number from 1, the size of the sample, or null for all"
     )
     max_test_examples: Annotated[int, Field(ge=1, le=10**9)] | None = Field(
-        None, description="a whole number from 1 (per language), or null for all"
+        None, description="a whole number from 1, the size of the sample of each language, or null for all"
     )
 
 

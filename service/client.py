@@ -148,6 +148,10 @@ class Client:
         """The shots of an experiment's trials: ids and a digest for each language, K and seed."""
         return pd.DataFrame(self._json("GET", f"/v1/experiments/{id_}/shots")["shots"])
 
+    def samples(self, id_: str) -> pd.DataFrame:
+        """The samples of cut data that an experiment's trials used: places and a digest for each language and split."""
+        return pd.DataFrame(self._json("GET", f"/v1/experiments/{id_}/shots")["samples"])
+
     def predictions(self, trial: str, language: str, split: str = "test", selection: str | None = None) -> pd.DataFrame:
         """The predictions of a trial's model: a row per example with its place in the split, `gold`, `prediction`."""
         wanted = {"language": language, "split": split, **({"selection": selection} if selection else {})}

@@ -44,10 +44,15 @@ class Facts:
 
 
 def evaluation_data(facts: Facts, max_examples: int | None) -> str:
-    """Digest of the examples of a split that are scored: the whole split, or its first `max_examples`."""
+    """Digest of the examples of a split that are scored: the whole split, or a sample of `max_examples`."""
     if max_examples is None or max_examples >= facts.examples:
         return facts.digest
-    return digest([facts.digest, max_examples])
+    return sample_digest(facts.digest, max_examples)
+
+
+def sample_digest(data_digest: str, size: int) -> str:
+    """Digest of a sample of this size (`trainers.data.samples`), given that of the examples that it is drawn from."""
+    return digest([data_digest, "sample", size])
 
 
 class Data(Protocol):

@@ -64,7 +64,7 @@ class Training:
         precision: of the forward pass: "bf16" and "fp16" are autocast, "fp16" with loss scaling.
         schedule_first: an update has the learning rate of the schedule's next step.
         evaluate_every: updates between two evaluations on the dev set; None for one an epoch.
-        max_source_examples: training examples of the source language, from the first on; None for all.
+        max_source_examples: training examples of the source language, a sample of them; None for all.
     """
 
     epochs: int
@@ -191,7 +191,7 @@ class Trial:
         source: the source training from which the model starts; None if it starts from the pretrained encoder.
         data: where the examples come from.
         wanted: what is scored and kept.
-        max_test_examples: test examples scored per language, from the first on; None for all.
+        max_test_examples: test examples scored per language, a sample of them; None for all.
         home: the folder of all files (`trainers.artifacts.layout`).
         checkpoint_every_report: write a checkpoint before every report.
         change: hyperparameters with which a member of a population resumes; None if they stay.
@@ -293,9 +293,9 @@ class Outcome:
     Attributes:
         selected: per selection the step whose weights it chose.
         scores: of those weights on the test splits.
-        facts: `training` (the last report's measures), `shots`, `work` of training and evaluation, `sizes` of tokenized
-            splits, `seconds`, `device`, `threads`, `packages`; `history` of a member of a population; `out_of_memory`
-            and `accumulation` after a retry.
+        facts: `training` (the last report's measures), `shots`, `samples`, `work` of training and evaluation, `sizes`
+            of tokenized splits, `seconds`, `device`, `threads`, `packages`; `history` of a member of a population;
+            `out_of_memory` and `accumulation` after a retry.
     """
 
     selected: dict[Selection, int]

@@ -125,9 +125,15 @@ def log(request: Request, id_: str, wanted: Annotated[LogEnd, Query()]) -> Plain
 
 @router.get("/experiments/{id_}/shots")
 def shots(request: Request, id_: str) -> JSONResponse:
-    """The shots that its trials were trained on, by the ids of the examples: `{"shots": [...]}`."""
+    """The examples that were drawn for its trials: `{"shots": [...], "samples": [...]}`.
+
+    Shots are those of each language, K and seed, by the ids of the examples. Samples are the training and test data
+    that the spec cuts: `examples` is their number, `of` that of the whole, `indices` are their places in the split
+    (null for more than 10,000).
+    """
     state_of(request, id_)
-    return JSONResponse({"shots": request.app.state.store.objectives.shots(id_)})
+    objectives = request.app.state.store.objectives
+    return JSONResponse({"shots": objectives.shots(id_), "samples": objectives.samples(id_)})
 
 
 @router.get("/experiments/{id_}/sweep", responses=refusals(422))

@@ -102,7 +102,7 @@ def results(request: Request, wanted: Annotated[ResultQuery, Query()]) -> Respon
 
     `value` is in percent. Test scores are those of the weights that the method selects, dev scores those of every
     epoch. `at=every` adds the test scores of every epoch where the spec has `"test_at": "every"`. `cut` says that only
-    the first `examples` examples of the split were scored. All pages are of the moment of the first one; `since` with
+    a sample of `examples` examples of the split was scored. All pages are of the moment of the first one; `since` with
     the first page's `now` returns the rows that were added or changed after it. CSV has `next` and `now` in the headers
     `Next-Cursor` and `Now`. Parquet and Arrow streams (`application/vnd.apache.arrow.stream`) have no pages.
     """

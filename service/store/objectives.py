@@ -1,5 +1,6 @@
 """What trials achieved: their objective over epochs, the scores of each selection, and the shots that they used."""
 
+from collections.abc import Iterator
 from dataclasses import fields
 from statistics import fmean
 from typing import Any
@@ -108,16 +109,29 @@ class Objectives:
 
     def shots(self, experiment: str) -> list[dict[str, Any]]:
         """The shots that an experiment's trials were trained on: `language`, `k`, `seed`, ids, digest."""
+        drawn: dict[tuple[str, int, int], dict[str, Any]] = {}
+        for config, facts in self._facts(experiment):
+            for language, shots in facts["shots"].items():
+                key = {"language": language, "k": config["k"], "seed": config["seed"]}
+                drawn[language, config["k"], config["seed"]] = {**key, **shots}
+        return [drawn[key] for key in sorted(drawn)]
+
+    def samples(self, experiment: str) -> list[dict[str, Any]]:
+        """The samples that an experiment's trials were trained or scored on (`Outcome.facts`), each once."""
+        drawn: dict[tuple[str, str, int], dict[str, Any]] = {}
+        for _, facts in self._facts(experiment):
+            for one in facts.get("samples", ()):  # trials of version 0.1.0 have none
+                drawn[one["language"], one["split"], one["examples"]] = one
+        return [drawn[key] for key in sorted(drawn)]
+
+    def _facts(self, experiment: str) -> Iterator[tuple[dict[str, Any], dict[str, Any]]]:
+        """The configuration and the facts of each of an experiment's trials that have succeeded."""
         query = (
             select(trials.c.config, trials.c.facts)
             .join(planned_trials, planned_trials.c.trial == trials.c.digest)
             .where(planned_trials.c.experiment == experiment, planned_trials.c.state == "succeeded")
             .order_by(planned_trials.c.position)
         )
-        drawn: dict[tuple[str, int, int], dict[str, Any]] = {}
         with self._database.read() as connection:
-            for config, facts in connection.execute(query):
-                for language, shots in facts["shots"].items():
-                    key = {"language": language, "k": config["k"], "seed": config["seed"]}
-                    drawn[language, config["k"], config["seed"]] = {**key, **shots}
-        return [drawn[key] for key in sorted(drawn)]
+            for row in connection.execute(query):
+                yield row.config, row.facts

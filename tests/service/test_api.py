@@ -560,7 +560,7 @@ def test_predictions_of_what_is_not_there_are_refused(client: TestClient, query:
 def test_the_shots_of_what_is_not_there_or_has_not_run_are_none(client: TestClient, spec: Fields) -> None:
     assert client.get(f"/v1/experiments/{'0' * 12}/shots").status_code == 404
     id_ = client.post("/v1/experiments", json=spec).json()["id"]
-    assert client.get(f"/v1/experiments/{id_}/shots").json() == {"shots": []}
+    assert client.get(f"/v1/experiments/{id_}/shots").json() == {"shots": [], "samples": []}
 
 
 @pytest.mark.parametrize(

@@ -33,7 +33,7 @@ def test_the_order_is_that_of_the_digests_of_data_language_seed_and_place(
     examples: int, seed: int, language: str
 ) -> None:
     by_digest = sorted(range(examples), key=lambda place: digest([DATA, language, seed, place]))
-    assert hashed_order(DATA, language, seed, examples) == tuple(by_digest)
+    assert hashed_order((DATA, language, seed), examples) == tuple(by_digest)
 
 
 STRATA = st.lists(st.sampled_from(CLASSES), min_size=1, max_size=60)

@@ -22,10 +22,10 @@ class Shots:
 
 
 @lru_cache(maxsize=16)  # a planner asks for the same few at every K
-def hashed_order(data_digest: str, language: str, seed: int, examples: int) -> tuple[int, ...]:
-    """The places of a split's examples in the order of `digest([data_digest, language, seed, place])`."""
+def hashed_order(of: tuple[str | int, ...], examples: int) -> tuple[int, ...]:
+    """The places of a split's examples in the order of `digest([*of, place])`."""
     # whose text begins alike for all places: hashed once, a planner of large splits is seven times faster
-    begin = hashlib.sha256(canonical([data_digest, language, seed])[:-1])
+    begin = hashlib.sha256(canonical(of)[:-1])
 
     def hashed(place: int) -> bytes:
         ended = begin.copy()
@@ -53,7 +53,7 @@ def draw(data_digest: str, language: str, strata: Sequence[str], k: int, seed: i
     """
     left = dict.fromkeys(strata, k)
     indices = []
-    for place in hashed_order(data_digest, language, seed, len(strata)):
+    for place in hashed_order((data_digest, language, seed), len(strata)):
         if left[strata[place]]:
             left[strata[place]] -= 1
             indices.append(place)

@@ -4,12 +4,13 @@ There the shots come from the training examples, the remaining ones are the dev 
 Of the source, which trains on all its examples otherwise, a tenth drawn by a hash is the dev set.
 """
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
+from trainers.data.samples import sample
 from trainers.data.shots import Shots, hashed_order
 from trainers.digests import digest
-from trainers.examples import Data, Facts
+from trainers.examples import Data, Facts, sample_digest
 from trainers.trial import Selection, Split
 
 # The part of the source's training examples that selects when the data have no third split: the paper is silent.
@@ -18,11 +19,19 @@ HELD_OUT = 10
 
 @dataclass(frozen=True)
 class Part:
-    """Some examples of a split in the data: the split, their places in it, and a digest of them."""
+    """Some examples of a split in the data.
+
+    Attributes:
+        split: the split.
+        places: their places in it, in ascending order but for shots.
+        digest: of the examples.
+        sample_of: the number of examples that they are a sample of (`cut`); None if they are no sample.
+    """
 
     split: Split
     places: Sequence[int]
     digest: str
+    sample_of: int | None = None
 
 
 def training_data(
@@ -68,9 +77,24 @@ def target_dev(data: Data, language: str, shots: Shots | None, drawn_from: Split
     return Part("dev", range(facts.examples), facts.digest)
 
 
+def cut(part: Part, most: int | None, stratum: Callable[[int], str]) -> Part:
+    """A part of at most `most` examples: itself, or a sample of it (`trainers.data.samples`).
+
+    Args:
+        part: the part.
+        most: its examples at most; None for all.
+        stratum: of the example at a place of the split; asked only where there are more examples.
+    """
+    if most is None or most >= len(part.places):
+        return part
+    chosen = sample(part.digest, [stratum(place) for place in part.places], most)
+    places = [part.places[number] for number in chosen]
+    return Part(part.split, places, sample_digest(part.digest, most), sample_of=len(part.places))
+
+
 def _held_out(facts: Facts, language: str) -> set[int]:
     count = max(1, facts.examples // HELD_OUT)
-    return set(hashed_order(facts.digest, language, 0, facts.examples)[:count])
+    return set(hashed_order((facts.digest, language, 0), facts.examples)[:count])
 
 
 def _without(facts: Facts, taken: set[int], split: Split = "train") -> Part:

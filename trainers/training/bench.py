@@ -189,6 +189,7 @@ class TrialBench:
         facts: dict[str, Any] = {
             "training": reports[-1].measures,
             "shots": self.data.shots_drawn(),
+            "samples": self.data.samples(),
             "work": {"training": asdict(self.work), "evaluation": asdict(self.scorer.work)},
             "sizes": {digest: asdict(size) for digest, size in self.data.sizes.items()},
         }

@@ -80,7 +80,7 @@ class Scorer:
                 value=value,
                 examples=len(part.examples),
                 data=part.part.digest,
-                cut=part.is_cut,
+                cut=part.part.sample_of is not None,
             )
             for metric, value in metrics.items()
         )
@@ -89,7 +89,7 @@ class Scorer:
         """Write the predictions of an evaluation."""
         part = evaluation.part
         gold = [self.task.gold(example) for example in part.examples]
-        places = list(part.part.places)[: len(gold)]
+        places = list(part.part.places)
         predictions.write(self._file(part, evaluation.step), self.task.name, places, gold, evaluation.predicted)
 
     def discard(self, part: Tokenized, step: int) -> None:

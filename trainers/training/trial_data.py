@@ -1,6 +1,6 @@
 """The examples that one trial may see, tokenized: training data, shots, dev sets and test sets."""
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
@@ -10,11 +10,15 @@ from trainers.data.shots import Shots, draw_from
 from trainers.data.sources import open_data
 from trainers.data.splits import Part
 from trainers.data.token_counts import Size
-from trainers.examples import DataError, Example, evaluation_data
+from trainers.digests import digest
+from trainers.examples import DataError, Example
 from trainers.protocols import PROTOCOLS
 from trainers.tasks import TASKS
 from trainers.tasks.task import ExampleError, Window
 from trainers.trial import Selection, Split, Trial
+
+# A larger sample is recorded without its indices, which would fill the database: it can be drawn again.
+MOST_RECORDED = 10_000
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -25,7 +29,6 @@ class Tokenized:
         language: code of the language.
         name: the split as which the trial uses the part, and under which its scores are reported.
         part: where the examples lie in the data.
-        is_cut: only the first of the part's examples are here.
         examples: the examples.
         windows: their windows, in order.
     """
@@ -33,7 +36,6 @@ class Tokenized:
     language: str
     name: Split
     part: Part
-    is_cut: bool
     examples: list[Example]
     windows: list[Window]
 
@@ -114,7 +116,7 @@ class TrialData:
         """The test examples that are scored."""
         if language not in self._tests:
             facts, limit = self.data.facts(language, "test"), self.trial.max_test_examples
-            part = Part("test", range(facts.examples), evaluation_data(facts, limit))
+            part = Part("test", range(facts.examples), facts.digest)
             self._tests[language] = self._tokenize(language, "test", part, limit)
         return self._tests[language]
 
@@ -132,6 +134,27 @@ class TrialData:
             for language, shots in self.shots.items()
         }
 
+    def samples(self) -> list[dict[str, Any]]:
+        """The training and test data that are cut, as plain data: which examples they are, and of how many.
+
+        `indices` are places in the split, None for more than MOST_RECORDED; `digest` is of them and the whole split.
+        """
+        return [
+            {
+                "language": cut.language,
+                "split": cut.part.split,
+                "examples": len(cut.examples),
+                "of": cut.part.sample_of,
+                "digest": digest([self.data.facts(cut.language, cut.part.split).digest, list(cut.part.places)]),
+                "indices": list(cut.part.places) if len(cut.examples) <= MOST_RECORDED else None,
+            }
+            for cut in self._cut()
+        ]
+
+    def _cut(self) -> Iterator[Tokenized]:
+        parts = [*([self.source] if self.trial.source is None else []), *self._tests.values()]
+        return (part for part in parts if part.part.sample_of is not None)
+
     def _dev_of(self, language: str) -> Tokenized:
         if language not in self._devs:
             if language == self.config.source_language:
@@ -147,24 +170,17 @@ class TrialData:
         return draw_from(self.data, self.task, language, split, self.config.k, self.config.seed)
 
     def _tokenize(self, language: str, name: Split, part: Part, limit: int | None = None) -> Tokenized:
-        places: Sequence[int] = part.places[:limit]
         split = self.data.examples(language, part.split)
-        examples = [split[place] for place in places]
+        part = splits.cut(part, limit, lambda place: self.task.stratum(split[place]))
+        examples = [split[place] for place in part.places]
         try:
             windows = self.task.features(examples, self.labels, self.tokenizer, self.config.training.max_length)
         except ExampleError as error:
-            where = self.data.place(language, part.split, places[error.place])
+            where = self.data.place(language, part.split, part.places[error.place])
             raise DataError(f"{where}: {error.message}") from error
         self._remember_size(self.data.facts(language, part.split).digest, len(examples), windows)
-        return Tokenized(
-            language=language,
-            name=name,
-            part=part,
-            is_cut=len(places) < len(part.places),
-            examples=examples,
-            windows=windows,
-        )
+        return Tokenized(language=language, name=name, part=part, examples=examples, windows=windows)
 
-    def _remember_size(self, digest: str, examples: int, windows: Sequence[Window]) -> None:
-        if digest not in self.sizes or self.sizes[digest].examples < examples:
-            self.sizes[digest] = Size(examples, len(windows), sum(len(window.input_ids) for window in windows))
+    def _remember_size(self, data: str, examples: int, windows: Sequence[Window]) -> None:
+        if data not in self.sizes or self.sizes[data].examples < examples:
+            self.sizes[data] = Size(examples, len(windows), sum(len(window.input_ids) for window in windows))
