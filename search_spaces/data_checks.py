@@ -1,39 +1,28 @@
 """Checks a spec against its data: languages, splits, labels, enough examples for the shots."""
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 
 from search_spaces.groups import ungroupable
 from search_spaces.inputs import Inputs
-from search_spaces.method_space import searched_spaces
 from search_spaces.problems import Problem
 from search_spaces.spec import ExperimentSpec
+from search_spaces.targets import Targets, needed_of_target, target_languages
 from trainers.data.source import RemoteSource
 from trainers.examples import Data, DataError, Facts
 from trainers.languages import unknown
-from trainers.methods import METHODS
 from trainers.tasks import TASKS
 from trainers.trial import Split
 
 
-def target_languages(spec: ExperimentSpec, data: Data) -> tuple[str, ...]:
-    """The spec's target languages; "all" means every language of the data but the source language."""
-    if spec.target_languages == "all":
-        return tuple(language for language in data.languages() if language != spec.source_language)
-    return tuple(spec.target_languages)
-
-
-def needed_splits(spec: ExperimentSpec, targets: Iterable[str]) -> list[tuple[str, Split]]:
+def needed_splits(spec: ExperimentSpec, targets: Targets) -> list[tuple[str, Split]]:
     """The (language, split) pairs that the spec's methods train on, select on or are tested on."""
-    methods = [METHODS[method] for method in spec.methods]
-    of_target: list[Split] = ["test"]
-    if any(method.few_shot for method in methods):
-        of_target.append(TASKS[spec.task].under(spec.protocol).shots_split)
-    judged_on_targets = spec.search.objective == "target-dev" and bool(searched_spaces(spec))
-    if judged_on_targets or any(method.selection == "target-dev" for method in methods):
-        of_target.append("dev")
     of_source: list[Split] = ["train", "dev", "test"]
-    splits = [(spec.source_language, split) for split in of_source]
-    return splits + [(target, split) for target in targets for split in dict.fromkeys(of_target)]
+    of_targets: dict[str, list[Split]] = {language: ["test"] for language in targets.languages}
+    for method in spec.methods:
+        for language in targets.of[method]:
+            of_targets[language] += needed_of_target(spec, method)
+    pairs = [(spec.source_language, split) for split in of_source]
+    return pairs + [(target, split) for target, splits in of_targets.items() for split in dict.fromkeys(splits)]
 
 
 def check_data(spec: ExperimentSpec, data: Data) -> Iterator[Problem]:
@@ -51,12 +40,26 @@ def check_data(spec: ExperimentSpec, data: Data) -> Iterator[Problem]:
         for language in languages:
             if language not in available:
                 yield Problem(field, f"{language!r} has no test split for {spec.task}; allowed: {', '.join(available)}")
-    yield from _check_splits(spec, data, [target for target in targets if target in available], available)
+    there = Targets(spec, data, [target for target in targets if target in available])
+    yield from _check_methods(spec, there)
+    yield from _check_splits(spec, data, there, available)
 
 
-def _check_splits(
-    spec: ExperimentSpec, data: Data, targets: list[str], available: tuple[str, ...]
-) -> Iterator[Problem]:
+def _check_methods(spec: ExperimentSpec, targets: Targets) -> Iterator[Problem]:
+    """Methods that leave out every target."""
+    for method in spec.methods:
+        if targets.languages and not targets.of[method]:
+            needed = " and ".join(needed_of_target(spec, method))
+            lacking = (one for one in targets.left_out if one.method == method)
+            words = "; ".join(f"{one.language} lacks {' and '.join(one.lacks)}" for one in lacking)
+            yield Problem(
+                "methods",
+                f"{method} needs {needed} of a target ({words}); allowed: methods that need less, or other"
+                " target_languages",
+            )
+
+
+def _check_splits(spec: ExperimentSpec, data: Data, targets: Targets, available: tuple[str, ...]) -> Iterator[Problem]:
     """Problems of the splits of languages that the data have."""
     labels = None
     for language, split in needed_splits(spec, targets):
@@ -108,7 +111,7 @@ def data_warnings(inputs: Inputs) -> list[str]:
     found = unknown([spec.source_language, *targets])
     if spec.target_languages == "all":
         found += spec.data.source.warnings(inputs.reference, spec.task, inputs.home)
-    for language, split in needed_splits(spec, targets):
+    for language, split in needed_splits(spec, Targets(spec, data, targets)):
         found += data.facts(language, split).warnings
     return list(dict.fromkeys(found))
 

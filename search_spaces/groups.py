@@ -13,7 +13,7 @@ def groups(spec: ExperimentSpec, method: str, targets: Sequence[str]) -> list[tu
     Args:
         spec: the spec whose grouping applies, unless the method trains a model per target anyway.
         method: the name of the method.
-        targets: all target languages.
+        targets: the target languages of the method.
     """
     targets = sorted(targets)
     if not METHODS[method].few_shot:
@@ -23,7 +23,8 @@ def groups(spec: ExperimentSpec, method: str, targets: Sequence[str]) -> list[tu
     if spec.grouping == "all":
         return [tuple(targets)]
     if isinstance(spec.grouping, list):
-        return [tuple(sorted(group)) for group in spec.grouping]
+        of_lists = (tuple(target for target in targets if target in group) for group in spec.grouping)
+        return [group for group in of_lists if group]
     shared: dict[str, list[str]] = {}
     for target in targets:
         shared.setdefault(getattr(LANGUAGES[target], spec.grouping), []).append(target)

@@ -1,6 +1,6 @@
 """The objective that candidates are compared by: dev scores, never a test score."""
 
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
 from dataclasses import dataclass
 from math import inf
 from statistics import fmean
@@ -27,7 +27,7 @@ def objective(trial: Trial, scores: Iterable[Score]) -> float | None:
 Cohort = tuple[str, int]
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class Judged:
     """A trial that is compared with others.
 
@@ -37,6 +37,7 @@ class Judged:
         state: the trial's state.
         epochs: how many it was trained for.
         seconds: how long it was trained for.
+        selections: those of its checkpoints that are scored.
         selected: the step that each of its selections chose; empty until the trial has succeeded.
         history: (epoch, step, objective) of every evaluation that has an objective, in their order.
     """
@@ -46,6 +47,7 @@ class Judged:
     state: str
     epochs: int
     seconds: float
+    selections: Collection[Selection]
     selected: dict[Selection, int]
     history: list[tuple[int, int, float]]
 
@@ -55,9 +57,14 @@ class Judged:
         return self.sweep, self.config.seed
 
 
-def methods_of(spec: ExperimentSpec, config: TrialConfig) -> list[str]:
+def methods_of(spec: ExperimentSpec, trial: Judged) -> list[str]:
     """The methods of a spec that a trial belongs to: `ord-FS` and `ord-FS+dev` are selections of one training."""
-    return [method for method in spec.methods if (METHODS[method].trajectory or method) == config.method]
+    return [
+        name
+        for name in spec.methods
+        if (METHODS[name].trajectory or name) == trial.config.method
+        and METHODS[name].selection in (None, *trial.selections)
+    ]
 
 
 def objective_value(trial: Judged, method: str, by: float = inf) -> float | None:

@@ -3,10 +3,10 @@
 from dataclasses import dataclass, field, replace
 from functools import cache, partial
 
-from search_spaces.data_checks import target_languages
 from search_spaces.groups import groups
 from search_spaces.method_space import Candidate, MethodSpace
 from search_spaces.spec import ExperimentSpec
+from search_spaces.targets import LeftOut, Targets, target_languages
 from trainers.data.shots import draw_from
 from trainers.data.sources import SOURCES
 from trainers.data.splits import shots_could_select, source_dev, target_dev, training_data
@@ -63,10 +63,18 @@ class PlannedResult:
 
 @dataclass(frozen=True)
 class Plan:
-    """Trials by digest, in the order in which they should run, results, and in words what is odd about the data."""
+    """Everything that an experiment trains, and every score that it will have.
+
+    Attributes:
+        trials: by digest, in the order in which they should run.
+        results: which score of which trial each result is.
+        left_out: the targets that methods leave out.
+        warnings: in words, what is odd about the data.
+    """
 
     trials: dict[str, PlannedTrial] = field(default_factory=dict)
     results: list[PlannedResult] = field(default_factory=list)
+    left_out: list[LeftOut] = field(default_factory=list)
     warnings: tuple[str, ...] = ()
 
     def add(self, trial: PlannedTrial) -> None:
@@ -93,7 +101,7 @@ def plan(spec: ExperimentSpec, data: Data, encoder: str) -> Plan:
         for candidate in planner.spaces[method].candidates():
             for k in planner.shots_of(method):
                 planner.add(method, k, candidate)
-    return planner.plan()
+    return replace(planner.plan(), left_out=planner.targets.left_out)
 
 
 def plugins(task: str, method: str, source: str) -> tuple[tuple[str, str, str], ...]:
@@ -130,13 +138,14 @@ class Planner:
         self.settings = TASKS[spec.task].under(spec.protocol)
         self.data = _Remembered(data)
         self.source = spec.source_language
-        self.targets = target_languages(spec, data)
+        self.targets = Targets(spec, self.data, target_languages(spec, data))
         self.spaces = {method: MethodSpace(spec, method) for method in spec.methods}
         self.judged_on = spec.search.objective if any(space.searched for space in self.spaces.values()) else ""
 
     def plan(self) -> Plan:
         """Everything that was added: source trainings first, then mixed training, then adapting."""
-        return Plan(dict(sorted(self.planned.trials.items(), key=lambda item: _order(item[1]))), self.planned.results)
+        trials = dict(sorted(self.planned.trials.items(), key=lambda item: _order(item[1])))
+        return Plan(trials, self.planned.results)
 
     def proposed(self, trajectory: str, k: int, candidate: Candidate) -> Plan:
         """The plan of one further candidate alone, for all of the spec's methods that share a trajectory."""
@@ -159,7 +168,7 @@ class Planner:
         method, words = METHODS[name], self.spaces[name].label(candidate)
         of_candidate = partial(PlannedResult, method=name, k=k, seed=seed, candidate=words, judged_on=self.judged_on)
         source = self._source_training(seed, candidate) if method.adapts else None
-        for group in groups(self.spec, name, self.targets):
+        for group in groups(self.spec, name, self.targets.of[name]):
             trial = self._trial(name, k, seed, candidate, group, source)
             self.planned.add(trial)
             selection = method.selection or trial.wanted.selections[0]
@@ -190,7 +199,7 @@ class Planner:
         config = self._config(method.trajectory or name, group if k else (), k, seed, alpha, candidate)
         config = replace(config, population=self.spec.search.population if is_searched else None)
         wanted = Wanted(
-            selections=self._selections(name),
+            selections=self._selections(name, config.target_languages),
             evaluate=self._tests(group if method.adapts else (self.source, *group)),
             judge=self._judge(group, config) if is_searched else {},
             sweep=digest([config.method, k, group]) if is_searched else None,
@@ -202,7 +211,7 @@ class Planner:
     def _source_training(self, seed: int, candidate: Candidate) -> PlannedTrial:
         """The source training that two-stage methods start from and take their score on the source language from."""
         config = self._config(SOURCE_TRAINING, (), 0, seed, None, candidate)
-        selections, evaluate = self._selections(SOURCE_TRAINING), self._tests((self.source,))
+        selections, evaluate = self._selections(SOURCE_TRAINING, ()), self._tests((self.source,))
         wanted = Wanted(selections=selections, evaluate=evaluate, keep=True)
         trial = PlannedTrial(config=config, source=None, wanted=wanted)
         self.planned.add(trial)
@@ -228,16 +237,12 @@ class Planner:
             shots = draw_from(self.data, TASKS[self.spec.task], language, split, config.k, config.seed)
         return target_dev(self.data, language, shots, split).digest
 
-    def _selections(self, name: str) -> tuple[Selection, ...]:
-        """The selections of a method's training: those of all the spec's methods that share its trajectory."""
-        method = METHODS[name]
-        trajectory = method.trajectory or name
-        asked = [
-            METHODS[other].selection or self.settings.selection
-            for other in METHODS
-            if other == trajectory or (METHODS[other].trajectory == trajectory and other in self.spec.methods)
-        ]
-        return tuple(dict.fromkeys(asked))
+    def _selections(self, name: str, targets: tuple[str, ...]) -> tuple[Selection, ...]:
+        """The selections of a method's training on targets: those of all the spec's methods that share it."""
+        trajectory = METHODS[name].trajectory or name
+        sharing = [other for other in self.spec.methods if METHODS[other].trajectory == trajectory]
+        asked = [trajectory, *(other for other in sharing if set(targets) <= set(self.targets.of[other]))]
+        return tuple(dict.fromkeys(METHODS[method].selection or self.settings.selection for method in asked))
 
     def _tests(self, languages: tuple[str, ...]) -> dict[str, str]:
         """The test splits of languages: {language: digest of the examples that are scored}."""
@@ -253,7 +258,7 @@ class Planner:
         alpha: float | Schedule | None,
         candidate: Candidate,
     ) -> TrialConfig:
-        shots, selections = self.settings.shots_split, self._selections(method)
+        shots, selections = self.settings.shots_split, self._selections(method, targets)
         return TrialConfig(
             task=self.spec.task,
             method=method,

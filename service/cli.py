@@ -286,13 +286,19 @@ def _print_table(client: Any, id_: str) -> None:
     metric = client.metric_of(id_)
     print(f"\n{spec['task']}, {metric} on the test sets in percent, mean over {seeds} seed{'s' if seeds > 1 else ''};"
           f" {data}; {spec['encoder']}")  # fmt: skip
-    print(f"mean: over the target languages; NUMERICS {experiment['numerics']}\n")
+    over = "the target languages that all methods have" if experiment["left_out"] else "the target languages"
+    print(f"mean: over {over}; NUMERICS {experiment['numerics']}\n")
     table = client.table(id_)
     print(
         table.to_string(float_format="{:.1f}".format)
         if len(table)
         else f"no test scores yet: it is {experiment['state']}"
     )
+    left_out: dict[str, list[str]] = {}
+    for one in experiment["left_out"]:
+        left_out.setdefault(one["method"], []).append(f"{one['language']} (no {' and no '.join(one['lacks'])} split)")
+    for method, languages in left_out.items():
+        print(f"{method} leaves out {', '.join(languages)}")
     for digest in client.results(id_, method="gradient-mix-train", split="test")["trial"].unique():
         met = client.trial(digest)["facts"]["training"]["surgery"]
         conflicts, cosine = met["conflict_rate"] or 0, met["mean_cosine"] or 0

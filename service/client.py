@@ -62,7 +62,10 @@ class Client:
         return str(answer["id"])
 
     def plan(self, spec: Mapping[str, Any], preset: str | None = None) -> dict[str, Any]:
-        """The trials, steps, tokens, device-hours, disk and memory that an experiment takes. Nothing is submitted."""
+        """The trials, steps, tokens, device-hours, disk and memory that an experiment takes. Nothing is submitted.
+
+        `left_out` has the targets that methods leave out.
+        """
         return self._json("POST", "/v1/plans", json=dict(spec), params=_preset(preset))
 
     def presets(self) -> dict[str, dict[str, Any]]:
@@ -72,8 +75,8 @@ class Client:
     def experiment(self, id_: str) -> dict[str, Any]:
         """An experiment as it stands.
 
-        `state`, `reason`, `progress` (0 to 1), `trials` by state, `cost` in device-seconds, `differs` (in what its
-        data are not as published), `failures`, `spec`.
+        `state`, `reason`, `progress` (0 to 1), `trials` by state, `cost` in device-seconds, `left_out` (targets that
+        methods leave out, and why), `differs` (in what its data are not as published), `failures`, `spec`.
         """
         return self._json("GET", f"/v1/experiments/{id_}")
 
@@ -207,6 +210,7 @@ class Client:
         """Scores of one experiment or of all, as a frame with the columns of `search_spaces.columns`.
 
         Test scores are those of the selected weights, dev scores those of every epoch; `value` is in percent.
+        `attrs["left_out"]` has the targets that methods leave out, and why.
 
         Args:
             id_: of the experiment.
@@ -235,8 +239,9 @@ class Client:
             asked: filters as of `results`; `split`; `metric`; `published=True` for the paper's figures beside ours.
 
         Returns:
-            Columns of `by`, `mean`, `sd`, `n` (seeds), `min`, `max`, `mean_with_source`, `sd_with_source`, `languages`,
-            `seeds`, `missing`, `complete`, `mixed` (what differs within a group), `best` and `numerics`.
+            Columns of `by`, `mean`, `sd`, `n` (seeds), `min`, `max`, `mean_in_common` (over the languages that all
+            methods have), `mean_with_source`, `sd_with_source`, `languages`, `seeds`, `missing`, `complete`, `mixed`
+            (what differs within a group), `left_out` (languages that its methods leave out), `best` and `numerics`.
         """
         wanted = {"by": ",".join(by), **asked, "format": "arrow"}
         return self._connection.frame("GET", "/v1/results/summary", params=wanted)[0]
@@ -252,12 +257,13 @@ class Client:
 
         Returns:
             `language`, `gain`, `sd`, `seeds`, `low`, `high`, `p`, `smallest_p`, `p_holm`, `wins`, `ties`, `losses`;
-            `attrs["overall"]` has the same for the mean over languages, `attrs["numerics"]` the NUMERICS of both.
+            `attrs["overall"]` has the same for the mean over languages, `attrs["left_out"]` the languages that are not
+            compared since one of both left them out, `attrs["numerics"]` the NUMERICS of both.
         """
         wanted = {"better": better, "over": over, "shots": shots, **asked}
         found = self._json("GET", "/v1/results/compare", params=wanted)
         frame = pd.DataFrame(found["languages"]).astype({"sd": float, "low": float, "high": float})
-        frame.attrs |= {"overall": found["overall"], "numerics": found["numerics"]}
+        frame.attrs |= {name: found[name] for name in ("overall", "left_out", "numerics")}
         return frame
 
     def report(self, name: str, id_: str | Sequence[str] | None = None, **asked: Any) -> "Report":
@@ -299,7 +305,8 @@ class Client:
     def table(self, id_: str, metric: str | None = None) -> pd.DataFrame:
         """Test scores of an experiment, mean over seeds: methods (with K and candidate) down, languages across.
 
-        `mean` is over the target languages. Without a metric it is the task's main one.
+        `mean` is over the target languages that all rows have; `attrs["left_out"]` has those that methods leave out.
+        Without a metric it is the task's main one.
 
         Raises:
             ValueError: none is given, and `metric_of` does not know it.
@@ -311,7 +318,9 @@ class Client:
         source = experiment["spec"]["source_language"]
         targets = [language for language in table.columns if language != source]
         table = table[[language for language in (source, *targets) if language in table.columns]]
-        table["mean"] = table[targets].mean(axis=1)
+        in_all = [language for language in targets if table[language].notna().all()]
+        table["mean"] = table[in_all].mean(axis=1)
+        table.attrs["left_out"] = experiment["left_out"]
         methods = experiment["spec"]["methods"]
         return table.sort_index(key=lambda index: index.map(methods.index) if index.name == "method" else index)
 

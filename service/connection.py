@@ -67,10 +67,16 @@ class Connection:
         return dict(self.answer(method, path, **arguments).json())
 
     def frame(self, method: str, path: str, **arguments: Any) -> tuple[pd.DataFrame, Mapping[str, str]]:
-        """The frame of an answer that is an Arrow stream, and the headers of the answer."""
+        """The frame of an answer that is an Arrow stream, and the headers of the answer.
+
+        The frame's `attrs` have `left_out`, if the schema's metadata have it.
+        """
         answer = self.answer(method, path, **arguments)
         with pa.ipc.open_stream(answer.content) as stream:
-            return stream.read_pandas(), answer.headers
+            frame, metadata = stream.read_pandas(), stream.schema.metadata or {}
+        if b"left_out" in metadata:
+            frame.attrs["left_out"] = json.loads(metadata[b"left_out"])
+        return frame, answer.headers
 
     def pages(self, path: str, params: Mapping[str, Any]) -> Iterator[dict[str, Any]]:
         """All pages of an answer."""

@@ -20,6 +20,10 @@ class DataError(ValueError):
     """An example or a split is malformed for its task; the message names file and line."""
 
 
+class MissingSplitError(DataError):
+    """The data do not have a split of a language."""
+
+
 @dataclass(frozen=True)
 class Facts:
     """The facts of a split.
@@ -62,7 +66,7 @@ class Data(Protocol):
         """Codes of its languages, in alphabetical order."""
 
     def facts(self, language: str, split: Split) -> Facts:
-        """The facts of a split. DataError if it is missing, empty or malformed."""
+        """The facts of a split. MissingSplitError if there is none, DataError if it is empty or malformed."""
 
     def examples(self, language: str, split: Split) -> list[Example]:
         """A split's examples in their order. DataError as for `facts`."""

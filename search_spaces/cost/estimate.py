@@ -2,7 +2,7 @@
 
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import asdict, dataclass, replace
 from typing import Any
 
 from search_spaces.cost.timing import Clock, Measured
@@ -74,6 +74,7 @@ class Estimate:
             "source_trainings_there": sum(digest in self.known.trained for digest in sources),
             "reused": sum(self.known.missing[digest] is None for digest in self.plan.trials),
             "by_method": self._by_method(),
+            "left_out": [asdict(one) for one in self.plan.left_out],
             "steps": sum(load.steps for load in loads),
             "tokens": {
                 "training": sum(load.training for load in loads),

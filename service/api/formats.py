@@ -2,7 +2,8 @@
 
 import io
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
+from itertools import chain
 
 import pandas as pd
 import pyarrow as pa
@@ -15,11 +16,11 @@ MEDIA_TYPES = {"arrow": "application/vnd.apache.arrow.stream", "parquet": "appli
 CHUNK_BYTES = 2**20
 
 
-def as_arrow(batches: Iterator[pa.RecordBatch]) -> Iterator[bytes]:
-    """An Arrow stream of one batch or more."""
+def as_arrow(batches: Iterator[pa.RecordBatch], metadata: Mapping[str, str]) -> Iterator[bytes]:
+    """An Arrow stream of one batch or more; the metadata are the schema's."""
     sink = io.BytesIO()
     first = next(batches)
-    with pa.ipc.new_stream(sink, first.schema) as stream:
+    with pa.ipc.new_stream(sink, first.schema.with_metadata(metadata)) as stream:
         stream.write_batch(first)
         for batch in batches:
             yield _taken(sink)
@@ -35,22 +36,25 @@ def frame_as_arrow(frame: pd.DataFrame) -> bytes:
     return sink.getvalue()
 
 
-def as_parquet(batches: Iterator[pa.RecordBatch]) -> Iterator[bytes]:
-    """A Parquet file of one batch or more, written whole before the first byte. SpecError if it has no row."""
+def as_parquet(batches: Iterator[pa.RecordBatch], metadata: Mapping[str, str]) -> Iterator[bytes]:
+    """A Parquet file of one batch or more, written whole before the first byte; the metadata are the schema's.
+
+    SpecError if it has no row.
+    """
     first = next(batches)
     if not first.num_rows:
         raise SpecError(
             [Problem("format", "parquet: no row is asked for; allowed for an empty answer: arrow, csv, json")]
         )
-    return _written(first, batches)
+    schema = first.schema.with_metadata(metadata)
+    return _written(schema, chain([first], batches))
 
 
-def _written(first: pa.RecordBatch, others: Iterator[pa.RecordBatch]) -> Iterator[bytes]:
+def _written(schema: pa.Schema, batches: Iterator[pa.RecordBatch]) -> Iterator[bytes]:
     with tempfile.TemporaryFile() as file:
-        with pq.ParquetWriter(file, first.schema) as writer:
-            writer.write_batch(first)
-            for batch in others:
-                writer.write_batch(batch)
+        with pq.ParquetWriter(file, schema) as writer:
+            for batch in batches:
+                writer.write_batch(batch.replace_schema_metadata(schema.metadata))
         file.seek(0)
         yield from iter(lambda: file.read(CHUNK_BYTES), b"")
 

@@ -2,6 +2,7 @@
 
 import csv
 import io
+import json
 from collections.abc import Callable
 from typing import Annotated, Any, Literal, TypeVar
 
@@ -98,13 +99,15 @@ class ResultBody(Answer):
 
 @router.get("/results", responses=refusals(422))
 def results(request: Request, wanted: Annotated[ResultQuery, Query()]) -> Response:
-    """Scores in the order of the plans: `{"results": [...], "next": cursor or null, "now": revision}`, or CSV.
+    """Scores in the order of the plans: `{"results": [...], "left_out", "next": cursor or null, "now": revision}`.
 
     `value` is in percent. Test scores are those of the weights that the method selects, dev scores those of every
     epoch. `at=every` adds the test scores of every epoch where the spec has `"test_at": "every"`. `cut` says that only
     a sample of `examples` examples of the split was scored. All pages are of the moment of the first one; `since` with
-    the first page's `now` returns the rows that were added or changed after it. CSV has `next` and `now` in the headers
-    `Next-Cursor` and `Now`. Parquet and Arrow streams (`application/vnd.apache.arrow.stream`) have no pages.
+    the first page's `now` returns the rows that were added or changed after it. `left_out` has the targets that methods
+    of these experiments leave out, as `GET /v1/experiments/{id}` has them, with the `experiment`. CSV has `next` and
+    `now` in the headers `Next-Cursor` and `Now`. Parquet and Arrow streams (`application/vnd.apache.arrow.stream`) have
+    no pages, and `left_out` as JSON in the metadata of their schema.
     """
     return _answer(request, wanted.where(*ROWS), wanted)
 
@@ -127,11 +130,13 @@ def _answer(request: Request, where: Where, wanted: Answer) -> Response:
         if wanted.cursor is not None:
             raise SpecError([Problem("cursor", f"{wanted.format} has no pages; allowed with format json or csv")])
         now, batches = found.whole(asked, wanted.limit)
-        answered = as_arrow(batches) if wanted.format == "arrow" else as_parquet(batches)
+        metadata = {"left_out": json.dumps(found.left_out_of(asked, now))}
+        answered = as_arrow(batches, metadata) if wanted.format == "arrow" else as_parquet(batches, metadata)
         return StreamingResponse(answered, headers={"Now": str(now)}, media_type=MEDIA_TYPES[wanted.format])
     page = found.rows(asked, wanted.limit or MOST_ROWS, wanted.cursor)
     if wanted.format == "json":
-        return JSONResponse({"results": page.rows, "next": page.next, "now": page.now})
+        left_out = found.left_out_of(asked, page.now)
+        return JSONResponse({"results": page.rows, "left_out": left_out, "next": page.next, "now": page.now})
     table = io.StringIO()
     writer = csv.DictWriter(table, names)
     writer.writeheader()

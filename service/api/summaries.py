@@ -13,9 +13,11 @@ from search_spaces.spec import Text
 from service.api.formats import MEDIA_TYPES, frame_as_arrow
 from service.api.problems import refusals
 from service.api.results import Filters, Whole
+from service.reports.alike import require_alike
 from service.reports.compare import comparison
+from service.reports.left_out import in_common, left_out
 from service.reports.rows import selected
-from service.reports.summary import BY, beside_published, require_alike, summary
+from service.reports.summary import BY, beside_published, summary
 
 router = APIRouter(tags=["results"])
 
@@ -50,9 +52,9 @@ def summarized(request: Request, wanted: Annotated[Grouped, Query()]) -> Respons
     """Means over seeds of the mean over target languages: `{"summary": [...]}`, CSV, or an Arrow stream.
 
     A row for each group of `by`, such as `by=method,k`, with `mean`, `sd`, `n` (seeds), `min`, `max`,
-    `mean_with_source`, `sd_with_source`, `languages`, `missing`, `complete`, `mixed` and `best`. A seed that lacks a
-    language does not count, and its group is not `complete`. `published=true` adds the paper's figure, the `difference`
-    from it, and what `differs` from its setting.
+    `mean_in_common`, `mean_with_source`, `sd_with_source`, `languages`, `missing`, `complete`, `mixed`, `left_out` and
+    `best`. A seed that lacks a language does not count, and its group is not `complete`. `published=true` adds the
+    paper's figure, the `difference` from it, and what `differs` from its setting.
     """
     by = list(dict.fromkeys(name for given in wanted.by for name in given.split(",")))
     for name in by:
@@ -74,22 +76,25 @@ def summarized(request: Request, wanted: Annotated[Grouped, Query()]) -> Respons
 
 @router.get("/results/compare", responses=refusals(422))
 def compared(request: Request, wanted: Annotated[Pair, Query()]) -> JSONResponse:
-    """One method over another on the same languages and seeds: `{"overall": {...}, "languages": [...], "numerics"}`.
+    """One method over another on the same languages and seeds.
+
+    `{"overall": {...}, "languages": [...], "left_out", "numerics"}`.
 
     `gain`, `sd` and the 95 % bootstrap interval of the gain (`low`, `high`) over `seeds`; `p` of a permutation test
     over seeds, the `smallest_p` that this many can give, and `p_holm`, corrected for the number of languages; `wins`,
-    `ties`, `losses`.
+    `ties`, `losses`. `left_out` has the targets that one of both left out, and why: neither is compared on them.
     """
     rows = selected(request.app.state.store, wanted.where(), wanted.split, wanted.metric)
     rows = rows[rows["method"].isin([wanted.better, wanted.over]) & rows["k"].isin([0, wanted.shots])]
     try:
         require_alike(rows)
-        scores, source = rows.dropna(subset="value").drop(columns=["data"]), rows["source_language"].max()
-        found = comparison(scores, wanted.better, wanted.over, wanted.shots, source)
+        scores = in_common(rows).dropna(subset="value").drop(columns=["data"])
+        found = comparison(scores, wanted.better, wanted.over, wanted.shots, rows["source_language"].max())
     except ValueError as error:
         raise SpecError([Problem("better", str(error))]) from error
     overall, numerics = plain(found.overall.to_frame().T)[0], int(rows["numerics"].max())
-    return JSONResponse({"overall": overall, "languages": plain(found.languages), "numerics": numerics})
+    languages, without = plain(found.languages), left_out(rows)
+    return JSONResponse({"overall": overall, "languages": languages, "left_out": without, "numerics": numerics})
 
 
 def plain(frame: pd.DataFrame) -> list[dict[str, Any]]:

@@ -163,8 +163,8 @@ class TrialQueue:
 
         None if one of its trials has none.
         """
-        method = methods_of(self.spec, judged[trials[0]].config)[0]  # of one trajectory: the first in the spec
-        values = [objective_value(judged[trial], method) for trial in trials]
+        # of the methods that share a training the first in the spec
+        values = [objective_value(judged[trial], methods_of(self.spec, judged[trial])[0]) for trial in trials]
         known = [value for value in values if value is not None]
         return fmean(known) if len(known) == len(values) else None
 

@@ -5,12 +5,13 @@ from typing import Literal
 
 import pandas as pd
 
-from service.reports import figures
+from service.reports import figures, left_out
+from service.reports.alike import require_alike, require_same_languages
 from service.reports.cells import cell, need, pivot, rounded, seeds
 from service.reports.compare import comparison
 from service.reports.paper import SURGERY
 from service.reports.report import Report
-from service.reports.summary import require_alike, summary
+from service.reports.summary import summary
 from trainers.languages import LANGUAGES
 
 # What surgery is added to: the same training without it.
@@ -23,10 +24,12 @@ def alpha_curve(rows: pd.DataFrame) -> Report:
     need(ours, "results of surgery")
     by = ["task", "k", "method", "alpha"]
     require_alike(ours, by)
+    require_same_languages(ours, by)
     found = summary(ours, by)
-    found["cell"] = [cell(*row) for row in found[["mean", "sd", "complete"]].to_numpy()]
+    found["cell"] = [cell(*row) for row in found[["mean", "sd", "complete", "left_out"]].to_numpy()]
     display = pivot(found, ["task", "k", "method"], "alpha", "cell").fillna("")
-    notes = (f"Mean and sd over {seeds(found['n'])} of the mean over target languages.",)
+    means = f"Mean and sd over {seeds(found['n'])} of the mean over target languages."
+    notes = (means, *left_out.notes(ours))
     return Report("Scores by α", found.drop(columns="cell"), display, notes, draw=partial(figures.alpha_curve, found))
 
 
@@ -41,7 +44,8 @@ def conflicts(rows: pd.DataFrame) -> Report:
     )
     cells = found.assign(cell=found["mean"].map(rounded))
     display = pivot(cells, ["task", "k", "method", "alpha"], "epoch", "cell").fillna("")
-    notes = ("Percent of the epoch's operations on which gradients conflict; mean over trainings.",)
+    rates = "Percent of the epoch's operations on which gradients conflict; mean over trainings."
+    notes = (rates, *left_out.notes(ours))
     return Report("Conflicts over training", found, display, notes, draw=partial(figures.conflicts, found))
 
 
@@ -51,6 +55,7 @@ def gain_by(rows: pd.DataFrame, trait: Literal["family", "script"]) -> Report:
     ours = ours.dropna(subset="value")
     need(ours, f"scores of {SURGERY} and {NAIVE} on targets")
     require_alike(ours)
+    without, ours = left_out.notes(ours), left_out.in_common(ours)
     known = {code: getattr(language, trait) for code, language in LANGUAGES.items()}
     found = []
     for (task, k), scores in ours.groupby(["task", "k"]):
@@ -64,5 +69,6 @@ def gain_by(rows: pd.DataFrame, trait: Literal["family", "script"]) -> Report:
     notes = (
         f"{SURGERY} minus {NAIVE}, paired by seed: mean and sd over {seeds(data['seeds'])} of the mean over languages.",
         "Wins and losses: pairs of a language and a seed.",
+        *without,
     )
     return Report(f"What surgery adds, by {trait}", data.reset_index(drop=True), display, notes)

@@ -1,7 +1,10 @@
 """How reports show values: cells of a table as text, and how many seeds a mean is over."""
 
+from collections.abc import Sequence
+
 import pandas as pd
 
+from service.reports.left_out import MARK
 from trainers.methods import METHODS
 
 
@@ -22,12 +25,12 @@ def pivot(rows: pd.DataFrame, index: list[str], columns: str, values: str) -> pd
     return table.sort_index(key=lambda level: level.map(place) if level.name == "method" else level)
 
 
-def cell(mean: float | None, sd: float | None, complete: bool) -> str:
-    """A mean with its sd, if known; an asterisk marks a mean that lacks scores."""
+def cell(mean: float | None, sd: float | None, complete: bool, left_out: Sequence[str] = ()) -> str:
+    """A mean with its sd, if known; marked with an asterisk if it lacks scores, and if languages are left out of it."""
     if mean is None or pd.isna(mean):
         return "–*"
     spread = f" ± {sd:.2f}" if sd is not None and not pd.isna(sd) else ""
-    return f"{mean:.2f}{spread}{'' if complete else '*'}"
+    return f"{mean:.2f}{spread}{'' if complete else '*'}{MARK if left_out else ''}"
 
 
 def rounded(value: object) -> str:

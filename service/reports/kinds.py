@@ -6,6 +6,7 @@ from functools import partial
 
 import pandas as pd
 
+from service.reports.alike import require_one
 from service.reports.analyses import alpha_curve, conflicts, gain_by
 from service.reports.paper import (
     by_language,
@@ -19,7 +20,6 @@ from service.reports.paper import (
 )
 from service.reports.report import Report
 from service.reports.rows import Of
-from service.reports.summary import require_one
 
 
 @dataclass(frozen=True, kw_only=True)

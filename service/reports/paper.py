@@ -7,11 +7,12 @@ from functools import partial
 
 import pandas as pd
 
-from service.reports import figures, published
+from service.reports import figures, left_out, published
+from service.reports.alike import require_alike, require_same_languages
 from service.reports.cells import cell, need, pivot, rounded, seeds
 from service.reports.compare import comparison
 from service.reports.report import Report
-from service.reports.summary import beside_published, require_alike, summary
+from service.reports.summary import beside_published, summary
 from trainers.languages import LANGUAGES
 
 SURGERY = "gradient-mix-train"
@@ -24,18 +25,20 @@ def table_1(rows: pd.DataFrame) -> Report:
     """Table 1: methods at each K by task, mean and sd over seeds of the mean over all languages."""
     by = ["task", "k", "method"]
     require_alike(rows)
+    require_same_languages(rows)
     found = beside_published(summary(rows, by), rows, by)
-    zero = found[found["k"] == 0].set_index("task")["mean_with_source"]
-    found["over_zero_shot"] = found["mean_with_source"] - found["task"].map(zero)
-    found["cell"] = [cell(*row) for row in found[["mean_with_source", "sd_with_source", "complete"]].to_numpy()]
+    found["over_zero_shot"] = _over_zero_shot(found, rows)
+    shown = found[["mean_with_source", "sd_with_source", "complete", "left_out"]]
+    found["cell"] = [cell(*row) for row in shown.to_numpy()]
     display = pivot(found, ["k", "method"], "task", "cell").fillna("")
     shades = pivot(found, ["k", "method"], "task", "over_zero_shot").reindex_like(display)
     notes = [
         f"Mean and sd over {seeds(found['n'])} of the mean over all languages, the source included.",
-        "Colours show the difference from zero-shot.",
+        "Colors show the difference from zero-shot.",
     ]
     if not found["complete"].all():
         notes.append("Cells with * lack scores: seeds that lack a language do not count.")
+    notes += _fewer_languages(rows)
     notes += [_setting(found), f"Published: {published.CITATION}."]
     return Report("Methods at each K", found.drop(columns="cell"), display, tuple(notes), shades)
 
@@ -45,18 +48,19 @@ def by_language(rows: pd.DataFrame, task: str) -> Report:
     rows = rows[rows["task"] == task]
     need(rows, f"test scores of {task}")
     require_alike(rows)
+    require_same_languages(rows)
     found = summary(rows, ["k", "method", "language"])
-    whole = summary(rows, ["k", "method"]).assign(language="avg.")
-    whole["mean"] = whole["mean_with_source"]
-    both = pd.concat([found, whole])
-    both["cell"] = [cell(mean, None, complete) for mean, complete in both[["mean", "complete"]].to_numpy()]
-    zero = both[both["k"] == 0].drop_duplicates("language").set_index("language")["mean"]
-    both["over_zero_shot"] = both["mean"] - both["language"].map(zero)
+    zero = found[found["k"] == 0].set_index("language")["mean"]
+    found["over_zero_shot"] = found["mean"] - found["language"].map(zero)
+    whole = summary(rows, ["k", "method"]).assign(language="avg.", task=task)
+    whole["mean"], whole["over_zero_shot"] = whole["mean_with_source"], _over_zero_shot(whole, rows)
+    both = pd.concat([found, whole.drop(columns="task")])
+    both["cell"] = [cell(mean, None, *row) for mean, *row in both[["mean", "complete", "left_out"]].to_numpy()]
     source = rows["source_language"].iloc[0]
     order = [source, *sorted(set(found["language"]) - {source}), "avg."]
     display = pivot(both, ["k", "method"], "language", "cell").reindex(columns=order).fillna("")
     shades = pivot(both, ["k", "method"], "language", "over_zero_shot").reindex_like(display)
-    notes = (f"Mean over {seeds(found['n'])}; avg. includes {source}. * lacks scores.",)
+    notes = (f"Mean over {seeds(found['n'])}; avg. includes {source}. * lacks scores.", *_fewer_languages(rows))
     data = both.drop(columns="cell").assign(task=task)
     return Report(f"{task} by language", data, display, notes, shades)
 
@@ -68,14 +72,16 @@ def gain_table(rows: pd.DataFrame, least: bool) -> Report:
     require_alike(ours)
     parts = []
     for task, scores in ours.groupby("task"):
-        gained = comparison(scores, SURGERY, "ord-FS", 5, scores["source_language"].iloc[0]).languages
+        same = left_out.in_common(scores)
+        gained = comparison(same, SURGERY, "ord-FS", 5, scores["source_language"].iloc[0]).languages
         ordered = gained.iloc[::-1] if least else gained
         parts.append(ordered[["language", "gain", "sd", "seeds"]].head(EXTREMES).assign(task=task))
     found = pd.concat(parts, ignore_index=True)
     found["name"] = [LANGUAGES[code].name if code in LANGUAGES else code for code in found["language"]]
     display = found.set_index(["task", "language"])[["name", "gain", "sd"]].map(rounded)
     words = "least" if least else "most"
-    notes = (f"{SURGERY} minus ord-FS at K = 5, paired by seed: mean and sd over {seeds(found['seeds'])}.",)
+    paired = f"{SURGERY} minus ord-FS at K = 5, paired by seed: mean and sd over {seeds(found['seeds'])}."
+    notes = (paired, *left_out.notes(ours))
     return Report(f"Languages that gain {words} by surgery", found, display, notes)
 
 
@@ -89,6 +95,7 @@ def groupings(rows: pd.DataFrame, task: str | None) -> Report:
     rows = rows.merge(sizes.groupby(of)["language"].mean().rename("targets"), on=of)
     by = ["task", "k", "method", "targets"]
     require_alike(rows, by)
+    without = left_out.notes(rows)
     settings = rows.groupby(["task", "k", "method", "targets"])["language"].agg(set)
     common = {task: set.intersection(*sets) for task, sets in settings.groupby("task")}
     rows = rows[[language in common[task] for task, language in zip(rows["task"], rows["language"], strict=True)]]
@@ -106,6 +113,7 @@ def groupings(rows: pd.DataFrame, task: str | None) -> Report:
     notes = (
         "Targets: how many a model is trained for, on average where groups differ.",
         f"Mean over {seeds(found['n'])} of the languages that all have.",
+        *without,
     )
     return Report("One target, some, or all", found, display, notes, draw=partial(figures.groupings, found))
 
@@ -123,7 +131,8 @@ def overfitting(rows: pd.DataFrame) -> Report:
     first = best.groupby(["task", "k"]).agg(first=("epoch", lambda epochs: int((epochs == 1).sum())),
                                             languages=("language", "size")).reset_index()  # fmt: skip
     display = first.set_index(["task", "k"]).rename(columns={"first": "best after epoch 1"})
-    notes = (f"Dev score of the target, mean over {seeds(found['n'])}, epoch by epoch of adapting.",)
+    curve = f"Dev score of the target, mean over {seeds(found['n'])}, epoch by epoch of adapting."
+    notes = (curve, *left_out.notes(curves))
     return Report("When adapting overfits", found, display, notes, draw=partial(figures.overfitting, found, first))
 
 
@@ -133,6 +142,8 @@ def over_epochs(rows: pd.DataFrame) -> Report:
     tests = tests[tests.groupby("trial")["epoch"].transform("nunique") > 1]
     need(tests, 'test scores of every epoch: submit with "test_at": "every"')
     require_alike(tests)
+    without, tests = left_out.notes(tests), left_out.in_common(tests)
+    need(tests, "languages that all methods have")
     per_seed = tests.groupby(["task", "k", "method", "epoch", "seed"], as_index=False).agg(
         value=("value", "mean"), languages=("language", "nunique")
     )
@@ -146,6 +157,7 @@ def over_epochs(rows: pd.DataFrame) -> Report:
     display = chosen.map(rounded).to_frame()
     notes = [f"Mean over targets; mean and sd over {seeds(found['n'])}."]
     notes += [] if whole.all() else ["Epochs of seeds that lack a language do not count."]
+    notes += ["Languages that a method leaves out are in no mean.", *without] if without else []
     return Report("Scores over epochs", found, display, tuple(notes),
                   draw=partial(figures.over_epochs, found, chosen))  # fmt: skip
 
@@ -158,7 +170,7 @@ def dev_sizes(rows: pd.DataFrame) -> Report:
     found = devs.groupby(["task", "language"], as_index=False)["examples"].max()
     found = found.sort_values(["task", "examples"], ascending=[True, False], ignore_index=True)
     display = found.set_index(["task", "language"])
-    return Report("Sizes of dev sets", found, display, draw=partial(figures.dev_sizes, found))
+    return Report("Sizes of dev sets", found, display, left_out.notes(devs), draw=partial(figures.dev_sizes, found))
 
 
 def cosines(rows: pd.DataFrame) -> Report:
@@ -174,9 +186,33 @@ def cosines(rows: pd.DataFrame) -> Report:
         mean="mean", negative=lambda values: 100 * (values < 0).mean()
     )
     display = display.map(rounded).rename(columns={"mean": "mean cosine", "negative": "percent negative"})
-    notes = (f"Mean over {seeds(found['n'])}' models; languages by family; negative cells are white.",)
+    means = f"Mean over {seeds(found['n'])}' models; languages by family; negative cells are white."
+    notes = (means, *left_out.notes(rows))
     return Report("Cosines between languages' gradients", found, display, notes,
                   draw=partial(figures.cosines, found, order, families))  # fmt: skip
+
+
+def _over_zero_shot(found: pd.DataFrame, rows: pd.DataFrame) -> "pd.Series[float]":
+    """By how much means with the source are above zero-shot's over the same languages.
+
+    Args:
+        found: a summary by method and k, with the task.
+        rows: what it is of.
+    """
+    zero = found[found["k"] == 0].set_index("task")["mean_with_source"]
+    over = found["mean_with_source"] - found["task"].map(zero)
+    for place, row in found[found["left_out"].map(bool) & found["task"].isin(zero.index)].iterrows():
+        of_task = rows[rows["task"] == row["task"]]
+        languages = of_task["language"][(of_task["k"] == row["k"]) & (of_task["method"] == row["method"])]
+        same = summary(of_task[(of_task["k"] == 0) & of_task["language"].isin(languages)], ["task"])
+        over[place] = row["mean_with_source"] - same["mean_with_source"].item()
+    return over
+
+
+def _fewer_languages(rows: pd.DataFrame) -> tuple[str, ...]:
+    said = left_out.notes(rows)
+    marked = f"Means with {left_out.MARK} are over fewer languages; their colors compare the same ones."
+    return (marked, *said) if said else ()
 
 
 def _setting(found: pd.DataFrame) -> str:

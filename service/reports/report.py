@@ -111,5 +111,8 @@ def color(difference: float) -> str:
 
 
 def _tex(text: object) -> str:
-    special = {"&": r"\&", "%": r"\%", "_": r"\_", "#": r"\#", "$": r"\$", "α": r"$\alpha$", "{": r"\{", "}": r"\}"}
+    special = {
+        "&": r"\&", "%": r"\%", "_": r"\_", "#": r"\#", "$": r"\$", "{": r"\{", "}": r"\}", "α": r"$\alpha$",
+        "†": r"$\dagger$",
+    }  # fmt: skip
     return "".join(special.get(letter, letter) for letter in str(text))

@@ -6,6 +6,7 @@ from typing import Any, Literal
 import pandas as pd
 
 from service.reports.cosines import cosines
+from service.reports.left_out import with_left_out
 from service.reports.summary import described, of_main_metric
 from service.store import Query, Store
 from service.store.query import Where
@@ -48,7 +49,8 @@ def selected(store: Store, where: Where, split: str = "test", metric: str | None
 
 def _described(store: Store, rows: pd.DataFrame) -> pd.DataFrame:
     specs = store.results.specs(list(rows["experiment"].unique()))
-    return described(rows, specs, store.results.differences(specs))
+    rows = described(rows, specs, store.results.differences(specs))
+    return with_left_out(rows, store.results.left_out(specs))
 
 
 def _every(store: Store, where: Where) -> pd.DataFrame:

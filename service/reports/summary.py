@@ -1,7 +1,8 @@
 """Summaries: means over seeds of what experiments found, by any columns, and beside what was published.
 
 As in the paper, a seed's value is the mean over target languages; mean, sd and n are over seeds. What is not there is
-never averaged over: a seed that lacks a language does not count, and its group says that it is incomplete.
+never averaged over: a seed that lacks a language does not count, and its group says that it is incomplete. Where a
+method left languages out, its means are over fewer; `mean_in_common` is over those that the others have as well.
 """
 
 from collections.abc import Mapping, Sequence
@@ -11,7 +12,7 @@ import pandas as pd
 
 from search_spaces.columns import COLUMNS
 from search_spaces.sources import DataSpec
-from service.reports import published
+from service.reports import left_out, published
 from trainers.protocols import PAPER
 from trainers.tasks import TASKS
 
@@ -24,11 +25,7 @@ BY = tuple(column.name for column in COLUMNS if column.groupable)
 # The experimental setting: a group with several values of one of these is mixed, unless it is grouped by it.
 SETTING = tuple(column.name for column in COLUMNS if column.setting)
 
-# What a report has one value of: in each task, and in each of its own groups.
-ONE_PER_TASK = tuple(column.name for column in COLUMNS if column.setting == "per task")
-ONE_PER_GROUP = tuple(column.name for column in COLUMNS if column.setting == "per group")
-
-FIGURES = ("mean", "sd", "n", "min", "max", "mean_with_source", "sd_with_source")
+FIGURES = ("mean", "sd", "n", "min", "max", "mean_in_common", "mean_with_source", "sd_with_source")
 
 
 def described(
@@ -61,47 +58,6 @@ def of_main_metric(rows: pd.DataFrame) -> pd.DataFrame:
     return rows.assign(metric=rows["metric"].where(main[rows.index].isna(), main[rows.index]))
 
 
-def require_alike(rows: pd.DataFrame, by: Sequence[str] = ("task", "k", "method")) -> None:
-    """Refuse to tell in one report what can't be compared, or would be a mean over unlike things.
-
-    Args:
-        rows: what a report is made of.
-        by: its groups.
-
-    Raises:
-        ValueError: they are of several encoders, of several α in one group, of test sets that were cut in several ways,
-            of several trainings for the same language and seed, ...; what differs is named, and where.
-    """
-    for names, within in ((ONE_PER_TASK, ["task"]), (ONE_PER_GROUP, list(by))):
-        for name in names:
-            if name in rows and name not in within:
-                require_one(rows, name, within)
-    if "language" not in rows:
-        return
-    tests = rows[rows["split"] == "test"] if "split" in rows else rows
-    if "examples" in rows:
-        require_one(tests, "examples", ["task", "language"])
-    targets = rows[rows["language"] != rows["source_language"]]
-    if "alpha" not in by:  # groups of targets of several sizes have their own
-        require_one(targets, "alpha", [*by, "language"])
-    require_one(targets, "trial", [*by, "seed", "language"])
-
-
-def require_one(rows: pd.DataFrame, name: str, within: list[str]) -> None:
-    """Refuse rows with several values of a column within a group. ValueError that names both."""
-    values = rows.drop_duplicates([*within, name]).groupby(within, dropna=False, observed=True)[name].agg(list)
-    several = values[values.map(len) > 1]
-    if several.empty:
-        return
-    of = several.index[0] if isinstance(several.index[0], tuple) else (several.index[0],)
-    where = ", ".join(f"{column} {value}" for column, value in zip(within, of, strict=True))
-    found = ", ".join(sorted(map(str, several.iloc[0])))
-    raise ValueError(
-        f"results of several {name} ({found}; {where}) are not for one report: name an experiment, or what else tells"
-        " them apart"
-    )
-
-
 def summary(rows: pd.DataFrame, by: Sequence[str]) -> pd.DataFrame:
     """A row for each group of cells.
 
@@ -112,10 +68,10 @@ def summary(rows: pd.DataFrame, by: Sequence[str]) -> pd.DataFrame:
     Returns:
         The columns of `by`; FIGURES, NaN where there are none; `languages` and `seeds`, how many there are;
         `missing`, how many values are not there; `complete`; `mixed`, the names of what differs within the group;
-        `best`, whether its mean is the greatest among those that differ in their methods alone; and `numerics`, that of
-        its trials, null where they are of several.
+        `left_out`, the targets that its methods left out; `best`, whether its `mean_in_common` is the greatest among
+        those that differ in their methods alone; and `numerics`, that of its trials, null where they are of several.
     """
-    by = list(by)
+    by, asked = list(by), rows
     if "experiment" not in by:  # a trial that several experiments asked for counts once
         one = ["trial", "selection", "examples", "language", "seed", "metric", *dict.fromkeys([*SETTING, *by])]
         rows = rows.drop_duplicates(list(dict.fromkeys(one)))
@@ -127,8 +83,10 @@ def summary(rows: pd.DataFrame, by: Sequence[str]) -> pd.DataFrame:
         each = rows.groupby(of_cell, dropna=False, as_index=False, observed=True).agg(
             target=("target", "mean"), value=("value", "mean"), absent=("absent", "sum"), cells=("cells", "sum")
         )
+    each = each.assign(common=each["target"].where(_in_common(each, by)))
     per_seed = each.groupby([*dict.fromkeys([*by, "seed"])], dropna=False, as_index=False, observed=True).agg(
         target=("target", "mean"),
+        common=("common", "mean"),
         whole=("value", "mean"),
         absent=("absent", "sum"),
         languages=("language", "size"),
@@ -136,20 +94,21 @@ def summary(rows: pd.DataFrame, by: Sequence[str]) -> pd.DataFrame:
     )
     groups = per_seed.groupby(by, dropna=False, observed=True) if by else per_seed.groupby(lambda _: 0)
     full = (per_seed["absent"] == 0) & (per_seed["cells"] == groups["cells"].transform("max"))
-    counted = per_seed.assign(
-        target=per_seed["target"].where(full), whole=per_seed["whole"].where(full), full=full, short=~full
-    )
+    means = {name: per_seed[name].where(full) for name in ("target", "common", "whole")}
+    counted = per_seed.assign(**means, full=full, short=~full)
     again = counted.groupby(by, dropna=False, as_index=False, observed=True) if by else counted.groupby(lambda _: 0)
     found = again.agg(
         mean=("target", "mean"), sd=("target", "std"), n=("full", "sum"), min=("target", "min"), max=("target", "max"),
-        mean_with_source=("whole", "mean"), sd_with_source=("whole", "std"), languages=("languages", "max"),
-        seeds=("full", "size"), missing=("absent", "sum"), short=("short", "sum"),
+        mean_in_common=("common", "mean"), mean_with_source=("whole", "mean"), sd_with_source=("whole", "std"),
+        languages=("languages", "max"), seeds=("full", "size"), missing=("absent", "sum"), short=("short", "sum"),
     )  # fmt: skip
     found["complete"] = found.pop("short") == 0
     found["mixed"] = _mixed(rows, by)
+    found["left_out"] = _left_out(asked, by)
     others = [name for name in by if name != "method"]
-    best = found.groupby(others, dropna=False)["mean"].transform("max") if others else found["mean"].max()
-    found["best"] = found["mean"] == best
+    common = found["mean_in_common"]
+    best = found.groupby(others, dropna=False)["mean_in_common"].transform("max") if others else common.max()
+    found["best"] = common == best
     if "numerics" not in by:
         of_group = rows.groupby(by or (lambda _: 0), dropna=False, observed=True)["numerics"].agg(["min", "max"])
         found["numerics"] = of_group["min"].astype("Int64").where(of_group["min"] == of_group["max"]).array
@@ -233,6 +192,29 @@ def _mixed(rows: pd.DataFrame, by: Sequence[str]) -> list[list[str]]:
         most = counts_of.groupby(list(by), dropna=False).max()
         found = [[*mixed, *([name] if number > 1 else [])] for mixed, number in zip(found, most, strict=True)]
     return found
+
+
+def _in_common(each: pd.DataFrame, by: list[str]) -> "pd.Series[bool]":
+    """For each cell, whether all groups that differ from its own in their method alone have its language."""
+    pairs = each[[*dict.fromkeys([*by, "language"])]].drop_duplicates()
+    others = [name for name in by if name != "method"]
+    if len(others) == len(by) or "language" in by:
+        return pd.Series(True, index=each.index)
+    methods = pairs.groupby(others, dropna=False, observed=True)["method"] if others else pairs["method"]
+    there = methods.transform("nunique") if others else methods.nunique()
+    having = pairs.groupby([*others, "language"], dropna=False, observed=True)["method"].transform("nunique")
+    if (having == there).all():
+        return pd.Series(True, index=each.index)
+    known = each.merge(pairs.assign(shared=having == there), how="left", on=[*by, "language"])["shared"]
+    return known.set_axis(each.index)
+
+
+def _left_out(rows: pd.DataFrame, by: list[str]) -> list[list[str]]:
+    """In words, what the methods of each group left out; nothing of a group of one language."""
+    if not by:
+        return [left_out.words(rows["left_out"])]
+    groups = rows.drop_duplicates([*by, "left_out"]).groupby(by, dropna=False, observed=True)["left_out"]
+    return [[] if "language" in by else left_out.words(of_group) for _, of_group in groups]
 
 
 def _words(name: str, value: Any) -> str:

@@ -43,7 +43,7 @@ def sweep(spec: ExperimentSpec, judged: Mapping[str, Judged], tests: Iterable[Ma
     for digest, one in judged.items():
         space = spaces[one.config.method]
         words = space.label(space.candidate_of(one.config))
-        for method in methods_of(spec, one.config):
+        for method in methods_of(spec, one):
             groups.setdefault((one.sweep, method, words), []).append(digest)
     rows, compared = [], dict[tuple[Any, ...], list[Compared]]()
     for (_, method, words), digests in groups.items():

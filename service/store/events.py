@@ -1,12 +1,14 @@
 """Events of experiments, in order: states of the experiment, states and epochs of its trials."""
 
 import time
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict
 from typing import Any, Literal, NamedTuple
 
-from sqlalchemy import Connection, insert, select, update
+from sqlalchemy import ColumnElement, Connection, insert, select, update
 
 from search_spaces.sources import DataSpec
+from search_spaces.targets import LeftOut
 from service.store.database import Database
 from service.store.schema import events, experiments
 
@@ -60,6 +62,35 @@ def differences(connection: Connection, specs: Mapping[str, Mapping[str, Any]]) 
     for id_, differs in connection.execute(select(experiments.c.id, first).where(experiments.c.id.in_(remote))):
         found[id_] = differs or []
     return found
+
+
+def record_left_out(connection: Connection, experiment: str, left_out: Sequence[LeftOut]) -> None:
+    """Store what an experiment's methods leave out as an event, in a transaction: before any of its trials runs."""
+    query = select(experiments.c.state, experiments.c.reason).where(experiments.c.id == experiment)
+    row = connection.execute(query).one()
+    listed = [asdict(one) for one in left_out]
+    record_event(connection, experiment, "experiment", state=row.state, reason=row.reason, left_out=listed)
+
+
+def left_out(connection: Connection, which: ColumnElement[bool]) -> dict[str, list[dict[str, Any]]]:
+    """What the methods of experiments leave out: `method`, `language`, and `lacks`, the splits that there are not.
+
+    Args:
+        connection: to the database.
+        which: a condition on experiments.
+    """
+    said = events.c.data["left_out"]
+    first = (
+        select(said)
+        .where(
+            events.c.experiment == experiments.c.id,
+            (events.c.kind == "trial") | said.as_string().is_not(None),  # after the first trial nothing is left out
+        )
+        .order_by(events.c.number)
+        .limit(1)
+        .scalar_subquery()
+    )
+    return {id_: found or [] for id_, found in connection.execute(select(experiments.c.id, first).where(which))}
 
 
 def record_event(connection: Connection, experiment: str, kind: Kind, **data: Any) -> None:

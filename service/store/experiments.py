@@ -13,7 +13,7 @@ from search_spaces.spec import ExperimentSpec
 from service.store import costs
 from service.store.coverage import Coverage
 from service.store.database import BadCursorError, Database, decode, encode
-from service.store.events import record_event
+from service.store.events import record_event, record_left_out
 from service.store.progress import Experiment, shown
 from service.store.revisions import next_revision
 from service.store.schema import attempts, experiments, planned_results, planned_trials, selections, sizes, tags, trials
@@ -133,6 +133,8 @@ class Experiments:
             connection.execute(self._database.insert(planned_trials).on_conflict_do_nothing(), links)
             common = {"experiment": experiment, "at": next_revision(connection), "numerics": NUMERICS}
             connection.execute(insert(planned_results), [{**common, **asdict(result)} for result in plan.results])
+        if plan.left_out:
+            record_left_out(connection, experiment, plan.left_out)
         connection.execute(update(experiments).where(experiments.c.id == experiment).values(planned=True))
 
     def known(self, spec: ExperimentSpec, plan: Plan) -> Known:

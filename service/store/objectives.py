@@ -55,13 +55,14 @@ class Objectives:
             rows = connection.execute(of_sweeps.order_by(planned_trials.c.position)).mappings().all()
             found = {
                 row["trial"]: Judged(
-                    TrialConfig.from_dict(row["config"]),
-                    row["sweep"],
-                    row["state"],
-                    row["epochs"],
-                    row["seconds"],
-                    {},
-                    [],
+                    config=TrialConfig.from_dict(row["config"]),
+                    sweep=row["sweep"],
+                    state=row["state"],
+                    epochs=row["epochs"],
+                    seconds=row["seconds"],
+                    selections=row["selections"],
+                    selected={},
+                    history=[],
                 )
                 for row in rows
             }

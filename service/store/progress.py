@@ -7,7 +7,7 @@ from typing import Any
 from sqlalchemy import Connection, Float, cast, func, select
 
 from service.store import costs
-from service.store.events import differences
+from service.store.events import differences, left_out
 from service.store.schema import experiments, planned_results, planned_trials, tags, trials
 from service.store.states import TRIAL_STATES
 
@@ -23,6 +23,8 @@ class Experiment:
         cost: in seconds of a GPU, or of a CPU thread where no GPU is asked for. `planned`; `spent`, failed trials
             included; `left`, scaled by how much longer than planned the finished trials took; `error`, planned over
             actual. None where unknown.
+        left_out: the targets that methods leave out, since the data lack splits that these need: `method`, `language`,
+            and `lacks`, those splits; known once the experiment is planned.
         differs: in what its data differ from those that were published, although that was accepted
             (`ALLASPRAK_ACCEPT_COUNTS`).
         failures: failed trials with their reasons.
@@ -42,6 +44,7 @@ class Experiment:
     progress: float
     trials: dict[str, int]
     cost: dict[str, float | None]
+    left_out: list[dict[str, Any]]
     differs: list[str]
     failures: list[dict[str, Any]]
     numerics: int | None
@@ -71,6 +74,7 @@ def shown(connection: Connection, rows: Sequence[Mapping[Any, Any]]) -> list[Exp
     numerics = {id_: number for id_, number in connection.execute(planned_under)}  # noqa: C416  (mypy: rows, no pairs)
     specs = {row["id"]: row["spec"] for row in rows}
     cost, differs = costs.cost(connection, specs), differences(connection, specs)
+    without = left_out(connection, experiments.c.id.in_(ids))
     columns = ("id", "name", "owner", "priority", "state", "reason", "created", "started", "finished", "spec")
     return [
         Experiment(
@@ -79,6 +83,7 @@ def shown(connection: Connection, rows: Sequence[Mapping[Any, Any]]) -> list[Exp
             progress=progress.get(row["id"], float(row["state"] == "succeeded")),
             trials=counts[row["id"]],
             cost=cost[row["id"]],
+            left_out=without[row["id"]],
             differs=differs[row["id"]],
             failures=failures[row["id"]],
             numerics=numerics[row["id"]],

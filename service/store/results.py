@@ -18,13 +18,14 @@ from sqlalchemy import (
     func,
     literal,
     select,
+    true,
     union,
 )
 
 from search_spaces.columns import COLUMNS, SHOWN, Column
 from service.store import arrow
 from service.store.database import BadCursorError, Database, decode, encode
-from service.store.events import differences
+from service.store.events import differences, left_out
 from service.store.query import EVERYTHING, By, Columns, Where, after
 from service.store.schema import clock, experiments, measures, planned_results, scores, selections, tags
 
@@ -125,6 +126,22 @@ class Results:
             return now, iter([arrow.batch(rows, types)])
         return now, arrow.batches(self._database.url, statement.limit(limit), types)
 
+    def left_out_of(self, query: Query, now: int) -> list[dict[str, Any]]:
+        """What methods leave out in the experiments of an answer: `experiment`, `method`, `language` and `lacks`.
+
+        Args:
+            query: that was answered.
+            now: the revision of the answer.
+        """
+        with self._database.read() as connection:
+            found = {id_: listed for id_, listed in left_out(connection, true()).items() if listed}
+            if not found:
+                return []
+            one, statement = experiments.alias(), self._statement(query, now)[0].order_by(None)
+            has_rows = statement.where(planned_results.c.experiment == one.c.id).correlate(one).exists()
+            shown = connection.execute(select(one.c.id).where(one.c.id.in_(found), has_rows).order_by(one.c.id))
+            return [{"experiment": id_, **listed} for id_ in shown.scalars() for listed in found[id_]]
+
     def cells(self, where: Where, split: str, metric: str | None) -> RecordBatch:
         """The values that experiments ask for, those of the selected weights: null where there is none yet.
 
@@ -185,6 +202,11 @@ class Results:
         """In what the data of experiments, given their specs, differ from those that were published."""
         with self._database.read() as connection:
             return differences(connection, specs)
+
+    def left_out(self, ids: Collection[str]) -> dict[str, list[dict[str, Any]]]:
+        """What the methods of experiments leave out, by id: `method`, `language` and `lacks`."""
+        with self._database.read() as connection:
+            return left_out(connection, experiments.c.id.in_(ids))
 
     def _columns(self) -> dict[str, ColumnElement[Any]]:
         """Each of COLUMNS as SQL, but for tags, of which an experiment has several."""

@@ -128,12 +128,11 @@ def test_other_tasks_need_k_examples_of_whatever_kind(place: Place) -> None:
 
 
 def test_a_target_s_dev_set_is_needed_by_the_method_that_selects_on_it_alone(place: Place) -> None:
-    dev = place.root / "data/mine/ner/fi/dev.jsonl"
-    dev.unlink()
-    assert place.spec("ner", methods=["zero-shot", "ord-FS", "mix-FT"])
-    assert place.problems("ner", methods=["ord-FS+dev"]) == [
-        ("data", "ner/fi/dev.jsonl does not exist, nor dev.conll, dev.tsv")
-    ]
+    (place.root / "data/mine/ner/fi/dev.jsonl").unlink()
+    assert place.spec("ner", methods=["zero-shot", "ord-FS", "mix-FT"], target_languages=["fi"])
+    [(field, message)] = place.problems("ner", methods=["ord-FS+dev"], target_languages=["fi"])
+    assert field == "methods"
+    assert "fi lacks dev" in message
 
 
 @pytest.fixture
@@ -299,5 +298,5 @@ def test_the_dev_sets_of_targets_are_needed_where_they_judge(place: Place) -> No
     fields: dict[str, Any] = {"methods": ["gradient-mix-train"], "alpha": {"grid": [0, 1]}, "target_languages": ["fi"]}
     assert place.spec("ner", **fields)
     [(field, message)] = place.problems("ner", **fields, search={"objective": "target-dev"})
-    assert field == "data"
-    assert "fi/dev" in message
+    assert field == "methods"
+    assert "fi lacks dev" in message

@@ -507,7 +507,7 @@ def test_what_is_not_there_is_a_404_problem(client: TestClient, path: str) -> No
 
 
 def test_results_are_json_or_csv(client: TestClient) -> None:
-    assert client.get("/v1/results").json() == {"results": [], "next": None, "now": 0}
+    assert client.get("/v1/results").json() == {"results": [], "left_out": [], "next": None, "now": 0}
     table = client.get("/v1/results?format=csv")
     assert table.headers["content-type"].startswith("text/csv")
     assert table.text.split() == [

@@ -71,7 +71,8 @@ def cells_of(scores: pd.DataFrame) -> pd.DataFrame:
     run = ["task", "metric", "method", "k", "alpha", "seed"]
     asked = scores[run].drop_duplicates().merge(scores[["task", "language"]].drop_duplicates(), on="task")
     cells = asked.merge(scores[[*run, "language", "value"]], how="left", on=[*run, "language"])
-    return cells.assign(**REST, trial=[str(one) for one in cells[run].itertuples(index=False, name=None)])
+    trials = [str(one) for one in cells[run].itertuples(index=False, name=None)]
+    return cells.assign(**REST, trial=trials, left_out=[()] * len(cells))
 
 
 def means(scores: pd.DataFrame) -> pd.DataFrame:
@@ -237,7 +238,7 @@ def test_the_names_of_seeds_do_not_matter(scores: pd.DataFrame, chance: random.R
 def test_a_shift_of_all_values_shifts_means_and_nothing_else(scores: pd.DataFrame, shift: float) -> None:
     shifted = means(scores.assign(value=scores["value"] + shift)).drop(columns="best")
     before = means(scores).drop(columns="best")
-    for column in ("mean_with_source", "mean", "min", "max"):
+    for column in ("mean_with_source", "mean_in_common", "mean", "min", "max"):
         before[column] += shift
     # the sd of nearly equal values is the root of a rounding error
     pd.testing.assert_frame_equal(shifted, before, check_exact=False, rtol=1e-6, atol=1e-6)

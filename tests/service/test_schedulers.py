@@ -50,9 +50,12 @@ class Sweep:
     def restart(self) -> None:
         """Another driver, which knows what was reported."""
         judged = {
-            name: Judged(self._config(name), "sweep", "running", len(history), 1.0, {}, history)
+            name: Judged(
+                config=self._config(name), sweep="sweep", state="running", epochs=len(history), seconds=1.0,
+                selections=("source-dev",), selected={}, history=history,
+            )
             for name, history in self.history.items()
-        }
+        }  # fmt: skip
         queue: Any = SimpleNamespace(cohorts=self.cohorts, judged=lambda: judged)
         built = build_scheduler(spec_of(self.scheduler), queue, SimpleNamespace())  # type: ignore[arg-type]
         assert built is not None

@@ -27,7 +27,10 @@ def trial_of(alpha: float, seed: int, state: str, values: Sequence[float]) -> Ju
     )
     history = [(epoch, 10 * epoch, value) for epoch, value in enumerate(values, 1)]
     selected = {"source-dev": max(history, key=lambda one: one[2])[1]} if state == "succeeded" else {}
-    return Judged(config, "sweep", state, len(values), 10.0, selected, history)  # type: ignore[arg-type]
+    return Judged(
+        config=config, sweep="sweep", state=state, epochs=len(values), seconds=10.0, selections=("source-dev",),
+        selected=selected, history=history,  # type: ignore[arg-type]
+    )  # fmt: skip
 
 
 def found_of(*trials: Judged) -> dict[str, Any]:

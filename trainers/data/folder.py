@@ -20,7 +20,7 @@ from trainers.data.format import Format
 from trainers.data.formats import FORMATS, by_extension
 from trainers.data.source import Source
 from trainers.digests import digest
-from trainers.examples import LANGUAGE_CODE, DataError, Example, Facts
+from trainers.examples import LANGUAGE_CODE, DataError, Example, Facts, MissingSplitError
 from trainers.tasks import TASKS
 from trainers.trial import SPLITS, DataReference, Split
 
@@ -145,7 +145,7 @@ class FolderData:
         if not paths:
             first, *others = [f"{split}{extension}" for extension in self.formats]
             nor = f", nor {', '.join(others)}" if others else ""
-            raise DataError(f"{self.task.name}/{language}/{first} does not exist{nor}")
+            raise MissingSplitError(f"{self.task.name}/{language}/{first} does not exist{nor}")
         if len(paths) > 1:
             raise DataError(f"{' and '.join(map(self._shown, paths))} are files of one split; allowed: one of them")
         return paths[0]
