@@ -8,9 +8,10 @@ from torch import Tensor
 from trainers.artifacts import kept_models
 from trainers.encoders.by_name import prepare_encoder
 from trainers.surgery.products import inner_products
+from trainers.training.fresh_model import load_tokenizer
 from trainers.training.training_windows import TrainingWindows
 from trainers.training.trial_data import TrialData
-from trainers.training.trial_model import TrialModel, load_tokenizer
+from trainers.training.trial_model import TrialModel
 from trainers.trial import Selection, Trial
 
 # Random batches whose mean gradient is that of the source language (section 5.2).

@@ -10,7 +10,8 @@ from trainers.artifacts.atomic import need_room
 from trainers.encoders.by_name import prepare_encoder
 from trainers.registry import require_installed
 from trainers.tasks import TASKS
-from trainers.training.trial_model import TrialModel, load_tokenizer
+from trainers.training.fresh_model import load_tokenizer
+from trainers.training.trial_model import TrialModel
 from trainers.trial import Score, Selection, TrialConfig
 
 

@@ -17,10 +17,10 @@ from transformers import AutoTokenizer
 from trainers.surgery.optimizer import StochasticGradientSurgery
 from trainers.tasks.ner import NER
 from trainers.training.batches import shuffled_batches
+from trainers.training.fresh_model import fresh_model
 from trainers.training.loop import DTYPES
 from trainers.training.schedule import linear_decay, parameter_groups
 from trainers.training.trial_data import Tokenized, TrialData
-from trainers.training.trial_model import fresh_model
 from trainers.trial import Trial
 
 EVALUATION_BATCH = 32

@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 import torch
 
+import encoder_families
 from trainers.methods import METHODS
 from trainers.one_trial import run
 from trainers.trial import DataReference, Outcome, Report, Score, Training, Trial, TrialConfig, Wanted
@@ -72,6 +73,19 @@ def make_trial(tiny_encoder: Path, tmp_path: Path) -> Callable[..., Trial]:
         return replace(trial, **part_of(Trial, changed))
 
     return make
+
+
+@pytest.fixture(scope="session")
+def encoder_of(tmp_path_factory: pytest.TempPathFactory) -> Callable[[str], Path]:
+    """Writes a tiny encoder of an architecture, once."""
+    written: dict[str, Path] = {}
+
+    def write(name: str) -> Path:
+        if name not in written:
+            written[name] = encoder_families.write(name, tmp_path_factory.mktemp("encoders") / name)
+        return written[name]
+
+    return write
 
 
 @dataclass

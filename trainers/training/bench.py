@@ -14,12 +14,13 @@ from trainers.methods import SOURCE_TRAINING
 from trainers.protocols import PROTOCOLS
 from trainers.surgery.rules import Rule
 from trainers.training import loop
+from trainers.training.fresh_model import load_tokenizer
 from trainers.training.resuming import Checkpoints, History, last_checkpoint
 from trainers.training.scoring import Scorer
 from trainers.training.selecting import Selector
 from trainers.training.training_windows import TrainingWindows
 from trainers.training.trial_data import TrialData
-from trainers.training.trial_model import TrialModel, load_tokenizer
+from trainers.training.trial_model import TrialModel
 from trainers.trial import Outcome, Report, Schedule, Score, Selection, Trial, TrialConfig, Work
 
 log = logging.getLogger(__name__)

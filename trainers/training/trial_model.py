@@ -14,6 +14,7 @@ from trainers.artifacts.kept_models import Model
 from trainers.encoders.vocabulary import Rows, WordEmbeddings
 from trainers.tasks.task import Task, Window
 from trainers.training.batches import Batch
+from trainers.training.fresh_model import fresh_model
 
 
 class TrialModel:
@@ -110,24 +111,3 @@ class TrialModel:
             targets = self.task.targets(chosen, input_ids.shape[1])
             batch |= {name: torch.tensor(values) for name, values in targets.items()}
         return {name: tensor.to(self.device) for name, tensor in batch.items()}
-
-
-def fresh_model(task: Task[Any], encoder: Path, labels: Sequence[str]) -> Any:
-    """The pretrained encoder with the task's head, initialized at random: the same for every method at a seed."""
-    import transformers
-
-    named: dict[str, Any] = {
-        "num_labels": len(labels),
-        "id2label": dict(enumerate(labels)),
-        "label2id": {label: place for place, label in enumerate(labels)},
-    }
-    return getattr(transformers, task.model_class).from_pretrained(
-        encoder, **(named if labels else {}), use_safetensors=True, trust_remote_code=False, dtype=torch.float32
-    )
-
-
-def load_tokenizer(encoder: Path) -> Any:
-    """The fast tokenizer of an encoder's folder."""
-    from transformers import AutoTokenizer
-
-    return AutoTokenizer.from_pretrained(encoder, use_fast=True, trust_remote_code=False)

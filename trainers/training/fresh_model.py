@@ -1,0 +1,80 @@
+"""A pretrained encoder with a fresh head: the same at a seed, whatever else the encoder's folder holds."""
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from trainers.tasks.task import Task
+
+# What transformers calls the labels of a head that tells apart none of a task's, as that of question answering.
+UNNAMED = ("LABEL_0", "LABEL_1")
+
+
+def fresh_model(task: Task[Any], encoder: Path, labels: Sequence[str]) -> Any:
+    """The pretrained encoder with the task's head, initialized at random.
+
+    A folder that holds a trained model gives its encoder alone: neither its head nor what its config.json says of its
+    labels. Everything outside of what `AutoModel` has of the architecture is the head.
+
+    Raises:
+        ValueError: a weight of the encoder has another shape than config.json says.
+    """
+    import transformers
+
+    seed = int(torch.randint(2**62, ()))  # the head's own: loading draws numbers only where weights are missing
+    config = transformers.AutoConfig.from_pretrained(encoder, trust_remote_code=False)
+    config.id2label = dict(enumerate(labels or UNNAMED))
+    config.label2id = {label: place for place, label in config.id2label.items()}
+    config.problem_type = None
+    config.return_dict = True
+    model, loaded = getattr(transformers, task.model_class).from_pretrained(
+        encoder,
+        config=config,
+        use_safetensors=True,
+        trust_remote_code=False,
+        dtype=torch.float32,
+        ignore_mismatched_sizes=True,  # of the head
+        output_loading_info=True,
+    )
+    head = _head(model)
+    for name, found, needed in sorted(loaded["mismatched_keys"]):
+        if name not in head:
+            raise ValueError(f"{encoder}: {name} has the shape {tuple(found)}, not {tuple(needed)} as config.json says")
+    torch.manual_seed(seed)
+    _initialize(model, head)
+    return model
+
+
+def _head(model: Any) -> set[str]:
+    """Names of the tensors that a model has beside its encoder."""
+    import transformers
+
+    with torch.device("meta"):
+        encoder = transformers.AutoModel.from_config(model.config, trust_remote_code=False)
+    names, prefix = set(model.state_dict()), f"{model.base_model_prefix}."
+    inside = any(name.startswith(prefix) for name in names)  # T5's head for questions has its parts beside it
+    return names - {f"{prefix if inside else ''}{name}" for name in encoder.state_dict()}
+
+
+def _initialize(model: Any, names: set[str]) -> None:
+    """Initialize these tensors at random, as their architecture does.
+
+    transformers marks what is initialized, and initializes what is not; some of a module by the modules around it.
+    """
+    for name in names:
+        place, _, tensor = name.rpartition(".")
+        getattr(model.get_submodule(place), tensor)._is_hf_initialized = False
+        while place:
+            model.get_submodule(place)._is_hf_initialized = False
+            place = place.rpartition(".")[0]
+    model._is_hf_initialized = False
+    model.initialize_weights()
+
+
+def load_tokenizer(encoder: Path) -> Any:
+    """The fast tokenizer of an encoder's folder."""
+    from transformers import AutoTokenizer
+
+    return AutoTokenizer.from_pretrained(encoder, use_fast=True, trust_remote_code=False)
