@@ -25,7 +25,7 @@ class Frame:
         self.special = owners.count(None)
 
     def around(self, *sequences: list[int]) -> tuple[list[int], list[int]]:
-        """Sub-words with their special tokens, and the segments of all of them (empty where the tokenizer has none)."""
+        """Tokens with their special tokens, and the segments of all of them (empty where the tokenizer has none)."""
         ids: list[int] = []
         types: list[int] = []
         for owner, part, part_types in self.parts:

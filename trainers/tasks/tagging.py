@@ -1,6 +1,7 @@
 """One label per word: what named entities and parts of speech have in common."""
 
 import re
+from bisect import bisect_right
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from itertools import accumulate
@@ -13,6 +14,8 @@ from trainers.tasks.task import ExampleError, Task, Window, is_blank, shown
 
 # Positions without a label: special tokens, padding and all but a word's first token (the loss ignores this index).
 UNLABELLED = -100
+
+Span = tuple[int, int]  # characters: first, after the last
 
 
 @dataclass(frozen=True)
@@ -66,8 +69,8 @@ class Tagging(Task[TaggingWindow]):
         return set(example["tags"])
 
     def text(self, example: Example) -> str:
-        """The words."""
-        return " ".join(example["tokens"])
+        """The words, with a blank between them; those that are blank themselves are left out."""
+        return " ".join(example["tokens"][word] for word in _written(example["tokens"]))
 
     def cut(self, tokens: int, max_length: int) -> tuple[int, int]:
         """As few windows as they fill, with two special tokens each."""
@@ -84,23 +87,27 @@ class Tagging(Task[TaggingWindow]):
     ) -> list[TaggingWindow]:
         """Windows of at most `max_length` tokens, special tokens included; long sentences are split between words.
 
-        A word's label stands on its first token. A word that the tokenizer drops altogether has no position.
+        Words have the tokens that they have in running text, with blanks between them: many tokenizers tell a word's
+        beginning by the blank before it. A word's label stands on its first token. A word that the tokenizer drops
+        altogether has no position.
 
         Raises:
             ExampleError: a word alone is longer than a window.
         """
+        if not examples:
+            return []
         index = {label: place for place, label in enumerate(labels)}
         encoded = tokenizer(
-            [example["tokens"] for example in examples],
-            is_split_into_words=True,
+            [self.text(example) for example in examples],
             add_special_tokens=False,
+            return_offsets_mapping=True,
             verbose=False,
         )
         frame = Frame(tokenizer, 1)
         room = max_length - frame.special
         windows = []
         for place, example in enumerate(examples):
-            pieces = _pieces_by_word(encoded["input_ids"][place], encoded.word_ids(place))
+            pieces = _pieces_by_word(example["tokens"], encoded["input_ids"][place], encoded["offset_mapping"][place])
             longest = max(pieces, key=lambda word: len(pieces[word]), default=None)
             if longest is not None and len(pieces[longest]) > room:
                 raise ExampleError(
@@ -156,11 +163,24 @@ def tagged(_: str, tokens: Any, tags: Any) -> Example:
     return {"tokens": tokens, "tags": tags}
 
 
-def _pieces_by_word(ids: Sequence[int], word_ids: Sequence[int | None]) -> dict[int, list[int]]:
+def _written(words: Sequence[str]) -> list[int]:
+    """The places of words that are more than blank."""
+    return [place for place, word in enumerate(words) if word.strip()]
+
+
+def _pieces_by_word(words: Sequence[str], ids: Sequence[int], spans: Sequence[Span]) -> dict[int, list[int]]:
+    """The tokens of each word that has any, given the characters of each token in `Tagging.text`.
+
+    A token belongs to the word of its first character that is no blank; one that is only blank to the word after it.
+    """
+    written = _written(words)
+    text = " ".join(words[word] for word in written)
+    ends = [end - 1 for end in accumulate(len(words[word]) + 1 for word in written)]
     pieces: dict[int, list[int]] = {}
-    for id_, word in zip(ids, word_ids, strict=True):
-        if word is not None:
-            pieces.setdefault(word, []).append(id_)
+    for id_, (first, after) in zip(ids, spans, strict=True):
+        rest = text[first:after].lstrip()
+        begin = after - len(rest) if rest else first
+        pieces.setdefault(written[bisect_right(ends, begin)], []).append(id_)
     return pieces
 
 
