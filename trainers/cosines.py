@@ -70,11 +70,11 @@ def gradient_cosines(trial: Trial, selection: Selection, at_once: int = 8) -> tu
     languages = (config.source_language, *config.target_languages)
     batches: dict[str, list[Sequence[int]]] = {language: [windows.shots_of(language)] for language in languages[1:]}
     batches[languages[0]] = _random_batches(windows.source, config.training.batch_size, config.seed)
-    model = TrialModel(data.task, encoder, tokenizer.pad_token_id, data.labels, trial.device)
+    model = TrialModel(data.task, encoder, tokenizer, data.labels, trial.device)
     model.load(kept)
     model.model.eval()
     trained_on = [index for of_language in batches.values() for indices in of_language for index in indices]
-    rows = model.trainable_rows(windows.at(trained_on), config.training.weight_decay)
+    rows = model.trainable_rows(list(windows.at(trained_on)), config.training.weight_decay)
 
     def gradient_of(language: str) -> list[Tensor]:
         """The mean of the gradients of a language's batches."""

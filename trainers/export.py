@@ -40,7 +40,7 @@ def export(home: Path, config: TrialConfig, selection: Selection, scores: Sequen
     require_installed(config.plugins)
     encoder = prepare_encoder(config.encoder, home)
     tokenizer = load_tokenizer(encoder)
-    model = TrialModel(TASKS[config.task], encoder, tokenizer.pad_token_id, kept.labels, "cpu")
+    model = TrialModel(TASKS[config.task], encoder, tokenizer, kept.labels, "cpu")
     model.load(kept)
     model.all_rows()
     unfinished = folder.with_name(f".{folder.name}.unfinished")

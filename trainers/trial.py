@@ -295,7 +295,8 @@ class Outcome:
         scores: of those weights on the test splits.
         facts: `training` (the last report's measures), `shots`, `samples`, `work` of training and evaluation, `sizes`
             of tokenized splits, `seconds`, `device`, `threads`, `packages`; `history` of a member of a population;
-            `out_of_memory` and `accumulation` after a retry.
+            `out_of_memory` and `accumulation` after a retry; `untrimmed`, why all rows of the word embeddings were
+            trained although fewer occur.
     """
 
     selected: dict[Selection, int]

@@ -128,13 +128,11 @@ def stepper(way: str, shape: Shape, device: str) -> tuple[Loop, Callable[[], Non
     """A training of a new model, and what takes its next step."""
     chosen = WAYS[way]
     torch.manual_seed(0)
-    model = _model(shape)
+    model = _model(shape).to(device)
     windows = _windows(shape)
     if shape.trimmed:
         embeddings = WordEmbeddings(model, PAD)
-        rows = embeddings.install(embeddings.occurring(windows["input_ids"].tolist()))
-        windows["input_ids"] = rows.index(windows["input_ids"])
-    model.to(device)
+        embeddings.install(embeddings.occurring(windows["input_ids"].tolist()))
     collate = partial(_collate, windows, device)
     data = TrainingSet(
         examples=range(POOL), lengths=[LENGTH] * POOL, supervised=[LENGTH // 2] * POOL, collate=collate, loss=NER.loss

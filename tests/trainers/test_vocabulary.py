@@ -49,7 +49,9 @@ def batch(rows: Rows | None, windows: list[list[int]], places: Sequence[int]) ->
     ids = torch.nn.utils.rnn.pad_sequence(chosen, batch_first=True, padding_value=PAD)
     labels = torch.where(ids == PAD, -100, ids % 3)
     mask = (ids != PAD).long()
-    return {"input_ids": ids if rows is None else rows.index(ids), "attention_mask": mask, "labels": labels}
+    if rows is not None:
+        rows.require(ids)
+    return {"input_ids": ids, "attention_mask": mask, "labels": labels}
 
 
 def trained(model: Any, ids_of: IdsOf | None) -> tuple[list[float], dict[str, Tensor]]:
@@ -72,7 +74,7 @@ def trained(model: Any, ids_of: IdsOf | None) -> tuple[list[float], dict[str, Te
     loop.Loop(model, data, training, 5).run(lambda progress: losses.append(progress.measures["loss"]))
     table = model.get_input_embeddings().weight.detach()
     if embeddings and rows:
-        embeddings.merge(rows.ids, rows.module.weight)
+        embeddings.merge(rows.ids, rows.weight)
         table = embeddings.table
     weights = {name: weight.detach() for name, weight in model.named_parameters() if "word_embeddings" not in name}
     return losses, {**weights, "table": table}
@@ -105,20 +107,25 @@ def test_rows_that_do_not_occur_stay_exactly_as_they_were_with_all_rows_too(fres
         assert (after[present] != before[present]).any(1).all()
 
 
-def test_the_rows_that_occur_are_in_order_with_all_ids_up_to_padding(fresh: Callable[[float], Any]) -> None:
+def test_the_rows_that_occur_are_in_order_with_that_of_padding(fresh: Callable[[float], Any]) -> None:
     embeddings = WordEmbeddings(fresh(0.0), PAD)
-    assert embeddings.occurring([[7, 900, 7], [3]]).tolist() == [0, 1, 3, 7, 900]
-    assert embeddings.occurring([]).tolist() == [0, 1]
+    assert embeddings.occurring([[7, 900, 7], [3]]).tolist() == [1, 3, 7, 900]
+    assert embeddings.occurring([]).tolist() == [1]
     assert embeddings.everything().tolist() == list(range(VOCABULARY))
-    assert WordEmbeddings(fresh(0.0), 5).occurring([[7]]).tolist() == [0, 1, 2, 3, 4, 5, 7]
 
 
-def test_padding_keeps_its_id_and_token_ids_become_places_among_the_rows(fresh: Callable[[float], Any]) -> None:
-    embeddings = WordEmbeddings(fresh(0.0), PAD)
+def test_the_model_is_given_token_ids_and_finds_the_rows_in_their_place(fresh: Callable[[float], Any]) -> None:
+    model = fresh(0.0)
+    own = model.get_input_embeddings()
+    embeddings = WordEmbeddings(model, PAD)
     rows = embeddings.install(embeddings.occurring([[7, 900, 3]]))
-    assert rows.index(torch.tensor([[900, PAD], [3, 0]])).tolist() == [[4, PAD], [2, 0]]
-    assert rows.module.padding_idx == PAD
-    assert embeddings.model.get_input_embeddings() is rows.module
+    assert rows.index(torch.tensor([[900, PAD], [3, 7]])).tolist() == [[3, 0], [1, 2]]
+    assert model.get_input_embeddings() is own
+    assert (len(own.weight), own.num_embeddings, own.padding_idx) == (4, 4, 0)
+    ids = torch.tensor([[900, PAD], [3, 7]])
+    assert torch.equal(own(ids), embeddings.table[ids])
+    embeddings.install(embeddings.occurring([[7, 0, 3]]))
+    assert own.padding_idx == 1
     full = embeddings.install(embeddings.everything())
     ids = torch.arange(VOCABULARY)
     assert torch.equal(full.index(ids), ids)
@@ -127,8 +134,23 @@ def test_padding_keeps_its_id_and_token_ids_become_places_among_the_rows(fresh: 
 def test_a_token_that_is_not_among_the_rows_is_refused(fresh: Callable[[float], Any]) -> None:
     embeddings = WordEmbeddings(fresh(0.0), PAD)
     rows = embeddings.install(embeddings.occurring([[7, 900]]))
+    rows.require(torch.tensor([[7, PAD]]))
     with pytest.raises(IndexError, match="not among the installed rows"):
-        rows.index(torch.tensor([[7, 8]]))
+        rows.require(torch.tensor([[7, 8]]))
+
+
+def test_what_does_not_trim_installs_the_table_itself(fresh: Callable[[float], Any]) -> None:
+    embeddings = WordEmbeddings(fresh(0.0), PAD)
+    embeddings.trims = False
+    rows = embeddings.install(torch.tensor([7]))
+    assert rows.ids.tolist() == list(range(VOCABULARY))
+    with torch.no_grad():
+        rows.weight[5] += 1.0
+    assert torch.equal(embeddings.table, rows.weight)
+    embeddings.merge(rows.ids, rows.weight)
+    trained = embeddings.install_trained(torch.tensor([5, 7]))
+    assert torch.equal(trained.weight, rows.weight[[5, 7]])
+    assert embeddings.install(torch.tensor([7])).weight is rows.weight
 
 
 def test_a_model_computes_the_same_from_the_rows_that_occur(fresh: Callable[[float], Any]) -> None:
@@ -139,6 +161,7 @@ def test_a_model_computes_the_same_from_the_rows_that_occur(fresh: Callable[[flo
         embeddings = WordEmbeddings(model, PAD)
         rows = embeddings.install(embeddings.occurring(windows))
         assert len(rows.ids) < 160
+        assert len(rows.weight) == len(rows.ids)
         assert torch.equal(model(**batch(rows, windows, range(24))).logits, expected)
 
 
@@ -146,23 +169,23 @@ def test_merged_rows_are_in_the_table_and_what_is_installed_next_has_them(fresh:
     embeddings = WordEmbeddings(fresh(0.0), PAD)
     before = embeddings.table.clone()
     rows = embeddings.install(torch.tensor([0, 1, 7, 900]))
-    assert torch.equal(rows.module.weight, before[rows.ids])
+    assert torch.equal(rows.weight, before[rows.ids])
     with torch.no_grad():
-        rows.module.weight.add_(1.0)
+        rows.weight.add_(1.0)
     assert torch.equal(embeddings.table, before)
-    embeddings.merge(rows.ids, rows.module.weight)
+    embeddings.merge(rows.ids, rows.weight)
     changed = before.clone()
     changed[rows.ids] += 1.0
     assert torch.equal(embeddings.table, changed)
     other = embeddings.install(torch.tensor([0, 1, 5, 900]))
-    assert torch.equal(other.module.weight, changed[other.ids])
+    assert torch.equal(other.weight, changed[other.ids])
     embeddings.reinstall(rows)
-    assert embeddings.model.get_input_embeddings() is rows.module
+    assert embeddings.model.get_input_embeddings().weight is rows.weight
 
 
 def test_installed_rows_are_trained_like_any_parameter(fresh: Callable[[float], Any]) -> None:
     embeddings = WordEmbeddings(fresh(0.0), PAD)
     rows = embeddings.install(torch.tensor([0, 1, 7]))
     parameters = {id(parameter) for parameter in embeddings.model.parameters()}
-    assert id(rows.module.weight) in parameters
-    assert rows.module.weight.requires_grad
+    assert id(rows.weight) in parameters
+    assert rows.weight.requires_grad

@@ -48,7 +48,7 @@ class TrialBench:
         self.data = TrialData(trial, tokenizer)
         self.data.read_all()
         self.windows = TrainingWindows(self.data)
-        self.model = TrialModel(self.data.task, encoder, tokenizer.pad_token_id, self.data.labels, trial.device)
+        self.model = TrialModel(self.data.task, encoder, tokenizer, self.data.labels, trial.device)
         self.scorer = Scorer(trial, self.model)
         self.selector = Selector(trial, self.data, self.model, self.scorer)
         self.history = History()
@@ -133,7 +133,7 @@ class TrialBench:
         """Install the rows of the word embeddings that training on these windows can change."""
         oracle_sets = oracle.shots.values() if oracle is not None else ()
         indices = [*examples, *(index for shots in oracle_sets for index in shots)]
-        return self.model.trainable_rows(self.windows.at(indices), self.config.training.weight_decay)
+        return self.model.trainable_rows(list(self.windows.at(indices)), self.config.training.weight_decay)
 
     def _training_set(self, examples: Sequence[int], rows: Rows) -> loop.TrainingSet:
         windows = self.windows.all
@@ -194,6 +194,8 @@ class TrialBench:
             "work": {"training": asdict(self.work), "evaluation": asdict(self.scorer.work)},
             "sizes": {digest: asdict(size) for digest, size in self.data.sizes.items()},
         }
+        if self.model.untrimmed is not None:
+            facts["untrimmed"] = self.model.untrimmed
         if self.config.population is not None:
             facts["history"] = self.history.to_dicts()
             # another member may have made what was chosen
