@@ -80,6 +80,8 @@ COLUMNS = (
            words="task that was trained and scored"),
     Column(name="numerics", shown=True, type=int, place="planned_results", filter="everywhere", groupable=True,
            setting="per task", words="version of the computation: scores of different ones are not comparable"),
+    Column(name="one_label", shown=True, type=bool, place="computed",
+           words="whether the model predicts the same label everywhere"),
     Column(name="encoder", type=str, place="spec", groupable=True, setting="per task", words="pretrained encoder"),
     Column(name="protocol", type=str, place="spec", groupable=True, setting="per task",
            words="protocol that the experiment follows"),

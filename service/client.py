@@ -240,8 +240,9 @@ class Client:
 
         Returns:
             Columns of `by`, `mean`, `sd`, `n` (seeds), `min`, `max`, `mean_in_common` (over the languages that all
-            methods have), `mean_with_source`, `sd_with_source`, `languages`, `seeds`, `missing`, `complete`, `mixed`
-            (what differs within a group), `left_out` (languages that its methods leave out), `best` and `numerics`.
+            methods have), `mean_with_source`, `sd_with_source`, `languages`, `seeds`, `missing`, `one_label` (scores of
+            models that predict the same label everywhere), `complete`, `mixed` (what differs within a group),
+            `left_out` (languages that its methods leave out), `best` and `numerics`.
         """
         wanted = {"by": ",".join(by), **asked, "format": "arrow"}
         return self._connection.frame("GET", "/v1/results/summary", params=wanted)[0]
@@ -257,8 +258,9 @@ class Client:
 
         Returns:
             `language`, `gain`, `sd`, `seeds`, `low`, `high`, `p`, `smallest_p`, `p_holm`, `wins`, `ties`, `losses`;
-            `attrs["overall"]` has the same for the mean over languages, `attrs["left_out"]` the languages that are not
-            compared since one of both left them out, `attrs["numerics"]` the NUMERICS of both.
+            `attrs["overall"]` has the same for the mean over languages, and `one_label`, the number of scores of models
+            that predict the same label everywhere; `attrs["left_out"]` the languages that are not compared since one of
+            both left them out, `attrs["numerics"]` the NUMERICS of both.
         """
         wanted = {"better": better, "over": over, "shots": shots, **asked}
         found = self._json("GET", "/v1/results/compare", params=wanted)
@@ -306,7 +308,8 @@ class Client:
         """Test scores of an experiment, mean over seeds: methods (with K and candidate) down, languages across.
 
         `mean` is over the target languages that all rows have; `attrs["left_out"]` has those that methods leave out.
-        Without a metric it is the task's main one.
+        `one_label`, where there are any, counts the scores of models that predict the same label everywhere. Without a
+        metric it is the task's main one.
 
         Raises:
             ValueError: none is given, and `metric_of` does not know it.
@@ -320,6 +323,8 @@ class Client:
         table = table[[language for language in (source, *targets) if language in table.columns]]
         in_all = [language for language in targets if table[language].notna().all()]
         table["mean"] = table[in_all].mean(axis=1)
+        if test["one_label"].any():
+            table["one_label"] = test.groupby(rows)["one_label"].sum()
         table.attrs["left_out"] = experiment["left_out"]
         methods = experiment["spec"]["methods"]
         return table.sort_index(key=lambda index: index.map(methods.index) if index.name == "method" else index)

@@ -53,11 +53,16 @@ def follow(client: Watched, id_: str) -> dict[str, Any]:
                 words = f"{config['method']} K={config['k']} seed {config['seed']}"
                 bars[trial] = tqdm(total=config["training"]["epochs"], unit="epoch", desc=words, leave=False)
             bars[trial].n = event["epoch"]
-            scores = {f"{one['language']} {one['metric']}": one["value"] for one in event.get("scores", [])}
-            bars[trial].set_postfix({name: f"{value:.1f}" for name, value in scores.items()})
+            scores = {f"{one['language']} {one['metric']}": _shown(one) for one in event.get("scores", [])}
+            bars[trial].set_postfix(scores)
         else:
             if event["trial"] in bars:
                 bars.pop(event["trial"]).close()
             whole.update(event["state"] in ("succeeded", "stopped", "failed"))
     whole.close()
     return client.experiment(id_)
+
+
+def _shown(score: dict[str, Any]) -> str:
+    """A score, and whether the model predicts the same label everywhere; an older service does not say."""
+    return f"{score['value']:.1f}{' (one label)' if score.get('one_label') else ''}"

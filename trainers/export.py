@@ -67,7 +67,7 @@ def _card(config: TrialConfig, selection: Selection, model: kept_models.Model, s
     front = "\n".join(f"{name}: {json.dumps(value)}" for name, value in metadata.items() if value is not None)
     rows = "\n".join(
         f"| {score.language} | {score.split} | {score.metric} | {score.value:.2f} | {score.examples}"
-        f"{' (a sample)' if score.cut else ''} |"
+        f"{' (a sample)' if score.cut else ''}{', one label everywhere' if score.one_label else ''} |"
         for score in scores
     )
     trained_on = f"{config.source_language}, and {config.k} shots of each of {', '.join(config.target_languages)}"

@@ -230,6 +230,7 @@ class Score:
         examples: the number of examples.
         data: digest of the examples.
         cut: the split has more examples.
+        one_label: the model predicts the same label everywhere.
     """
 
     step: int
@@ -241,6 +242,7 @@ class Score:
     examples: int
     data: str
     cut: bool
+    one_label: bool = False
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -296,7 +298,8 @@ class Outcome:
         facts: `training` (the last report's measures), `shots`, `samples`, `work` of training and evaluation, `sizes`
             of tokenized splits, `seconds`, `device`, `threads`, `packages`; `history` of a member of a population;
             `out_of_memory` and `accumulation` after a retry; `untrimmed`, why all rows of the word embeddings were
-            trained although fewer occur.
+            trained although fewer occur; `one_label`, the test sets on which the model predicts the same label
+            everywhere, and which.
     """
 
     selected: dict[Selection, int]

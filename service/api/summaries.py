@@ -52,9 +52,10 @@ def summarized(request: Request, wanted: Annotated[Grouped, Query()]) -> Respons
     """Means over seeds of the mean over target languages: `{"summary": [...]}`, CSV, or an Arrow stream.
 
     A row for each group of `by`, such as `by=method,k`, with `mean`, `sd`, `n` (seeds), `min`, `max`,
-    `mean_in_common`, `mean_with_source`, `sd_with_source`, `languages`, `missing`, `complete`, `mixed`, `left_out` and
-    `best`. A seed that lacks a language does not count, and its group is not `complete`. `published=true` adds the
-    paper's figure, the `difference` from it, and what `differs` from its setting.
+    `mean_in_common`, `mean_with_source`, `sd_with_source`, `languages`, `missing`, `one_label`, `complete`, `mixed`,
+    `left_out` and `best`. A seed that lacks a language does not count, and its group is not `complete`. `one_label`
+    counts the scores of models that predict the same label everywhere. `published=true` adds the paper's figure, the
+    `difference` from it, and what `differs` from its setting.
     """
     by = list(dict.fromkeys(name for given in wanted.by for name in given.split(",")))
     for name in by:
@@ -83,6 +84,7 @@ def compared(request: Request, wanted: Annotated[Pair, Query()]) -> JSONResponse
     `gain`, `sd` and the 95 % bootstrap interval of the gain (`low`, `high`) over `seeds`; `p` of a permutation test
     over seeds, the `smallest_p` that this many can give, and `p_holm`, corrected for the number of languages; `wins`,
     `ties`, `losses`. `left_out` has the targets that one of both left out, and why: neither is compared on them.
+    `one_label` counts the scores of models that predict the same label everywhere.
     """
     rows = selected(request.app.state.store, wanted.where(), wanted.split, wanted.metric)
     rows = rows[rows["method"].isin([wanted.better, wanted.over]) & rows["k"].isin([0, wanted.shots])]
@@ -92,8 +94,8 @@ def compared(request: Request, wanted: Annotated[Pair, Query()]) -> JSONResponse
         found = comparison(scores, wanted.better, wanted.over, wanted.shots, rows["source_language"].max())
     except ValueError as error:
         raise SpecError([Problem("better", str(error))]) from error
-    overall, numerics = plain(found.overall.to_frame().T)[0], int(rows["numerics"].max())
-    languages, without = plain(found.languages), left_out(rows)
+    overall = {**plain(found.overall.to_frame().T)[0], "one_label": int(scores["one_label"].sum())}
+    numerics, languages, without = int(rows["numerics"].max()), plain(found.languages), left_out(rows)
     return JSONResponse({"overall": overall, "languages": languages, "left_out": without, "numerics": numerics})
 
 

@@ -7,7 +7,7 @@ import pandas as pd
 
 from service.reports import figures, left_out
 from service.reports.alike import require_alike, require_same_languages
-from service.reports.cells import cell, need, pivot, rounded, seeds
+from service.reports.cells import cell, need, one_label, pivot, rounded, seeds
 from service.reports.compare import comparison
 from service.reports.paper import SURGERY
 from service.reports.report import Report
@@ -29,7 +29,7 @@ def alpha_curve(rows: pd.DataFrame) -> Report:
     found["cell"] = [cell(*row) for row in found[["mean", "sd", "complete", "left_out"]].to_numpy()]
     display = pivot(found, ["task", "k", "method"], "alpha", "cell").fillna("")
     means = f"Mean and sd over {seeds(found['n'])} of the mean over target languages."
-    notes = (means, *left_out.notes(ours))
+    notes = (means, *left_out.notes(ours), *one_label(ours))
     return Report("Scores by α", found.drop(columns="cell"), display, notes, draw=partial(figures.alpha_curve, found))
 
 
@@ -70,5 +70,6 @@ def gain_by(rows: pd.DataFrame, trait: Literal["family", "script"]) -> Report:
         f"{SURGERY} minus {NAIVE}, paired by seed: mean and sd over {seeds(data['seeds'])} of the mean over languages.",
         "Wins and losses: pairs of a language and a seed.",
         *without,
+        *one_label(ours),
     )
     return Report(f"What surgery adds, by {trait}", data.reset_index(drop=True), display, notes)

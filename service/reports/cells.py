@@ -7,6 +7,9 @@ import pandas as pd
 from service.reports.left_out import MARK
 from trainers.methods import METHODS
 
+# Groups of models that a note names.
+NOTED = 8
+
 
 def need(rows: pd.DataFrame, what: str) -> None:
     """Refuse to make a report of nothing. ValueError that names `what` is missing."""
@@ -38,6 +41,19 @@ def rounded(value: object) -> str:
     if isinstance(value, float):
         return "–" if pd.isna(value) else f"{value:.2f}"
     return str(value)
+
+
+def one_label(rows: pd.DataFrame) -> tuple[str, ...]:
+    """A note on the scores of models that predict the same label everywhere; none if there are none."""
+    found = rows[rows["one_label"].astype(bool)]
+    if found.empty:
+        return ()
+    groups = found.groupby(["task", "method", "k"])["language"].unique()
+    said = [
+        f"{task}, {method}, K = {k} ({', '.join(sorted(languages))})" for (task, method, k), languages in groups.items()
+    ]
+    more = f" and {len(said) - NOTED} more" if len(said) > NOTED else ""
+    return (f"Models that predict the same label everywhere: {'; '.join(said[:NOTED])}{more}.",)
 
 
 def seeds(numbers: "pd.Series[int]") -> str:

@@ -9,7 +9,7 @@ import pandas as pd
 
 from service.reports import figures, left_out, published
 from service.reports.alike import require_alike, require_same_languages
-from service.reports.cells import cell, need, pivot, rounded, seeds
+from service.reports.cells import cell, need, one_label, pivot, rounded, seeds
 from service.reports.compare import comparison
 from service.reports.report import Report
 from service.reports.summary import beside_published, summary
@@ -39,7 +39,7 @@ def table_1(rows: pd.DataFrame) -> Report:
     if not found["complete"].all():
         notes.append("Cells with * lack scores: seeds that lack a language do not count.")
     notes += _fewer_languages(rows)
-    notes += [_setting(found), f"Published: {published.CITATION}."]
+    notes += [*one_label(rows), _setting(found), f"Published: {published.CITATION}."]
     return Report("Methods at each K", found.drop(columns="cell"), display, tuple(notes), shades)
 
 
@@ -60,7 +60,8 @@ def by_language(rows: pd.DataFrame, task: str) -> Report:
     order = [source, *sorted(set(found["language"]) - {source}), "avg."]
     display = pivot(both, ["k", "method"], "language", "cell").reindex(columns=order).fillna("")
     shades = pivot(both, ["k", "method"], "language", "over_zero_shot").reindex_like(display)
-    notes = (f"Mean over {seeds(found['n'])}; avg. includes {source}. * lacks scores.", *_fewer_languages(rows))
+    means = f"Mean over {seeds(found['n'])}; avg. includes {source}. * lacks scores."
+    notes = (means, *_fewer_languages(rows), *one_label(rows))
     data = both.drop(columns="cell").assign(task=task)
     return Report(f"{task} by language", data, display, notes, shades)
 
@@ -81,7 +82,7 @@ def gain_table(rows: pd.DataFrame, least: bool) -> Report:
     display = found.set_index(["task", "language"])[["name", "gain", "sd"]].map(rounded)
     words = "least" if least else "most"
     paired = f"{SURGERY} minus ord-FS at K = 5, paired by seed: mean and sd over {seeds(found['seeds'])}."
-    notes = (paired, *left_out.notes(ours))
+    notes = (paired, *left_out.notes(ours), *one_label(ours[ours["k"] == 5]))
     return Report(f"Languages that gain {words} by surgery", found, display, notes)
 
 
@@ -114,6 +115,7 @@ def groupings(rows: pd.DataFrame, task: str | None) -> Report:
         "Targets: how many a model is trained for, on average where groups differ.",
         f"Mean over {seeds(found['n'])} of the languages that all have.",
         *without,
+        *one_label(rows),
     )
     return Report("One target, some, or all", found, display, notes, draw=partial(figures.groupings, found))
 
@@ -132,7 +134,7 @@ def overfitting(rows: pd.DataFrame) -> Report:
                                             languages=("language", "size")).reset_index()  # fmt: skip
     display = first.set_index(["task", "k"]).rename(columns={"first": "best after epoch 1"})
     curve = f"Dev score of the target, mean over {seeds(found['n'])}, epoch by epoch of adapting."
-    notes = (curve, *left_out.notes(curves))
+    notes = (curve, *left_out.notes(curves), *one_label(curves))
     return Report("When adapting overfits", found, display, notes, draw=partial(figures.overfitting, found, first))
 
 
@@ -158,6 +160,7 @@ def over_epochs(rows: pd.DataFrame) -> Report:
     notes = [f"Mean over targets; mean and sd over {seeds(found['n'])}."]
     notes += [] if whole.all() else ["Epochs of seeds that lack a language do not count."]
     notes += ["Languages that a method leaves out are in no mean.", *without] if without else []
+    notes += one_label(tests)
     return Report("Scores over epochs", found, display, tuple(notes),
                   draw=partial(figures.over_epochs, found, chosen))  # fmt: skip
 

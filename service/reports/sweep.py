@@ -27,17 +27,18 @@ def sweep(spec: ExperimentSpec, judged: Mapping[str, Judged], tests: Iterable[Ma
     Args:
         spec: of the experiment.
         judged: by digest, the trials that are compared.
-        tests: test scores of the task's first metric: `method`, `trial`, `language` and `value`.
+        tests: test scores of the task's first metric: `method`, `trial`, `language`, `value` and `one_label`.
 
     Returns:
-        `candidates` (rows), `chosen` (one for each method, K and group of targets, with its `regret`), and `cost`:
-        `trials`, `stopped`, `epochs`, `epochs_of_all` (had none been stopped), `device_hours`, `device_hours_saved`
-        (an estimate: what stopped trials still had to do, at their own speed).
+        `candidates` (rows, where `one_label` counts the test scores of models that predict the same label everywhere),
+        `chosen` (one for each method, K and group of targets, with its `regret`), and `cost`: `trials`, `stopped`,
+        `epochs`, `epochs_of_all` (had none been stopped), `device_hours`, `device_hours_saved` (an estimate: what
+        stopped trials still had to do, at their own speed).
     """
-    scored: dict[tuple[str, str], list[float]] = {}
+    scored: dict[tuple[str, str], list[Mapping[str, Any]]] = {}
     for row in tests:
         if row["language"] != spec.source_language:
-            scored.setdefault((row["method"], row["trial"]), []).append(row["value"])
+            scored.setdefault((row["method"], row["trial"]), []).append(row)
     groups: dict[tuple[str, str, str], list[str]] = {}
     spaces = {name: MethodSpace(spec, name) for name in {one.config.method for one in judged.values()}}
     for digest, one in judged.items():
@@ -48,7 +49,7 @@ def sweep(spec: ExperimentSpec, judged: Mapping[str, Judged], tests: Iterable[Ma
     rows, compared = [], dict[tuple[Any, ...], list[Compared]]()
     for (_, method, words), digests in groups.items():
         trials = [judged[one] for one in digests]
-        row = _candidate(spec, method, words, trials, [scored.get((method, one)) for one in digests])
+        row = _candidate(spec, method, words, trials, [scored.get((method, one), []) for one in digests])
         rows.append(row)
         compared.setdefault((method, row["k"], tuple(row["target_languages"])), []).append((row, trials))
     return {
@@ -60,11 +61,11 @@ def sweep(spec: ExperimentSpec, judged: Mapping[str, Judged], tests: Iterable[Ma
 
 
 def _candidate(
-    spec: ExperimentSpec, method: str, words: str, trials: list[Judged], scored: list[list[float] | None]
+    spec: ExperimentSpec, method: str, words: str, trials: list[Judged], scored: list[list[Mapping[str, Any]]]
 ) -> dict[str, Any]:
     config = trials[0].config
     values = [value for trial in trials if (value := objective_value(trial, method)) is not None]
-    tests = [fmean(scores) for scores in scored if scores]
+    tests = [fmean(row["value"] for row in rows) for rows in scored if rows]
     complete = len(trials) == len(spec.seeds) and all(trial.state == "succeeded" for trial in trials)
     return {
         "method": method,
@@ -79,6 +80,7 @@ def _candidate(
         "objective_sd": _sd(values),
         "test_mean": fmean(tests) if complete and tests else None,
         "test_sd": _sd(tests) if complete else None,
+        "one_label": sum(row["one_label"] for rows in scored for row in rows),
     }
 
 

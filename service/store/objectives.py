@@ -8,11 +8,11 @@ from typing import Any
 from sqlalchemy import and_, select
 
 from search_spaces.objective import Judged
-from service.store import costs
+from service.store import costs, one_label
 from service.store.database import Database
 from service.store.query import equal
 from service.store.results import Query, Results
-from service.store.schema import planned_trials, scores, selections, trials
+from service.store.schema import ONE_LABEL, planned_trials, scores, selections, trials
 from trainers.trial import Score, Selection, TrialConfig
 
 PAGE_ROWS = 10_000
@@ -82,9 +82,9 @@ class Objectives:
         return found
 
     def test_scores(self, experiment: str, metric: str) -> list[dict[str, Any]]:
-        """The test scores of an experiment at the selected steps: `method`, `trial`, `language` and `value`."""
+        """Test scores of an experiment at the selected steps: `method`, `trial`, `language`, `value`, `one_label`."""
         filters = equal({"experiment": [experiment], "split": ["test"], "metric": [metric]})
-        query = Query(filters, columns=("method", "trial", "language", "value"))
+        query = Query(filters, columns=("method", "trial", "language", "value", "one_label"))
         results, found, cursor = Results(self._database), list[dict[str, Any]](), None
         while True:
             page = results.rows(query, PAGE_ROWS, cursor)
@@ -94,11 +94,12 @@ class Objectives:
 
     def by_selection(self, trial: str) -> dict[Selection, list[Score]]:
         """The scores of a trial at the step that each of its selections chose."""
-        columns = [scores.c[field.name] for field in fields(Score)]
+        stored = [scores.c[field.name] for field in fields(Score) if field.name != "one_label"]
+        columns = [*stored, one_label.is_marked().label("one_label")]
         query = (
             select(selections.c.selection, *columns)
             .join(scores, and_(selections.c.trial == scores.c.trial, selections.c.step == scores.c.step))
-            .where(scores.c.trial == trial)
+            .where(scores.c.trial == trial, scores.c.metric != ONE_LABEL)
             .order_by(selections.c.selection, scores.c.id)
         )
         found: dict[Selection, list[Score]] = {}

@@ -23,11 +23,11 @@ from sqlalchemy import (
 )
 
 from search_spaces.columns import COLUMNS, SHOWN, Column
-from service.store import arrow
+from service.store import arrow, one_label
 from service.store.database import BadCursorError, Database, decode, encode
 from service.store.events import differences, left_out
 from service.store.query import EVERYTHING, By, Columns, Where, after
-from service.store.schema import clock, experiments, measures, planned_results, scores, selections, tags
+from service.store.schema import ONE_LABEL, clock, experiments, measures, planned_results, scores, selections, tags
 
 # The columns of a result, with their types.
 RESULT_COLUMNS = {column.name: column.type for column in SHOWN}
@@ -36,7 +36,7 @@ RESULT_COLUMNS = {column.name: column.type for column in SHOWN}
 # examples that are scored.
 CELL_COLUMNS = {
     column.name: column.type for column in COLUMNS if column.place == "planned_results" and column.name != "split"
-} | {"examples": str, "metric": str, "value": float}
+} | {"examples": str, "metric": str, "value": float, "one_label": bool}
 
 # Those that tell trainings apart, whatever is scored.
 TRAINING_COLUMNS = ("experiment", "trial", "method", "k", "seed", "alpha", "candidate", "numerics")
@@ -157,7 +157,7 @@ class Results:
             "examples": planned_results.c.data,
             "metric": func.coalesce(scores.c.metric, ""),
         }
-        of_score = and_(_of_score(), scores.c.step == selections.c.step)
+        of_score = and_(_of_score(), scores.c.step == selections.c.step, scores.c.metric != ONE_LABEL)
         joined = (
             planned_results.outerjoin(selections, _of_selection())
             .outerjoin(scores, of_score if metric is None else and_(of_score, scores.c.metric == metric))
@@ -241,7 +241,8 @@ class Results:
         statement = (
             select(*(columns[name].label(name) for name in query.columns))
             .select_from(joined)
-            .where(visible, conditions.clause(query.where), *(table.c.at <= now for table in (scores, planned_results)))
+            .where(visible, scores.c.metric != ONE_LABEL, conditions.clause(query.where))
+            .where(*(table.c.at <= now for table in (scores, planned_results)))
             .order_by(*(key.desc() if descending else key for key, descending in keys))
         )
         return statement, keys
@@ -263,6 +264,8 @@ def _as_sql(column: Column) -> ColumnElement[Any]:
             return text
         case "computed" if column.name == "selected":
             return func.coalesce(scores.c.step == selections.c.step, false())
+        case "computed" if column.name == "one_label":
+            return one_label.is_marked()
     raise ValueError(f"{column.name}: no single value in {column.place}")
 
 

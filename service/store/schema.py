@@ -217,7 +217,9 @@ measures = Table(
     Column("values", JSON, nullable=False),
 )
 
-# A metric's value in percent. A replayed step replaces itself.
+# A metric's value in percent. A replayed step replaces itself. Where the model predicts the same label everywhere, a
+# row with the metric ONE_LABEL says so of all others of that step, language, split and data.
+ONE_LABEL = "one_label"
 scores = Table(
     "scores",
     metadata,

@@ -3,12 +3,13 @@
 import json
 import time
 from collections.abc import Collection, Mapping, Sequence
-from dataclasses import asdict, replace
+from dataclasses import replace
 from typing import Any, Literal
 
 from sqlalchemy import Connection, func, insert, or_, select, update
 
 from search_spaces.plan import PlannedTrial
+from service.store import one_label
 from service.store.costs import with_device_seconds
 from service.store.coverage import Coverage
 from service.store.database import Database
@@ -99,7 +100,8 @@ class Trials:
             experiment = self._runs_for(connection, digest, attempt)
             if experiment is None:
                 return
-            dev = [{"language": one.language, "metric": one.metric, "value": one.value} for one in report.scores]
+            told = ("language", "metric", "value", "one_label")
+            dev = [{name: getattr(one, name) for name in told} for one in report.scores]
             record_event(connection, experiment, "trial", trial=digest, state="running", epoch=report.epoch, scores=dev)
             self._add_scores(connection, digest, attempt, report.scores)
             self._add_measures(connection, digest, report)
@@ -248,7 +250,7 @@ class Trials:
                 set_={name: statement.excluded[name] for name in (*said, "attempt", "at")},
                 where=or_(*(scores.c[name] != statement.excluded[name] for name in said)),
             ),
-            [{"trial": digest, "attempt": attempt, **asdict(score), "at": at} for score in found],
+            [{"trial": digest, "attempt": attempt, **row, "at": at} for row in one_label.rows(found)],
         )
         return at
 

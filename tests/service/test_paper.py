@@ -137,6 +137,7 @@ SAME = {
     **dict.fromkeys(("encoder", "protocol", "data", "judged_on", "name", "owner", "selection", "candidate"), ""),
     "numerics": 4,
     "left_out": (),
+    "one_label": False,
     **{"task": "ner", "source_language": "en", "k": 5, "alpha": 1.0, "seed": 1, "metric": "f1", "examples": "test"},
 }
 

@@ -55,7 +55,8 @@ TABLE_8_XNLI = {"es": -0.32, "tr": -0.31, "de": 0.23, "vi": 0.34, "fr": 0.36}  #
 # What experiments say of their results, and the parts of a setting that these tests leave as they are.
 REST = {"encoder": "e", "protocol": "paper", "data": "xtreme-r", "published_data": True,
         "as_published": True, "source_language": SOURCE,
-        "candidate": "", "numerics": 4, "judged_on": "", "selection": "last", "examples": "test"}  # fmt: skip
+        "candidate": "", "numerics": 4, "judged_on": "", "selection": "last", "examples": "test",
+        "one_label": False}  # fmt: skip
 
 
 def rows_of(values: dict[tuple[str, int, str], float], k: int = 5) -> pd.DataFrame:

@@ -55,6 +55,25 @@ def experiment(
     return id_
 
 
+def degenerate(store: Store) -> str:
+    """An experiment whose models of ord-FS at seed 1 predict the same label everywhere in German, in both metrics."""
+    plan = Plan()
+    for method, k in METHODS.items():
+        config = config_of(method, target_languages=("de",), k=k, seed=1, alpha=0.5 if "gradient" in method else None)
+        plan.add(trial_of(config, evaluate=dict.fromkeys(LANGUAGES, "test")))
+        plan.results.extend(result_of(config, language) for language in LANGUAGES)
+    id_ = store.experiments.add(spec_of(target_languages=list(LANGUAGES[1:]), methods=list(METHODS), seeds=[1]), plan)
+    for digest, trial in store.trials.outstanding(id_).items():
+        scores = tuple(
+            score_of(language, 33.3, metric=name, one_label=(trial.config.method, language) == ("ord-FS", "de"))
+            for language in LANGUAGES
+            for name in ("f1", "precision")
+        )
+        outcome = Outcome(selected={"source-dev": 10}, scores=scores, facts={"shots": {}})
+        store.trials.succeeded(digest, store.trials.started(id_, digest), outcome)
+    return id_
+
+
 def summary(client: TestClient, by: str, **asked: Any) -> Rows:
     answer = client.get("/v1/results/summary", params={"by": by, **asked})
     assert answer.status_code == 200, answer.text
@@ -357,3 +376,38 @@ def test_a_summary_in_arrow_s_form_has_its_types_also_where_it_knows_no_number(
 def test_where_there_is_nothing_there_is_no_summary(client: TestClient) -> None:
     assert summary(client, "method,k") == []
     assert summary(client, "method,k", published=True) == []
+
+
+def test_models_that_predict_one_label_are_told_of_wherever_their_scores_are(store: Store, client: TestClient) -> None:
+    id_ = degenerate(store)
+    rows = client.get("/v1/results", params={"experiment": id_}).json()["results"]
+    assert len(rows) == 2 * len(METHODS) * len(LANGUAGES)
+    assert {(row["method"], row["language"], row["metric"]) for row in rows if row["one_label"]} == {
+        ("ord-FS", "de", "f1"),
+        ("ord-FS", "de", "precision"),
+    }
+    same = {"column": "one_label", "op": "eq", "value": True}
+    asked = {"where": same, "columns": ["language"], "sort": ["one_label"]}
+    assert client.post("/v1/results/query", json=asked).json()["results"] == [{"language": "de"}] * 2
+    assert {row["method"]: row["one_label"] for row in summary(client, "method")} == {
+        method: int(method == "ord-FS") for method in METHODS
+    }
+    assert {row["language"]: row["one_label"] for row in summary(client, "language", method="ord-FS")} == {
+        language: int(language == "de") for language in LANGUAGES
+    }
+    compared = {"better": "gradient-mix-train", "over": "ord-FS", "shots": 5}
+    assert client.get("/v1/results/compare", params=compared).json()["overall"]["one_label"] == 1
+    assert (
+        client.get("/v1/results/compare", params={**compared, "over": "naive-mix-train"}).json()["overall"]["one_label"]
+        == 0
+    )
+    said = "Models that predict the same label everywhere: ner, ord-FS, K = 5 (de)."
+    for name in ("table-1", "table-2", "table-4"):
+        assert said in client.get(f"/v1/reports/{name}").json()["notes"], name
+    assert said in client.get("/v1/reports/table-1", params={"format": "markdown"}).text
+    for name in ("alpha", "gain-by-family"):  # which are of other methods
+        assert "same label" not in client.get(f"/v1/reports/{name}", params={"format": "markdown"}).text, name
+    [scores] = store.objectives.by_selection(next(row["trial"] for row in rows if row["one_label"])).values()
+    marked = [(score.language, score.metric) for score in scores if score.one_label]
+    assert marked == [("de", "f1"), ("de", "precision")]
+    assert len(scores) == 2 * len(LANGUAGES)

@@ -33,10 +33,11 @@ def trial_of(alpha: float, seed: int, state: str, values: Sequence[float]) -> Ju
     )  # fmt: skip
 
 
-def found_of(*trials: Judged) -> dict[str, Any]:
+def found_of(*trials: Judged, one_label: Sequence[str] = ()) -> dict[str, Any]:
     judged = {trial.config.digest: trial for trial in trials}
     tests = [
-        {"method": "gradient-mix-train", "trial": trial.config.digest, "language": language, "value": value}
+        {"method": "gradient-mix-train", "trial": trial.config.digest, "language": language, "value": value,
+         "one_label": trial.config.alpha == 1 and language in one_label}
         for trial in trials if trial.state == "succeeded"
         for language, value in (("en", 99.0), ("de", 50 + 10 * trial.config.alpha), ("hi", 70.0))
     ]  # fmt: skip
@@ -90,3 +91,10 @@ def test_regret_is_what_the_choice_lacks_in_test_score() -> None:
     other = trial_of(0.5, 1, "succeeded", [80]), trial_of(0.5, 2, "succeeded", [80])
     [chosen] = found_of(*FIRST, *other)["chosen"]
     assert (chosen["alpha"], chosen["regret"]) == (0.5, 2.5)
+
+
+def test_candidates_count_their_test_scores_of_models_that_predict_one_label() -> None:
+    others = trial_of(0.5, 1, "succeeded", [50, 70, 80, 85]), trial_of(0.5, 2, "succeeded", [50, 70, 80, 85])
+    assert [one["one_label"] for one in found_of(*FIRST, *others)["candidates"]] == [0, 0]
+    found = found_of(*FIRST, *others, one_label=["de", "en"])["candidates"]
+    assert [one["one_label"] for one in found] == [2, 0]  # of two seeds; the source's is not in the mean

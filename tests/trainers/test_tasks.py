@@ -226,6 +226,15 @@ def test_an_example_error_survives_the_way_between_processes() -> None:
     assert isinstance(error, ValueError)
 
 
+def test_several_predictions_that_are_all_the_same_are_one_label(task: Task[Any]) -> None:
+    one, other = ("", "Bern") if task.name == "tydiqa" else labels_of(task)[:2]
+    tags = task.name in ("ner", "pos")
+    assert task.one_label([[one, one], [one]] if tags else [one, one, one]) == one
+    assert task.one_label([[one, other], [one]] if tags else [one, other, one]) is None
+    assert task.one_label([[one]] if tags else [one]) is None
+    assert task.one_label([]) is None
+
+
 # Frames
 
 

@@ -15,6 +15,7 @@ from trainers.data import shots
 from trainers.data.sources import open_data
 from trainers.examples import evaluation_data
 from trainers.methods import METHODS
+from trainers.tasks.ner import NER
 from trainers.trial import DataReference, Outcome, Report, Trial
 
 SAMPLE = DataReference("sample")
@@ -219,3 +220,22 @@ def test_weight_decay_trains_all_rows_of_the_vocabulary(train: Train, make_trial
     decayed = train(make_trial("zero-shot", weight_decay=0.1))
     assert plain.reports[0].measures["loss"] == pytest.approx(decayed.reports[0].measures["loss"], rel=1e-2)
     assert plain.reports[0].measures["loss"] != decayed.reports[0].measures["loss"]
+
+
+def test_a_model_that_predicts_one_label_is_said_so_in_scores_and_facts(
+    train: Train, make_trial: Make, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    trial = make_trial("zero-shot", home=tmp_path / "usual")
+    usual = train(trial)
+    assert not any(score.one_label for score in usual.outcome.scores)
+    assert "one_label" not in usual.outcome.facts
+    decode = type(NER).decode
+    monkeypatch.setattr(type(NER), "decode", lambda *of: [[0] * len(labels) for labels in decode(*of)])
+    done = train(make_trial("zero-shot"))
+    assert all(score.one_label for score in done.outcome.scores)
+    assert all(score.one_label for report in done.reports for score in report.scores)
+    [step] = done.outcome.selected.values()
+    label = NER.label_set(open_data(SAMPLE, "ner", trial.home).facts("en", "train").labels)[0]
+    assert done.outcome.facts["one_label"] == [
+        {"language": language, "split": "test", "step": step, "label": label} for language in EVALUATE
+    ]

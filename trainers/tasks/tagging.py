@@ -151,6 +151,10 @@ class Tagging(Task[TaggingWindow]):
                 tags[window.example][word] = labels[label]
         return tags
 
+    def one_label(self, predictions: Sequence[list[str]]) -> str | None:
+        """The tag that every word has; None if they differ."""
+        return super().one_label([tag for tags in predictions for tag in tags])
+
 
 def as_released(paper: TaskSettings) -> TaskSettings:
     """The settings of the protocol `released-code`, given those of `paper`: each value is that of the scripts."""

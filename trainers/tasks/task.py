@@ -198,6 +198,11 @@ class Task(ABC, Generic[W]):
             labels: the label set.
         """
 
+    def one_label(self, predictions: Sequence[Any]) -> str | None:
+        """What every one of several predictions is: such a model has learnt nothing. None if they differ."""
+        first, *others = predictions or [None]
+        return str(first) if others and all(one == first for one in others) else None
+
     @abstractmethod
     def metrics(self, gold: Sequence[Any], predictions: Sequence[Any]) -> dict[str, float]:
         """Scores in percent by name, in the order of `metrics_names`."""

@@ -16,12 +16,12 @@ from trainers.surgery.rules import Rule
 from trainers.training import loop
 from trainers.training.fresh_model import load_tokenizer
 from trainers.training.resuming import Checkpoints, History, last_checkpoint
-from trainers.training.scoring import Scorer
+from trainers.training.scoring import Evaluation, Scorer
 from trainers.training.selecting import Selector
 from trainers.training.training_windows import TrainingWindows
 from trainers.training.trial_data import TrialData
 from trainers.training.trial_model import TrialModel
-from trainers.trial import Outcome, Report, Schedule, Score, Selection, Trial, TrialConfig, Work
+from trainers.trial import Outcome, Report, Schedule, Selection, Trial, TrialConfig, Work
 
 log = logging.getLogger(__name__)
 
@@ -177,15 +177,15 @@ class TrialBench:
     def outcome(self) -> Outcome:
         """Score the weights that each selection chose on the test splits."""
         chosen, reports = self.selector.chosen, self.selector.reports
-        scores: list[Score] = []
+        evaluations: list[Evaluation] = []
         for model in {model.step: model for model in chosen.values()}.values():
             self.model.load(model)
             tests = [self.data.test(language) for language in self.trial.wanted.evaluate]
-            for evaluation in self.scorer.evaluate(
-                [*tests, *self.selector.unjudged(model.step)], model.step, model.epoch
-            ):
-                self.scorer.store(evaluation)
-                scores += evaluation.scores
+            parts = [*tests, *self.selector.unjudged(model.step)]
+            evaluations += self.scorer.evaluate(parts, model.step, model.epoch)
+        for evaluation in evaluations:
+            self.scorer.store(evaluation)
+        scores = [score for evaluation in evaluations for score in evaluation.scores]
         selected = {selection: chosen[selection].step for selection in self.trial.wanted.selections}
         facts: dict[str, Any] = {
             "training": reports[-1].measures,
@@ -194,6 +194,9 @@ class TrialBench:
             "work": {"training": asdict(self.work), "evaluation": asdict(self.scorer.work)},
             "sizes": {digest: asdict(size) for digest, size in self.data.sizes.items()},
         }
+        one_label = [evaluation.of_one_label() for evaluation in evaluations if evaluation.one_label is not None]
+        if one_label:
+            facts["one_label"] = one_label
         if self.model.untrimmed is not None:
             facts["untrimmed"] = self.model.untrimmed
         if self.config.population is not None:

@@ -15,6 +15,7 @@ from trainers.surgery.optimizer import StochasticGradientSurgery
 from trainers.surgery.released_code import ReleasedCodeSurgery
 from trainers.surgery.rules import Rule
 from trainers.training.batches import Batch, shuffled_batches
+from trainers.training.finite import FiniteCheck
 from trainers.training.schedule import learning_rate_factor, parameter_groups
 from trainers.trial import Schedule, Training, at_epoch
 
@@ -110,6 +111,7 @@ class Loop:
         self.steps_per_epoch = -(-len(data.examples) // training.batch_size)
         self.schedule = LambdaLR(self.optimizer, learning_rate_factor(training, self.steps_per_epoch))
         self.scaler = torch.amp.GradScaler(self.device, enabled=training.precision == "fp16")
+        self.finite = FiniteCheck(self.scaler.is_enabled())
         self.epoch, self.position, self.step = 1, 0, 0
         self.losses: list[Tensor] = []
         self.windows = 0
@@ -122,6 +124,9 @@ class Loop:
         Args:
             report: called after each epoch, or after every `evaluate_every` updates.
             after_update: called after each update and its report; `state_dict()` is then a state to resume from.
+
+        Raises:
+            NotFiniteError: the loss or the gradient of an update is not finite; the message names the step.
         """
         self.model.train()
         self.since = time.monotonic()
@@ -134,6 +139,8 @@ class Loop:
                 self._update(batches[self.position])
                 self.position += 1
                 self.step += 1
+                if self._is_due() or self.finite.is_due:
+                    self.finite.check(self.step)
                 if self._is_due():
                     report(self._progress())
                 if self.position < len(batches):
@@ -143,7 +150,13 @@ class Loop:
             after_update()
 
     def state_dict(self) -> dict[str, Any]:
-        """Everything that the rest of the training depends on: tensors and plain values."""
+        """Everything that the rest of the training depends on: tensors and plain values.
+
+        Raises:
+            NotFiniteError: as `run`; there is no such state.
+        """
+        if not self.finite.scaled:
+            self.finite.check(self.step)
         return {
             "model": self.model.state_dict(),
             "optimizer": self.optimizer.state_dict(),
@@ -195,12 +208,13 @@ class Loop:
         if self.surgery is not None and not per_part:
             self._operate()
         self.scaler.unscale_(self.optimizer)
-        clip_grad_norm_(self.model.parameters(), self.training.clip_norm)
+        norm = clip_grad_norm_(self.model.parameters(), self.training.clip_norm)
         self.scaler.step(self.optimizer)
         self.scaler.update()
         self.schedule.step()
         self.optimizer.zero_grad()
         self.losses.append(torch.stack(losses).sum())
+        self.finite.add(self.losses[-1], norm)
         self.windows += len(indices)
 
     def _parts(self, indices: Sequence[int]) -> list[Sequence[int]]:
@@ -252,8 +266,9 @@ class Loop:
         return self.step % every == 0 or self.step == self.steps_per_epoch * self.training.epochs
 
     def _progress(self) -> Progress:
+        losses = torch.stack(self.losses)
         measures: dict[str, Any] = {
-            "loss": torch.stack(self.losses).mean().item(),
+            "loss": losses[losses.isfinite()].mean().item(),
             "examples_per_second": self.windows / (time.monotonic() - self.since),
             "steps_per_second": len(self.losses) / (time.monotonic() - self.since),
         }

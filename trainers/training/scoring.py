@@ -20,13 +20,19 @@ from trainers.trial import Score, Trial, Work
 class Evaluation:
     """Predictions of a model for a part of the data, one per example, and their scores.
 
-    `step` is that of the model's weights.
+    `step` is that of the model's weights; `one_label` is what all predictions are, None if they differ.
     """
 
     part: Tokenized
     step: int
     scores: tuple[Score, ...]
     predicted: list[Any]
+    one_label: str | None
+
+    def of_one_label(self) -> dict[str, Any]:
+        """What was evaluated, and the label, as plain data."""
+        part = {"language": self.part.language, "split": self.part.name, "step": self.step}
+        return {**part, "label": self.one_label}
 
 
 class Scorer:
@@ -62,13 +68,16 @@ class Scorer:
         for part in parts:
             of_part = [next(decoded) for _ in part.windows]
             predicted = self.task.predictions(part.examples, part.windows, of_part, self.model.labels)
-            scores = self._scores(part, predicted, step, epoch)
-            found.append(Evaluation(part=part, step=step, scores=scores, predicted=predicted))
+            label = self.task.one_label(predicted)
+            scores = self._scores(part, predicted, step, epoch, label is not None)
+            found.append(Evaluation(part=part, step=step, scores=scores, predicted=predicted, one_label=label))
         self.work.sub_words += sum(len(window.input_ids) for window in windows)
         self.work.seconds += time.monotonic() - begin
         return found
 
-    def _scores(self, part: Tokenized, predicted: list[Any], step: int, epoch: int) -> tuple[Score, ...]:
+    def _scores(
+        self, part: Tokenized, predicted: list[Any], step: int, epoch: int, one_label: bool
+    ) -> tuple[Score, ...]:
         metrics = self.task.metrics([self.task.gold(example) for example in part.examples], predicted)
         return tuple(
             Score(
@@ -81,6 +90,7 @@ class Scorer:
                 examples=len(part.examples),
                 data=part.part.digest,
                 cut=part.part.sample_of is not None,
+                one_label=one_label,
             )
             for metric, value in metrics.items()
         )
