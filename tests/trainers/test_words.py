@@ -5,7 +5,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 import encoder_families
@@ -41,9 +41,13 @@ def tokenizer(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathF
     return load_tokenizer(folder)
 
 
+# White_Space of Unicode's PropList.txt
+WHITE_SPACE = "\t\n\v\f\r \u0085\u00a0\u1680\u2028\u2029\u202f\u205f\u3000" + "".join(map(chr, range(0x2000, 0x200B)))
+
+
 def check(tokenizer: Any, words: list[str], max_length: int = 512) -> None:
     """The windows of a sentence have the tokens of its running text, and each word begins where its text does."""
-    written = [word for word in range(len(words)) if words[word].strip()]
+    written = [word for word in range(len(words)) if not all(one in WHITE_SPACE for one in words[word])]
     text = " ".join(words[word] for word in written)
     running = tokenizer(text, add_special_tokens=False, return_offsets_mapping=True)
     ids, spans = running["input_ids"], running["offset_mapping"]
@@ -67,8 +71,8 @@ def check(tokenizer: Any, words: list[str], max_length: int = 512) -> None:
 
 @pytest.mark.parametrize("language", ["en", "de", "hi", "zh", "ar"])
 def test_sentences_have_the_tokens_of_their_running_text(tokenizer: Any, language: str) -> None:
-    for example in sample.examples("ner", language, "train")[:15]:
-        check(tokenizer, example["tokens"])
+    for sentence in sample.examples("ner", language, "train")[:15]:
+        check(tokenizer, sentence["tokens"])
 
 
 def test_windows_of_a_long_sentence_have_the_tokens_of_the_whole(tokenizer: Any) -> None:
@@ -77,13 +81,15 @@ def test_windows_of_a_long_sentence_have_the_tokens_of_the_whole(tokenizer: Any)
 
 
 WORDS = st.text(
-    st.one_of(st.sampled_from(" \u00a0\u3000\u0301\u200d\u00ad'.-_▁Ġ()१ä你ا"), st.characters(codec="utf-8")),
+    st.one_of(st.sampled_from(" \u00a0\u3000\x1f\u0301\u200d\u00ad'.-_▁Ġ()१ä你ا"), st.characters(codec="utf-8")),
     min_size=1,
     max_size=6,
 )
 
 
 @settings(deadline=None, max_examples=60)
+@example(words=["0 "])
+@example(words=["\x1f"])
 @given(st.lists(WORDS, min_size=1, max_size=6))
 def test_strange_words_too(tokenizer: Any, words: list[str]) -> None:
     check(tokenizer, words)

@@ -15,6 +15,9 @@ from trainers.tasks.task import ExampleError, Task, Window, is_blank, shown
 # Positions without a label: special tokens, padding and all but a word's first token (the loss ignores this index).
 UNLABELLED = -100
 
+# White space as Unicode and tokenizers have it: Python counts four control characters among it.
+WHITE_SPACE = re.compile(r"[^\S\x1c-\x1f]*")
+
 Span = tuple[int, int]  # characters: first, after the last
 
 
@@ -169,22 +172,24 @@ def tagged(_: str, tokens: Any, tags: Any) -> Example:
 
 def _written(words: Sequence[str]) -> list[int]:
     """The places of words that are more than blank."""
-    return [place for place, word in enumerate(words) if word.strip()]
+    return [place for place, word in enumerate(words) if not WHITE_SPACE.fullmatch(word)]
 
 
 def _pieces_by_word(words: Sequence[str], ids: Sequence[int], spans: Sequence[Span]) -> dict[int, list[int]]:
     """The tokens of each word that has any, given the characters of each token in `Tagging.text`.
 
-    A token belongs to the word of its first character that is no blank; one that is only blank to the word after it.
+    A token belongs to the word of its first character that is no blank; one that is only blank to the word after it,
+    or to the last.
     """
     written = _written(words)
     text = " ".join(words[word] for word in written)
-    ends = [end - 1 for end in accumulate(len(words[word]) + 1 for word in written)]
+    ends = [end - 1 for end in accumulate(len(words[word]) + 1 for word in written[:-1])]  # the last has all the rest
     pieces: dict[int, list[int]] = {}
     for id_, (first, after) in zip(ids, spans, strict=True):
-        rest = text[first:after].lstrip()
-        begin = after - len(rest) if rest else first
-        pieces.setdefault(written[bisect_right(ends, begin)], []).append(id_)
+        blank = WHITE_SPACE.match(text, first, after)
+        begin = blank.end() if blank and blank.end() < after else first
+        word = written[bisect_right(ends, begin)]
+        pieces.setdefault(word, []).append(id_)
     return pieces
 
 
