@@ -1,4 +1,4 @@
-"""The command line: serve, plan, submit, cancel, pause, resume, retry, resubmit, delete, results, export, demo.
+"""Command line: serve, plan, submit, cancel, pause, resume, retry, resubmit, delete, results, export, convert, demo.
 
 More than 300 lines: a function for each command.
 """
@@ -88,6 +88,10 @@ def _parser() -> argparse.ArgumentParser:
         "--selection", choices=get_args(Selection), help="where the trial has several: last or target-dev"
     )
     export.set_defaults(command=_export)
+
+    convert = commands.add_parser("convert", help="write an encoder's pickles (pytorch_model.bin) as safetensors")
+    convert.add_argument("folder", type=Path, help="where they lie, and are written beside them")
+    convert.set_defaults(command=_convert)
 
     demo = commands.add_parser("demo", help="the sample experiment from start to end, in a service of its own")
     demo.add_argument("--task", default="ner", choices=sample.tasks(), help="ner if not given")
@@ -229,6 +233,14 @@ def _export(arguments: argparse.Namespace) -> int:
     [selection] = matching
     export(settings.home, TrialConfig.from_dict(trial["config"]), selection, chosen[selection], arguments.folder)
     print(f"{arguments.folder}: the model of {arguments.trial}, selected by {selection}")
+    return 0
+
+
+def _convert(arguments: argparse.Namespace) -> int:
+    from trainers.encoders.pickles import convert
+
+    for path in convert(arguments.folder, arguments.folder):
+        print(path)
     return 0
 
 
