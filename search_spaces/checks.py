@@ -11,10 +11,9 @@ from search_spaces.problems import Problem, SpecError
 from search_spaces.search_checks import check_epochs, check_search
 from search_spaces.spaces import lowest
 from search_spaces.spec import MAX_LARGE_TRIALS, MAX_TRIALS, ExperimentSpec, parse
-from trainers.encoders.by_name import EncoderError
-from trainers.encoders.offline import NAME as OFFLINE_ENCODER
-from trainers.encoders.offline import OfflineEncoderError, package_file
+from trainers.encoders.encoder import EncoderError, Need
 from trainers.methods import METHODS
+from trainers.tasks import TASKS
 
 _SEARCHED_FIELDS = (
     "alpha", "training", "training.learning_rate", "training.batch_size", "training.epochs", "search",
@@ -35,7 +34,7 @@ def accepted(body: object, environment: Environment) -> Inputs:
     spec, problems = parse(body)
     inputs = Inputs(spec=spec, home=environment.home, data_root=environment.data_root)
     wrong = {problem.field for problem in problems}
-    for needed, found in _checks(inputs, environment):
+    for needed, found in _checks(inputs, environment, is_task_known=wrong.isdisjoint(("task", "protocol"))):
         if wrong.isdisjoint(needed):
             problems += [problem for problem in found if problem.field not in wrong]
     if problems:
@@ -43,11 +42,13 @@ def accepted(body: object, environment: Environment) -> Inputs:
     return inputs
 
 
-def _checks(inputs: Inputs, environment: Environment) -> Iterator[tuple[Sequence[str], Iterator[Problem]]]:
+def _checks(
+    inputs: Inputs, environment: Environment, *, is_task_known: bool
+) -> Iterator[tuple[Sequence[str], Iterator[Problem]]]:
     """Each check as a generator, with the fields whose placeholders it must not see."""
     spec = inputs.spec
     yield (), _languages(spec)
-    yield ("encoder",), _encoder(inputs)
+    yield ("encoder",), _encoder(inputs, is_task_known)
     yield ("task", "data"), check_source(inputs)
     yield ("task", "protocol", "training", "training.batch_size"), _accumulation(spec)
     yield ("task", "protocol", *_SEARCHED_FIELDS), check_epochs(spec)
@@ -66,12 +67,16 @@ def _languages(spec: ExperimentSpec) -> Iterator[Problem]:
         yield Problem("target_languages", f"given twice: {', '.join(twice)}")
 
 
-def _encoder(inputs: Inputs) -> Iterator[Problem]:
+def _encoder(inputs: Inputs, is_task_known: bool) -> Iterator[Problem]:
+    """Whether there is such an encoder, and the task can train it."""
+    spec = inputs.spec
+    heads = {name: task.model_class for name, task in TASKS.items()}
+    need = Need(task=spec.task, heads=heads, max_length=Candidate().training(spec).max_length)
     try:
-        if inputs.spec.encoder == OFFLINE_ENCODER:
-            package_file()
+        if is_task_known:
+            inputs.encoder.examine(need)
         _ = inputs.encoder_digest
-    except (EncoderError, OfflineEncoderError) as error:
+    except EncoderError as error:
         yield Problem("encoder", str(error))
 
 

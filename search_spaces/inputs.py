@@ -6,7 +6,8 @@ from pathlib import Path
 
 from search_spaces.spec import ExperimentSpec
 from trainers.data.sources import open_data
-from trainers.encoders.by_name import EncoderSize, encoder_digest, encoder_size
+from trainers.encoders.by_name import find_encoder
+from trainers.encoders.encoder import Encoder, EncoderSize
 from trainers.examples import Data
 from trainers.trial import DataReference
 
@@ -36,11 +37,16 @@ class Inputs:
         return open_data(self.reference, self.spec.task, self.home)
 
     @cached_property
+    def encoder(self) -> Encoder:
+        """The encoder, which has not been looked for yet. EncoderError if no encoder has such a name."""
+        return find_encoder(self.spec.encoder, self.home)
+
+    @cached_property
     def encoder_digest(self) -> str:
         """The digest of the encoder's weights and tokenizer. EncoderError if there is no such encoder."""
-        return encoder_digest(self.spec.encoder, self.home)
+        return self.encoder.digest
 
     @cached_property
     def encoder_size(self) -> EncoderSize | None:
         """The encoder's size; None where its configuration does not say. EncoderError if there is no such encoder."""
-        return encoder_size(self.spec.encoder, self.home)
+        return self.encoder.size

@@ -125,6 +125,7 @@ def _serve(arguments: argparse.Namespace) -> int:
     from service.engine.supervisor import Supervisor
     from service.store import Store
     from trainers import memory
+    from trainers.encoders import examiner
 
     memory.share_heaps()
     settings = Settings.from_environment()
@@ -144,6 +145,7 @@ def _serve(arguments: argparse.Namespace) -> int:
 
     try:
         supervisor.start()
+        examiner.start()
         app = create_app(store, environment, settings.token)
         gc.collect()
         gc.freeze()  # what is there for good is looked at no more, and so garbage is collected sooner: it grew by 13 %

@@ -49,7 +49,7 @@ def run(trial: Trial, report: Callable[[Report], None]) -> Outcome:
     Raises:
         ValueError: the trial is of another NUMERICS.
         DataError: a split is missing or malformed.
-        EncoderError, OfflineEncoderError: the encoder is not available.
+        EncoderError: the encoder is not available.
         OSError: the disk is full.
         MemoryError: the trial ran out of GPU memory again.
     """

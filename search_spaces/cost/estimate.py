@@ -14,7 +14,7 @@ from search_spaces.problems import Problem
 from search_spaces.search import HourBudget
 from search_spaces.spec import ExperimentSpec, ResourcesSpec
 from trainers.data.token_counts import Size
-from trainers.encoders.by_name import EncoderSize
+from trainers.encoders.encoder import EncoderSize
 from trainers.examples import Data
 from trainers.methods import SOURCE_TRAINING
 

@@ -10,7 +10,7 @@ from statistics import median
 
 from search_spaces.method_space import Candidate
 from search_spaces.spec import ExperimentSpec
-from trainers.encoders.by_name import EncoderSize
+from trainers.encoders.encoder import EncoderSize
 from trainers.methods import METHODS
 from trainers.trial import TrialConfig, Work
 

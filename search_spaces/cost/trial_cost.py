@@ -8,7 +8,7 @@ from search_spaces.cost.timing import Clock
 from search_spaces.cost.workload import Sizes
 from search_spaces.plan import PlannedTrial
 from trainers.data.token_counts import Size
-from trainers.encoders.by_name import EncoderSize
+from trainers.encoders.encoder import EncoderSize
 from trainers.methods import METHODS, SOURCE_TRAINING
 from trainers.protocols import PROTOCOLS
 from trainers.tasks import TASKS

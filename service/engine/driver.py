@@ -24,7 +24,6 @@ from service.settings import Settings
 from service.store import Resources, Store, StoreFullError, reserve
 from trainers import memory
 from trainers.artifacts.layout import tune_folder
-from trainers.encoders.by_name import prepare_encoder
 from trainers.examples import CHANGED, DataError
 from trainers.registry import require_installed
 from trainers.trial import NUMERICS
@@ -95,7 +94,7 @@ def _run(experiment: str, address: str, slots: int | None, settings: Settings, s
     queue = TrialQueue(experiment, spec, planner, store, build, at_once)
     if queue.ready or not queue.is_complete():
         store.control.note(experiment, "preparing the encoder")
-        prepare_encoder(spec.encoder, settings.home)
+        inputs.encoder.prepare()
         memory.release()
         _run_trials(experiment, queue, spec, address, settings, store)
     _conclude(experiment, store)

@@ -12,7 +12,7 @@ from search_spaces.environment import Environment
 from search_spaces.plan import plan
 from search_spaces.spec import ExperimentSpec
 from trainers.digests import digest
-from trainers.encoders.by_name import EncoderSize
+from trainers.encoders.encoder import EncoderSize
 from trainers.encoders.offline import DIGEST as OFFLINE_DIGEST
 from trainers.encoders.offline import NAME as ENCODER
 from trainers.examples import Example, Facts

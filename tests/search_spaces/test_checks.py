@@ -11,6 +11,7 @@ from search_spaces.environment import Environment
 from search_spaces.method_space import Candidate
 from search_spaces.problems import SpecError
 from search_spaces.spec import ExperimentSpec
+from tiny_encoders import write_encoder
 
 LABELS = ("entailment", "neutral", "contradiction")
 EXAMPLES: dict[str, Any] = {
@@ -27,9 +28,7 @@ class Place:
 
     def __init__(self, root: Path) -> None:
         self.root = root
-        (root / "encoder").mkdir()
-        (root / "encoder" / "config.json").write_text("{}")
-        (root / "encoder" / "model.safetensors").write_bytes(b"weights")
+        write_encoder(root / "encoder")
 
     def write(self, task: str, language: str, **splits: int) -> None:
         folder = self.root / "data" / "mine" / task / language

@@ -17,7 +17,8 @@ from search_spaces.spec import ExperimentSpec
 from trainers.artifacts import kept_models as models
 from trainers.data.sources import open_data
 from trainers.data.token_counts import Size
-from trainers.encoders.by_name import EncoderSize, encoder_digest, encoder_size
+from trainers.encoders.by_name import encoder_digest, find_encoder
+from trainers.encoders.encoder import EncoderSize
 from trainers.methods import METHODS, PAPER
 from trainers.tasks import TASKS
 from trainers.trial import DataReference, Outcome, Report, Trial, Wanted, Work
@@ -51,7 +52,7 @@ def nothing_done(made: Plan, **known: Any) -> Known:
 def estimated(spec: ExperimentSpec, home: Path, encoder: EncoderSize | None = None, **known: Any) -> Estimate:
     data = open_data(DataReference("sample"), spec.task, home)
     made = plan(spec, data, encoder_digest(spec.encoder, home))
-    return estimate(spec, made, data, encoder or encoder_size(spec.encoder, home), nothing_done(made, **known))
+    return estimate(spec, made, data, encoder or find_encoder(spec.encoder, home).size, nothing_done(made, **known))
 
 
 def summary(one: Estimate, memory: int | None = None) -> dict[str, Any]:

@@ -13,6 +13,7 @@ from search_spaces.inputs import Inputs
 from search_spaces.plan import Plan, plan
 from search_spaces.problems import SpecError
 from search_spaces.targets import LeftOut
+from tiny_encoders import write_encoder
 from trainers.methods import METHODS, PAPER
 from trainers.tasks.xnli import LABELS
 
@@ -37,9 +38,7 @@ class Place:
                 folder.mkdir(parents=True, exist_ok=True)
                 lines = [json.dumps(example_of(task, place)) for place in range(12)]
                 (folder / f"{split}.jsonl").write_text("\n".join(lines))
-        (root / "encoder").mkdir()
-        (root / "encoder" / "config.json").write_text("{}")
-        (root / "encoder" / "model.safetensors").write_bytes(b"weights")
+        write_encoder(root / "encoder")
 
     def inputs(self, **fields: Any) -> Inputs:
         base = {

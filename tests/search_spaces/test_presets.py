@@ -12,6 +12,7 @@ from search_spaces.checks import accepted
 from search_spaces.environment import Environment
 from search_spaces.plan import Plan, plan
 from search_spaces.presets import names, preset
+from tiny_encoders import write_encoder
 from trainers.tasks import TASKS
 
 LABELS = ("entailment", "neutral", "contradiction")
@@ -32,7 +33,7 @@ def example(task: str, place: int) -> str:
 
 @pytest.fixture(scope="module")
 def root(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """All languages of all four tasks, with as many examples as presets need, and what looks like an encoder."""
+    """All languages of all four tasks, with as many examples as presets need, and an encoder."""
     root = tmp_path_factory.mktemp("data")
     for task in ("ner", "pos", "tydiqa", "xnli"):
         for language in TASKS[task].languages:
@@ -40,9 +41,7 @@ def root(tmp_path_factory: pytest.TempPathFactory) -> Path:
             folder.mkdir(parents=True)
             for split in ("train", "dev", "test"):
                 (folder / f"{split}.jsonl").write_text("\n".join(example(task, place) for place in range(36)))
-    (root / "encoder").mkdir()
-    (root / "encoder" / "config.json").write_text("{}")
-    (root / "encoder" / "model.safetensors").write_bytes(b"weights")
+    write_encoder(root / "encoder")
     return root
 
 

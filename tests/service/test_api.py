@@ -110,7 +110,7 @@ def test_a_running_experiment_has_an_eta(client: TestClient, spec: Fields, store
         ({"k": [0]}, "k", "from 1"),
         ({"alpha": 1.5}, "alpha", "[0, 1]"),
         ({"target_languages": ["xx"]}, "target_languages", "allowed"),
-        ({"encoder": "/nowhere"}, "encoder", "config.json"),
+        ({"encoder": "/nowhere"}, "encoder", "/nowhere: it is not a folder that can be read"),
         ({"data": "xtreme-r", "target_languages": ["yo"]}, "data", "fetched when an experiment is submitted"),
     ],
 )
@@ -156,7 +156,7 @@ def test_every_wrong_field_is_named_at_once_with_what_is_allowed(client: TestCli
         "training.speed": "no such field",
         "resources.cpus_per_trial": "up to 2",
         "resources.gpus_per_trial": "up to 0",
-        "encoder": "config.json",
+        "encoder": "/nowhere",
         "target_languages": "source",
         "colour": "no such field",
     }
@@ -443,7 +443,7 @@ def test_hub_data_are_accepted_and_fetched_later(client: TestClient, spec: Field
     assert answer.json()["trials"]["total"] == 0
 
 
-def test_what_a_reader_would_write_is_accepted(client: TestClient, spec: Fields) -> None:
+def test_what_a_reader_would_write_is_accepted(client: TestClient, spec: Fields, tiny_encoder_for_all: Path) -> None:
     for change in (
         {"alpha": 0},
         {"alpha": 1},
@@ -457,7 +457,7 @@ def test_what_a_reader_would_write_is_accepted(client: TestClient, spec: Fields)
         {"encoder": OFFLINE_ENCODER},
         {"grouping": [["hi"], ["de"]]},
         {"grouping": "script", "keep": "all", "protocol": "released-code", "training": {"precision": "bf16"}},
-        *({"task": task, "methods": list(METHODS)} for task in TASKS),
+        *({"task": task, "methods": list(METHODS), "encoder": str(tiny_encoder_for_all)} for task in TASKS),
     ):
         assert client.post("/v1/experiments", json={**spec, **change}).status_code == 201, change
 

@@ -16,6 +16,7 @@ from search_spaces.plan import Plan
 from search_spaces.targets import LeftOut
 from service.client import Client
 from service.store import Store
+from tiny_encoders import write_encoder
 from trainers import Outcome
 
 LANGUAGES = ("en", "de", "hi", "kk")
@@ -172,15 +173,13 @@ def test_unlike_languages_that_nothing_explains_are_refused(store: Store, client
 
 @pytest.fixture
 def body(tmp_path: Path) -> dict[str, Any]:
-    """pos in a folder that has no dev set for Kazakh, with what looks like an encoder."""
+    """pos in a folder that has no dev set for Kazakh, with a tiny encoder."""
     for language, split in [(one, split) for one in ("en", "kk", "tr") for split in ("train", "dev", "test")]:
         if (language, split) != ("kk", "dev"):
             path = tmp_path / "data" / "mine" / "pos" / language / f"{split}.jsonl"
             path.parent.mkdir(parents=True, exist_ok=True)
             path.write_text("\n".join(json.dumps({"tokens": [str(n)], "tags": ["NOUN"]}) for n in range(9)))
-    (tmp_path / "encoder").mkdir()
-    (tmp_path / "encoder" / "config.json").write_text("{}")
-    (tmp_path / "encoder" / "model.safetensors").write_bytes(b"weights")
+    write_encoder(tmp_path / "encoder")
     return {
         "task": "pos", "encoder": str(tmp_path / "encoder"), "data": {"folder": "mine"}, "target_languages": "all",
         "methods": ["zero-shot", "ord-FS", "ord-FS+dev"], "k": [2], "seeds": [1],

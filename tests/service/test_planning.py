@@ -11,15 +11,13 @@ from search_spaces.problems import SpecError
 from service import planning
 from service.settings import Settings
 from service.store import Store
+from tiny_encoders import write_encoder
 
 
 @pytest.fixture
 def body(tmp_path: Path) -> dict[str, Any]:
-    """A search on the sample corpus, with what looks like an encoder."""
-    encoder = tmp_path / "encoder"
-    encoder.mkdir()
-    (encoder / "config.json").write_text("{}")
-    (encoder / "model.safetensors").write_bytes(b"weights")
+    """A search on the sample corpus, with a tiny encoder."""
+    encoder = write_encoder(tmp_path / "encoder")
     return {
         "task": "ner", "encoder": str(encoder), "data": "sample", "target_languages": ["de", "hi"], "k": [5],
         "methods": ["zero-shot", "ord-FS", "gradient-mix-train"], "seeds": [1], "alpha": {"grid": [0, 1]},
@@ -40,11 +38,11 @@ def test_data_and_encoder_are_opened_once_on_the_way_to_a_plan(
     body: dict[str, Any], environment: Environment, sqlite: Store, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     opened: list[str] = []
-    for name in ("open_data", "encoder_digest", "encoder_size"):
+    for name in ("open_data", "find_encoder"):
         real = getattr(search_spaces.inputs, name)
         monkeypatch.setattr(search_spaces.inputs, name, lambda *given, n=name, f=real: (opened.append(n), f(*given))[1])
     assert planning.accept(body, environment, sqlite)[1]
-    assert sorted(opened) == ["encoder_digest", "encoder_size", "open_data"]
+    assert sorted(opened) == ["find_encoder", "open_data"]
 
 
 def test_what_is_previewed_is_what_is_accepted_and_what_a_driver_builds(

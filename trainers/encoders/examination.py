@@ -1,0 +1,180 @@
+"""Whether a task can train an encoder, judged by its files without loading its weights.
+
+What only transformers can tell is asked of a process that has imported it (`trainers.encoders.examiner`).
+"""
+
+import json
+import math
+import re
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from functools import lru_cache
+from pathlib import Path
+from typing import Any
+
+from trainers.encoders.encoder import EncoderError, Need
+from trainers.encoders.examiner import ask
+from trainers.encoders.files import (
+    ADDED_TOKENS,
+    CONFIG,
+    SPECIAL_TOKENS,
+    TOKENIZER,
+    TOKENIZER_CONFIG,
+    TOKENIZER_FILES,
+    Folder,
+    is_any,
+)
+from trainers.encoders.weights import Shapes, local_shapes, weights
+
+# The largest sizes in a config.json, by the ends of their names: larger ones take all memory before anything is told.
+MOST = {r"layers?$": 1000, r"labels$": 10_000, r"(size|dim|heads?|positions|embeddings|embd|_ff|model|kv)$": 10**8}
+
+# How deeply a config.json is nested at most.
+DEEPEST = 50
+
+
+@dataclass(frozen=True, kw_only=True)
+class Files:
+    """The files of an encoder.
+
+    Attributes:
+        small: a folder with all that are not weights.
+        weights: names of those that are.
+        shapes: the tensors in one of these.
+    """
+
+    small: Folder
+    weights: Sequence[str]
+    shapes: Callable[[str], Shapes]
+
+
+def local_files(folder: Folder) -> Files:
+    """The files of a folder. EncoderError if it has no weights that are read."""
+    return Files(small=folder, weights=weights(folder.sizes, folder), shapes=lambda name: local_shapes(folder, name))
+
+
+def examine(files: Files, need: Need) -> None:
+    """Judge whether a task can train an encoder.
+
+    Args:
+        files: its files.
+        need: what the task asks.
+
+    Raises:
+        EncoderError: it cannot: what was found, and what would be right.
+    """
+    tokenizer = sorted(name for name in files.small.sizes if is_any(name, TOKENIZER_FILES))
+    for name in tokenizer:
+        files.small.check(name)
+    question = {
+        "config": read_config(files.small),
+        "shapes": {tensor: shape for name in files.weights for tensor, shape in files.shapes(name).items()},
+        "folder": str(files.small.path),
+        "files": files.small.states(tokenizer),
+        "tokens": count_tokens(files.small, tokenizer),
+        **vars(need),
+    }
+    if complaint := ask(json.dumps(question)):
+        raise EncoderError(complaint)
+
+
+# The configuration
+
+
+def read_config(folder: Folder) -> dict[str, Any]:
+    """The configuration. EncoderError if it is missing, is no JSON object, or has sizes that no encoder has."""
+    if CONFIG not in folder.sizes:
+        raise EncoderError("it is not a Hugging Face folder: it has no config.json")
+    config = folder.read_json(CONFIG)
+    if config.get("quantization_config"):
+        raise EncoderError("config.json has a quantization_config; allowed: weights that are not quantized")
+    if config.get("transformers_weights"):
+        raise EncoderError("config.json has transformers_weights; allowed: weights in model.safetensors")
+    for name, number in _numbers(config):
+        most = next((most for end, most in MOST.items() if re.search(end, name)), None)
+        if most is not None and number > most:
+            raise EncoderError(f"config.json has {name} {number}; allowed: up to {most}")
+        if number in (math.inf, -math.inf):
+            raise EncoderError(f"config.json has a {name} that is infinite; allowed: up to 1e308")
+    return config
+
+
+def _numbers(config: Mapping[str, Any]) -> Iterator[tuple[str, float]]:
+    """The numbers in a configuration and its parts, by name. EncoderError if it is nested too deeply."""
+    level = list(config.items())
+    for _ in range(DEEPEST):
+        yield from ((name, value) for name, value in level if type(value) in (int, float))
+        level = [inner for name, value in level for inner in _inside(name, value)]
+    if level:
+        raise EncoderError("config.json is nested too deeply")
+
+
+def _inside(name: str, value: object) -> Iterable[tuple[str, Any]]:
+    if isinstance(value, dict):
+        return value.items()
+    return [(name, one) for one in value] if isinstance(value, list) else []
+
+
+# The tokenizer
+
+
+def count_tokens(folder: Folder, names: Sequence[str]) -> int | None:
+    """How many token ids a folder's tokenizer.json and the files beside it use; None if it has no tokenizer.json.
+
+    Args:
+        folder: the folder.
+        names: its files that make the tokenizer.
+
+    Raises:
+        EncoderError: one of them is not what it should be.
+    """
+    if TOKENIZER not in names:
+        return None
+    state = json.dumps(folder.states(names))
+    return _count_tokens(folder.path, state)
+
+
+@lru_cache(maxsize=64)
+def _count_tokens(path: Path, _state: str) -> int:
+    folder = Folder(path)
+    ids = _tokenizer_ids(folder)
+    settings = [folder.read_json(name) for name in (TOKENIZER_CONFIG, SPECIAL_TOKENS) if name in folder.sizes]
+    added = folder.read_json(ADDED_TOKENS) if ADDED_TOKENS in folder.sizes else {}
+    further = {token for one in settings for token in _special_tokens(one)}.union(added)
+    return max(ids.values()) + 1 + len(further.difference(ids))
+
+
+def _tokenizer_ids(folder: Folder) -> dict[str, int]:
+    """The ids of the tokens in tokenizer.json."""
+    from tokenizers import Tokenizer
+
+    tokenizer = folder.read_json(TOKENIZER)
+    try:
+        model = tokenizer["model"]
+        vocabulary = model["vocab"]
+        if isinstance(vocabulary, list):  # of a unigram model: [token, score]
+            vocabulary = {entry[0]: place for place, entry in enumerate(vocabulary)}
+        ids: dict[str, int] = vocabulary | {one["content"]: one["id"] for one in tokenizer.get("added_tokens") or ()}
+        if not vocabulary or not all(type(id_) is int and id_ >= 0 for id_ in ids.values()):
+            raise ValueError("its vocabulary is empty, or has ids that are no numbers")
+        # The library reads all but the vocabulary, which takes a second and 300 MB if it is XLM-R's.
+        first = model["vocab"][: (model.get("unk_id") or 0) + 1] if isinstance(model["vocab"], list) else {}
+        without = {**tokenizer, "added_tokens": [], "model": {**model, "vocab": first, "merges": []}}
+        if model.get("type"):
+            Tokenizer.from_str(json.dumps(without))
+    except Exception as error:  # the library raises nothing more precise
+        raise EncoderError(f"{TOKENIZER} is not a tokenizer: {type(error).__name__}: {error}") from error
+    return ids
+
+
+def _special_tokens(settings: Mapping[str, Any]) -> Iterator[str]:
+    """The tokens that settings of a tokenizer name; those that it lacks are added to it."""
+    for name, value in settings.items():
+        if name in ("additional_special_tokens", "extra_special_tokens", "added_tokens_decoder"):
+            values = list(value.values()) if isinstance(value, dict) else value
+        else:
+            values = [value] if name.endswith("_token") else []
+        for one in values or ():
+            token = one.get("content") if isinstance(one, dict) else one
+            if isinstance(token, str):
+                yield token
