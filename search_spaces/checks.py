@@ -48,7 +48,7 @@ def _checks(
     """Each check as a generator, with the fields whose placeholders it must not see."""
     spec = inputs.spec
     yield (), _languages(spec)
-    yield ("encoder",), _encoder(inputs, is_task_known)
+    yield ("encoder", "encoder_revision"), _encoder(inputs, is_task_known)
     yield ("task", "data"), check_source(inputs)
     yield ("task", "protocol", "training", "training.batch_size"), _accumulation(spec)
     yield ("task", "protocol", *_SEARCHED_FIELDS), check_epochs(spec)
@@ -78,6 +78,9 @@ def _encoder(inputs: Inputs, is_task_known: bool) -> Iterator[Problem]:
         _ = inputs.encoder_digest
     except EncoderError as error:
         yield Problem("encoder", str(error))
+        return
+    if spec.encoder_revision is not None and inputs.encoder.revision is None:
+        yield Problem("encoder_revision", "is for encoders on the hub; allowed: null")
 
 
 def _resources(spec: ExperimentSpec, environment: Environment) -> Iterator[Problem]:

@@ -39,7 +39,7 @@ class Inputs:
     @cached_property
     def encoder(self) -> Encoder:
         """The encoder, which has not been looked for yet. EncoderError if no encoder has such a name."""
-        return find_encoder(self.spec.encoder, self.home)
+        return find_encoder(self.spec.encoder, self.home, self.spec.encoder_revision)
 
     @cached_property
     def encoder_digest(self) -> str:

@@ -271,6 +271,7 @@ class Planner:
             training=candidate.training(self.spec),
             encoder=self.spec.encoder,
             encoder_digest=self.encoder,
+            encoder_revision=self.spec.encoder_revision,
             data_digest=training_data(self.data, self.source, targets, shots, selections),
             plugins=plugins(self.spec.task, method, self.spec.data.name),
         )

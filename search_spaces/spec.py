@@ -103,6 +103,9 @@ class ExperimentSpec(Part):
     encoder: Name = Field(
         description="offline/multilingual-e5-small, the path of a Hugging Face folder, or a name on its hub"
     )
+    encoder_revision: Annotated[str, Field(pattern=r"^[\w./-]{1,200}$")] | None = Field(
+        None, description="branch, tag or commit of an encoder on the hub, or null for its main branch"
+    )
     data: DataField
     source_language: Code = Field("en", description="a language code that the data have")
     target_languages: Literal["all"] | Annotated[list[Code], Field(min_length=1, max_length=1000)] = Field(
@@ -149,6 +152,10 @@ class ExperimentSpec(Part):
     def with_population(self, name: str) -> Self:
         """The same, with a name for its population if it has one that lacks a name."""
         return self.model_copy(update={"search": self.search.with_population(name)})
+
+    def with_encoder_revision(self, commit: str | None) -> Self:
+        """The same, with an encoder that stays as it is: the commit of a repository on the hub."""
+        return self.model_copy(update={"encoder_revision": commit})
 
     def with_candidates_drawn(self) -> Self:
         """The same, with all candidates known in advance: TPE's proposals cost what as many random draws do."""

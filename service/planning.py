@@ -36,7 +36,7 @@ def accept(body: object, environment: Environment, store: Store) -> tuple[Experi
         SpecError: the spec is refused.
     """
     inputs = accepted(body, environment)
-    spec = inputs.spec.with_population(_new_population())
+    spec = inputs.spec.with_population(_new_population()).with_encoder_revision(inputs.encoder.revision)
     is_remote = isinstance(spec.data.source, RemoteSource)
     return spec, None if is_remote else _affordable(spec, inputs, store).plan
 

@@ -63,7 +63,7 @@ def gradient_cosines(trial: Trial, selection: Selection, at_once: int = 8) -> tu
     kept = kept_models.load(trial.home, config, selection)
     if kept is None:
         raise ValueError(f"the model of trial {config.digest} was not kept: {selection} of {config.method}")
-    encoder = prepare_encoder(config.encoder, trial.home)
+    encoder = prepare_encoder(config.encoder, trial.home, config.encoder_revision)
     tokenizer = load_tokenizer(encoder)
     data = TrialData(trial, tokenizer)
     windows = TrainingWindows(data)

@@ -38,7 +38,7 @@ def export(home: Path, config: TrialConfig, selection: Selection, scores: Sequen
     if folder.exists():
         raise ValueError(f"{folder} exists already")
     require_installed(config.plugins)
-    encoder = prepare_encoder(config.encoder, home)
+    encoder = prepare_encoder(config.encoder, home, config.encoder_revision)
     tokenizer = load_tokenizer(encoder)
     model = TrialModel(TASKS[config.task], encoder, tokenizer, kept.labels, "cpu")
     model.load(kept)

@@ -91,7 +91,7 @@ class TrialConfig:
     `population` names what the trial is a member of, if it is of any: it may take over another member's weights and
     change alpha and learning rate, which start as the configuration says. `plugins` are the task, rule and source that
     other packages bring: (kind, name of the distribution, its version), in the order of their kinds. `numerics` is the
-    NUMERICS of the code that trains it.
+    NUMERICS of the code that trains it, `encoder_revision` the commit of an encoder on the hub.
     """
 
     task: str
@@ -109,12 +109,13 @@ class TrialConfig:
     population: str | None = None
     plugins: tuple[tuple[str, str, str], ...] = ()
     numerics: int = NUMERICS
+    encoder_revision: str | None = None
 
     @cached_property
     def digest(self) -> str:
-        """The trial's name: its configuration by content. Not the encoder's name: its digest counts."""
+        """The trial's name: its configuration by content. Not the encoder's name and commit: its digest counts."""
         named = {**vars(self), "training": vars(self.training)}  # `asdict` would copy all of it: most of a plan's time
-        del named["encoder"]
+        del named["encoder"], named["encoder_revision"]
         if not self.plugins:
             del named["plugins"]
         return digest(named)
@@ -125,9 +126,9 @@ class TrialConfig:
             raise ValueError(f"the trial {self.digest} is of NUMERICS {self.numerics}; allowed: {NUMERICS}")
 
     def to_dict(self) -> dict[str, Any]:
-        """As plain data, with `plugins` only where there are any."""
-        value = asdict(self)
-        return value if self.plugins else {name: one for name, one in value.items() if name != "plugins"}
+        """As plain data, with `plugins` and `encoder_revision` only where there are any."""
+        left_out = {name for name in ("plugins", "encoder_revision") if not getattr(self, name)}
+        return {name: one for name, one in asdict(self).items() if name not in left_out}
 
     @classmethod
     def from_dict(cls, value: dict[str, Any]) -> "TrialConfig":

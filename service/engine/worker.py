@@ -82,7 +82,7 @@ def _check(trial: Trial) -> None:
     data = open_data(trial.data, config.task, trial.home)
     shots = TASKS[config.task].under(config.protocol).shots_split
     found = training_data(data, config.source_language, config.target_languages, shots, trial.wanted.selections)
-    encoder = encoder_digest(config.encoder, trial.home)
+    encoder = encoder_digest(config.encoder, trial.home, config.encoder_revision)
     installed = plugins(config.task, config.method, trial.data.source)
     now = replace(config, data_digest=found, encoder_digest=encoder, plugins=installed)
     if now != config:

@@ -184,7 +184,8 @@ def test_what_was_not_finished_says_so_and_is_submitted_again_with_one_call(home
     again = client.resubmit(id_)
     found = client.wait(again["id"], progress=False, poll_seconds=0.2)
     assert found["state"] == "succeeded", found["reason"]
-    assert (found["spec"], found["numerics"]) == (shown["spec"], NUMERICS)
+    assert found["numerics"] == NUMERICS
+    assert shown["spec"].items() <= found["spec"].items()  # which may have fields that were not there then
     assert found["trials"]["reused"] == 0
     new = home.rows(again["id"])
     assert {row["numerics"] for row in new} == {NUMERICS}

@@ -6,12 +6,14 @@ from typing import Any
 import pytest
 
 import search_spaces.inputs
+from hub_server import Hub, Repository
 from search_spaces.environment import Environment
 from search_spaces.problems import SpecError
 from service import planning
 from service.settings import Settings
 from service.store import Store
 from tiny_encoders import write_encoder
+from trainers.encoders.by_name import prepare_encoder
 
 
 @pytest.fixture
@@ -80,3 +82,35 @@ def test_a_spec_that_is_refused_is_refused_by_both(
         with pytest.raises(SpecError) as caught:
             ask(wrong, environment, sqlite)
         assert [problem.field for problem in caught.value.problems] == ["data"]
+
+
+def test_an_encoder_on_the_hub_is_trained_at_the_commit_that_was_submitted(
+    body: dict[str, Any], environment: Environment, sqlite: Store, tmp_path: Path
+) -> None:
+    name = "models/org/tiny"
+    folder = Path(body["encoder"])
+    with Hub({name: Repository(folder)}) as hub, hub.patched(tmp_path / "cache"):
+        spec, plan = planning.accept({**body, "encoder": "org/tiny"}, environment, sqlite)
+        commit = hub.commit(name)
+        assert spec.encoder_revision == commit
+        (folder / "config.json").write_text("[]")
+        hub.put(name, Repository(folder))
+        assert hub.commit(name) != commit
+        settings = Settings(environment.home, None, "", None, 300.0, None)
+        inputs = planning.open_experiment(spec, settings)
+        assert plan is not None
+        assert planning.price(spec, inputs, sqlite).plan.trials == plan.trials
+        [trial] = planning.build_trials(inputs, settings, dict([next(iter(plan.trials.items()))])).values()
+        assert trial.config.encoder_revision == commit
+        prepared = prepare_encoder(trial.config.encoder, trial.home, trial.config.encoder_revision)
+        assert prepared.name == commit
+        with pytest.raises(SpecError, match=r"config\.json is not a JSON object"):
+            planning.accept({**body, "encoder": "org/tiny"}, environment, sqlite)
+        again, _ = planning.accept({**body, "encoder": "org/tiny", "encoder_revision": commit}, environment, sqlite)
+        assert again.encoder_revision == commit
+
+
+def test_a_folder_has_no_revisions(body: dict[str, Any], environment: Environment, sqlite: Store) -> None:
+    with pytest.raises(SpecError, match="encoder_revision: is for encoders on the hub"):
+        planning.accept({**body, "encoder_revision": "main"}, environment, sqlite)
+    assert planning.accept(body, environment, sqlite)[0].encoder_revision is None

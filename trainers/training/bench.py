@@ -43,7 +43,7 @@ class TrialBench:
         self, trial: Trial, report: Callable[[Report], None], source_model: Callable[[TrialConfig], Model]
     ) -> None:
         self.trial, self.config, self.report, self.source_model = trial, trial.config, report, source_model
-        encoder = prepare_encoder(self.config.encoder, trial.home)
+        encoder = prepare_encoder(self.config.encoder, trial.home, self.config.encoder_revision)
         tokenizer = load_tokenizer(encoder)
         self.data = TrialData(trial, tokenizer)
         self.data.read_all()
