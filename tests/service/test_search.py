@@ -244,8 +244,8 @@ def test_what_a_sweep_found(client: Client, rates: Fields) -> None:
 
 
 def test_two_selections_of_one_training_are_two_methods_of_a_sweep(client: Client, rates: Fields) -> None:
-    training = {**rates["training"], "learning_rate": {"grid": [1e-2, 1e-3]}}
-    id_ = client.submit({**rates, "methods": ["ord-FS", "ord-FS+dev"], "seeds": [1], "training": training})
+    training = {**rates["training"], "learning_rate": {"grid": [1e-2, 5e-3]}}
+    id_ = client.submit({**rates, "methods": ["ord-FS", "ord-FS+dev"], "seeds": [2], "training": training})
     finished(client, id_)
     found, rows = client.sweep(id_), client.results(id_, metric="f1")
     assert len(found) == 2 * 2 * 2  # methods, targets, rates
