@@ -156,6 +156,7 @@ def _serve(arguments: argparse.Namespace) -> int:
     finally:
         for repeated in (signal.SIGTERM, signal.SIGINT):  # stopping takes seconds, and must not be stopped
             signal.signal(repeated, signal.SIG_IGN)
+        examiner.stop()
         supervisor.close()
         store.close()
     return 0

@@ -210,7 +210,8 @@ def test_a_killed_server_s_work_goes_on_and_is_taken_over(
     tmp_path: Path, start_service: StartService, longer: Fields
 ) -> None:
     service = start_service(tmp_path / "home")
-    id_ = service.client.submit({**longer, "methods": ["zero-shot", "naive-mix-train", "gradient-mix-train"]})
+    methods, training = ["zero-shot", "naive-mix-train", "gradient-mix-train"], {**longer["training"], "epochs": 24}
+    id_ = service.client.submit({**longer, "methods": methods, "training": training})
     service.until(lambda: service.client.experiment(id_)["progress"] > 0)
     service.process.kill()
     service.process.wait()

@@ -3,6 +3,8 @@
 import json
 import os
 import signal
+import subprocess
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -36,6 +38,25 @@ def test_a_process_that_died_is_followed_by_another(tmp_path: Path) -> None:
     before.wait()
     examine(folder, 102)
     assert examiners() != [before]
+
+
+STARTING = """
+from time import sleep
+from trainers.encoders import examiner
+examiner.start()
+print(examiner._EXAMINER.process.pid, flush=True)
+sleep(60)
+"""
+
+
+@pytest.mark.service
+def test_it_ends_with_the_process_that_asks_also_while_it_starts() -> None:
+    asking = subprocess.Popen([sys.executable, "-c", STARTING], stdout=subprocess.PIPE, text=True)
+    assert asking.stdout is not None
+    process = psutil.Process(int(asking.stdout.readline()))
+    asking.kill()
+    asking.communicate()
+    process.wait(timeout=4)  # its imports take longer
 
 
 @pytest.mark.slow

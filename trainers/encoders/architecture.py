@@ -1,7 +1,8 @@
 """What transformers makes of an encoder's files: `python -m trainers.encoders.architecture` answers questions.
 
 Each line that it reads is a question, a JSON object with the fields of `Question`. Each line that it writes is the
-answer, a JSON text: what keeps the encoder from being trained, empty if nothing does.
+answer, a JSON text: what keeps the encoder from being trained, empty if nothing does. More than 300 lines: each is
+about what transformers does.
 """
 
 import json
@@ -14,6 +15,8 @@ from contextlib import suppress
 from dataclasses import dataclass
 from importlib.metadata import version
 from pathlib import Path
+from queue import Queue
+from threading import Thread
 from typing import Any
 from unittest import mock
 
@@ -280,20 +283,29 @@ def _warm_up() -> None:
 
 
 def main() -> None:
-    """Answer questions until there are no more."""
+    """Answer questions until the process that asks has ended."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # it ends with the process that asks
     answers = os.fdopen(os.dup(sys.stdout.fileno()), "w", encoding="utf-8")
     os.dup2(sys.stderr.fileno(), sys.stdout.fileno())  # what libraries print is no answer
     sys.modules["scipy"] = None  # type: ignore[assignment]  # transformers' losses import it: 40 MB and a second
     resource.setrlimit(resource.RLIMIT_DATA, (MOST_MEMORY, MOST_MEMORY))
+    questions: Queue[str] = Queue()
+    Thread(target=_read, args=[questions], daemon=True).start()  # imports take seconds
     import transformers
 
     transformers.logging.set_verbosity_error()
     transformers.logging.disable_progress_bar()
     _warm_up()
-    while line := sys.stdin.readline():
-        answers.write(json.dumps(answer(line)) + "\n")
+    while True:
+        answers.write(json.dumps(answer(questions.get())) + "\n")
         answers.flush()
+
+
+def _read(questions: "Queue[str]") -> None:
+    """Read questions until there are no more, which ends the process: who asks has ended."""
+    for line in sys.stdin:
+        questions.put(line)
+    os._exit(0)
 
 
 if __name__ == "__main__":

@@ -28,6 +28,11 @@ def start() -> None:
     _EXAMINER.start()
 
 
+def stop() -> None:
+    """End the process, whatever it does."""
+    _EXAMINER.stop()
+
+
 @lru_cache(maxsize=64)
 def ask(question: str) -> str:
     """What keeps an encoder from being trained; empty if nothing does.
@@ -52,6 +57,12 @@ class _Examiner:
         """Start it."""
         with self.lock:
             self._running()
+
+    def stop(self) -> None:
+        """End it."""
+        if self.process is not None:
+            self.process.kill()
+            self.process.wait()
 
     def ask(self, question: str) -> str:
         """The answer. EncoderError: the process died or took too long."""
