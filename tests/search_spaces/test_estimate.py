@@ -139,7 +139,9 @@ def sizes_of(done: dict[str, tuple[int, Outcome]]) -> dict[str, Size]:
     return found
 
 
-@pytest.mark.parametrize("task", TASKS)
+@pytest.mark.parametrize(
+    "task", ["ner", *(pytest.param(task, marks=pytest.mark.slow) for task in TASKS if task != "ner")]
+)
 def test_steps_and_sub_words_are_those_that_trials_then_take(spec_of: Any, tmp_path: Path, task: str) -> None:
     fewer = {"max_source_examples": 20} if task == "tydiqa" else {}  # its windows are long
     spec = spec_of(task, k=[2], seeds=[1], target_languages=["de", "hi"], methods=UNLIKE, training=fewer)
@@ -178,6 +180,7 @@ def test_with_surgery_at_one_every_step_has_an_oracle_pass(spec_of: Any, tmp_pat
     assert shortest > 0
 
 
+@pytest.mark.slow
 def test_steps_under_the_released_code_are_those_that_trials_then_take(spec_of: Any, tmp_path: Path) -> None:
     methods = ["zero-shot", "ord-FS+dev", "gradient-mix-train"]
     made = estimated(spec_of(protocol="released-code", methods=methods, k=[2], seeds=[1]), tmp_path)
@@ -185,7 +188,9 @@ def test_steps_under_the_released_code_are_those_that_trials_then_take(spec_of: 
         assert made.costs[digest].load.steps == steps
 
 
-@pytest.mark.parametrize("keep", ["none", "selected", "all"])
+@pytest.mark.parametrize(
+    "keep", ["selected", *(pytest.param(other, marks=pytest.mark.slow) for other in ("none", "all"))]
+)
 def test_models_take_at_most_what_is_said_and_are_as_many(spec_of: Any, tmp_path: Path, keep: str) -> None:
     spec = spec_of(keep=keep, k=[5], seeds=[1], target_languages=["de", "hi"], methods=UNLIKE)
     made = estimated(spec, tmp_path)

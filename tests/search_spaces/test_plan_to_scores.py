@@ -62,7 +62,9 @@ def check(body: dict[str, Any], home: Path, data_root: Path | None = None) -> in
     return len(made.results)
 
 
-@pytest.mark.parametrize("task", TASKS)
+@pytest.mark.parametrize(
+    "task", [pytest.param(task, marks=pytest.mark.slow) if task == "tydiqa" else task for task in TASKS]
+)
 def test_every_method_of_every_task(tiny_encoder_for_all: Path, tmp_path: Path, task: str) -> None:
     # zero-shot and mixed methods: 3 tests and a dev; two adapted per target: 2 tests and the source's, one with dev
     mixed = sum(not method.adapts for method in METHODS.values())

@@ -16,7 +16,7 @@ from service.reports.summary import summary
 from trainers.tasks import TASKS
 
 METHODS = ("ord-FS", "gradient-mix-train")
-briefly = settings(max_examples=25, deadline=None)  # pandas takes some 100 ms an example
+briefly = settings(max_examples=10, deadline=None)  # pandas takes some 100 ms an example
 
 # Cells and averages are printed with two decimals: each is at most 0.005 off, so their difference at most 0.01, and
 # that of a gain computed from two cells and one computed before rounding at most 0.015.

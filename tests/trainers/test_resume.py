@@ -59,7 +59,9 @@ def without_clock(measures: dict[str, Any]) -> dict[str, Any]:
 
 
 @pytest.mark.parametrize("method", ["zero-shot", "ord-FS", "gradient-mix-train"])
-@pytest.mark.parametrize("updates", [1, 6, 7, 11])
+@pytest.mark.parametrize(
+    "updates", [pytest.param(1, marks=pytest.mark.slow), 6, pytest.param(7, marks=pytest.mark.slow), 11]
+)
 def test_killed_after_any_update_and_gone_on_with_ends_with_the_same_bits(
     make_trial: Make, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, method: str, updates: int
 ) -> None:

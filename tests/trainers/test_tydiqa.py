@@ -309,6 +309,7 @@ def test_an_answer_that_is_not_wholly_in_a_window_is_at_its_first_position(token
         assert any(window.answer != (0, 0) for window in windows)  # windows overlap by half
 
 
+@pytest.mark.slow
 def test_real_gold_answers_are_given_back_unless_no_span_of_30_sub_words_is_one(
     shared: Path, offline_tokenizer: Any
 ) -> None:
