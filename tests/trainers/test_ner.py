@@ -14,7 +14,7 @@ from seqeval.metrics import f1_score
 
 from trainers.data.sample import examples
 from trainers.tasks import TASKS
-from trainers.tasks.ner import NER, entities, entity_f1
+from trainers.tasks.ner import NER, entities
 from trainers.tasks.tagging import UNLABELLED, TaggingWindow
 from trainers.tasks.task import ExampleError
 
@@ -34,6 +34,10 @@ def sentence(*tokens: str, tag: str = "B-LOC") -> dict[str, list[str]]:
     return {"tokens": list(tokens), "tags": [tag] * len(tokens)}
 
 
+def f1(gold: list[list[str]], predicted: list[list[str]]) -> float:
+    return NER.metrics(gold, predicted)["f1"]
+
+
 def some_examples() -> list[dict[str, list[str]]]:
     return [one for language in ("en", "hi", "zh") for one in examples("ner", language, "test")[:30]]
 
@@ -49,8 +53,8 @@ def test_entity_f1_is_that_of_seqeval_on_thousands_of_random_tag_sequences(agree
     predicted = [[tag if draw.random() < agreement else draw.choice(LABELS) for tag in tags] for tags in gold]
     for first in range(0, 1500, 3):
         chosen, answers = gold[first : first + 3], predicted[first : first + 3]
-        assert entity_f1(chosen, answers) == pytest.approx(100 * f1_score(chosen, answers), abs=1e-9)
-    assert entity_f1(gold, predicted) == pytest.approx(100 * f1_score(gold, predicted), abs=1e-9)
+        assert f1(chosen, answers) == pytest.approx(100 * f1_score(chosen, answers), abs=1e-9)
+    assert f1(gold, predicted) == pytest.approx(100 * f1_score(gold, predicted), abs=1e-9)
 
 
 @pytest.mark.filterwarnings("ignore::sklearn.exceptions.UndefinedMetricWarning")
@@ -59,7 +63,7 @@ def test_entity_f1_is_that_of_seqeval_on_thousands_of_random_tag_sequences(agree
 def test_entity_f1_is_that_of_seqeval_whatever_the_tags(pairs: list[tuple[list[str], list[str]]]) -> None:
     gold = [one for one, _ in pairs]
     predicted = [(other * len(one))[: len(one)] for one, other in pairs]
-    assert entity_f1(gold, predicted) == pytest.approx(100 * f1_score(gold, predicted), abs=1e-9)
+    assert f1(gold, predicted) == pytest.approx(100 * f1_score(gold, predicted), abs=1e-9)
 
 
 @pytest.mark.parametrize(
@@ -79,14 +83,14 @@ def test_entities_of_malformed_sequences(tags: str, found: list[tuple[str, int, 
 
 def test_entity_f1_counts_an_entity_only_in_its_own_sentence_with_both_ends_and_its_type() -> None:
     gold = [["B-PER", "I-PER", "O"], ["O", "O", "B-LOC"]]
-    assert entity_f1(gold, gold) == 100.0
-    assert entity_f1(gold, list(reversed(gold))) == 0.0
-    assert entity_f1(gold, [["B-PER", "O", "O"], ["O", "O", "B-ORG"]]) == 0.0
-    assert entity_f1(gold, [["B-PER", "I-PER", "O"], ["O", "O", "O"]]) == pytest.approx(200 / 3)
+    assert f1(gold, gold) == 100.0
+    assert f1(gold, list(reversed(gold))) == 0.0
+    assert f1(gold, [["B-PER", "O", "O"], ["O", "O", "B-ORG"]]) == 0.0
+    assert f1(gold, [["B-PER", "I-PER", "O"], ["O", "O", "O"]]) == pytest.approx(200 / 3)
 
 
 def test_entity_f1_without_any_entity_is_zero() -> None:
-    assert entity_f1([["O", "O"]], [["O", "O"]]) == 0.0
+    assert f1([["O", "O"]], [["O", "O"]]) == 0.0
 
 
 def test_metrics_name_the_score_f1() -> None:

@@ -9,7 +9,7 @@ from trainers.examples import Example
 from trainers.protocols import PAPER, RELEASED_CODE, TaskSettings
 from trainers.sample_corpus.corpus import derivations
 from trainers.tasks.hub import HubPart
-from trainers.tasks.scores import micro_f1
+from trainers.tasks.scores import Fraction, overlap
 from trainers.tasks.tagging import Tagging, as_released, tagged
 from trainers.tasks.task import Published
 
@@ -63,9 +63,9 @@ class NamedEntityRecognition(Tagging):
         types = sorted({tag[2:] for tag in labels if tag != "O"})
         return ("O", *(f"{prefix}-{type_}" for type_ in types for prefix in "BI"))
 
-    def metrics(self, gold: Sequence[Sequence[str]], predictions: Sequence[Sequence[str]]) -> dict[str, float]:
-        """`f1`, in percent."""
-        return {"f1": entity_f1(gold, predictions)}
+    def fractions(self, gold: Sequence[str], prediction: Sequence[str]) -> dict[str, Fraction]:
+        """`f1`, micro-averaged over exact entities: type and both ends."""
+        return {"f1": overlap(entities(gold), entities(prediction))}
 
 
 NER = NamedEntityRecognition()
@@ -84,8 +84,3 @@ def entities(tags: Sequence[str]) -> Iterator[tuple[str, int, int]]:
         if kind:
             yield kind, first, place
         kind, first = tag[2:], place
-
-
-def entity_f1(gold: Sequence[Sequence[str]], predicted: Sequence[Sequence[str]]) -> float:
-    """Micro-averaged F1 in percent over exact entities (type and both ends) of all sentences; 0 without any match."""
-    return micro_f1(map(entities, gold), map(entities, predicted))

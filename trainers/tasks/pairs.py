@@ -8,7 +8,7 @@ from trainers.examples import Example
 from trainers.sample_corpus import lexicon
 from trainers.sample_corpus.pairs import MakePair, pairs
 from trainers.tasks.frame import Frame
-from trainers.tasks.scores import accuracy
+from trainers.tasks.scores import Fraction, equal
 from trainers.tasks.task import ExampleError, Task, Window, is_blank, missing_text, shown
 
 
@@ -112,9 +112,9 @@ class PairClassification(Task[PairWindow]):
         """The label of each example."""
         return [labels[label] for label in decoded]
 
-    def metrics(self, gold: Sequence[str], predictions: Sequence[str]) -> dict[str, float]:
-        """`accuracy`, in percent."""
-        return {"accuracy": accuracy(gold, predictions)}
+    def fractions(self, gold: str, prediction: str) -> dict[str, Fraction]:
+        """`accuracy` over pairs."""
+        return {"accuracy": equal([gold], [prediction])}
 
     def _check_length(self, place: int, example: Example, tokenizer: Any, max_length: int) -> None:
         """ExampleError for a pair that the encoder could not read uncut.

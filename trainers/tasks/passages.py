@@ -15,6 +15,7 @@ from typing import Any
 from trainers.examples import Example
 from trainers.tasks import squad
 from trainers.tasks.frame import Frame
+from trainers.tasks.scores import Fraction
 from trainers.tasks.task import ExampleError, Task, Window, is_blank, missing_text, shown
 
 # In tokens, as in XTREME's scripts and the authors' code.
@@ -197,11 +198,11 @@ class ExtractiveQuestionAnswering(Task[PassageWindow]):
             example["context"][first:after].strip() for example, (_, first, after) in zip(examples, best, strict=True)
         ]
 
-    def metrics(self, gold: Sequence[Sequence[str]], predictions: Sequence[str]) -> dict[str, float]:
-        """SQuAD's `f1` and `exact_match`, in percent."""
+    def fractions(self, gold: Sequence[str], prediction: str) -> dict[str, Fraction]:
+        """SQuAD's `f1` and `exact_match`: of a question its score against the gold answer that suits best."""
         return {
-            "f1": squad.mean_of_best(squad.f1, gold, predictions),
-            "exact_match": squad.mean_of_best(squad.exact_match, gold, predictions),
+            "f1": (max(squad.f1(answer, prediction) for answer in gold), 1),
+            "exact_match": (max(squad.exact_match(answer, prediction) for answer in gold), 1),
         }
 
 

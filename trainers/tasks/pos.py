@@ -3,12 +3,12 @@
 import re
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
-from itertools import chain, groupby
+from itertools import groupby
 
 from trainers.examples import Example
 from trainers.protocols import PAPER, RELEASED_CODE, TaskSettings
 from trainers.sample_corpus.corpus import derivations
-from trainers.tasks.scores import accuracy, micro_f1
+from trainers.tasks.scores import Fraction, equal, overlap
 from trainers.tasks.tagging import Tagging, as_released
 from trainers.tasks.task import Published
 
@@ -49,10 +49,13 @@ class PartOfSpeechTagging(Tagging):
         """All universal tags, whichever occur."""
         return UPOS
 
-    def metrics(self, gold: Sequence[Sequence[str]], predictions: Sequence[Sequence[str]]) -> dict[str, float]:
-        """`accuracy`, the percentage of words tagged correctly, and `chunk_f1`."""
-        words = accuracy(list(chain(*gold)), list(chain(*predictions)))
-        return {"accuracy": words, "chunk_f1": chunk_f1(gold, predictions)}
+    def fractions(self, gold: Sequence[str], prediction: Sequence[str]) -> dict[str, Fraction]:
+        """`accuracy` over words, and `chunk_f1` over runs of one tag, the "F1" that the paper gives for pos.
+
+        Chunk F1 is a property of the authors' scorer, seqeval on bare tags, where neighbours with the same tag are one
+        item.
+        """
+        return {"accuracy": equal(gold, prediction), "chunk_f1": overlap(runs(gold), runs(prediction))}
 
 
 POS = PartOfSpeechTagging()
@@ -65,11 +68,3 @@ def runs(tags: Sequence[str]) -> Iterator[tuple[str, int, int]]:
         after = first + sum(1 for _ in run)
         yield tag, first, after
         first = after
-
-
-def chunk_f1(gold: Sequence[Sequence[str]], predicted: Sequence[Sequence[str]]) -> float:
-    """Micro-averaged F1 in percent over runs of one tag, the "F1" that the paper gives for pos.
-
-    It is a property of the authors' scorer, seqeval on bare tags, where neighbours with the same tag are one item.
-    """
-    return micro_f1(map(runs, gold), map(runs, predicted))

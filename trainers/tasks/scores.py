@@ -1,16 +1,24 @@
-"""Scores in percent that several tasks share."""
+"""Scores as quotients of two sums over examples."""
 
 from collections.abc import Hashable, Iterable, Sequence
+from math import fsum
+
+# What an example adds to the numerator and to the denominator of a score.
+Fraction = tuple[float, float]
 
 
-def accuracy(gold: Sequence[str], predicted: Sequence[str]) -> float:
-    """Share of equal labels."""
-    return 100.0 * sum(one == other for one, other in zip(gold, predicted, strict=True)) / len(gold)
+def percent(fractions: Iterable[Fraction]) -> float:
+    """A score in percent, given what each example adds to it; 0 where the denominators sum to 0."""
+    above, below = map(fsum, zip((0.0, 0.0), *fractions, strict=True))
+    return 100.0 * above / below if below else 0.0
 
 
-def micro_f1(gold: Iterable[Iterable[Hashable]], predicted: Iterable[Iterable[Hashable]]) -> float:
-    """F1 over the distinct items of all sentences together; 0 without any match."""
-    wanted = {(place, item) for place, items in enumerate(gold) for item in items}
-    found = {(place, item) for place, items in enumerate(predicted) for item in items}
-    correct = len(wanted & found)
-    return 100.0 * 2 * correct / (len(wanted) + len(found)) if correct else 0.0
+def equal(gold: Sequence[str], predicted: Sequence[str]) -> Fraction:
+    """Accuracy: how many labels are equal, of how many."""
+    return sum(one == other for one, other in zip(gold, predicted, strict=True)), len(gold)
+
+
+def overlap(gold: Iterable[Hashable], predicted: Iterable[Hashable]) -> Fraction:
+    """Micro-averaged F1 over the distinct items of a sentence: twice those that both have, of all of both."""
+    wanted, found = set(gold), set(predicted)
+    return 2 * len(wanted & found), len(wanted) + len(found)

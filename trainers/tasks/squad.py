@@ -6,8 +6,6 @@ English articles and white-space tokens count in every language.
 import re
 import string
 from collections import Counter
-from collections.abc import Callable, Sequence
-from statistics import fmean
 
 ARTICLES = re.compile(r"\b(a|an|the)\b")
 NO_PUNCTUATION = str.maketrans("", "", string.punctuation)
@@ -28,10 +26,3 @@ def f1(gold: str, predicted: str) -> float:
     wanted, found = Counter(words(gold)), Counter(words(predicted))
     common = (wanted & found).total()
     return 2 * common / (wanted.total() + found.total()) if common else 0.0
-
-
-def mean_of_best(score: Callable[[str, str], float], gold: Sequence[Sequence[str]], predicted: Sequence[str]) -> float:
-    """Mean over questions, in percent, of a score against the gold answer that suits each prediction best."""
-    return 100.0 * fmean(
-        max(score(answer, text) for answer in answers) for answers, text in zip(gold, predicted, strict=True)
-    )

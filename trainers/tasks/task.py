@@ -13,6 +13,7 @@ from typing import Any, Generic, TypeVar
 from trainers.examples import Example
 from trainers.protocols import PROTOCOLS, TaskSettings
 from trainers.tasks.hub import HubPart
+from trainers.tasks.scores import Fraction, percent
 
 # Longest piece of an example that a message shows.
 SHOWN = 80
@@ -204,8 +205,18 @@ class Task(ABC, Generic[W]):
         return str(first) if others and all(one == first for one in others) else None
 
     @abstractmethod
+    def fractions(self, gold: Any, prediction: Any) -> dict[str, Fraction]:
+        """What one example adds to each metric, by name, in the order of `metrics_names`.
+
+        A metric is the quotient of two sums over examples: correct and all words for accuracy, twice the correct and
+        all entities of both sides for F1, an answer's own score and 1 for a mean over questions. Tests over examples
+        resample these parts (`service.reports.item_tests`).
+        """
+
     def metrics(self, gold: Sequence[Any], predictions: Sequence[Any]) -> dict[str, float]:
         """Scores in percent by name, in the order of `metrics_names`."""
+        of_each = [self.fractions(*pair) for pair in zip(gold, predictions, strict=True)]
+        return {name: percent(one[name] for one in of_each) for name in self.metrics_names}
 
 
 def missing_text(example: object, *fields: str) -> str | None:
