@@ -22,6 +22,9 @@ __all__ = ["DEFAULT_URL", "Client", "Report", "ServiceError"]
 
 DEFAULT_URL = "http://127.0.0.1:8000"
 
+# Figures of a comparison that are null where nothing can be said.
+MAY_BE_NULL = ("sd", "sd_examples", "low", "high", "p", "p_holm")
+
 # Parameters of the form of an answer, besides those that filter.
 FORM = ("columns", "sort", "at", "since", "limit")
 
@@ -247,26 +250,45 @@ class Client:
         wanted = {"by": ",".join(by), **asked, "format": "arrow"}
         return self._connection.frame("GET", "/v1/results/summary", params=wanted)[0]
 
-    def compare(self, better: str, over: str, shots: int, **asked: Any) -> pd.DataFrame:
-        """The gain of one method over another at K for each target language, and how certain it is.
+    def compare(
+        self,
+        better: Mapping[str, Any],
+        over: Mapping[str, Any],
+        unit: str = "seeds",
+        allow: Sequence[str] = (),
+        interval: str = "t",
+        **asked: Any,
+    ) -> pd.DataFrame:
+        """The gain of one side over another for each target language, and how certain it is.
 
         Args:
-            better: the method that gains.
-            over: the method that it is compared with.
-            shots: K.
-            asked: filters as of `results`.
+            better: filters of the side that gains, such as `{"method": "gradient-mix-train", "alpha": 1}`.
+            over: filters of the side that it is compared with.
+            unit: what is repeated: "seeds" for methods, "items" (test examples) for the two trained models of each
+                seed, "seeds-and-items" for methods on further examples.
+            allow: settings that may differ between the sides, though neither names them.
+            interval: over seeds, "t" for Student's or "bootstrap", which is too narrow where seeds are few.
+            asked: filters of both sides, as of `results`; `split`; `metric`.
 
         Returns:
-            `language`, `gain`, `sd`, `seeds`, `low`, `high`, `p`, `smallest_p`, `p_holm`, `wins`, `ties`, `losses`;
-            `attrs["overall"]` has the same for the mean over languages, and `one_label`, the number of scores of models
-            that predict the same label everywhere; `attrs["left_out"]` the languages that are not compared since one of
-            both left them out, `attrs["numerics"]` the NUMERICS of both.
+            `language`, `gain`, `sd`, `seeds`, `low`, `high`, `p`, `p_permutation`, `smallest_p`, `p_holm`, `wins`,
+            `ties`, `losses`; with "items" a row for each language and `seed`. `attrs["overall"]` has the same for the
+            mean over languages, `attrs["unit"]` the unit, `attrs["differs"]` the settings in which the sides differ,
+            `attrs["left_out"]` the languages that are not compared since one of both left them out,
+            `attrs["one_label"]` the number of scores of models that predict the same label everywhere, and
+            `attrs["numerics"]` the NUMERICS of both.
+
+        Raises:
+            ServiceError: the sides also differ in something else, which is named, or there is nothing to compare.
         """
-        wanted = {"better": better, "over": over, "shots": shots, **asked}
-        found = self._json("GET", "/v1/results/compare", params=wanted)
-        frame = pd.DataFrame(found["languages"]).astype({"sd": float, "low": float, "high": float})
-        frame.attrs |= {name: found[name] for name in ("overall", "left_out", "numerics")}
-        return frame
+        sides = {
+            f"{side}.{name}": values for side, of in (("better", better), ("over", over)) for name, values in of.items()
+        }
+        wanted = {**asked, **sides, "unit": unit, "allow": _several(allow), "interval": interval}
+        found = self._json("GET", "/v1/results/compare", params=wanted, timeout=PATIENT)
+        frame = pd.DataFrame(found.pop("languages"))
+        frame.attrs = found
+        return frame.astype({name: float for name in MAY_BE_NULL if name in frame})
 
     def report(self, name: str, id_: str | Sequence[str] | None = None, **asked: Any) -> "Report":
         """A report of the results of some experiments, or of all, such as the paper's tables and figures.

@@ -12,7 +12,7 @@ from starlette.exceptions import HTTPException
 
 from search_spaces.environment import Environment
 from search_spaces.problems import Problem, SpecError
-from service.api import catalog, control, events, experiments, metrics, reports, results, summaries, trials
+from service.api import catalog, comparisons, control, events, experiments, metrics, reports, results, summaries, trials
 from service.api.problems import add_handlers
 from service.security import is_authorised, is_loopback
 from service.store import Store
@@ -46,6 +46,7 @@ def create_app(store: Store, environment: Callable[[], Environment], token: str 
     v1.include_router(trials.router)
     v1.include_router(results.router)
     v1.include_router(summaries.router)
+    v1.include_router(comparisons.router)
     v1.include_router(reports.router)
     app.include_router(v1)
     app.include_router(metrics.router, dependencies=[Depends(_authorise)])

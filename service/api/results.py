@@ -31,19 +31,24 @@ Texts = Annotated[list[Text], Field(max_length=1000)]
 Model = TypeVar("Model", bound=BaseModel)
 
 
-def with_filters(columns: list[Column]) -> Callable[[type[Model]], type[Model]]:
-    """A decorator that adds to a model of query parameters one for each column: a list of values."""
+def with_filters(columns: list[Column], of: str = "") -> Callable[[type[Model]], type[Model]]:
+    """A decorator that adds to a model of query parameters one for each column: a list of values.
+
+    With `of`, the parameter is called `<of>.<column>`, and the field `<of>_<column>`.
+    """
 
     def decorate(model: type[Model]) -> type[Model]:
-        filters: dict[str, Any] = {column.name: _filter(column) for column in columns}
+        filters: dict[str, Any] = {
+            f"{of}_{column.name}" if of else column.name: _filter(column, of) for column in columns
+        }
         doc, module = model.__doc__, model.__module__
         return create_model(model.__name__, __base__=model, __doc__=doc, __module__=module, **filters)
 
     return decorate
 
 
-def _filter(column: Column) -> tuple[Any, Any]:
-    """Type and default of a filter. Its values are not negative."""
+def _filter(column: Column, of: str) -> tuple[Any, Any]:
+    """Type and default of a filter, with its alias if it is of one side. Its values are not negative."""
     one_of: Any = Literal
     least, greatest = column.bounds or (0, None)
     types: dict[type, Any] = {
@@ -53,7 +58,8 @@ def _filter(column: Column) -> tuple[Any, Any]:
         bool: bool,
     }
     values = list.__class_getitem__(types[column.type])
-    return Annotated[values, Field(max_length=1000)], Field([], description=column.words)
+    alias = f"{of}.{column.name}" if of else None
+    return Annotated[values, Field(max_length=1000)], Field([], description=column.words, alias=alias)
 
 
 class Answer(BaseModel):

@@ -1,4 +1,4 @@
-"""Summaries of results, and paired comparisons of methods."""
+"""Summaries of results."""
 
 from typing import Annotated, Any, Literal
 
@@ -6,16 +6,13 @@ import numpy as np
 import pandas as pd
 from fastapi import APIRouter, Query, Request
 from fastapi.responses import JSONResponse, Response
-from pydantic import ConfigDict, Field
+from pydantic import Field
 
 from search_spaces.problems import Problem, SpecError
 from search_spaces.spec import Text
 from service.api.formats import MEDIA_TYPES, frame_as_arrow
 from service.api.problems import refusals
-from service.api.results import Filters, Whole
-from service.reports.alike import require_alike
-from service.reports.compare import comparison
-from service.reports.left_out import in_common, left_out
+from service.api.results import Filters
 from service.reports.rows import selected
 from service.reports.summary import BY, beside_published, summary
 
@@ -35,16 +32,6 @@ class Grouped(Cells):
     by: Annotated[list[Text], Field(min_length=1, max_length=20)] = Field(["method", "k"], description=", ".join(BY))
     published: bool = Field(False, description="with the paper's figures beside")
     format: Literal["json", "csv", "arrow"] = "json"
-
-
-class Pair(Cells):
-    """Two methods at the same K."""
-
-    model_config = ConfigDict(extra="forbid")
-
-    better: Text = Field(description="the method that gains")
-    over: Text = Field(description="the method that it is compared with")
-    shots: Whole = Field(description="K of both; a method without shots is the same at every K")
 
 
 @router.get("/results/summary", responses=refusals(422))
@@ -73,30 +60,6 @@ def summarized(request: Request, wanted: Annotated[Grouped, Query()]) -> Respons
     if wanted.format == "arrow":
         return Response(frame_as_arrow(found), media_type=MEDIA_TYPES["arrow"])
     return JSONResponse({"summary": plain(found)})
-
-
-@router.get("/results/compare", responses=refusals(422))
-def compared(request: Request, wanted: Annotated[Pair, Query()]) -> JSONResponse:
-    """One method over another on the same languages and seeds.
-
-    `{"overall": {...}, "languages": [...], "left_out", "numerics"}`.
-
-    `gain`, `sd` and the 95 % bootstrap interval of the gain (`low`, `high`) over `seeds`; `p` of a permutation test
-    over seeds, the `smallest_p` that this many can give, and `p_holm`, corrected for the number of languages; `wins`,
-    `ties`, `losses`. `left_out` has the targets that one of both left out, and why: neither is compared on them.
-    `one_label` counts the scores of models that predict the same label everywhere.
-    """
-    rows = selected(request.app.state.store, wanted.where(), wanted.split, wanted.metric)
-    rows = rows[rows["method"].isin([wanted.better, wanted.over]) & rows["k"].isin([0, wanted.shots])]
-    try:
-        require_alike(rows)
-        scores = in_common(rows).dropna(subset="value").drop(columns=["data"])
-        found = comparison(scores, wanted.better, wanted.over, wanted.shots, rows["source_language"].max())
-    except ValueError as error:
-        raise SpecError([Problem("better", str(error))]) from error
-    overall = {**plain(found.overall.to_frame().T)[0], "one_label": int(scores["one_label"].sum())}
-    numerics, languages, without = int(rows["numerics"].max()), plain(found.languages), left_out(rows)
-    return JSONResponse({"overall": overall, "languages": languages, "left_out": without, "numerics": numerics})
 
 
 def plain(frame: pd.DataFrame) -> list[dict[str, Any]]:

@@ -1,21 +1,20 @@
-"""Paired comparisons of two methods: gains with intervals, permutation tests, and wins.
+"""Paired comparisons over seeds: gains with intervals, tests, and wins.
 
 A seed is the unit of replication: it draws the shots and the initial weights, and its languages share a model, so that
-they do not replicate each other. Languages are the ones that were asked about, not a sample of more.
+they do not replicate each other. Languages are the ones that were asked about, not a sample of more. What is said so is
+said of methods, on these test sets; `service.reports.compare_items` has the test examples as a unit.
 """
 
-import itertools
 from dataclasses import dataclass
+from typing import Literal
 
 import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-CONFIDENCE = 0.95
+from service.reports.intervals import bootstrap_interval, holm, permutation_p, smallest_p, t_interval, t_test_p
 
-# Up to this many seeds every resample (and up to twice as many, every choice of signs) is enumerated; for more seeds,
-# this many are drawn.
-MOST_COUNTED, DRAWN = 6, 50_000
+Interval = Literal["t", "bootstrap"]
 
 NEEDED = ("method", "k", "seed", "language", "value")
 
@@ -28,12 +27,13 @@ NAMED_AT_MOST = 10
 
 @dataclass(frozen=True)
 class Comparison:
-    """The gains of one method over another at K.
+    """The gains of one side over the other.
 
     Attributes:
-        overall: of the mean over the target languages: `gain`, `sd` (over seeds, n - 1), `seeds`, `low` and `high` (the
-            95 % bootstrap interval; NaN with one seed), `p` (of a two-sided permutation test), `smallest_p` (the
-            smallest that this many seeds can give), `wins`, `ties`, `losses` (over pairs of a language and a seed).
+        overall: of the mean over the target languages: `gain`, `sd` (over seeds, n - 1), `seeds`, `low` and `high` (a
+            95 % interval), `p` (of the paired t test), `p_permutation` (of a sign-flip test), `smallest_p` (the
+            smallest that it can give with this many seeds), `wins`, `ties`, `losses` (over pairs of a language and a
+            seed). Interval and p are NaN with one seed, and where all seeds gain the same.
         languages: the same for each language, with `p_holm`, corrected for the number of languages; the greatest gain
             first.
     """
@@ -43,7 +43,7 @@ class Comparison:
 
 
 def comparison(scores: pd.DataFrame, method: str, over: str, k: int, source: str) -> Comparison:
-    """Compare two methods at K over the same target languages and seeds (Tables 2 and 8 are gains at K = 5).
+    """Compare two methods of the same results at K (Tables 2 and 8 are gains at K = 5).
 
     Args:
         scores: a row a score: `method`, `k`, `seed`, `language`, `value`; if given, `task`, `split`, `metric` and
@@ -57,17 +57,6 @@ def comparison(scores: pd.DataFrame, method: str, over: str, k: int, source: str
         ValueError: a column is missing, a value is not a number, scores contradict each other, a method has no scores
             or several settings, or the methods do not have the same seeds and languages.
     """
-    table = _differences(scores, method, over, k, source)
-    languages = pd.DataFrame([_figures(row) for row in table.to_numpy()], index=table.index).reset_index()
-    languages["p_holm"] = holm(languages["p"].to_numpy())
-    overall = pd.Series(_figures(table.mean().to_numpy()))
-    for name in ("wins", "ties", "losses"):
-        overall[name] = languages[name].sum()
-    return Comparison(overall, languages.sort_values(["gain", "language"], ascending=[False, True], ignore_index=True))
-
-
-def _differences(scores: pd.DataFrame, method: str, over: str, k: int, source: str) -> pd.DataFrame:
-    """What each target language (rows) gains at each seed (columns)."""
     absent = [column for column in NEEDED if column not in scores.columns]
     if absent:
         raise ValueError(f"the scores have no column {', '.join(absent)}")
@@ -77,9 +66,42 @@ def _differences(scores: pd.DataFrame, method: str, over: str, k: int, source: s
     ours, theirs = (_of_method(rows, name, k) for name in (method, over))
     for column in SETTING:
         _require_one(pd.concat([ours, theirs]), column, f"{method} and {over} at K = {k}")
-    tables = {name: _table(one) for name, one in ((method, ours), (over, theirs))}
-    _require_pairs(tables, k)
-    return tables[method] - tables[over]
+    return paired(ours, theirs, (f"{method} at K = {k}", f"{over} at K = {k}"))
+
+
+def paired(better: pd.DataFrame, over: pd.DataFrame, names: tuple[str, str], interval: Interval = "t") -> Comparison:
+    """Compare two sides over the same target languages and seeds.
+
+    Args:
+        better: the side that gains: a row a score, with `language`, `seed` and `value`.
+        over: the side that it is compared with.
+        names: what errors call both.
+        interval: "t", Student's, or "bootstrap", which is too narrow where seeds are few; p is the t test's with both.
+
+    Raises:
+        ValueError: a value is not a number, scores contradict each other, or the sides do not have the same seeds and
+            languages.
+    """
+    table = differences(better, over, names)
+    languages = pd.DataFrame([_figures(row, interval) for row in table.to_numpy()], index=table.index).reset_index()
+    languages["p_holm"] = holm(languages["p"].to_numpy())
+    overall = pd.Series(_figures(table.mean().to_numpy(), interval))
+    for name in ("wins", "ties", "losses"):
+        overall[name] = languages[name].sum()
+    return Comparison(overall, by_gain(languages))
+
+
+def differences(better: pd.DataFrame, over: pd.DataFrame, names: tuple[str, str]) -> pd.DataFrame:
+    """What each target language (rows) gains at each seed (columns). ValueError as of `paired`."""
+    tables = {name: _table(rows, name) for name, rows in zip(names, (better, over), strict=True)}
+    _require_pairs(tables)
+    ours, theirs = tables.values()
+    return ours - theirs
+
+
+def by_gain(languages: pd.DataFrame) -> pd.DataFrame:
+    """Rows of languages, the greatest gain first."""
+    return languages.sort_values(["gain", "language"], ascending=[False, True], ignore_index=True)
 
 
 def _of_method(rows: pd.DataFrame, method: str, k: int) -> pd.DataFrame:
@@ -97,22 +119,23 @@ def _require_one(rows: pd.DataFrame, column: str, of: str) -> None:
         raise ValueError(f"{of}: scores of several values of {column} ({', '.join(map(str, values))}); choose one")
 
 
-def _table(rows: pd.DataFrame) -> pd.DataFrame:
-    """The scores of a method by language (rows) and seed (columns)."""
+def _table(rows: pd.DataFrame, side: str) -> pd.DataFrame:
+    """The scores of a side by language (rows) and seed (columns)."""
+    rows = rows[["language", "seed", "value"]].drop_duplicates()
     unusable = rows[~np.isfinite(rows["value"])]
     if len(unusable):  # a mean would skip it, and so be over fewer languages
-        raise ValueError(f"not a number: the value of {_named(unusable)}")
+        raise ValueError(f"not a number: the value of {_named(unusable, side)}")
     contradicting = rows[rows.duplicated(["language", "seed"])]
     if len(contradicting):
         raise ValueError(
-            f"different values for the same score: {_named(contradicting)}; dev scores, of which there is one an epoch,"
-            " are not for comparing"
+            f"different values for the same score: {_named(contradicting, side)}; dev scores, of which there is one an"
+            " epoch, are not for comparing"
         )
     return rows.pivot(index="language", columns="seed", values="value").sort_index().sort_index(axis=1)
 
 
-def _require_pairs(tables: dict[str, pd.DataFrame], k: int) -> None:
-    """Shots differ between seeds and not between methods, so only scores of the same seed make a pair."""
+def _require_pairs(tables: dict[str, pd.DataFrame]) -> None:
+    """Shots differ between seeds and not between sides, so only scores of the same seed make a pair."""
     seeds = set[int]().union(*(table.columns for table in tables.values()))
     lacking = {name: sorted(seeds - set(table.columns)) for name, table in tables.items()}
     words = [f"{name} lacks seeds {', '.join(map(str, absent))}" for name, absent in lacking.items() if absent]
@@ -122,66 +145,20 @@ def _require_pairs(tables: dict[str, pd.DataFrame], k: int) -> None:
     for name, table in tables.items():
         for seed, values in table.reindex(languages).items():
             if absent := [language for language in languages if pd.isna(values[language])]:
-                words.append(f"{name}, K = {k}, seed {seed} lacks {', '.join(absent)}")
+                words.append(f"{name}, seed {seed} lacks {', '.join(absent)}")
     if words:
         more = [f"and {len(words) - NAMED_AT_MOST} more runs"] if len(words) > NAMED_AT_MOST else []
         raise ValueError(f"runs do not have the same languages: {'; '.join([*words[:NAMED_AT_MOST], *more])}")
 
 
-def _named(rows: pd.DataFrame) -> str:
+def _named(rows: pd.DataFrame, side: str) -> str:
     """Scores in words, the first ones if they are many."""
-    words = [
-        f"{row['method']}, K = {row['k']}, seed {row['seed']}, {row['language']}"
-        for row in rows.head(NAMED_AT_MOST).to_dict("records")
-    ]
+    words = [f"{side}, seed {row['seed']}, {row['language']}" for row in rows.head(NAMED_AT_MOST).to_dict("records")]
     return "; ".join([*words, *([f"and {len(rows) - len(words)} more"] if len(rows) > len(words) else [])])
 
 
-def bootstrap_interval(differences: NDArray[np.float64]) -> tuple[float, float]:
-    """Percentile bootstrap interval of the mean of `[seeds]` differences at CONFIDENCE; NaN with one seed.
-
-    It is too narrow where seeds are few, since resamples of five values stay within the range of the five (Efron and
-    Tibshirani, An Introduction to the Bootstrap, 1993, chapter 13).
-    """
-    n = len(differences)
-    if n == 1:
-        return float("nan"), float("nan")
-    if n <= MOST_COUNTED:
-        chosen = np.array(list(itertools.product(range(n), repeat=n)))
-    else:
-        chosen = np.random.default_rng(0).integers(n, size=(DRAWN, n))
-    means = differences[chosen].mean(axis=1)
-    low, high = np.quantile(means, [(1 - CONFIDENCE) / 2, (1 + CONFIDENCE) / 2])
-    return float(low), float(high)
-
-
-def permutation_p(differences: NDArray[np.float64]) -> float:
-    """p of a two-sided sign-flip permutation test that the mean of `[seeds]` differences is zero.
-
-    Under the null hypothesis the methods are exchangeable at each seed. With n seeds there are 2^n choices of signs, so
-    that p is at least 2 / 2^n, 0.0625 with five.
-    """
-    n = len(differences)
-    if n <= 2 * MOST_COUNTED:
-        signs = np.array(list(itertools.product((1.0, -1.0), repeat=n)))
-    else:
-        drawn = np.random.default_rng(0).choice((1.0, -1.0), size=(DRAWN, n))
-        signs = np.vstack([np.ones(n), drawn])  # the observed signs are one of the choices: p is never zero
-    means = np.abs(signs @ differences)
-    return float(np.mean(means >= means[0] * (1 - 1e-9)))
-
-
-def holm(p: NDArray[np.float64]) -> NDArray[np.float64]:
-    """p values `[tests]` corrected for their number (Holm, Scandinavian Journal of Statistics 6, 1979)."""
-    order = np.argsort(p, kind="stable")
-    steps = np.maximum.accumulate(p[order] * np.arange(len(p), 0, -1))
-    corrected = np.empty_like(p)
-    corrected[order] = np.minimum(steps, 1.0)
-    return corrected
-
-
-def _figures(found: NDArray[np.float64]) -> dict[str, float]:
-    low, high = bootstrap_interval(found)
+def _figures(found: NDArray[np.float64], interval: Interval) -> dict[str, float]:
+    low, high = t_interval(found) if interval == "t" else bootstrap_interval(found)
     n = len(found)
     return {
         "gain": float(found.mean()),
@@ -189,8 +166,9 @@ def _figures(found: NDArray[np.float64]) -> dict[str, float]:
         "seeds": n,
         "low": low,
         "high": high,
-        "p": permutation_p(found),
-        "smallest_p": min(1.0, 2.0 ** (1 - n)),
+        "p": t_test_p(found),
+        "p_permutation": permutation_p(found),
+        "smallest_p": smallest_p(n),
         "wins": int((found > 0).sum()),
         "ties": int((found == 0).sum()),
         "losses": int((found < 0).sum()),

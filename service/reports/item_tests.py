@@ -41,11 +41,10 @@ def bootstrap(better: Parts, over: Parts) -> NDArray[np.float64]:
 
     The paired bootstrap of Efron and Tibshirani (1993), as Koehn (EMNLP 2004) uses it for systems on a test set.
     """
-    better, over = _in_units(better), _in_units(over)
-    drawn = _draws(len(better))
-    return np.concatenate(
-        [scores(_weighted(counts, better)) - scores(_weighted(counts, over)) for counts in _chunks(drawn)]
-    )
+    both = _in_units(np.concatenate([better, over], axis=1))
+    found = [scores(_weighted(counts, both)) for counts in _chunks(_draws(len(both)))]
+    ours, theirs = np.split(np.concatenate(found), 2, axis=1)
+    return ours - theirs
 
 
 def randomized(better: Parts, over: Parts) -> NDArray[np.float64]:

@@ -5,13 +5,16 @@ from typing import Any, Literal
 
 import pandas as pd
 
+from search_spaces.spec import parse
 from service.reports.cosines import cosines
 from service.reports.left_out import with_left_out
 from service.reports.summary import described, of_main_metric
+from service.reports.sweep import sweep
 from service.store import Query, Store
 from service.store.query import Where
 from service.store.results import TRAINING_COLUMNS
 from trainers.methods import METHODS
+from trainers.tasks import TASKS
 
 # The kinds of rows: test scores of the selected weights, scores of every epoch, measures of trainings, or cosines
 # between the gradients of kept models.
@@ -45,6 +48,33 @@ def selected(store: Store, where: Where, split: str = "test", metric: str | None
     """Scores of the selected weights, of one metric or, if None, of each task's main one, with their specs."""
     rows = _described(store, store.results.cells(where, split, metric).to_pandas())
     return rows if metric is not None else of_main_metric(rows)
+
+
+def chosen(store: Store, rows: pd.DataFrame) -> pd.DataFrame:
+    """The rows of the candidates that the searches of their experiments chose.
+
+    Raises:
+        ValueError: a search has chosen none so far, or a package that its experiment needs is gone.
+    """
+    wanted = set()
+    for id_, stored in store.results.specs(list(rows["experiment"].unique())).items():
+        spec, problems = parse(dict(stored))
+        if problems:
+            raise ValueError(f"experiment {id_}: {problems[0].message}")
+        metric = TASKS[spec.task].metric
+        found = sweep(spec, store.objectives.judged(id_, metric), store.objectives.test_scores(id_, metric))
+        wanted |= {
+            (id_, one["method"], one["k"], one["candidate"], language)
+            for one in found["chosen"]
+            for language in one["target_languages"]
+        }
+    keys = rows[["experiment", "method", "k", "candidate", "language"]].itertuples(index=False, name=None)
+    found = rows[[key in wanted for key in keys]]
+    for id_, of_experiment in rows.groupby("experiment"):
+        if id_ not in set(found["experiment"]):
+            candidates = ", ".join(sorted(of_experiment["candidate"].unique()))
+            raise ValueError(f"the search of experiment {id_} has chosen no candidate so far: name one ({candidates})")
+    return found
 
 
 def _described(store: Store, rows: pd.DataFrame) -> pd.DataFrame:

@@ -33,10 +33,10 @@ from service.store.schema import ONE_LABEL, clock, experiments, measures, planne
 RESULT_COLUMNS = {column.name: column.type for column in SHOWN}
 
 # Those of a cell: a value that an experiment asks for, whether or not it is there. `examples` is the digest of the
-# examples that are scored.
+# examples that are scored, `step` that of the selected weights.
 CELL_COLUMNS = {
     column.name: column.type for column in COLUMNS if column.place == "planned_results" and column.name != "split"
-} | {"examples": str, "metric": str, "value": float, "one_label": bool}
+} | {"examples": str, "metric": str, "value": float, "one_label": bool, "step": int}
 
 # Those that tell trainings apart, whatever is scored.
 TRAINING_COLUMNS = ("experiment", "trial", "method", "k", "seed", "alpha", "candidate", "numerics")
@@ -156,6 +156,7 @@ class Results:
         columns = self._columns() | {
             "examples": planned_results.c.data,
             "metric": func.coalesce(scores.c.metric, ""),
+            "step": selections.c.step,
         }
         of_score = and_(_of_score(), scores.c.step == selections.c.step, scores.c.metric != ONE_LABEL)
         joined = (

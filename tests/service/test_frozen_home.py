@@ -207,7 +207,8 @@ def test_all_that_is_shown_of_it_is_marked(home: Home) -> None:
     for trial in home.expected["trials"]:
         assert home.before[f"/v1/trials/{trial}"]["config"]["numerics"] == home.numerics
     assert set(client.summary(experiment=id_)["numerics"]) == {home.numerics}
-    assert client.compare("gradient-mix-train", "ord-FS", 5, experiment=id_).attrs["numerics"] == home.numerics
+    sides = {"method": "gradient-mix-train"}, {"method": "ord-FS"}
+    assert client.compare(*sides, experiment=id_).attrs["numerics"] == home.numerics
     assert f"NUMERICS {home.numerics}." in client.report("table-4", id_).form("markdown")
     command = [sys.executable, "-m", "service.cli", "results", id_, "--url", home.service.url]
     printed = subprocess.run(command, capture_output=True, text=True, check=True).stdout

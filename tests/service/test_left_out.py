@@ -96,7 +96,7 @@ def test_frames_and_files_say_it(store: Store, client: TestClient, monkeypatch: 
     assert rows.attrs["left_out"] == said
     assert notebook.results(id_, language="xx").attrs["left_out"] == []
     assert notebook.results(id_, since=rows.attrs["now"]).attrs["left_out"] == []
-    assert notebook.compare("ord-FS", over="ord-FS+dev", shots=5).attrs["left_out"] == [SAID]
+    assert notebook.compare({"method": "ord-FS"}, {"method": "ord-FS+dev"}).attrs["left_out"] == [SAID]
     assert notebook.table(id_, "f1").attrs["left_out"] == [SAID]
     file = client.get("/v1/results", params={"format": "parquet"}).content
     metadata = pq.read_schema(io.BytesIO(file)).metadata
@@ -132,12 +132,12 @@ def test_a_mean_over_fewer_languages_says_so_and_is_compared_over_those_that_all
 
 def test_methods_are_compared_on_the_languages_that_both_have(store: Store, client: TestClient) -> None:
     experiment(store)
-    asked = {"better": "ord-FS", "over": "ord-FS+dev", "shots": 5}
+    asked = {"better.method": "ord-FS", "over.method": "ord-FS+dev"}
     found = client.get("/v1/results/compare", params=asked).json()
     assert {row["language"] for row in found["languages"]} == {"de", "hi"}
     assert found["overall"]["gain"] == pytest.approx(2.0)
     assert found["left_out"] == [SAID]
-    found = client.get("/v1/results/compare", params={**asked, "over": "zero-shot"}).json()
+    found = client.get("/v1/results/compare", params={**asked, "over.method": "zero-shot"}).json()
     assert {row["language"] for row in found["languages"]} == {"de", "hi", "kk"}
     assert found["left_out"] == []
 
@@ -160,7 +160,11 @@ def test_tables_mark_the_mean_and_color_it_by_the_same_languages(store: Store, c
 
 def test_unlike_languages_that_nothing_explains_are_refused(store: Store, client: TestClient) -> None:
     experiment(store, explained=False)
-    for path in ("reports/table-1?", "reports/table-4?", "results/compare?better=ord-FS&over=ord-FS+dev&shots=5&"):
+    for path in (
+        "reports/table-1?",
+        "reports/table-4?",
+        "results/compare?better.method=ord-FS&over.method=ord-FS+dev&",
+    ):
         answer = client.get(f"/v1/{path.replace('+', '%2B')}")
         assert answer.status_code == 422, path
         assert "kk" in answer.json()["errors"][0]["message"]

@@ -24,7 +24,7 @@ Fields = dict[str, Any]
 
 LANGUAGES = ("en", "de")
 METHODS = ("zero-shot", "ord-FS", "gradient-mix-train")
-COMPARED = "results/compare?better=gradient-mix-train&over=ord-FS&shots=5"
+COMPARED = "results/compare?better.method=gradient-mix-train&over.method=ord-FS"
 REPORTS = ("reports/table-1?", "reports/table-4?", "reports/table-2?", "reports/alpha?", "reports/conflicts?")
 
 

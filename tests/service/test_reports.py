@@ -153,7 +153,7 @@ def test_published_rows_that_could_not_be_read_are_told_from_the_others(
     assert missing["missing"] == 48 - 25
     assert math.isnan(missing["mean_with_source"])
     assert set(beside["task"]) == {"ner", "tydiqa", "xnli"}  # 18 languages of pos are not the paper's 35
-    with pytest.raises(ValueError, match=r"mix-FT, K = 5, seed 0 lacks az, bg, .*zh$"):
+    with pytest.raises(ValueError, match=r"mix-FT at K = 5, seed 0 lacks az, bg, .*zh$"):
         comparison(per_language()[lambda rows: rows["task"] == "ner"], "mix-FT", "ord-FS", 5, SOURCE)
 
 
@@ -295,7 +295,7 @@ def test_any_absent_score_is_counted_and_named(scores: pd.DataFrame, chance: ran
     if row["language"] == "en":
         same(our_gains(rest), our_gains(scores))
         return
-    lacks = f"{row['method']}(, K = 5, seed {row['seed']})? lacks "
+    lacks = f"{row['method']} at K = 5(, seed {row['seed']})? lacks "
     with pytest.raises(ValueError, match=f"no scores of {row['method']} |{lacks}"):
         our_gains(rest)
 
@@ -307,13 +307,13 @@ FULL = rows_of({key: 50.0 + n for n, key in enumerate(itertools.product(METHODS,
 
 def test_equal_rows_are_merged_and_contradicting_ones_refused() -> None:
     same(our_gains(pd.concat([FULL, FULL])), our_gains(FULL))
-    with pytest.raises(ValueError, match="different values for the same score: ord-FS, K = 5, seed 1, de;"):
+    with pytest.raises(ValueError, match="different values for the same score: ord-FS at K = 5, seed 1, de;"):
         our_gains(pd.concat([FULL, FULL[1:2].assign(value=0.0)]))
 
 
 @pytest.mark.parametrize("value", [None, math.nan, math.inf])
 def test_a_score_that_is_no_number_is_refused_not_skipped(value: float | None) -> None:
-    with pytest.raises(ValueError, match="not a number: the value of ord-FS, K = 5, seed 1, hi"):
+    with pytest.raises(ValueError, match="not a number: the value of ord-FS at K = 5, seed 1, hi"):
         our_gains(pd.concat([FULL.drop(index=2), FULL[2:3].assign(value=value)]))
 
 
@@ -341,9 +341,9 @@ def test_gains_are_of_one_alpha_and_one_metric() -> None:
 
 def test_gains_are_paired_by_seed() -> None:
     without = FULL[(FULL["method"] != "ord-FS") | (FULL["seed"] != 2)]
-    with pytest.raises(ValueError, match=r"ord-FS lacks seeds 2$"):
+    with pytest.raises(ValueError, match=r"ord-FS at K = 5 lacks seeds 2$"):
         our_gains(without)
-    with pytest.raises(ValueError, match="gradient-mix-train, K = 5, seed 2 lacks hi"):
+    with pytest.raises(ValueError, match="gradient-mix-train at K = 5, seed 2 lacks hi"):
         our_gains(FULL[:-1])
 
 

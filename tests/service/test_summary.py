@@ -1,4 +1,4 @@
-"""Summaries and comparisons over the REST interface, on every database, beside pandas and the paper."""
+"""Summaries over the REST interface, on every database, beside pandas and the paper."""
 
 import random
 from typing import Any
@@ -189,8 +189,7 @@ def test_the_source_counts_once_where_each_model_is_for_some_of_the_targets(stor
 def test_what_is_unlike_is_neither_compared_nor_in_one_report(store: Store, client: TestClient) -> None:
     first = experiment(store, range(1, 3))
     experiment(store, range(1, 3), encoder="another")
-    compared = "results/compare?better=ord-FS&over=zero-shot&shots=5"
-    for path in ("reports/table-1?", "reports/table-4?", "reports/table-2?", "reports/alpha?", f"{compared}&"):
+    for path in ("reports/table-1?", "reports/table-4?", "reports/table-2?", "reports/alpha?"):
         answer = client.get(f"/v1/{path}")
         assert answer.status_code == 422, path
         assert "several encoder (another, e; task ner)" in answer.json()["errors"][0]["message"]
@@ -232,9 +231,6 @@ def test_results_have_their_task_which_every_route_filters_by(store: Store, clie
     assert {row["task"] for row in client.post("/v1/results/query", json=tree).json()["results"]} == {"xnli"}
     assert [row["mixed"] for row in summary(client, "method", task="ner")] == [[]] * len(METHODS)
     assert summary(client, "method,k", task="ner", published=True)[0]["published"]
-    asked = {"better": "ord-FS", "over": "zero-shot", "shots": 5}
-    assert "task" in client.get("/v1/results/compare", params=asked).text
-    assert client.get("/v1/results/compare", params={**asked, "task": "ner"}).status_code == 200
     assert {row["task"] for row in client.get("/v1/reports/alpha?task=ner").json()["data"]} == {"ner"}
 
 
@@ -312,22 +308,6 @@ def test_a_task_that_is_not_in_the_paper_has_no_published_figures_and_says_so(st
     assert published.published_of("a task of a package that is gone") is None
 
 
-def test_a_comparison_is_paired_and_says_what_five_seeds_can_tell(store: Store, client: TestClient) -> None:
-    experiment(store, range(1, 6))
-    asked = {"better": "gradient-mix-train", "over": "zero-shot", "shots": 5}
-    found = client.get("/v1/results/compare", params=asked).json()
-    gains = {
-        language: [score(asked["better"], seed, language) - score("zero-shot", seed, language) for seed in range(1, 6)]
-        for language in LANGUAGES[1:]
-    }
-    assert [row["language"] for row in found["languages"]] == sorted(gains, key=lambda one: -sum(gains[one]))
-    for row in found["languages"]:
-        assert row["gain"] == pytest.approx(sum(gains[row["language"]]) / 5)
-        assert row["p_holm"] >= row["p"] >= row["smallest_p"] == 0.0625
-    assert found["overall"]["gain"] == pytest.approx(sum(map(sum, gains.values())) / 15)
-    assert sum(found["overall"][name] for name in ("wins", "ties", "losses")) == 15
-
-
 @pytest.mark.parametrize(
     ("path", "field", "words"),
     [
@@ -335,9 +315,6 @@ def test_a_comparison_is_paired_and_says_what_five_seeds_can_tell(store: Store, 
         ("summary?by=method&metric=%00", "metric", "NUL"),
         ("summary?by=method&colour=1", "colour", "no such"),
         ("summary?by=method&format=xml", "format", "json"),
-        ("compare?better=ord-FS&over=zero-shot", "shots", "required"),
-        ("compare?better=mix-FT&over=zero-shot&shots=5", "better", "no scores of mix-FT at K = 5"),
-        ("compare?better=ord-FS&over=zero-shot&shots=7", "better", "no scores of ord-FS at K = 7"),
     ],
 )
 def test_a_summary_that_is_none_is_refused(store: Store, client: TestClient, path: str, field: str, words: str) -> None:
@@ -347,13 +324,6 @@ def test_a_summary_that_is_none_is_refused(store: Store, client: TestClient, pat
     [error] = answer.json()["errors"]
     assert error["field"] == field
     assert words in error["message"]
-
-
-def test_a_comparison_lacking_a_seed_is_refused_and_says_which(store: Store, client: TestClient) -> None:
-    experiment(store, range(1, 4), lacking=("ord-FS", 2, "hi"))
-    answer = client.get("/v1/results/compare?better=ord-FS&over=zero-shot&shots=5")
-    assert answer.status_code == 422
-    assert "ord-FS, K = 5, seed 2 lacks hi" in answer.json()["errors"][0]["message"]
 
 
 def test_a_summary_in_arrow_s_form_has_its_types_also_where_it_knows_no_number(

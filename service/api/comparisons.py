@@ -1,0 +1,126 @@
+"""Paired comparisons: one side of results over another, each with a filter of its own."""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+import pandas as pd
+from fastapi import APIRouter, Query, Request
+from fastapi.responses import JSONResponse
+from pydantic import Field
+
+from search_spaces.columns import COLUMNS
+from search_spaces.problems import Problem, SpecError
+from service.api.problems import refusals
+from service.api.results import EVERYWHERE, Texts, with_filters
+from service.api.summaries import Cells, plain
+from service.reports.compare import Interval, paired
+from service.reports.compare_items import kept_parts, over_items, over_seeds_and_items
+from service.reports.left_out import left_out
+from service.reports.rows import chosen, selected
+from service.reports.sides import (
+    Side,
+    has_several_candidates,
+    on_common_languages,
+    require_comparable,
+    side,
+    targets,
+)
+from service.store import Store
+from service.store.query import And, Where, equal
+
+router = APIRouter(tags=["results"])
+
+BETTER, OVER = SIDES = ("better", "over")
+
+# What may be allowed to differ.
+ALLOWED = (*(column.name for column in COLUMNS if column.setting), "examples")
+
+
+@with_filters(EVERYWHERE, of=BETTER)
+@with_filters(EVERYWHERE, of=OVER)
+class Pair(Cells):
+    """Two sides: filters of both, and of each with its name before them."""
+
+    unit: Literal["seeds", "items", "seeds-and-items"] = Field(
+        "seeds", description="what is repeated: seeds for methods, items (test examples) for two trained models"
+    )
+    interval: Interval = Field("t", description="over seeds: Student's t, or a bootstrap, which is too narrow")
+    allow: Annotated[Texts, Field(max_length=20)] = Field([], description="settings that may differ between the sides")
+
+    def named(self, of: str) -> dict[str, list[Any]]:
+        """The filters of a side alone."""
+        given = {column.name: getattr(self, f"{of}_{column.name}") for column in EVERYWHERE}
+        return {name: values for name, values in given.items() if values}
+
+    def of_side(self, of: str) -> Where:
+        """The filters of a side, those of both included."""
+        return And((self.where(), equal(self.named(of))))
+
+
+@router.get("/results/compare", responses=refusals(422))
+def compared(request: Request, wanted: Annotated[Pair, Query()]) -> JSONResponse:
+    """One side over the other, paired by language and seed.
+
+    Filters are of both sides, or of one: `better.alpha=1&over.alpha=0.1&method=gradient-mix-train`. Of a search whose
+    candidates are not named its chosen one counts. The answer is `{"unit", "overall", "languages", "differs",
+    "left_out", "one_label", "numerics"}`; `differs` has the settings in which the sides differ, with the values of both, `left_out`
+    the targets that a method left out, and why: neither is compared on them, `one_label` counts
+    the scores of models that predict the same label everywhere. 422 if the sides differ in anything that
+    neither names, a search chose or `allow` allows.
+
+    With the unit `seeds`, something is said of methods: `gain`, `sd`, a 95 % interval (`low`, `high`) and `p` by
+    Student's t over `seeds`, `p_permutation` with the `smallest_p` that this many can give, `p_holm` over languages,
+    `wins`, `ties`, `losses`. With `items`, of the two trained models of each `seed`, of which `overall` and `languages`
+    have rows: `p` by approximate randomization, `low` and `high` by a paired bootstrap over test examples. With
+    `seeds-and-items`, of methods for further seeds and examples.
+    """
+    store, home = request.app.state.store, request.app.state.environment().home
+    for place, name in enumerate(wanted.allow):
+        if name not in ALLOWED:
+            raise SpecError([Problem(f"allow.{place}", f"{name[:100]!a} is unknown; allowed: {', '.join(ALLOWED)}")])
+    with _refusing(BETTER):
+        better = _side(store, wanted, BETTER)
+    with _refusing(OVER):
+        over = _side(store, wanted, OVER)
+    without = left_out(pd.concat([better.rows, over.rows]))
+    with _refusing(BETTER):
+        better, over = on_common_languages(better, over)
+        differs = require_comparable(better, over, wanted.allow)
+    with _refusing("unit" if wanted.unit != "seeds" else BETTER):
+        answer = _tested(home, better.rows, over.rows, wanted)
+    of_both = sorted({*better.rows["numerics"], *over.rows["numerics"]})
+    numerics = int(of_both[0]) if len(of_both) == 1 else None
+    one_label = sum(int(side.rows["one_label"].sum()) for side in (better, over))
+    said = {"differs": differs, "left_out": without, "one_label": one_label, "numerics": numerics}
+    return JSONResponse({"unit": wanted.unit, **answer, **said})
+
+
+@contextmanager
+def _refusing(field: str) -> Iterator[None]:
+    """Answer a ValueError as a problem with a field."""
+    try:
+        yield
+    except ValueError as error:
+        raise SpecError([Problem(field, str(error))]) from error
+
+
+def _side(store: Store, wanted: Pair, name: str) -> Side:
+    """A side's scores; of several candidates of a search the chosen one's, unless the filter names some."""
+    rows = targets(selected(store, wanted.of_side(name), wanted.split, wanted.metric).assign(split=wanted.split))
+    if "candidate" not in {*wanted.named(name), *wanted.model_fields_set} and has_several_candidates(rows):
+        rows = chosen(store, rows)
+    return side(name, rows, wanted.named(name))
+
+
+def _tested(home: Path, better: pd.DataFrame, over: pd.DataFrame, wanted: Pair) -> dict[str, Any]:
+    if wanted.unit == "seeds":
+        found = paired(better, over, SIDES, wanted.interval)
+        return {"overall": plain(found.overall.to_frame().T)[0], "languages": plain(found.languages)}
+    parts, seeds = kept_parts(home, better, over, SIDES)
+    if wanted.unit == "items":
+        of_seeds, languages = over_items(parts, seeds)
+        return {"overall": plain(of_seeds), "languages": plain(languages)}
+    overall, languages = over_seeds_and_items(parts)
+    return {"overall": plain(overall.to_frame().T)[0], "languages": plain(languages)}
