@@ -80,6 +80,8 @@ def compared(request: Request, wanted: Annotated[Pair, Query()]) -> JSONResponse
     for place, name in enumerate(wanted.allow):
         if name not in ALLOWED:
             raise SpecError([Problem(f"allow.{place}", f"{name[:100]!a} is unknown; allowed: {', '.join(ALLOWED)}")])
+    if wanted.interval == "bootstrap" and wanted.unit != "seeds":
+        raise SpecError([Problem("interval", f"with the unit {wanted.unit} there is one kind; allowed: t")])
     with _refusing(BETTER):
         better = _side(store, wanted, BETTER)
     with _refusing(OVER):

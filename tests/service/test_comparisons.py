@@ -241,6 +241,7 @@ def test_a_search_that_has_not_chosen_says_so(sqlite_store: Store, client: TestC
         (sides(**{"over.language": "hi"}), "better: runs do not have the same languages: over, seed 1 lacks de; over"),
         (sides(allow="colour"), "allow.0: 'colour' is unknown; allowed: method, k, alpha"),
         (sides(unit="words"), "unit: "),
+        (sides(unit="items", interval="bootstrap"), "interval: with the unit items there is one kind; allowed: t"),
         ({"better": SURGERY, "over": ORD}, "better: there is no such parameter"),
         ({"better.colour": "red"}, "better.colour: there is no such parameter"),
         ({"better.k": "-1"}, "better.k: "),
