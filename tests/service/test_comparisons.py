@@ -15,6 +15,7 @@ from plans import TRAINING, config_of, result_of, score_of, spec_of, trial_of
 from search_spaces.environment import Environment
 from search_spaces.method_space import MethodSpace
 from search_spaces.plan import Plan
+from service.client import Client, ServiceError
 from service.store import Store
 from trainers import Outcome
 from trainers.artifacts import predictions
@@ -303,3 +304,22 @@ def test_predictions_that_were_not_kept_are_named(sqlite_store: Store, client: T
     assert words.startswith("unit: the predictions hi.test.test.10.arrow of trial ")
     assert words.endswith(" were not kept on this machine")
     assert compared(client, **sides(), unit="seeds-and-items", language="de")["overall"]["seeds"] == 3
+
+
+def test_a_notebook_gets_frames_of_numbers_with_the_rest_beside_them(
+    sqlite_store: Store, client: TestClient, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    experiment(sqlite_store, tmp_path, {SURGERY: 1.0, ORD: None}, seeds=1)
+    monkeypatch.setattr("service.connection.httpx2.Client", lambda **_: client)
+    notebook = Client()
+    gains = notebook.compare({"method": SURGERY, "alpha": 1}, {"method": [ORD]}, k=5)
+    assert (gains["p"].dtype, gains["low"].dtype) == (float, float)  # null, of one seed
+    assert gains[["p", "low", "high", "sd"]].isna().all(axis=None)
+    assert (gains.attrs["unit"], gains.attrs["overall"]["p"], set(gains.attrs["differs"])) == (
+        "seeds", None, {"method", "alpha"},
+    )  # fmt: skip
+    items = notebook.compare({"method": SURGERY}, {"method": ORD}, unit="items", allow=["encoder", "k"])
+    assert items["p"].between(0, 1).all()
+    assert [row["seed"] for row in items.attrs["overall"]] == [1]
+    with pytest.raises(ServiceError, match="no scores on target languages"):
+        notebook.compare({"method": SURGERY}, {"method": "mix-FT"})
