@@ -251,40 +251,30 @@ class Client:
         return self._connection.frame("GET", "/v1/results/summary", params=wanted)[0]
 
     def compare(
-        self,
-        better: Mapping[str, Any],
-        over: Mapping[str, Any],
-        unit: str = "seeds",
-        allow: Sequence[str] = (),
-        interval: str = "t",
-        **asked: Any,
+        self, better: Mapping[str, Any], over: Mapping[str, Any], unit: str = "seeds", **asked: Any
     ) -> pd.DataFrame:
         """The gain of one side over another for each target language, and how certain it is.
 
         Args:
             better: filters of the side that gains, such as `{"method": "gradient-mix-train", "alpha": 1}`.
             over: filters of the side that it is compared with.
-            unit: what is repeated: "seeds" for methods, "items" (test examples) for the two trained models of each
-                seed, "seeds-and-items" for methods on further examples.
-            allow: settings that may differ between the sides, though neither names them.
-            interval: over seeds, "t" for Student's or "bootstrap", which is too narrow where seeds are few.
-            asked: filters of both sides, as of `results`; `split`; `metric`.
+            unit: "seeds", for methods; "items" (test examples), for the two models of each seed; "seeds-and-items".
+            asked: filters of both sides, as of `results`; `split`; `metric`; `allow`, names of settings that may differ
+                though neither side names them; `interval`, over seeds Student's "t" or the narrower "bootstrap".
 
         Returns:
             `language`, `gain`, `sd`, `seeds`, `low`, `high`, `p`, `p_permutation`, `smallest_p`, `p_holm`, `wins`,
-            `ties`, `losses`; with "items" a row for each language and `seed`. `attrs["overall"]` has the same for the
-            mean over languages, `attrs["unit"]` the unit, `attrs["differs"]` the settings in which the sides differ,
-            `attrs["left_out"]` the languages that are not compared since one of both left them out,
-            `attrs["one_label"]` the number of scores of models that predict the same label everywhere, and
-            `attrs["numerics"]` the NUMERICS of both.
+            `ties`, `losses`; with "items" a row for each language and `seed`. `attrs` has `overall`, the same for the
+            mean over languages, `unit`, `differs` (the settings in which the sides differ), `left_out` (languages that
+            are not compared since one side left them out), `one_label` (the number of scores of models that predict the
+            same label everywhere) and `numerics`.
 
         Raises:
             ServiceError: the sides also differ in something else, which is named, or there is nothing to compare.
         """
-        sides = {
-            f"{side}.{name}": values for side, of in (("better", better), ("over", over)) for name, values in of.items()
-        }
-        wanted = {**asked, **sides, "unit": unit, "allow": _several(allow), "interval": interval}
+        wanted = {**asked, "unit": unit}
+        for side, filters in (("better", better), ("over", over)):
+            wanted |= {f"{side}.{name}": values for name, values in filters.items()}
         found = self._json("GET", "/v1/results/compare", params=wanted, timeout=PATIENT)
         frame = pd.DataFrame(found.pop("languages"))
         frame.attrs = found
