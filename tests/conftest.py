@@ -170,8 +170,8 @@ class Color(Task[Text]):
     def predictions(self, examples, windows, decoded, labels):
         return [labels[label] for label in decoded]
 
-    def fractions(self, gold, prediction):
-        return {"accuracy": (gold == prediction, 1)}
+    def fractions(self, gold, predictions):
+        return [{"accuracy": (color == found, 1)} for color, found in zip(gold, predictions, strict=True)]
 
 
 COLOR = Color()

@@ -116,7 +116,7 @@ def test_there_are_five_tasks_in_order() -> None:
     assert all(task.name == name for name, task in TASKS.items())
     assert {name: (task.metric, task.metrics_names) for name, task in TASKS.items()} == {
         "ner": ("f1", ("f1",)),
-        "pos": ("accuracy", ("accuracy", "chunk_f1")),
+        "pos": ("chunk_f1", ("chunk_f1", "accuracy")),
         "tydiqa": ("f1", ("f1", "exact_match")),
         "xnli": ("accuracy", ("accuracy",)),
         "pawsx": ("accuracy", ("accuracy",)),

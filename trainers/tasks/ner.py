@@ -63,9 +63,11 @@ class NamedEntityRecognition(Tagging):
         types = sorted({tag[2:] for tag in labels if tag != "O"})
         return ("O", *(f"{prefix}-{type_}" for type_ in types for prefix in "BI"))
 
-    def fractions(self, gold: Sequence[str], prediction: Sequence[str]) -> dict[str, Fraction]:
+    def fractions(
+        self, gold: Sequence[Sequence[str]], predictions: Sequence[Sequence[str]]
+    ) -> list[dict[str, Fraction]]:
         """`f1`, micro-averaged over exact entities: type and both ends."""
-        return {"f1": overlap(entities(gold), entities(prediction))}
+        return [{"f1": overlap(entities(tags), entities(found))} for tags, found in zip(gold, predictions, strict=True)]
 
 
 NER = NamedEntityRecognition()

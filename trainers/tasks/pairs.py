@@ -112,9 +112,9 @@ class PairClassification(Task[PairWindow]):
         """The label of each example."""
         return [labels[label] for label in decoded]
 
-    def fractions(self, gold: str, prediction: str) -> dict[str, Fraction]:
+    def fractions(self, gold: Sequence[str], predictions: Sequence[str]) -> list[dict[str, Fraction]]:
         """`accuracy` over pairs."""
-        return {"accuracy": equal([gold], [prediction])}
+        return [{"accuracy": equal([label], [found])} for label, found in zip(gold, predictions, strict=True)]
 
     def _check_length(self, place: int, example: Example, tokenizer: Any, max_length: int) -> None:
         """ExampleError for a pair that the encoder could not read uncut.

@@ -198,12 +198,15 @@ class ExtractiveQuestionAnswering(Task[PassageWindow]):
             example["context"][first:after].strip() for example, (_, first, after) in zip(examples, best, strict=True)
         ]
 
-    def fractions(self, gold: Sequence[str], prediction: str) -> dict[str, Fraction]:
+    def fractions(self, gold: Sequence[Sequence[str]], predictions: Sequence[str]) -> list[dict[str, Fraction]]:
         """SQuAD's `f1` and `exact_match`: of a question its score against the gold answer that suits best."""
-        return {
-            "f1": (max(squad.f1(answer, prediction) for answer in gold), 1),
-            "exact_match": (max(squad.exact_match(answer, prediction) for answer in gold), 1),
-        }
+        return [
+            {
+                "f1": (max(squad.f1(answer, found) for answer in answers), 1),
+                "exact_match": (max(squad.exact_match(answer, found) for answer in answers), 1),
+            }
+            for answers, found in zip(gold, predictions, strict=True)
+        ]
 
 
 def _problem_of_answers(example: Example) -> str | None:

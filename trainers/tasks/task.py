@@ -205,8 +205,8 @@ class Task(ABC, Generic[W]):
         return str(first) if others and all(one == first for one in others) else None
 
     @abstractmethod
-    def fractions(self, gold: Any, prediction: Any) -> dict[str, Fraction]:
-        """What one example adds to each metric, by name, in the order of `metrics_names`.
+    def fractions(self, gold: Sequence[Any], predictions: Sequence[Any]) -> list[dict[str, Fraction]]:
+        """What each example adds to each metric, by name, in the order of `metrics_names`.
 
         A metric is the quotient of two sums over examples: correct and all words for accuracy, twice the correct and
         all entities of both sides for F1, an answer's own score and 1 for a mean over questions. Tests over examples
@@ -215,7 +215,7 @@ class Task(ABC, Generic[W]):
 
     def metrics(self, gold: Sequence[Any], predictions: Sequence[Any]) -> dict[str, float]:
         """Scores in percent by name, in the order of `metrics_names`."""
-        of_each = [self.fractions(*pair) for pair in zip(gold, predictions, strict=True)]
+        of_each = self.fractions(gold, predictions)
         return {name: percent(one[name] for one in of_each) for name in self.metrics_names}
 
 
