@@ -51,6 +51,7 @@ def _checks(
     yield ("encoder", "encoder_revision"), _encoder(inputs, is_task_known)
     yield ("task", "data"), check_source(inputs)
     yield ("task", "protocol", "training", "training.batch_size"), _accumulation(spec)
+    yield ("protocol", "training"), _batching(spec)
     yield ("task", "protocol", *_SEARCHED_FIELDS), check_epochs(spec)
     yield ("methods", *_SEARCHED_FIELDS), check_search(spec)
     yield (), _resources(spec, environment)
@@ -106,6 +107,15 @@ def _accumulation(spec: ExperimentSpec) -> Iterator[Problem]:
             "training.accumulation",
             f"{protocol.accumulation} parts of {smallest:g} windows; allowed: up to the batch size",
         )
+
+
+def _batching(spec: ExperimentSpec) -> Iterator[Problem]:
+    """The authors' code operates on micro-batches, and nothing else does."""
+    own = TASKS[spec.task].under(spec.protocol).training.batching
+    asked = spec.training.batching
+    if asked is not None and asked != own and "micro-batches" in (asked, own):
+        allowed = "micro-batches" if own == "micro-batches" else "shuffled, bucketed"
+        yield Problem("training.batching", f"{asked} under the protocol {spec.protocol}; allowed: {allowed}")
 
 
 def _size(spec: ExperimentSpec) -> Iterator[Problem]:

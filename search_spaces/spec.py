@@ -2,7 +2,7 @@
 
 from collections import Counter
 from collections.abc import Mapping, Sequence
-from typing import Annotated, Any, Literal, Self
+from typing import Annotated, Any, Literal, Self, get_args
 
 from pydantic import AfterValidator, Field, ValidationError
 
@@ -14,6 +14,7 @@ from trainers.examples import LANGUAGE_CODE
 from trainers.methods import METHODS, SOURCE_TRAINING
 from trainers.protocols import PROTOCOLS
 from trainers.tasks import TASKS
+from trainers.trial import Batching
 
 # Experiments of a higher priority run first.
 Priority = Annotated[int, Field(ge=-100, le=100, strict=True)]
@@ -70,6 +71,9 @@ class TrainingSpec(Part):
     learning_rate: LearningRate | None = Field(None, description=f"a number in (0, 1], {SPREADS} of them{SCHEDULE}")
     accumulation: Annotated[int, Field(ge=1, le=4096)] | None = Field(
         None, description="gradient-accumulation steps of an update: a whole number from 1 to the batch size"
+    )
+    batching: Batching | None = Field(
+        None, description=f"one of {', '.join(get_args(Batching))}; under released-code micro-batches"
     )
     precision: Literal["fp32", "bf16", "fp16"] | None = Field(None, description="one of fp32, bf16, fp16")
     max_source_examples: Annotated[int, Field(ge=1, le=10**9)] | None = Field(

@@ -19,7 +19,6 @@ from trainers.artifacts.atomic import lock
 from trainers.artifacts.kept_models import Model
 from trainers.artifacts.layout import checkpoints_of, lock_of
 from trainers.methods import METHODS
-from trainers.protocols import PROTOCOLS
 from trainers.tasks import TASKS
 from trainers.training.bench import TrialBench
 from trainers.trial import Change, Outcome, Report, Trial, TrialConfig, Wanted
@@ -60,7 +59,7 @@ def run(trial: Trial, report: Callable[[Report], None]) -> Outcome:
         too_much = str(error).partition(". ")[0]
     memory.release()  # outside of the block, whose exception refers to the tensors that were in use
     training = trial.config.training
-    if not PROTOCOLS[trial.config.protocol].released_surgery:  # which operates after each accumulation step
+    if training.batching != "micro-batches":  # whose gradient depends on how an update is divided
         steps = min(training.batch_size, FURTHER_ACCUMULATION * training.accumulation)
         log.warning("%s: retrying with %d gradient-accumulation steps", too_much, steps)
         try:

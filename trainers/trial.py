@@ -12,8 +12,9 @@ from typing import Any, Literal
 from trainers.digests import digest
 
 # Raised by a release whose code trains other weights or gives other scores: earlier results are shown, never reused.
-NUMERICS = 4
+NUMERICS = 5
 FIRST_NUMERICS = 3  # of version 0.1.0, whose stored configurations do not name it
+FIRST_BATCHING = "bucketed"  # the only one before NUMERICS 5
 
 Split = Literal["train", "dev", "test"]
 SPLITS: tuple[Split, ...] = ("train", "dev", "test")
@@ -22,6 +23,9 @@ SPLITS: tuple[Split, ...] = ("train", "dev", "test")
 Selection = Literal["source-dev", "last", "target-dev"]
 
 Precision = Literal["fp32", "bf16", "fp16"]
+
+# How the windows of an epoch become updates.
+Batching = Literal["shuffled", "bucketed", "micro-batches"]
 
 # A hyperparameter that changes during training: (epoch, value) pairs, each valid from its epoch on, the first from 0.
 Schedule = tuple[tuple[int, float], ...]
@@ -64,6 +68,9 @@ class Training:
         precision: of the forward pass: "bf16" and "fp16" are autocast, "fp16" with loss scaling.
         schedule_first: an update has the learning rate of the schedule's next step.
         evaluate_every: updates between two evaluations on the dev set; None for one an epoch.
+        batching: "shuffled" takes windows in random order, "bucketed" those of similar length together, which is
+            another objective (`bucketed_batches`). Both follow the mean loss over all of a batch's terms; updates of
+            "micro-batches", in random order, the mean of the mean losses of their gradient-accumulation steps.
         max_source_examples: training examples of the source language, a sample of them; None for all.
     """
 
@@ -79,6 +86,7 @@ class Training:
     precision: Precision = "fp32"
     schedule_first: bool = False
     evaluate_every: int | None = None
+    batching: Batching = "shuffled"
     max_source_examples: int | None = None
 
 
@@ -114,7 +122,10 @@ class TrialConfig:
     @cached_property
     def digest(self) -> str:
         """The trial's name: its configuration by content. Not the encoder's name and commit: its digest counts."""
-        named = {**vars(self), "training": vars(self.training)}  # `asdict` would copy all of it: most of a plan's time
+        training = dict(vars(self.training))  # `asdict` would copy all of it: most of a plan's time
+        if self.training.batching == FIRST_BATCHING:
+            del training["batching"]
+        named = {**vars(self), "training": training}
         del named["encoder"], named["encoder_revision"]
         if not self.plugins:
             del named["plugins"]
@@ -134,7 +145,7 @@ class TrialConfig:
     def from_dict(cls, value: dict[str, Any]) -> "TrialConfig":
         """The inverse of `to_dict`, also after a way through JSON."""
         rate = _schedule_or_number(value["training"]["learning_rate"])
-        training = Training(**{**value["training"], "learning_rate": rate})
+        training = Training(**{"batching": FIRST_BATCHING, **value["training"], "learning_rate": rate})
         alpha, targets = _schedule_or_number(value["alpha"]), tuple(value["target_languages"])
         plugins = tuple((kind, name, version) for kind, name, version in value.get("plugins", ()))
         read = {"alpha": alpha, "training": training, "target_languages": targets, "plugins": plugins}

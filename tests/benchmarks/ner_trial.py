@@ -58,7 +58,7 @@ def main() -> None:
     """Run both trials and print."""
     arguments = _arguments()
     need_shared_data("ner")
-    trial = _trial(arguments)
+    trial = ner_trial(arguments)
     TrialData(trial, AutoTokenizer.from_pretrained(trial.config.encoder)).read_all()  # facts of files are remembered
     rounds = [(_whole_trial(trial), _usual_script(trial, arguments.fraction)) for _ in range(arguments.rounds)]
     _print(arguments, trial, rounds)
@@ -111,7 +111,8 @@ def _mean(done: Done) -> float:
     return mean(value for language, value in done.f1.items() if language != SOURCE)
 
 
-def _trial(arguments: argparse.Namespace) -> Trial:
+def ner_trial(arguments: argparse.Namespace) -> Trial:
+    """A training of small size on real data."""
     device, quick = device_or_default(arguments.device), arguments.quick
     training = replace(
         NER.under(PAPER.name).training,

@@ -16,7 +16,6 @@ from transformers import AutoTokenizer
 
 from trainers.surgery.optimizer import StochasticGradientSurgery
 from trainers.tasks.ner import NER
-from trainers.training.batches import shuffled_batches
 from trainers.training.fresh_model import fresh_model
 from trainers.training.loop import DTYPES
 from trainers.training.schedule import linear_decay, parameter_groups
@@ -84,11 +83,10 @@ class UsualScript:
         schedule = LambdaLR(optimizer, linear_decay(self.training, updates))
         update = self._updater(self._padded(windows, with_labels=True), optimizer, schedule)
         order = torch.Generator().manual_seed(self.config.seed)
-        lengths = [len(window.input_ids) for window in windows]
         best, chosen = -1.0, {}
         for _ in range(self.training.epochs):
             self.model.train()
-            self._do(update, shuffled_batches(lengths, self.training.batch_size, order))
+            self._do(update, torch.randperm(len(windows), generator=order).split(self.training.batch_size))
             found = self._f1(self.data.dev["source-dev"])
             if found > best:
                 best = found

@@ -14,7 +14,7 @@ from search_spaces.spec import ExperimentSpec
 from trainers.data.sources import open_data
 from trainers.encoders.by_name import encoder_digest
 from trainers.methods import METHODS
-from trainers.trial import FIRST_NUMERICS, NUMERICS, DataReference
+from trainers.trial import FIRST_BATCHING, FIRST_NUMERICS, NUMERICS, DataReference
 
 # By protocol and task: {method: digest of its first trial}, over the sample corpus, as version 0.1.0 computes them.
 KNOWN = {
@@ -144,8 +144,12 @@ def digests(tmp_path: Path) -> Digests:
         data = open_data(DataReference("sample"), task, tmp_path)
         made = plan(spec, data, encoder_digest(spec.encoder, tmp_path))
         assert all(digest == trial.config.digest for digest, trial in made.trials.items())
-        assert {trial.config.numerics for trial in made.trials.values()} == {NUMERICS}
-        first = [replace(trial.config, numerics=FIRST_NUMERICS) for trial in made.trials.values()]
+        configs = [trial.config for trial in made.trials.values()]
+        assert {config.numerics for config in configs} == {NUMERICS}
+        first = [
+            replace(config, numerics=FIRST_NUMERICS, training=replace(config.training, batching=FIRST_BATCHING))
+            for config in configs
+        ]
         assert made.trials.keys().isdisjoint(config.digest for config in first)
         return {config.method: config.digest for config in reversed(first)}
 

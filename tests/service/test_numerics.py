@@ -85,7 +85,9 @@ def test_rows_in_every_form_say_their_numerics(client: TestClient, both: dict[in
     assert client.post("/v1/results/query", json=tree).json()["results"] == only
     ordered = client.get("/v1/results?sort=-numerics&limit=7").json()
     further = client.get("/v1/results", params={"sort": "-numerics", "cursor": ordered["next"]}).json()
-    assert [row["numerics"] for row in (*ordered["results"], *further["results"])] == [4] * 6 + [3] * 6
+    assert [row["numerics"] for row in (*ordered["results"], *further["results"])] == [NUMERICS] * 6 + [
+        FIRST_NUMERICS
+    ] * 6
 
 
 def test_experiments_and_trials_say_their_numerics(client: TestClient, both: dict[int, str]) -> None:
@@ -101,7 +103,10 @@ def test_summaries_say_their_numerics_and_name_a_mixture(client: TestClient, bot
     mixed = client.get("/v1/results/summary?by=method").json()["summary"]
     assert [(row["numerics"], row["mixed"]) for row in mixed] == [(None, ["numerics"])] * len(METHODS)
     apart = client.get("/v1/results/summary?by=method,numerics").json()["summary"]
-    assert [(row["numerics"], row["mean"], row["mixed"]) for row in apart] == [(3, 30.0, []), (4, 40.0, [])] * 3
+    assert [(row["numerics"], row["mean"], row["mixed"]) for row in apart] == [
+        (FIRST_NUMERICS, 10.0 * FIRST_NUMERICS, []),
+        (NUMERICS, 10.0 * NUMERICS, []),
+    ] * 3
     for form in ("csv", "arrow"):
         answer = client.get(f"/v1/results/summary?by=method&numerics=3&format={form}")
         found = (
@@ -116,7 +121,7 @@ def test_summaries_say_their_numerics_and_name_a_mixture(client: TestClient, bot
 def test_no_report_and_no_comparison_mixes_them(client: TestClient, both: dict[int, str], path: str) -> None:
     refused = client.get(f"/v1/{path}")
     assert refused.status_code == 422
-    assert "several numerics (3, 4; task ner)" in refused.json()["errors"][0]["message"]
+    assert f"several numerics ({FIRST_NUMERICS}, {NUMERICS}; task ner)" in refused.json()["errors"][0]["message"]
     for number in both:
         assert client.get(f"/v1/{path}numerics={number}").status_code == 200
 
@@ -150,7 +155,7 @@ def test_what_failed_before_is_not_retried_and_keeps_its_failures(store: Store, 
             continue
         assert after == before
         assert len(after["failures"]) == len(METHODS)
-        assert "NUMERICS 3, and this one has 4" in answer.json()["detail"]
+        assert f"NUMERICS {FIRST_NUMERICS}, and this one has {NUMERICS}" in answer.json()["detail"]
         assert "/resubmit submits it again" in answer.json()["detail"]
 
 

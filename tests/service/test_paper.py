@@ -135,7 +135,7 @@ def test_figure_1_is_symmetric_and_kept(client: Client, id_: str) -> None:
 # What cells of one setting have in common.
 SAME = {
     **dict.fromkeys(("encoder", "protocol", "data", "judged_on", "name", "owner", "selection", "candidate"), ""),
-    "numerics": 4,
+    "numerics": NUMERICS,
     "left_out": (),
     "one_label": False,
     **{"task": "ner", "source_language": "en", "k": 5, "alpha": 1.0, "seed": 1, "metric": "f1", "examples": "test"},

@@ -13,6 +13,7 @@ from service.reports.compare import comparison
 from service.reports.kinds import KINDS
 from service.reports.published import SOURCE, per_language, table1
 from service.reports.summary import summary
+from trainers import NUMERICS
 from trainers.tasks import TASKS
 
 METHODS = ("ord-FS", "gradient-mix-train")
@@ -55,7 +56,7 @@ TABLE_8_XNLI = {"es": -0.32, "tr": -0.31, "de": 0.23, "vi": 0.34, "fr": 0.36}  #
 # What experiments say of their results, and the parts of a setting that these tests leave as they are.
 REST = {"encoder": "e", "protocol": "paper", "data": "xtreme-r", "published_data": True,
         "as_published": True, "source_language": SOURCE,
-        "candidate": "", "numerics": 4, "judged_on": "", "selection": "last", "examples": "test",
+        "candidate": "", "numerics": NUMERICS, "judged_on": "", "selection": "last", "examples": "test",
         "one_label": False}  # fmt: skip
 
 

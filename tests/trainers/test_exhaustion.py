@@ -62,4 +62,4 @@ def test_where_the_memory_runs_out_again_the_trial_fails_with_advice(
     with pytest.raises(MemoryError, match="CUDA out of memory, also with 8 gradient-accumulation steps; try a smaller"):
         train(make_trial("zero-shot"))
     with pytest.raises(MemoryError, match="CUDA out of memory; try a smaller"):
-        train(make_trial("zero-shot", protocol="released-code"))
+        train(make_trial("zero-shot", protocol="released-code", batching="micro-batches"))

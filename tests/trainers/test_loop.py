@@ -1,9 +1,11 @@
 """The training loop: its batches, its updates in parts and in other precisions, its schedule and its reports."""
 
 import copy
-from collections.abc import Sequence
+import itertools
+from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from pathlib import Path
+from statistics import fmean
 from typing import Any
 
 import pytest
@@ -13,14 +15,20 @@ from hypothesis import strategies as st
 from torch import Tensor
 
 from trainers.surgery.rules import GradientSurgery, PCGrad, Rule
-from trainers.training.batches import POOLED_BATCHES, shuffled_batches
+from trainers.training.batches import (
+    PART_COST,
+    POOLED_BATCHES,
+    bucketed_batches,
+    parts_of_similar_length,
+    shuffled_batches,
+)
 from trainers.training.loop import Loop, Oracle, Progress, TrainingSet
 from trainers.training.schedule import linear_decay
 from trainers.trial import Training
 
 
 def batches(lengths: list[int], batch_size: int, seed: int = 1) -> list[list[int]]:
-    return shuffled_batches(lengths, batch_size, torch.Generator().manual_seed(seed))
+    return bucketed_batches(lengths, batch_size, torch.Generator().manual_seed(seed))
 
 
 def some_lengths(number: int) -> list[int]:
@@ -41,7 +49,7 @@ def test_the_order_is_a_function_of_the_generator() -> None:
     assert batches(lengths, 8) == batches(lengths, 8)
     assert batches(lengths, 8) != batches(lengths, 8, seed=2)
     generator = torch.Generator().manual_seed(1)
-    first, second = (shuffled_batches(lengths, 8, generator) for _ in range(2))
+    first, second = (bucketed_batches(lengths, 8, generator) for _ in range(2))
     assert first == batches(lengths, 8)
     assert second != first
 
@@ -70,6 +78,60 @@ def test_batches_come_in_no_order_of_length_and_no_window_has_a_place_of_its_own
 def test_windows_of_equal_length_are_mixed_anew_each_time() -> None:
     together = [next(set(batch) for batch in batches([5] * 100, 10, seed) if 0 in batch) for seed in range(20)]
     assert len(set(map(frozenset, together))) == 20
+
+
+@settings(deadline=None, max_examples=50)
+@given(st.integers(1, 500), st.integers(1, 40), st.integers(0, 2**32))
+def test_shuffled_batches_are_a_random_order_cut(number: int, batch_size: int, seed: int) -> None:
+    made = shuffled_batches(number, batch_size, torch.Generator().manual_seed(seed))
+    flat = [place for batch in made for place in batch]
+    assert flat == torch.randperm(number, generator=torch.Generator().manual_seed(seed)).tolist()
+    assert {len(batch) for batch in made[:-1]} <= {batch_size}
+    assert 0 < len(made[-1]) <= batch_size
+
+
+@pytest.mark.parametrize(("batching", "near"), [("shuffled", 1.0), ("bucketed", 7.3)])
+def test_a_word_weighs_the_same_in_short_and_in_long_sentences_where_batches_are_shuffled(
+    batching: str, near: float
+) -> None:
+    lengths = some_lengths(3200)
+    weights: dict[int, list[float]] = {}
+    for seed in range(5):
+        generator = torch.Generator().manual_seed(seed)
+        made = (
+            shuffled_batches(len(lengths), 32, generator)
+            if batching == "shuffled"
+            else bucketed_batches(lengths, 32, generator)
+        )
+        for batch in made:
+            words = sum(lengths[place] for place in batch)
+            for place in batch:
+                weights.setdefault(lengths[place], []).append(1 / words)
+    short = fmean(weight for length, found in weights.items() if length < 15 for weight in found)
+    long = fmean(weight for length, found in weights.items() if length >= 45 for weight in found)
+    assert short / long == pytest.approx(near, rel=0.1)
+
+
+@settings(deadline=None, max_examples=60)
+@given(st.lists(st.integers(1, 30), min_size=1, max_size=8), st.integers(1, 8), st.integers(0, 60))
+def test_no_division_of_a_batch_costs_less_than_its_parts(lengths: list[int], most: int, part_cost: int) -> None:
+    def cost(parts: list[list[int]]) -> int:
+        return sum(part_cost + len(part) * max(lengths[place] for place in part) for part in parts)
+
+    def partitions(places: list[int]) -> Iterator[list[list[int]]]:
+        if not places:
+            yield []
+            return
+        first, *rest = places
+        for others in itertools.chain.from_iterable(itertools.combinations(rest, size) for size in range(most)):
+            for further in partitions([place for place in rest if place not in others]):
+                yield [[first, *others], *further]
+
+    parts = parts_of_similar_length(lengths, most, part_cost)
+    assert sorted(place for part in parts for place in part) == list(range(len(lengths)))
+    assert max(map(len, parts)) <= most
+    if len(lengths) <= 6:
+        assert cost(parts) == min(map(cost, partitions(list(range(len(lengths))))))
 
 
 # Whole loops over a tiny model
@@ -162,11 +224,45 @@ def test_dividing_an_update_changes_neither_its_gradient_nor_its_loss(
         assert others[0].measures["surgery"]["operations"] == 2
 
 
+@pytest.mark.parametrize("of", [None, oracle()], ids=["plain", "surgery"])
+def test_a_batch_has_the_gradient_that_it_has_when_padded_to_one_length(
+    tiny_encoder: Path, of: Oracle | None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    corpus = Corpus(tiny_encoder)
+    divided, reports = trained(corpus, of)
+    monkeypatch.setitem(PART_COST, "cpu", 10**6)
+    whole, others = trained(corpus, of)
+    assert distance(divided, whole) < 1e-5
+    assert reports[0].measures["loss"] == pytest.approx(others[0].measures["loss"], rel=1e-3)
+
+
+def test_a_batch_has_the_gradient_of_the_mean_over_all_its_words(tiny_encoder: Path) -> None:
+    corpus = Corpus(tiny_encoder, number=12)
+    found, _ = trained(corpus)
+    model = corpus.model().train()
+    batch = corpus._collate(range(12))
+    logits = model(input_ids=batch["input_ids"], attention_mask=batch["attention_mask"]).logits
+    torch.nn.functional.cross_entropy(logits.flatten(0, 1), batch["labels"].flatten()).backward()
+    expected = [parameter.grad for parameter in model.parameters() if parameter.grad is not None]
+    assert distance(found, expected) < 1e-5
+
+
+def test_micro_batches_count_equally_in_random_order(tiny_encoder: Path) -> None:
+    corpus = Corpus(tiny_encoder, number=12)
+    found, _ = trained(corpus, batching="micro-batches", accumulation=3)
+    model = corpus.model().train()
+    order = torch.randperm(12, generator=torch.Generator().manual_seed(1)).tolist()
+    for first in (0, 4, 8):
+        (model(**corpus._collate(order[first : first + 4])).loss / 3).backward()
+    assert distance(found, [one.grad for one in model.parameters() if one.grad is not None]) < 1e-5
+
+
 def test_the_released_code_operates_after_every_part_of_an_update(tiny_encoder: Path) -> None:
     corpus = Corpus(tiny_encoder)
-    _, reports = trained(corpus, oracle(released_code=True), accumulation=4)
+    micro: dict[str, Any] = {"accumulation": 4, "batching": "micro-batches"}
+    _, reports = trained(corpus, oracle(released_code=True), **micro)
     assert reports[0].measures["surgery"]["operations"] == 2 * 4
-    _, reports = trained(corpus, oracle(alpha=0.5, released_code=True), accumulation=4, epochs=20)
+    _, reports = trained(corpus, oracle(alpha=0.5, released_code=True), **micro, epochs=20)
     met = reports[-1].measures["surgery"]
     assert met["operations"] + met["skipped"] == 20 * 2 * 4
 
@@ -176,10 +272,10 @@ def test_an_oracle_sample_is_drawn_anew_and_repeatably(tiny_encoder: Path) -> No
     seen: list[tuple[int, ...]] = []
 
     class Watched(Loop):
-        def _backward(self, places: Sequence[int], share: float) -> Tensor:
-            if len(places) == 2:
-                seen.append(tuple(places))
-            return super()._backward(places, share)
+        def _parts(self, indices: Sequence[int]) -> list[tuple[Sequence[int], float]]:
+            if len(indices) == 2:
+                seen.append(tuple(indices))
+            return super()._parts(indices)
 
     for _ in range(2):
         loop = Watched(corpus.model(), corpus.training_set(), training(epochs=6), 1, oracle(sample=2))
@@ -213,6 +309,24 @@ def test_a_scale_that_overflows_skips_the_update_is_counted_and_halved(tiny_enco
     assert all(torch.equal(one, other) for one, other in zip(before, after, strict=True))
     assert reports[-1].measures["surgery"]["nonfinite"] == 8
     assert reports[-1].measures["loss_scale"] == 2.0**52
+
+
+def test_a_scale_at_which_only_the_oracle_pass_overflows_is_halved_too(tiny_encoder: Path) -> None:
+    corpus = Corpus(tiny_encoder)
+
+    class Steep(Loop):
+        """The loss of one language's shots has gradients of 2^30 times their length."""
+
+        def _oracle_backward(self, indices: Sequence[int]) -> None:
+            self._backward(indices, 2.0**30 if 0 in indices else 1.0)
+
+    loop = Steep(corpus.model(), corpus.training_set(), training(precision="fp16", epochs=40), 1, oracle())
+    reports: list[Progress] = []
+    loop.run(reports.append)
+    met = reports[-1].measures["surgery"]
+    assert met["per_language"]["hi"]["nonfinite"] == 0
+    assert 0 < met["per_language"]["de"]["nonfinite"] < 0.8 * met["per_language"]["de"]["operations"]
+    assert reports[-1].measures["loss_scale"] < 2.0**16
 
 
 @settings(deadline=None, max_examples=100)

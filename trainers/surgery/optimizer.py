@@ -20,13 +20,15 @@ class Operation:
     """One oracle pass: the language drawn, the threshold variable p, and what was found.
 
     `cosine` is that of the training and the oracle gradient BEFORE surgery; None if either was not finite or zero.
-    `conflict` says that it was negative; only then does Eq. 1 change anything.
+    `conflict` says that it was negative; only then does Eq. 1 change anything. Where a gradient was not `finite`,
+    nothing was changed.
     """
 
     language: str
     p: float
     cosine: float | None
     conflict: bool
+    finite: bool
 
 
 @dataclass
@@ -39,10 +41,10 @@ class Tally:
     cosines: int = 0
     cosine_sum: float = 0.0
 
-    def count(self, operation: Operation, finite: bool) -> None:
+    def count(self, operation: Operation) -> None:
         """Add one oracle pass."""
         self.operations += 1
-        self.nonfinite += not finite
+        self.nonfinite += not operation.finite
         self.conflicts += operation.conflict
         if operation.cosine is not None:
             self.cosines += 1
@@ -143,8 +145,8 @@ class StochasticGradientSurgery(Optimizer, Generic[Batch]):
             torch.manual_seed(dropout_seed)
             oracle_gradients = self._oracle_gradients(lambda: backward(self.oracle[language]))
             cosine, conflict, finite = self._project(oracle_gradients, language)
-        operation = Operation(language, p, cosine, conflict)
-        self._tallies[language].count(operation, finite)
+        operation = Operation(language, p, cosine, conflict, finite)
+        self._tallies[language].count(operation)
         return operation
 
     def project(self, oracle_gradients: Sequence[Tensor | None], language: str) -> bool:

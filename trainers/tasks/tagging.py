@@ -161,7 +161,9 @@ class Tagging(Task[TaggingWindow]):
 
 def as_released(paper: TaskSettings) -> TaskSettings:
     """The settings of the protocol `released-code`, given those of `paper`: each value is that of the scripts."""
-    training = replace(paper.training, accumulation=16, schedule_first=True, evaluate_every=100)
+    training = replace(
+        paper.training, accumulation=16, schedule_first=True, evaluate_every=100, batching="micro-batches"
+    )
     return replace(paper, training=training, oracle_sample=2)
 
 

@@ -25,7 +25,13 @@ _PAPER = replace(
 _RELEASED_CODE = replace(
     _PAPER,
     training=replace(
-        _PAPER.training, epochs=30, learning_rate=3e-5, warmup_steps=500, weight_decay=1e-4, accumulation=4
+        _PAPER.training,
+        epochs=30,
+        learning_rate=3e-5,
+        warmup_steps=500,
+        weight_decay=1e-4,
+        accumulation=4,
+        batching="micro-batches",
     ),
     selection="last",
     k_counts_windows=True,

@@ -17,7 +17,7 @@ _PAPER = replace(PAPER.defaults, alpha=0.1)  # section 4.3
 
 _RELEASED_CODE = replace(
     _PAPER,
-    training=replace(_PAPER.training, accumulation=4, evaluate_every=100),
+    training=replace(_PAPER.training, accumulation=4, evaluate_every=100, batching="micro-batches"),
     shots_split="dev",
     oracle_limit=8,
 )

@@ -1,4 +1,4 @@
-"""Batches of windows of similar length, so that little is padded: shuffled to train on, longest first to predict."""
+"""Which windows share a batch, and how a batch is computed with little padding."""
 
 from collections.abc import Iterator, Sequence
 
@@ -10,12 +10,29 @@ Batch = dict[str, Tensor]
 # Batches in a pool whose windows are sorted by length. Larger pools pad less and shuffle less.
 POOLED_BATCHES = 32
 
+# What a part of a batch costs besides its tokens, in tokens of training: that of adding to all gradients once more, and
+# of starting the kernels. On a CPU it is measured (docs/benchmarks.md); on a GPU it is an estimate.
+PART_COST = {"cpu": 24, "cuda": 2500}
 
-def shuffled_batches(lengths: Sequence[int], batch_size: int, generator: torch.Generator) -> list[list[int]]:
+
+def shuffled_batches(windows: int, batch_size: int, generator: torch.Generator) -> list[list[int]]:
+    """A random order of all windows, by index, cut into batches; the last may be smaller.
+
+    Args:
+        windows: how many there are.
+        batch_size: windows of a batch.
+        generator: of the order.
+    """
+    order = torch.randperm(windows, generator=generator).tolist()
+    return [order[first : first + batch_size] for first in range(0, windows, batch_size)]
+
+
+def bucketed_batches(lengths: Sequence[int], batch_size: int, generator: torch.Generator) -> list[list[int]]:
     """Random batches of windows of similar length; every window is in one of them.
 
     A random order is cut into pools of `POOLED_BATCHES` batches; each pool is sorted by length and cut into batches;
-    the batches are shuffled. There are as many batches as without any sorting.
+    the batches are shuffled. There are as many batches as without any sorting. A mean over a batch's words then weighs
+    a word in a short sentence more than one in a long sentence.
 
     Args:
         lengths: tokens of every window.
@@ -25,13 +42,42 @@ def shuffled_batches(lengths: Sequence[int], batch_size: int, generator: torch.G
     Returns:
         Indices of windows, `batch_size` a batch except in the last batch of one pool.
     """
-    order = torch.randperm(len(lengths), generator=generator).tolist()
-    pool_size = batch_size * POOLED_BATCHES
-    pools = (
-        sorted(order[first : first + pool_size], key=lengths.__getitem__) for first in range(0, len(order), pool_size)
-    )
-    batches = [pool[first : first + batch_size] for pool in pools for first in range(0, len(pool), batch_size)]
+    pools = shuffled_batches(len(lengths), batch_size * POOLED_BATCHES, generator)
+    batches = [
+        pool[first : first + batch_size]
+        for pool in (sorted(one, key=lengths.__getitem__) for one in pools)
+        for first in range(0, len(pool), batch_size)
+    ]
     return [batches[index] for index in torch.randperm(len(batches), generator=generator).tolist()]
+
+
+def parts_of_similar_length(lengths: Sequence[int], most: int, part_cost: int) -> list[list[int]]:
+    """The parts of a batch, longest windows first, that cost least.
+
+    A part costs its tokens, padding included, and `part_cost`. Parts are consecutive in the order of length, so that
+    dynamic programming finds the best in O(windows * most).
+
+    Args:
+        lengths: tokens of each of the batch's windows.
+        most: windows of a part.
+        part_cost: the cost of a part besides its tokens, in tokens.
+
+    Returns:
+        Indices of windows.
+    """
+    order = sorted(range(len(lengths)), key=lambda index: -lengths[index])
+    best = [(0, 0)]  # of the first windows alone: the cost, and where the last part begins
+    for after in range(1, len(order) + 1):
+        firsts = range(max(0, after - most), after)
+        costs = (best[first][0] + part_cost + (after - first) * lengths[order[first]] for first in firsts)
+        best.append(min(zip(costs, firsts, strict=True)))
+    parts = []
+    after = len(order)
+    while after:
+        first = best[after][1]
+        parts.append(order[first:after])
+        after = first
+    return parts[::-1]
 
 
 def batches_by_length(lengths: Sequence[int], batch_tokens: int) -> Iterator[list[int]]:

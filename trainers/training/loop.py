@@ -14,7 +14,13 @@ from trainers.surgery import released_code
 from trainers.surgery.optimizer import StochasticGradientSurgery
 from trainers.surgery.released_code import ReleasedCodeSurgery
 from trainers.surgery.rules import Rule
-from trainers.training.batches import Batch, shuffled_batches
+from trainers.training.batches import (
+    PART_COST,
+    Batch,
+    bucketed_batches,
+    parts_of_similar_length,
+    shuffled_batches,
+)
 from trainers.training.finite import FiniteCheck
 from trainers.training.schedule import learning_rate_factor, parameter_groups
 from trainers.trial import Schedule, Training, at_epoch
@@ -193,16 +199,19 @@ class Loop:
     # One update
 
     def _batches(self) -> list[list[int]]:
-        lengths = [self.data.lengths[index] for index in self.data.examples]
-        batches = shuffled_batches(lengths, self.training.batch_size, self.order)
-        return [[self.data.examples[index] for index in batch] for batch in batches]
+        data, size = self.data, self.training.batch_size
+        if self.training.batching == "bucketed":
+            batches = bucketed_batches([data.lengths[index] for index in data.examples], size, self.order)
+        else:
+            batches = shuffled_batches(len(data.examples), size, self.order)
+        return [[data.examples[index] for index in batch] for batch in batches]
 
     def _update(self, indices: Sequence[int]) -> None:
-        parts = self._parts(indices)
         per_part = self.oracle is not None and self.oracle.released_code
         losses = []
-        for part in parts:
-            losses.append(self._backward(part, 1 / len(parts) if per_part else self._share(part, indices)))
+        divide = self._micro_batches if self.training.batching == "micro-batches" else self._parts
+        for part, share in divide(indices):
+            losses.append(self._backward(part, share))
             if per_part:
                 self._operate()
         if self.surgery is not None and not per_part:
@@ -217,10 +226,28 @@ class Loop:
         self.finite.add(self.losses[-1], norm)
         self.windows += len(indices)
 
-    def _parts(self, indices: Sequence[int]) -> list[Sequence[int]]:
-        """The gradient-accumulation steps of a batch."""
-        size = -(-self.training.batch_size // self.training.accumulation)
-        return [indices[first : first + size] for first in range(0, len(indices), size)]
+    def _micro_batches(self, indices: Sequence[int]) -> list[tuple[Sequence[int], float]]:
+        """The parts of a batch that count equally, whatever they hold, each with its share."""
+        size = self._most()
+        parts = [indices[first : first + size] for first in range(0, len(indices), size)]
+        return [(part, 1 / len(parts)) for part in parts]
+
+    def _parts(self, indices: Sequence[int]) -> list[tuple[Sequence[int], float]]:
+        """The parts in which a batch is computed, each with the share of its mean loss in that of the batch.
+
+        By its share a part's loss is a sum over its terms, divided by those of the batch: how a batch is divided does
+        not change its gradient.
+        """
+        lengths = [self.data.lengths[index] for index in indices]
+        terms = [self.data.supervised[index] for index in indices]
+        places = parts_of_similar_length(lengths, self._most(), PART_COST[self.device])
+        return [
+            ([indices[place] for place in part], sum(terms[place] for place in part) / sum(terms)) for part in places
+        ]
+
+    def _most(self) -> int:
+        """The most windows that pass through the model at once."""
+        return -(-self.training.batch_size // self.training.accumulation)
 
     def _backward(self, indices: Sequence[int], share: float) -> Tensor:
         """Accumulate the gradient of `share` times the mean loss of these windows; returns that product.  # []"""
@@ -233,21 +260,24 @@ class Loop:
         self.scaler.scale(loss).backward()  # type: ignore[no-untyped-call]
         return loss.detach()
 
-    def _share(self, part: Sequence[int], whole: Sequence[int]) -> float:
-        """The weight of a part's mean loss in that of the whole: gradient accumulation does not change the gradient."""
-        return sum(self.data.supervised[index] for index in part) / sum(self.data.supervised[index] for index in whole)
-
     def _operate(self) -> None:
         assert self.surgery is not None
-        self.surgery.operate(self._oracle_backward)
+        operation = self.surgery.operate(self._oracle_backward)
+        if operation is not None and not operation.finite and self.scaler.is_enabled():
+            self._overflow()
+
+    def _overflow(self) -> None:
+        """Count an overflow of the oracle pass as one of the training pass: skip the update, and lower the scale."""
+        gradients = (parameter.grad for parameter in self.model.parameters() if parameter.grad is not None)
+        next(gradients).fill_(torch.inf)
 
     def _oracle_backward(self, indices: Sequence[int]) -> None:
-        """Accumulate the gradient of one language's shots, in parts no larger than those of a training batch."""
+        """Accumulate the gradient of one language's shots: of the mean loss over all of them."""
         assert self.oracle is not None
         if self.oracle.sample is not None:
             indices = [indices[index] for index in torch.randperm(len(indices))[: self.oracle.sample].tolist()]
-        for part in self._parts(indices):
-            self._backward(part, self._share(part, indices))
+        for part, share in self._parts(indices):
+            self._backward(part, share)
 
     def _with_surgery(self, oracle: Oracle, seed: int) -> StochasticGradientSurgery[Sequence[int]]:
         alpha = at_epoch(oracle.alpha, 0)
