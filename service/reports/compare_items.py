@@ -124,9 +124,8 @@ def parts_of(path: Path, task: str, metric: str) -> tuple[list[int], item_tests.
     if not path.is_file():
         raise ValueError(f"the predictions {path.name} of trial {path.parent.name} were not kept on this machine")
     _, columns = predictions.read(path)
-    of_each = TASKS[task].fractions
-    pairs = zip(columns["gold"], columns["prediction"], strict=True)
-    return columns["example"], np.array([of_each(*pair)[metric] for pair in pairs], dtype=np.float64)
+    of_each = TASKS[task].fractions(columns["gold"], columns["prediction"])
+    return columns["example"], np.array([one[metric] for one in of_each], dtype=np.float64)
 
 
 def _tested(
