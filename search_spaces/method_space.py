@@ -90,6 +90,11 @@ def searched_spaces(spec: ExperimentSpec) -> dict[str, Space]:
     return {name: space for method in spec.methods for name, space in MethodSpace(spec, method).searched.items()}
 
 
+def searched_names(label: str) -> list[str]:
+    """The hyperparameters that the label of a candidate (`MethodSpace.label`) has values of."""
+    return [name for name in SEARCHABLE if any(part.startswith(f"{name} ") for part in label.split(", "))]
+
+
 def searchable_values(config: TrialConfig) -> dict[str, Any]:
     """A trial's values of the searchable hyperparameters, by name."""
     return {name: config.alpha if name == "alpha" else getattr(config.training, name) for name in SEARCHABLE}

@@ -61,11 +61,6 @@ class DataSpec:
         source = SOURCES.get(self.name)
         return source.title(self.value) if source is not None else str(self)
 
-    def is_published(self) -> bool:
-        """Whether these are the data of the paper's published results."""
-        source = SOURCES.get(self.name)
-        return source is not None and source.is_published
-
     def is_remote(self) -> bool:
         """Whether they are fetched after an experiment has been accepted."""
         return isinstance(SOURCES.get(self.name), RemoteSource)

@@ -286,10 +286,10 @@ class Client:
         Args:
             name: such as "table-1" or "figure-5"; `GET /v1/reports` lists all.
             id_: of the experiment or experiments.
-            asked: filters as of `results`.
+            asked: filters as of `results`; `allow`, names of settings that may differ, as the report then says.
 
         Raises:
-            ServiceError: there is no such report, or the results lack what it shows.
+            ServiceError: there is no such report, or the results lack what it shows, or are of several settings.
         """
         wanted = {**({"experiment": _several(id_)} if id_ else {}), **asked}
         path = f"/v1/reports/{name}"

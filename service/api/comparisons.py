@@ -10,11 +10,10 @@ from fastapi import APIRouter, Query, Request
 from fastapi.responses import JSONResponse
 from pydantic import Field
 
-from search_spaces.columns import COLUMNS
 from search_spaces.problems import Problem, SpecError
 from service.api.problems import refusals
-from service.api.results import EVERYWHERE, Texts, with_filters
-from service.api.summaries import Cells, plain
+from service.api.results import EVERYWHERE, with_filters
+from service.api.summaries import Allow, Cells, plain
 from service.reports.compare import Interval, paired
 from service.reports.compare_items import kept_parts, over_items, over_seeds_and_items
 from service.reports.left_out import left_out
@@ -34,9 +33,6 @@ router = APIRouter(tags=["results"])
 
 BETTER, OVER = SIDES = ("better", "over")
 
-# What may be allowed to differ.
-ALLOWED = (*(column.name for column in COLUMNS if column.setting), "examples")
-
 
 @with_filters(EVERYWHERE, of=BETTER)
 @with_filters(EVERYWHERE, of=OVER)
@@ -47,7 +43,7 @@ class Pair(Cells):
         "seeds", description="what is repeated: seeds for methods, items (test examples) for two trained models"
     )
     interval: Interval = Field("t", description="over seeds: Student's t, or a bootstrap, which is too narrow")
-    allow: Annotated[Texts, Field(max_length=20)] = Field([], description="settings that may differ between the sides")
+    allow: Allow = Field([], description="names of settings that may differ")
 
     def named(self, of: str) -> dict[str, list[Any]]:
         """The filters of a side alone."""
@@ -77,9 +73,6 @@ def compared(request: Request, wanted: Annotated[Pair, Query()]) -> JSONResponse
     `seeds-and-items`, of methods for further seeds and examples.
     """
     store, home = request.app.state.store, request.app.state.environment().home
-    for place, name in enumerate(wanted.allow):
-        if name not in ALLOWED:
-            raise SpecError([Problem(f"allow.{place}", f"{name[:100]!a} is unknown; allowed: {', '.join(ALLOWED)}")])
     if wanted.interval == "bootstrap" and wanted.unit != "seeds":
         raise SpecError([Problem("interval", f"with the unit {wanted.unit} there is one kind; allowed: t")])
     with _refusing(BETTER):
@@ -113,7 +106,7 @@ def _side(store: Store, wanted: Pair, name: str) -> Side:
     rows = targets(selected(store, wanted.of_side(name), wanted.split, wanted.metric).assign(split=wanted.split))
     if "candidate" not in {*wanted.named(name), *wanted.model_fields_set} and has_several_candidates(rows):
         rows = chosen(store, rows)
-    return side(name, rows, wanted.named(name))
+    return side(name, rows, wanted.named(name), wanted.allow)
 
 
 def _tested(home: Path, better: pd.DataFrame, over: pd.DataFrame, wanted: Pair) -> dict[str, Any]:

@@ -4,12 +4,13 @@ from typing import Annotated, Literal
 
 from fastapi import APIRouter, Query, Request
 from fastapi.responses import HTMLResponse, JSONResponse, PlainTextResponse, Response
+from pydantic import Field
 from starlette.exceptions import HTTPException
 
 from search_spaces.problems import Problem, SpecError
 from service.api.problems import refusals
 from service.api.results import Filters
-from service.api.summaries import plain
+from service.api.summaries import Allow, plain
 from service.reports import kinds
 from service.reports.kinds import KINDS
 from service.reports.report import Report
@@ -21,6 +22,7 @@ router = APIRouter(tags=["reports"])
 class Form(Filters):
     """Of which results, and in which form."""
 
+    allow: Allow = Field([], description="names of settings that may differ, which the report then says")
     format: Literal["json", "csv", "markdown", "latex", "html", "svg"] = "json"
 
 
@@ -34,8 +36,8 @@ def listing() -> JSONResponse:
 def report(request: Request, name: str, wanted: Annotated[Form, Query()]) -> Response:
     """A report of the results that match the filters: `{"title", "notes", "data": [...]}`, or another form.
 
-    SVG is for figures; HTML is what a notebook displays. 422 where the results lack what the report shows, are
-    incomplete, or are of several settings.
+    SVG is for figures; HTML is what a notebook displays. 422 where the results lack what the report shows, or are of
+    several settings: what differs is named, with its values. `allow` allows it by name, and the report says so.
     """
     if name not in KINDS:
         raise HTTPException(404, f"there is no such report; allowed: {', '.join(KINDS)}")
@@ -44,7 +46,7 @@ def report(request: Request, name: str, wanted: Annotated[Form, Query()]) -> Res
         rows = rows_of(store, home, wanted.where(), KINDS[name].of)
         if rows.empty:
             raise ValueError("there are no results that match these filters")
-        made = kinds.report(name, rows)
+        made = kinds.report(name, rows, wanted.allow)
     except ValueError as error:
         raise SpecError([Problem("experiment", str(error))]) from error
     return _answer(made, wanted.format)

@@ -6,7 +6,8 @@ import numpy as np
 import pandas as pd
 from fastapi import APIRouter, Query, Request
 from fastapi.responses import JSONResponse, Response
-from pydantic import Field
+from pydantic import AfterValidator, Field
+from pydantic_core import PydanticCustomError
 
 from search_spaces.problems import Problem, SpecError
 from search_spaces.spec import Text
@@ -14,9 +15,24 @@ from service.api.formats import MEDIA_TYPES, frame_as_arrow
 from service.api.problems import refusals
 from service.api.results import Filters
 from service.reports.rows import selected
+from service.reports.setting import NAMES
 from service.reports.summary import BY, beside_published, summary
 
 router = APIRouter(tags=["results"])
+
+
+def _known(given: list[str]) -> list[str]:
+    """Names of settings, repeated or with commas between."""
+    names = list(dict.fromkeys(name for text in given for name in text.split(",")))
+    for name in names:
+        if name not in NAMES:
+            words = {"name": f"{name[:100]!a}", "allowed": ", ".join(NAMES)}
+            raise PydanticCustomError("unknown", "{name} is unknown; allowed: {allowed}", words)
+    return names
+
+
+# Names of settings that may differ.
+Allow = Annotated[list[Text], Field(max_length=100), AfterValidator(_known)]
 
 
 class Cells(Filters):

@@ -1,41 +1,84 @@
-"""What is refused: one report of results that cannot be compared, or means that are over unlike languages."""
+"""What is refused: one report of results that cannot be compared, or means that are over unlike things.
 
-from collections.abc import Sequence
+What is refused, and what a summary names in `mixed`, is what `service.reports.setting` finds different, and what rows
+say themselves: test sets, candidates, several trainings of one seed.
+"""
+
+from collections.abc import Collection, Iterator, Sequence
+from dataclasses import dataclass
+from typing import Any
 
 import pandas as pd
 
 from search_spaces.columns import COLUMNS
 from service.reports.left_out import union
+from service.reports.setting import covered, in_groups, listed, searched, within
 
-# What a report has one value of: in each task, and in each of its own groups.
-ONE_PER_TASK = tuple(column.name for column in COLUMNS if column.setting == "per task")
+# Columns of rows that a setting does not have: those that a report may have several values of, and those of which each
+# of its means has one.
+VARIED = tuple(column.name for column in COLUMNS if column.setting == "varied")
 ONE_PER_GROUP = tuple(column.name for column in COLUMNS if column.setting == "per group")
 
+# What follows from a group's column that is not a part of a setting: how many targets a model has.
+FREES = {"targets": ("target_languages", "alpha")}
 
-def require_alike(rows: pd.DataFrame, by: Sequence[str] = ("task", "k", "method")) -> None:
+
+@dataclass(frozen=True)
+class Difference:
+    """What differs where it should not.
+
+    Attributes:
+        name: of the setting.
+        values: in words.
+        where: the group in which it differs, in words.
+    """
+
+    name: str
+    values: str
+    where: str
+
+    def __str__(self) -> str:
+        return f"{self.name} ({self.values}; {self.where})"
+
+
+def require_alike(
+    rows: pd.DataFrame, by: Sequence[str] = ("task", "k", "method"), allow: Collection[str] = ()
+) -> tuple[str, ...]:
     """Refuse to tell in one report what can't be compared, or would be a mean over unlike things.
 
     Args:
         rows: what a report is made of.
-        by: its groups.
+        by: its groups, of each of which it has a mean.
+        allow: names of what may differ nevertheless.
+
+    Returns:
+        Sentences for the report: what differs since a search chose over it, or since it is allowed.
 
     Raises:
-        ValueError: they are of several encoders, of several α in one group, of test sets that were cut in several ways,
-            of several trainings for the same language and seed, ...; what differs is named, and where.
+        ValueError: anything else differs, in the setting between any two rows of a task or within a mean, in the test
+            set of a language, or several trainings are there for the same language and seed; all that differs is named
+            with its values, and where.
     """
-    for names, within in ((ONE_PER_TASK, ["task"]), (ONE_PER_GROUP, list(by))):
-        for name in names:
-            if name in rows and name not in within:
-                require_one(rows, name, within)
-    if "language" not in rows:
-        return
-    tests = rows[rows["split"] == "test"] if "split" in rows else rows
-    if "examples" in rows:
-        require_one(tests, "examples", ["task", "language"])
-    targets = rows[rows["language"] != rows["source_language"]]
-    if "alpha" not in by:  # groups of targets of several sizes have their own
-        require_one(targets, "alpha", [*by, "language"])
-    require_one(targets, "trial", [*by, "seed", "language"])
+    of_rows = list(_of_rows(rows, by))
+    is_cut = any(one.name == "examples" for one in of_rows)
+    found = list(dict.fromkeys([*of_rows, *_of_settings(rows, by, is_cut)]))
+    found.sort(key=lambda one: one.name == "trial")  # which is what comes of the others
+    allowed = covered(allow, rows["setting"].unique())
+    chosen = searched(rows["candidate"])
+    seen = {one.name for one in found if one.name in allowed}
+    refused = [one for one in found if one.name not in allowed and (one.name != "trial" or not seen)]
+    if refused:
+        first = {one.name: one for one in reversed(refused)}  # a name is said once, and where it was met first
+        words = " and ".join(str(first[name]) for name in dict.fromkeys(one.name for one in refused))
+        raise ValueError(
+            f"results of several {words} are not for one report: name an experiment, or what else tells them apart, or"
+            f" allow it, as allow={refused[0].name}"
+        )
+    of_search = [one for one in _pooled(rows) if one.name in chosen and one.name not in allowed]
+    said = {"As allowed": [one for one in found if one.name in allowed], "As searched": of_search}
+    return tuple(
+        f"{reason}, these differ: {', '.join(dict.fromkeys(map(str, ones)))}." for reason, ones in said.items() if ones
+    )
 
 
 def require_same_languages(rows: pd.DataFrame, by: Sequence[str] = ("task", "k", "method")) -> None:
@@ -54,23 +97,81 @@ def require_same_languages(rows: pd.DataFrame, by: Sequence[str] = ("task", "k",
     for group, found in targets.groupby(list(by), dropna=False, observed=True):
         explained = {language for language, _ in union(found["left_out"])}
         if lacking := sorted(all_of[group[task]] - set(found["language"]) - explained):
-            where = ", ".join(f"{column} {value}" for column, value in zip(by, group, strict=True))
+            where = _words(by, group)
             raise ValueError(
                 f"results of several sets of languages ({where}: no {', '.join(lacking)}) are not for one report: name"
                 " an experiment, or what else tells them apart"
             )
 
 
-def require_one(rows: pd.DataFrame, name: str, within: list[str]) -> None:
-    """Refuse rows with several values of a column within a group. ValueError that names both."""
-    values = rows.drop_duplicates([*within, name]).groupby(within, dropna=False, observed=True)[name].agg(list)
-    several = values[values.map(len) > 1]
-    if several.empty:
+def mixed(rows: pd.DataFrame, by: Sequence[str]) -> list[list[str]]:
+    """The names of what differs within each group, in the order in which pandas groups; what `by` has cannot."""
+    by = list(by)
+    names = [name for name in (*VARIED, *ONE_PER_GROUP) if name not in by and rows[name].nunique(dropna=False) > 1]
+    groups = rows.groupby(by, dropna=False, observed=True)
+    counts = groups[names].nunique(dropna=False).to_dict("records") if names else [{}] * groups.ngroups
+    alike = list(dict.fromkeys([*by, "language", *(column.name for column in COLUMNS if column.setting)]))
+    several = {
+        "trial": rows.groupby(list(dict.fromkeys([*alike, "seed"])), dropna=False, observed=True)["trial"].nunique(),
+        "examples": rows.groupby(alike, dropna=False, observed=True)["examples"].nunique(),
+    }
+    most = {name: found.groupby(by, dropna=False).max().tolist() for name, found in several.items()}
+    known: dict[Any, list[str]] = {}
+    found = []
+    for place, (_, settings) in enumerate(in_groups(rows, by)):
+        of_rows = [name for name in names if counts[place][name] > 1]
+        repeated = [name for name in several if most[name][place] > 1]
+        if settings not in known:
+            known[settings] = list(within(settings))
+        of_settings = [name for name in known[settings] if name != "max_test_examples" or "examples" in repeated]
+        found.append(list(dict.fromkeys([*of_rows, *of_settings, *repeated])))
+    return found
+
+
+def _of_settings(rows: pd.DataFrame, by: Sequence[str], is_cut: bool) -> Iterator[Difference]:
+    """What differs in the settings of a task's rows, but for what was searched; then what differs within a mean.
+
+    That test sets were cut in several ways counts where they differ.
+    """
+    free = searched(rows["candidate"]) | {name for column in by for name in FREES.get(column, ())}
+    among = [one for one in _pooled(rows) if one.name not in {*free, *by}]
+    for one in (*among, *_among(rows, by)):
+        if is_cut or one.name != "max_test_examples":
+            yield one
+
+
+def _pooled(rows: pd.DataFrame) -> Iterator[Difference]:
+    return _among(rows, ["task"])
+
+
+def _among(rows: pd.DataFrame, by: Sequence[str]) -> Iterator[Difference]:
+    """What differs in the settings of each group's rows."""
+    for group, settings in in_groups(rows, by):
+        for name, values in within(settings).items():
+            yield Difference(name, listed(name, values), _words(by, group))
+
+
+def _of_rows(rows: pd.DataFrame, by: Sequence[str]) -> Iterator[Difference]:
+    """What differs within a mean and is said by the rows themselves."""
+    for name in ONE_PER_GROUP:
+        if name in rows and name not in by:
+            yield from _several(rows, name, by)
+    if "language" not in rows:
         return
-    of = several.index[0] if isinstance(several.index[0], tuple) else (several.index[0],)
-    where = ", ".join(f"{column} {value}" for column, value in zip(within, of, strict=True))
-    found = ", ".join(sorted(map(str, several.iloc[0])))
-    raise ValueError(
-        f"results of several {name} ({found}; {where}) are not for one report: name an experiment, or what else tells"
-        " them apart"
-    )
+    tests = rows[rows["split"] == "test"] if "split" in rows else rows
+    if "examples" in rows:
+        yield from _several(tests, "examples", ["task", "language"])
+    targets = rows[rows["language"] != rows["source_language"]]
+    yield from _several(targets, "trial", [*by, "seed", "language"])
+
+
+def _several(rows: pd.DataFrame, name: str, by: Sequence[str]) -> Iterator[Difference]:
+    """The groups in which a column has several values."""
+    values = rows.drop_duplicates([*by, name]).groupby(list(by), dropna=False, observed=True)[name].agg(list)
+    for group, several in values[values.map(len) > 1].items():
+        of = group if isinstance(group, tuple) else (group,)
+        yield Difference(name, listed(name, several), _words(by, of))
+
+
+def _words(by: Sequence[str], group: Sequence[Any]) -> str:
+    return ", ".join(f"{column} {value}" for column, value in zip(by, group, strict=True))

@@ -1,5 +1,6 @@
 """Reports beyond the paper's tables and figures. Rows are those of `service.reports.rows`."""
 
+from collections.abc import Collection
 from functools import partial
 from typing import Literal
 
@@ -18,43 +19,43 @@ from trainers.languages import LANGUAGES
 NAIVE = "naive-mix-train"
 
 
-def alpha_curve(rows: pd.DataFrame) -> Report:
+def alpha_curve(rows: pd.DataFrame, allow: Collection[str] = ()) -> Report:
     """The mean over targets against α, the probability of an operation."""
     ours = rows[rows["alpha"].notna()]
     need(ours, "results of surgery")
     by = ["task", "k", "method", "alpha"]
-    require_alike(ours, by)
+    unlike = require_alike(ours, by, allow)
     require_same_languages(ours, by)
     found = summary(ours, by)
     found["cell"] = [cell(*row) for row in found[["mean", "sd", "complete", "left_out"]].to_numpy()]
     display = pivot(found, ["task", "k", "method"], "alpha", "cell").fillna("")
     means = f"Mean and sd over {seeds(found['n'])} of the mean over target languages."
-    notes = (means, *left_out.notes(ours), *one_label(ours))
+    notes = (means, *left_out.notes(ours), *one_label(ours), *unlike)
     return Report("Scores by α", found.drop(columns="cell"), display, notes, draw=partial(figures.alpha_curve, found))
 
 
-def conflicts(rows: pd.DataFrame) -> Report:
+def conflicts(rows: pd.DataFrame, allow: Collection[str] = ()) -> Report:
     """How often the oracle's gradient conflicts with the batch's, epoch by epoch."""
     ours = rows[rows["conflict_rate"].notna()]
     need(ours, "trainings with surgery")
     by = ["task", "k", "method", "alpha"]
-    require_alike(ours, by)
+    unlike = require_alike(ours, by, allow)
     found = ours.groupby([*by, "epoch"], as_index=False).agg(
         mean=("conflict_rate", "mean"), sd=("conflict_rate", "std"), n=("trial", "nunique")
     )
     cells = found.assign(cell=found["mean"].map(rounded))
     display = pivot(cells, ["task", "k", "method", "alpha"], "epoch", "cell").fillna("")
     rates = "Percent of the epoch's operations on which gradients conflict; mean over trainings."
-    notes = (rates, *left_out.notes(ours))
+    notes = (rates, *left_out.notes(ours), *unlike)
     return Report("Conflicts over training", found, display, notes, draw=partial(figures.conflicts, found))
 
 
-def gain_by(rows: pd.DataFrame, trait: Literal["family", "script"]) -> Report:
+def gain_by(rows: pd.DataFrame, allow: Collection[str] = (), *, trait: Literal["family", "script"]) -> Report:
     """What surgery adds to mixed training for the languages of each family, or script, at each K."""
     ours = rows[rows["method"].isin([SURGERY, NAIVE]) & (rows["language"] != rows["source_language"])]
     ours = ours.dropna(subset="value")
     need(ours, f"scores of {SURGERY} and {NAIVE} on targets")
-    require_alike(ours)
+    unlike = require_alike(ours, allow=allow)
     without, ours = left_out.notes(ours), left_out.in_common(ours)
     known = {code: getattr(language, trait) for code, language in LANGUAGES.items()}
     found = []
@@ -70,6 +71,6 @@ def gain_by(rows: pd.DataFrame, trait: Literal["family", "script"]) -> Report:
         f"{SURGERY} minus {NAIVE}, paired by seed: mean and sd over {seeds(data['seeds'])} of the mean over languages.",
         "Wins and losses: pairs of a language and a seed.",
         *without,
-        *one_label(ours),
+        *one_label(ours), *unlike,
     )
     return Report(f"What surgery adds, by {trait}", data.reset_index(drop=True), display, notes)

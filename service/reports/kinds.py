@@ -1,12 +1,11 @@
 """All reports, by name."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass, replace
 from functools import partial
 
 import pandas as pd
 
-from service.reports.alike import require_one
 from service.reports.analyses import alpha_curve, conflicts, gain_by
 from service.reports.paper import (
     by_language,
@@ -29,12 +28,13 @@ class Kind:
     Attributes:
         title: what it shows, for the list of reports.
         of: the rows that it is made of.
-        made: makes it from them. ValueError where they lack what it shows, or are of several settings.
+        made: makes it from them, and the names of settings that may differ. ValueError where they lack what it shows,
+            or are of several settings.
     """
 
     title: str
     of: Of
-    made: Callable[[pd.DataFrame], Report]
+    made: Callable[..., Report]
 
 
 KINDS: Mapping[str, Kind] = {
@@ -59,22 +59,22 @@ KINDS: Mapping[str, Kind] = {
 }
 
 
-def report(name: str, rows: pd.DataFrame) -> Report:
+def report(name: str, rows: pd.DataFrame, allow: Collection[str] = ()) -> Report:
     """A report, whose data and notes say which NUMERICS its results are of.
 
     Args:
         name: of the kind.
         rows: of the kind's `of`, with a column `numerics`.
+        allow: names of settings that may differ; the report says which do.
 
     Raises:
         ValueError: they lack what it shows, or are of several settings.
     """
-    made = KINDS[name].made(rows)
+    made = KINDS[name].made(rows, allow)
     shown = rows[rows["task"].isin(made.data["task"])]
-    require_one(shown, "numerics", ["task"])
-    of_task = shown.groupby("task")["numerics"].first()
-    each = (
-        [str(of_task.iloc[0])] if of_task.nunique() == 1 else [f"{number} ({task})" for task, number in of_task.items()]
-    )
-    note = f"NUMERICS {', '.join(each)}."
-    return replace(made, data=made.data.assign(numerics=made.data["task"].map(of_task)), notes=(*made.notes, note))
+    of_task = {task: sorted(found.unique()) for task, found in shown.groupby("task")["numerics"]}
+    words = {task: " and ".join(map(str, found)) for task, found in of_task.items()}
+    each = set(words.values()) if len(set(words.values())) == 1 else [f"{one} ({task})" for task, one in words.items()]
+    one = {task: found[0] if len(found) == 1 else None for task, found in of_task.items()}
+    data = made.data.assign(numerics=made.data["task"].map(one))
+    return replace(made, data=data, notes=(*made.notes, f"NUMERICS {', '.join(each)}."))

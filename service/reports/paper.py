@@ -3,6 +3,7 @@
 Rows are those of `service.reports.rows`: test scores of the selected weights, where nothing else is said.
 """
 
+from collections.abc import Collection
 from functools import partial
 
 import pandas as pd
@@ -21,10 +22,10 @@ SURGERY = "gradient-mix-train"
 EXTREMES = 5
 
 
-def table_1(rows: pd.DataFrame) -> Report:
+def table_1(rows: pd.DataFrame, allow: Collection[str] = ()) -> Report:
     """Table 1: methods at each K by task, mean and sd over seeds of the mean over all languages."""
     by = ["task", "k", "method"]
-    require_alike(rows)
+    unlike = require_alike(rows, allow=allow)
     require_same_languages(rows)
     found = beside_published(summary(rows, by), rows, by)
     found["over_zero_shot"] = _over_zero_shot(found, rows)
@@ -39,15 +40,15 @@ def table_1(rows: pd.DataFrame) -> Report:
     if not found["complete"].all():
         notes.append("Cells with * lack scores: seeds that lack a language do not count.")
     notes += _fewer_languages(rows)
-    notes += [*one_label(rows), _setting(found), f"Published: {published.CITATION}."]
+    notes += [*one_label(rows), *unlike, *_setting(found), f"Published: {published.CITATION}."]
     return Report("Methods at each K", found.drop(columns="cell"), display, tuple(notes), shades)
 
 
-def by_language(rows: pd.DataFrame, task: str) -> Report:
+def by_language(rows: pd.DataFrame, allow: Collection[str] = (), *, task: str) -> Report:
     """Tables 4 to 7: a task's scores language by language, mean over seeds."""
     rows = rows[rows["task"] == task]
     need(rows, f"test scores of {task}")
-    require_alike(rows)
+    unlike = require_alike(rows, allow=allow)
     require_same_languages(rows)
     found = summary(rows, ["k", "method", "language"])
     zero = found[found["k"] == 0].set_index("language")["mean"]
@@ -61,16 +62,16 @@ def by_language(rows: pd.DataFrame, task: str) -> Report:
     display = pivot(both, ["k", "method"], "language", "cell").reindex(columns=order).fillna("")
     shades = pivot(both, ["k", "method"], "language", "over_zero_shot").reindex_like(display)
     means = f"Mean over {seeds(found['n'])}; avg. includes {source}. * lacks scores."
-    notes = (means, *_fewer_languages(rows), *one_label(rows))
+    notes = (means, *_fewer_languages(rows), *one_label(rows), *unlike)
     data = both.drop(columns="cell").assign(task=task)
     return Report(f"{task} by language", data, display, notes, shades)
 
 
-def gain_table(rows: pd.DataFrame, least: bool) -> Report:
+def gain_table(rows: pd.DataFrame, allow: Collection[str] = (), *, least: bool) -> Report:
     """Tables 2 and 8: the five languages that gain most, or least, by surgery over ord-FS at K = 5."""
     ours = rows[rows["method"].isin([SURGERY, "ord-FS"])].dropna(subset="value").drop(columns="data")
     need(ours, f"{SURGERY} and ord-FS")
-    require_alike(ours)
+    unlike = require_alike(ours, allow=allow)
     parts = []
     for task, scores in ours.groupby("task"):
         same = left_out.in_common(scores)
@@ -82,11 +83,11 @@ def gain_table(rows: pd.DataFrame, least: bool) -> Report:
     display = found.set_index(["task", "language"])[["name", "gain", "sd"]].map(rounded)
     words = "least" if least else "most"
     paired = f"{SURGERY} minus ord-FS at K = 5, paired by seed: mean and sd over {seeds(found['seeds'])}."
-    notes = (paired, *left_out.notes(ours), *one_label(ours[ours["k"] == 5]))
+    notes = (paired, *left_out.notes(ours), *one_label(ours[ours["k"] == 5]), *unlike)
     return Report(f"Languages that gain {words} by surgery", found, display, notes)
 
 
-def groupings(rows: pd.DataFrame, task: str | None) -> Report:
+def groupings(rows: pd.DataFrame, allow: Collection[str] = (), *, task: str | None) -> Report:
     """Figure 2 with Tables 9 and 10: models of one target, of some, and of all, over the targets that all have."""
     rows = rows[(rows["k"] > 0) & (rows["language"] != rows["source_language"])]
     rows = rows if task is None else rows[rows["task"] == task]
@@ -95,15 +96,15 @@ def groupings(rows: pd.DataFrame, task: str | None) -> Report:
     sizes = rows.groupby([*of, "trial"], as_index=False)["language"].nunique()
     rows = rows.merge(sizes.groupby(of)["language"].mean().rename("targets"), on=of)
     by = ["task", "k", "method", "targets"]
-    require_alike(rows, by)
+    unlike = require_alike(rows, by, allow)
     without = left_out.notes(rows)
     settings = rows.groupby(["task", "k", "method", "targets"])["language"].agg(set)
     common = {task: set.intersection(*sets) for task, sets in settings.groupby("task")}
     rows = rows[[language in common[task] for task, language in zip(rows["task"], rows["language"], strict=True)]]
     need(rows, "languages that models of every grouping have")
-    unlike = rows.assign(candidate=rows.pop("targets").astype(str))  # how targets are grouped is no repetition
+    apart = rows.assign(candidate=rows.pop("targets").astype(str))  # how targets are grouped is no repetition
     found, languages = (
-        summary(unlike, [*by[:-1], "candidate", *more]).rename(columns={"candidate": "targets"})
+        summary(apart, [*by[:-1], "candidate", *more]).rename(columns={"candidate": "targets"})
         for more in ([], ["language"])
     )
     found = found.astype({"targets": float}).sort_values(by, ignore_index=True)
@@ -115,17 +116,17 @@ def groupings(rows: pd.DataFrame, task: str | None) -> Report:
         "Targets: how many a model is trained for, on average where groups differ.",
         f"Mean over {seeds(found['n'])} of the languages that all have.",
         *without,
-        *one_label(rows),
+        *one_label(rows), *unlike,
     )
     return Report("One target, some, or all", found, display, notes, draw=partial(figures.groupings, found))
 
 
-def overfitting(rows: pd.DataFrame) -> Report:
+def overfitting(rows: pd.DataFrame, allow: Collection[str] = ()) -> Report:
     """Figure 3: target dev curves of ord-FS+dev over epochs, and how many languages are best after the first."""
     curves = rows[(rows["method"] == "ord-FS+dev") & (rows["split"] == "dev")]
     curves = curves[curves["language"] != curves["source_language"]]
     need(curves, "target dev scores of ord-FS+dev")
-    require_alike(curves)
+    unlike = require_alike(curves, allow=allow)
     found = curves.groupby(["task", "k", "language", "epoch"], as_index=False).agg(
         mean=("value", "mean"), n=("seed", "nunique")
     )
@@ -134,16 +135,16 @@ def overfitting(rows: pd.DataFrame) -> Report:
                                             languages=("language", "size")).reset_index()  # fmt: skip
     display = first.set_index(["task", "k"]).rename(columns={"first": "best after epoch 1"})
     curve = f"Dev score of the target, mean over {seeds(found['n'])}, epoch by epoch of adapting."
-    notes = (curve, *left_out.notes(curves), *one_label(curves))
+    notes = (curve, *left_out.notes(curves), *one_label(curves), *unlike)
     return Report("When adapting overfits", found, display, notes, draw=partial(figures.overfitting, found, first))
 
 
-def over_epochs(rows: pd.DataFrame) -> Report:
+def over_epochs(rows: pd.DataFrame, allow: Collection[str] = ()) -> Report:
     """Figure 5: test scores over epochs with and without a target dev set to select by."""
     tests = rows[(rows["split"] == "test") & (rows["language"] != rows["source_language"])]
     tests = tests[tests.groupby("trial")["epoch"].transform("nunique") > 1]
     need(tests, 'test scores of every epoch: submit with "test_at": "every"')
-    require_alike(tests)
+    unlike = require_alike(tests, allow=allow)
     without, tests = left_out.notes(tests), left_out.in_common(tests)
     need(tests, "languages that all methods have")
     per_seed = tests.groupby(["task", "k", "method", "epoch", "seed"], as_index=False).agg(
@@ -160,25 +161,26 @@ def over_epochs(rows: pd.DataFrame) -> Report:
     notes = [f"Mean over targets; mean and sd over {seeds(found['n'])}."]
     notes += [] if whole.all() else ["Epochs of seeds that lack a language do not count."]
     notes += ["Languages that a method leaves out are in no mean.", *without] if without else []
-    notes += one_label(tests)
+    notes += [*one_label(tests), *unlike]
     return Report("Scores over epochs", found, display, tuple(notes),
                   draw=partial(figures.over_epochs, found, chosen))  # fmt: skip
 
 
-def dev_sizes(rows: pd.DataFrame) -> Report:
+def dev_sizes(rows: pd.DataFrame, allow: Collection[str] = ()) -> Report:
     """Figure 4: how many examples each language's dev set has, of those that something was scored on."""
     devs = rows[rows["split"] == "dev"]
     need(devs, "dev scores: methods that select by target dev sets have those of targets")
-    require_alike(devs)
+    unlike = require_alike(devs, allow=allow)
     found = devs.groupby(["task", "language"], as_index=False)["examples"].max()
     found = found.sort_values(["task", "examples"], ascending=[True, False], ignore_index=True)
     display = found.set_index(["task", "language"])
-    return Report("Sizes of dev sets", found, display, left_out.notes(devs), draw=partial(figures.dev_sizes, found))
+    notes = (*left_out.notes(devs), *unlike)
+    return Report("Sizes of dev sets", found, display, notes, draw=partial(figures.dev_sizes, found))
 
 
-def cosines(rows: pd.DataFrame) -> Report:
+def cosines(rows: pd.DataFrame, allow: Collection[str] = ()) -> Report:
     """Figure 1: cosines between languages' gradients, mean over the seeds' models, languages by family."""
-    require_alike(rows)
+    unlike = require_alike(rows, allow=allow)
     found = rows.groupby(["task", "k", "method", "language", "other"], as_index=False).agg(
         mean=("cosine", "mean"), n=("seed", "nunique")
     )
@@ -190,7 +192,7 @@ def cosines(rows: pd.DataFrame) -> Report:
     )
     display = display.map(rounded).rename(columns={"mean": "mean cosine", "negative": "percent negative"})
     means = f"Mean over {seeds(found['n'])}' models; languages by family; negative cells are white."
-    notes = (means, *left_out.notes(rows))
+    notes = (means, *left_out.notes(rows), *unlike)
     return Report("Cosines between languages' gradients", found, display, notes,
                   draw=partial(figures.cosines, found, order, families))  # fmt: skip
 
@@ -218,9 +220,13 @@ def _fewer_languages(rows: pd.DataFrame) -> tuple[str, ...]:
     return (marked, *said) if said else ()
 
 
-def _setting(found: pd.DataFrame) -> str:
-    differs = sorted({name for names in found["differs"] for name in names} - {"task"})
-    absent = sorted({task for task in found["task"] if published.published_of(task) is None})
-    said = [f"Not as in the paper: {', '.join(differs)}."] if differs else []
-    said += [f"Not in the paper: {', '.join(absent)}."] if absent else []
-    return " ".join(said) or "In the paper's setting."
+def _setting(found: pd.DataFrame) -> list[str]:
+    """In what each task's results are not as in the paper."""
+    said, in_the_paper = [], [task for task in found["task"].unique() if published.published_of(task) is not None]
+    for task in in_the_paper:
+        differs = sorted({words for names in found["differs"][found["task"] == task] for words in names})
+        of_task = f" ({task})" if len(in_the_paper) > 1 else ""
+        said.append(f"Not as in the paper{of_task}: {', '.join(differs)}." if differs else "")
+    if absent := sorted(set(found["task"]) - set(in_the_paper)):
+        said.append(f"Not in the paper: {', '.join(absent)}.")
+    return [sentence for sentence in said if sentence] or ["In the paper's setting."]

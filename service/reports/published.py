@@ -7,6 +7,7 @@ from importlib.resources import files
 
 import pandas as pd
 
+from trainers.data.sources import SOURCES
 from trainers.protocols import PAPER
 from trainers.tasks import TASKS
 from trainers.tasks.task import Published
@@ -16,6 +17,7 @@ CITATION = (
     'in Few-Shot Cross-Lingual Transfer", Findings of NAACL 2022'
 )
 SOURCE = "en"
+SEEDS = 5
 CONFIGURATION = ["task", "split", "metric", "k", "method", "alpha"]  # what seeds repeat: a row of Table 1
 MEAN_OF_SEEDS = 0  # where our rows have a seed (the paper's are 1 to 5): its tables by language give only the mean
 
@@ -23,6 +25,11 @@ MEAN_OF_SEEDS = 0  # where our rows have a seed (the paper's are 1 to 5): its ta
 def published_of(task: str) -> Published | None:
     """In which setting a task is in the paper; None if it is not."""
     return TASKS[task].published if task in TASKS else None
+
+
+def data_source() -> str:
+    """The paper's data, as a spec writes them."""
+    return next(name for name, source in SOURCES.items() if source.is_published)
 
 
 def encoders() -> list[str]:

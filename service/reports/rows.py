@@ -8,6 +8,7 @@ import pandas as pd
 from search_spaces.spec import parse
 from service.reports.cosines import cosines
 from service.reports.left_out import with_left_out
+from service.reports.setting import with_settings
 from service.reports.summary import described, of_main_metric
 from service.reports.sweep import sweep
 from service.store import Query, Store
@@ -79,7 +80,8 @@ def chosen(store: Store, rows: pd.DataFrame) -> pd.DataFrame:
 
 def _described(store: Store, rows: pd.DataFrame) -> pd.DataFrame:
     specs = store.results.specs(list(rows["experiment"].unique()))
-    rows = described(rows, specs, store.results.differences(specs))
+    configs = store.results.configs(list(rows["trial"].unique()))
+    rows = with_settings(described(rows, specs), configs, specs, store.results.differences(specs))
     return with_left_out(rows, store.results.left_out(specs))
 
 

@@ -11,14 +11,17 @@ from typing import Any
 
 import pandas as pd
 
-from search_spaces.columns import COLUMNS
-from service.reports.alike import require_alike
+from service.reports.alike import ONE_PER_GROUP, VARIED, require_alike
 from service.reports.left_out import union
+from service.reports.setting import between, covered, listed, plain, searched
 
 # A side has one of each; candidates may be those of several groups of targets.
 ONE_PER_SIDE = ("task", "method", "k")
 
-# What a search chooses over.
+# Columns of rows that a setting does not have.
+OF_ROWS = (*VARIED, *ONE_PER_GROUP)
+
+# What a search is told by, besides what it chooses over.
 SEARCHED = ("candidate", "judged_on")
 
 # Values that a column has where a method takes no such thing.
@@ -45,12 +48,12 @@ def targets(rows: pd.DataFrame) -> pd.DataFrame:
     return rows[rows["language"] != rows["source_language"]].dropna(subset="value")
 
 
-def side(name: str, rows: pd.DataFrame, named: Collection[str]) -> Side:
+def side(name: str, rows: pd.DataFrame, named: Collection[str], allow: Collection[str] = ()) -> Side:
     """A side of the `targets` that a filter left.
 
     Raises:
-        ValueError: there are none; they are of several methods, K or candidates, or of several settings; the field to
-            name is named.
+        ValueError: there are none; they are of several methods, K or candidates; or they are of several settings, but
+            for what is allowed. The field to name is named.
     """
     if rows.empty:
         raise ValueError("no scores on target languages")
@@ -58,10 +61,10 @@ def side(name: str, rows: pd.DataFrame, named: Collection[str]) -> Side:
     if has_several_candidates(rows):
         several.append("candidate")
     if several:
-        words = [f"{column} ({_listed(_values(rows, column))})" for column in several]
+        words = [f"{column} ({listed(column, _values(rows, column))})" for column in several]
         fields = [f"{name}.{column}" for column in several]
         raise ValueError(f"several values of {', '.join(words)}: choose one by {', '.join(fields)}")
-    require_alike(rows, ("task", "k", "method", "language"))
+    require_alike(rows, ("task", "k", "method", "language"), allow)
     return Side(name=name, rows=rows, named=frozenset(named))
 
 
@@ -84,17 +87,18 @@ def has_several_candidates(rows: pd.DataFrame) -> bool:
 
 
 def differing(better: Side, over: Side) -> dict[str, tuple[list[Any], list[Any]]]:
-    """The settings in which two sides differ, by name, with the values of both.
+    """In what two sides differ, by name, with the values of both.
 
     `examples` is the digest of a test set where both have a language with another one.
     """
-    settings = [column.name for column in COLUMNS if column.setting and column.name in better.rows]
-    found = {name: (_values(better.rows, name), _values(over.rows, name)) for name in settings}
+    found = {name: (_values(better.rows, name), _values(over.rows, name)) for name in OF_ROWS if name in better.rows}
     sets = [one.rows.drop_duplicates(["language", "examples"]) for one in (better, over)]
     both = sets[0].merge(sets[1], on="language", suffixes=("", "_over"))
     unlike = both[both["examples"] != both["examples_over"]]
     found["examples"] = _values(unlike, "examples"), _values(unlike, "examples_over")
-    return {name: pair for name, pair in found.items() if pair[0] != pair[1]}
+    found = {name: pair for name, pair in found.items() if pair[0] != pair[1]}
+    found |= between(better.rows["setting"].unique(), over.rows["setting"].unique())
+    return {name: pair for name, pair in found.items() if name != "max_test_examples" or "examples" in found}
 
 
 def require_comparable(better: Side, over: Side, allow: Collection[str]) -> dict[str, dict[str, list[Any]]]:
@@ -112,26 +116,29 @@ def require_comparable(better: Side, over: Side, allow: Collection[str]) -> dict
         ValueError: they differ in anything else, which is named with the values of both.
     """
     found = differing(better, over)
-    named = better.named | over.named | set(allow) | set(SEARCHED)
+    both = pd.concat([better.rows[["setting", "candidate"]], over.rows[["setting", "candidate"]]])
+    named = covered({*better.named, *over.named, *allow}, both["setting"].unique())
+    free = {*named, *SEARCHED, *searched(both["candidate"])}
     refused = {
         name: (ours, theirs)
         for name, (ours, theirs) in found.items()
-        if name not in named and not (name in WITHOUT and [WITHOUT[name]] in (ours, theirs))
+        if name not in free and not (name in WITHOUT and [WITHOUT[name]] in (ours, theirs))
     }
     if refused:
-        words = [f"{name} ({_listed(ours)} and {_listed(theirs)})" for name, (ours, theirs) in refused.items()]
+        words = [
+            f"{name} ({listed(name, ours)} and {listed(name, theirs)})" for name, (ours, theirs) in refused.items()
+        ]
         raise ValueError(
             f"the sides also differ in {', '.join(words)}: name what is to be compared in a side, or allow it,"
             f" as allow={next(iter(refused))}"
         )
-    return {name: {better.name: ours, over.name: theirs} for name, (ours, theirs) in found.items()}
+    return {
+        name: {better.name: [plain(name, one) for one in ours], over.name: [plain(name, one) for one in theirs]}
+        for name, (ours, theirs) in found.items()
+    }
 
 
 def _values(rows: pd.DataFrame, column: str) -> list[Any]:
     """The distinct values of a column, in order; None for null, last."""
     there = sorted(rows[column].dropna().unique().tolist())
     return [*there, *([None] if rows[column].isna().any() else [])]
-
-
-def _listed(values: list[Any]) -> str:
-    return ", ".join("none" if value is None else str(value) or "none" for value in values)

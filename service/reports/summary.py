@@ -13,7 +13,8 @@ import pandas as pd
 from search_spaces.columns import COLUMNS
 from search_spaces.sources import DataSpec
 from service.reports import left_out, published
-from trainers.protocols import PAPER
+from service.reports.alike import mixed
+from service.reports.setting import from_the_paper, in_groups
 from trainers.tasks import TASKS
 
 # What experiments say of their results.
@@ -22,30 +23,23 @@ OF_SPEC = tuple(column.name for column in COLUMNS if column.groupable and column
 # What a summary may be grouped by.
 BY = tuple(column.name for column in COLUMNS if column.groupable)
 
-# The experimental setting: a group with several values of one of these is mixed, unless it is grouped by it.
+# Columns of the experimental setting: trainings that differ in one of them are not the same.
 SETTING = tuple(column.name for column in COLUMNS if column.setting)
 
 FIGURES = ("mean", "sd", "n", "min", "max", "mean_in_common", "mean_with_source", "sd_with_source")
 
 
-def described(
-    cells: pd.DataFrame, specs: Mapping[str, Mapping[str, Any]], differences: Mapping[str, Sequence[str]]
-) -> pd.DataFrame:
-    """Cells with what their experiments' specs say (`OF_SPEC`), and whether their data are the paper's.
+def described(cells: pd.DataFrame, specs: Mapping[str, Mapping[str, Any]]) -> pd.DataFrame:
+    """Cells with what their experiments' specs say (`OF_SPEC`).
 
     Args:
         cells: as `service.store` has them; those of the metric that was asked for, or of all.
         specs: by experiment.
-        differences: by experiment, in what its data differ from those that were published under their name.
     """
     rows = cells.copy(deep=False)
     for name in OF_SPEC:
         rows[name] = rows["experiment"].map({id_: _words(name, spec.get(name)) for id_, spec in specs.items()})
-    published_data = {id_: DataSpec.from_json(spec["data"]).is_published() for id_, spec in specs.items()}
-    as_published = {id_: not differs for id_, differs in differences.items()}
-    return rows.assign(
-        published_data=rows["experiment"].map(published_data), as_published=rows["experiment"].map(as_published)
-    )
+    return rows
 
 
 def of_main_metric(rows: pd.DataFrame) -> pd.DataFrame:
@@ -111,7 +105,7 @@ def summary(rows: pd.DataFrame, by: Sequence[str]) -> pd.DataFrame:
         one_label=("one_label", "sum"), short=("short", "sum"),
     )  # fmt: skip
     found["complete"] = found.pop("short") == 0
-    found["mixed"] = _mixed(rows, by)
+    found["mixed"] = mixed(rows, by)
     found["left_out"] = _left_out(asked, by)
     others = [name for name in by if name != "method"]
     common = found["mean_in_common"]
@@ -126,8 +120,8 @@ def summary(rows: pd.DataFrame, by: Sequence[str]) -> pd.DataFrame:
 def beside_published(found: pd.DataFrame, rows: pd.DataFrame, by: Sequence[str]) -> pd.DataFrame:
     """A summary with `published`, Table 1's mean or a language's own of Tables 4 to 7, and `difference` from it.
 
-    `differs` names what is not as it was in the paper: "task" alone where the whole task is not in it. Null where the
-    paper has no such value, or it can't be read.
+    `differs` says what is not as it was in the paper, with both values (`service.reports.setting.from_the_paper`). Null
+    where the paper has no such value, such as of another metric, or it can't be read.
 
     Args:
         found: a summary by method and k at least.
@@ -152,54 +146,23 @@ def beside_published(found: pd.DataFrame, rows: pd.DataFrame, by: Sequence[str])
     known = table.set_index(key)["published"]
     wanted = pd.MultiIndex.from_frame(of_group[key])
     values = known.reindex(wanted).to_numpy()
-    differs = [_differs(row) for row in _settings(rows, found, by)]
+    differs = _differs(rows, found, by, of_group["task"])
     return found.assign(published=values, difference=found[ours].to_numpy() - values, differs=differs)
 
 
-def _settings(rows: pd.DataFrame, found: pd.DataFrame, by: Sequence[str]) -> list[dict[str, list[Any]]]:
-    """What the specs of each group say, in the order of a summary's rows."""
-    names = ["encoder", "protocol", "published_data", "as_published", "task", "language", "alpha"]
-    groups = dict(list(rows.groupby(list(by), dropna=False, observed=True)))
-    keys = [tuple(row) for row in found[list(by)].itertuples(index=False)]
-    by_text = {str(key): group for key, group in groups.items()}
-    return [{name: list(by_text[str(key)][name].unique()) for name in names} for key in keys]
-
-
-def _differs(of: Mapping[str, Sequence[Any]]) -> list[str]:
-    [task] = of["task"]
-    known = published.published_of(task)
-    if known is None:
-        return ["task"]
-    found = [] if {name.rpartition("/")[2] for name in of["encoder"]} == {known.encoder} else ["encoder"]
-    found += [] if all(of["published_data"]) else ["data"]
-    found += [] if all(of["as_published"]) else ["counts"]
-    found += [] if of["protocol"] == ["paper"] else ["protocol"]
-    alphas = [alpha for alpha in of["alpha"] if pd.notna(alpha)]
-    found += [] if not alphas or alphas == [TASKS[task].under(PAPER.name).alpha] else ["alpha"]
-    one_language = len(of["language"]) == 1
-    return found + ([] if one_language or len(of["language"]) == known.languages else ["languages"])
-
-
-def _mixed(rows: pd.DataFrame, by: Sequence[str]) -> list[list[str]]:
-    names = [name for name in SETTING if name not in by and rows[name].nunique(dropna=False) > 1]
-    if not by:
-        return [names]
-    groups = rows.groupby(list(by), dropna=False, observed=True)
-    counts = groups[names].nunique(dropna=False) if names else None
-    found = (
-        [[name for name in names if row[name] > 1] for row in counts.to_dict("records")]
-        if counts is not None
-        else [[] for _ in range(groups.ngroups)]
-    )
-    alike = list(dict.fromkeys([*by, "language", *SETTING]))
-    several = {
-        "trial": rows.groupby(list(dict.fromkeys([*alike, "seed"])), dropna=False, observed=True)["trial"].nunique(),
-        "examples": rows.groupby(alike, dropna=False, observed=True)["examples"].nunique(),
-    }
-    for name, counts_of in several.items():
-        most = counts_of.groupby(list(by), dropna=False).max()
-        found = [[*mixed, *([name] if number > 1 else [])] for mixed, number in zip(found, most, strict=True)]
-    return found
+def _differs(rows: pd.DataFrame, found: pd.DataFrame, by: Sequence[str], tasks: "pd.Series[str]") -> list[list[str]]:
+    """What is not as in the paper in each group of a summary."""
+    known: dict[Any, list[str]] = {}
+    one_language = "language" in by
+    metrics = rows.groupby(list(by), dropna=False, observed=True)["metric"].agg(lambda names: ", ".join(names.unique()))
+    counted = zip(in_groups(rows, by), tasks, metrics, found["n"], found["languages"], strict=True)
+    differs = []
+    for (_, settings), task, metric, seeds, languages in counted:
+        asked = settings, task, metric, int(seeds), None if one_language else int(languages)
+        if asked not in known:
+            known[asked] = from_the_paper(*asked)
+        differs.append(known[asked])
+    return differs
 
 
 def _in_common(each: pd.DataFrame, by: list[str]) -> "pd.Series[bool]":

@@ -1,6 +1,6 @@
 """Results: the scores of trials under each experiment that asked for them, filtered, sorted and in pages."""
 
-from collections.abc import Collection, Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from hashlib import sha256
 from typing import Any, NamedTuple
@@ -27,7 +27,18 @@ from service.store import arrow, one_label
 from service.store.database import BadCursorError, Database, decode, encode
 from service.store.events import differences, left_out
 from service.store.query import EVERYTHING, By, Columns, Where, after
-from service.store.schema import ONE_LABEL, clock, experiments, measures, planned_results, scores, selections, tags
+from service.store.schema import (
+    ONE_LABEL,
+    clock,
+    experiments,
+    measures,
+    planned_results,
+    planned_trials,
+    scores,
+    selections,
+    tags,
+    trials,
+)
 
 # The columns of a result, with their types.
 RESULT_COLUMNS = {column.name: column.type for column in SHOWN}
@@ -43,6 +54,9 @@ TRAINING_COLUMNS = ("experiment", "trial", "method", "k", "seed", "alpha", "cand
 
 # Up to this many rows are read in this process; for more, starting another one (a third of a second) pays off.
 FEW_ROWS = 10_000
+
+# Trials that one statement names.
+ASKED_AT_ONCE = 10_000
 
 
 @dataclass(frozen=True)
@@ -203,6 +217,18 @@ class Results:
         """In what the data of experiments, given their specs, differ from those that were published."""
         with self._database.read() as connection:
             return differences(connection, specs)
+
+    def configs(self, digests: Sequence[str]) -> dict[str, tuple[dict[str, Any], bool]]:
+        """The configurations of trials, by digest, each with whether its targets' dev sets are among what it reads."""
+        asked = select(planned_trials.c.selections).where(planned_trials.c.trial == trials.c.digest).limit(1)
+        query = select(trials.c.digest, trials.c.config, asked.scalar_subquery())
+        found: dict[str, tuple[dict[str, Any], bool]] = {}
+        with self._database.read() as connection:
+            for first in range(0, len(digests), ASKED_AT_ONCE):
+                some = trials.c.digest.in_(digests[first : first + ASKED_AT_ONCE])
+                for digest, config, selections_ in connection.execute(query.where(some)):
+                    found[digest] = config, "target-dev" in (selections_ or ())
+        return found
 
     def left_out(self, ids: Collection[str]) -> dict[str, list[dict[str, Any]]]:
         """What the methods of experiments leave out, by id: `method`, `language` and `lacks`."""

@@ -21,6 +21,7 @@ from trainers import Outcome
 from trainers.artifacts import predictions
 from trainers.artifacts.layout import predictions_file
 from trainers.tasks.ner import NER
+from trainers.trial import Training
 
 LANGUAGES = ("en", "de", "hi")
 SURGERY, NAIVE, ORD, ZERO = "gradient-mix-train", "naive-mix-train", "ord-FS", "zero-shot"
@@ -49,7 +50,13 @@ def predicted(language: str, mistakes: float, of: str) -> list[list[str]]:
 
 
 def experiment(
-    store: Store, home: Path, methods: dict[str, float | None], seeds: int = 3, candidate: str = "", **fields: Any
+    store: Store,
+    home: Path,
+    methods: dict[str, float | None],
+    seeds: int = 3,
+    candidate: str = "",
+    training: Training = TRAINING,
+    **fields: Any,
 ) -> str:
     """An experiment of some methods, each with α, that is done; its trials' predictions lie in the home."""
     spec = spec_of(methods=list(methods), seeds=list(range(1, seeds + 1)), **fields)
@@ -57,7 +64,15 @@ def experiment(
     for seed in spec.seeds:
         for method, alpha in methods.items():
             targets = () if method == ZERO else ("de", "hi")
-            config = config_of(method, seed=seed, alpha=alpha, target_languages=targets, encoder=spec.encoder)
+            config = config_of(
+                method,
+                seed=seed,
+                alpha=alpha,
+                target_languages=targets,
+                training=training,
+                encoder=spec.encoder,
+                encoder_digest=f"that of {spec.encoder}",
+            )
             plan.add(trial_of(config, evaluate=dict.fromkeys(LANGUAGES, "test")))
             plan.results.extend(result_of(config, language, candidate=candidate) for language in LANGUAGES)
     return done(store, home, store.experiments.add(spec, plan))
@@ -144,12 +159,13 @@ def test_one_experiment_over_another(sqlite_store: Store, client: TestClient, tm
     second = experiment(sqlite_store, tmp_path, {ORD: None}, encoder="another")
     asked = {"better.experiment": first, "over.experiment": second}
     assert refused(client, **asked) == (
-        "better: the sides also differ in encoder (e and another): name what is to be compared in a side, or allow it,"
-        " as allow=encoder"
+        "better: the sides also differ in encoder (e and another), encoder_digest (that of e and that of another): name"
+        " what is to be compared in a side, or allow it, as allow=encoder"
     )
     named = compared(client, **asked, **{"better.encoder": "e"})
     assert named == compared(client, **asked, allow="encoder")
-    assert named["differs"] == {"encoder": {"better": ["e"], "over": ["another"]}}
+    digests = {"better": ["that of e"], "over": ["that of another"]}
+    assert named["differs"] == {"encoder": {"better": ["e"], "over": ["another"]}, "encoder_digest": digests}
     assert compared(client, **{"better.encoder": "e", "over.encoder": "another"}) == named
 
 
@@ -240,7 +256,7 @@ def test_a_search_that_has_not_chosen_says_so(sqlite_store: Store, client: TestC
         (sides(k=7), "better: no scores on target languages"),
         (sides(**{"over.seed": 1}), "better: differences are paired by seed: over lacks seeds 2, 3"),
         (sides(**{"over.language": "hi"}), "better: runs do not have the same languages: over, seed 1 lacks de; over"),
-        (sides(allow="colour"), "allow.0: 'colour' is unknown; allowed: method, k, alpha"),
+        (sides(allow="colour"), "allow: 'colour' is unknown; allowed: method, k, alpha"),
         (sides(unit="words"), "unit: "),
         (sides(unit="items", interval="bootstrap"), "interval: with the unit items there is one kind; allowed: t"),
         ({"better": SURGERY, "over": ORD}, "better: there is no such parameter"),

@@ -158,7 +158,7 @@ def require_shown(service: Any, id_: str) -> None:
     assert (mixed["task"], mixed["metric"], mixed["data"]) == ("color", "accuracy", "paint 16")
     assert mixed["mean"] == scores["half-mix-train", 2, 1, "de"]
     beside = get(service, "results/summary", experiment=id_, published=True)["summary"]
-    assert [(row["published"], row["differs"]) for row in beside] == [(None, ["task"])] * 2
+    assert [(row["published"], row["differs"]) for row in beside] == [(None, ["task color (paper: none)"])] * 2
     assert set(client.report("table-1", id_).data["method"]) == set(PLUGINS)
     assert len(client.shots(id_)) == 1
 

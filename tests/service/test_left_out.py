@@ -127,7 +127,7 @@ def test_a_mean_over_fewer_languages_says_so_and_is_compared_over_those_that_all
     assert (with_dev["left_out"], without["left_out"]) == (["kk (no dev split)"], [])
     assert (with_dev["languages"], without["languages"]) == (3, 4)
     assert {tuple(row["left_out"]) for row in summary(client, "method,language").values()} == {()}
-    assert "languages" in summary(client, "task,method,k", published=True)["ord-FS+dev"]["differs"]
+    assert "languages 3 (paper: 48)" in summary(client, "task,method,k", published=True)["ord-FS+dev"]["differs"]
 
 
 def test_methods_are_compared_on_the_languages_that_both_have(store: Store, client: TestClient) -> None:

@@ -12,6 +12,7 @@ from service.client import Client, ServiceError
 from service.reports.compare import comparison
 from service.reports.kinds import KINDS
 from service.reports.report import FULL_COLOR, color
+from service.reports.setting import Setting
 from trainers import NUMERICS
 
 Fields = dict[str, Any]
@@ -138,6 +139,7 @@ SAME = {
     "numerics": NUMERICS,
     "left_out": (),
     "one_label": False,
+    "setting": Setting({}),
     **{"task": "ner", "source_language": "en", "k": 5, "alpha": 1.0, "seed": 1, "metric": "f1", "examples": "test"},
 }
 

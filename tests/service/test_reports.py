@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 from service.reports.compare import comparison
 from service.reports.kinds import KINDS
 from service.reports.published import SOURCE, per_language, table1
+from service.reports.setting import Setting
 from service.reports.summary import summary
 from trainers import NUMERICS
 from trainers.tasks import TASKS
@@ -54,8 +55,7 @@ TABLE_8_XNLI = {"es": -0.32, "tr": -0.31, "de": 0.23, "vi": 0.34, "fr": 0.36}  #
 
 
 # What experiments say of their results, and the parts of a setting that these tests leave as they are.
-REST = {"encoder": "e", "protocol": "paper", "data": "xtreme-r", "published_data": True,
-        "as_published": True, "source_language": SOURCE,
+REST = {"encoder": "e", "protocol": "paper", "data": "xtreme-r", "source_language": SOURCE, "setting": Setting({}),
         "candidate": "", "numerics": NUMERICS, "judged_on": "", "selection": "last", "examples": "test",
         "one_label": False}  # fmt: skip
 

@@ -8,13 +8,14 @@ import pyarrow as pa
 import pytest
 from starlette.testclient import TestClient
 
-from plans import config_of, result_of, score_of, spec_of, trial_of
+from plans import TRAINING, config_of, result_of, score_of, spec_of, trial_of
 from search_spaces.plan import Plan
 from search_spaces.spec import ExperimentSpec
 from service.reports import published
 from service.store import Store
 from trainers import Outcome
 from trainers.tasks import TASKS
+from trainers.trial import Training
 
 LANGUAGES = ("en", "de", "hi", "sw")
 METHODS = {"zero-shot": 0, "ord-FS": 5, "naive-mix-train": 5, "gradient-mix-train": 5}
@@ -27,7 +28,12 @@ def score(method: str, seed: int, language: str) -> float:
 
 
 def experiment(
-    store: Store, seeds: range, lacking: tuple[str, int, str] | None = None, surgery: float = 0.5, **fields: Any
+    store: Store,
+    seeds: range,
+    lacking: tuple[str, int, str] | None = None,
+    surgery: float = 0.5,
+    training: Training = TRAINING,
+    **fields: Any,
 ) -> str:
     """An experiment over LANGUAGES that is done, but for the score of one (method, seed, language)."""
     wanted = {"target_languages": list(LANGUAGES[1:]), "methods": list(METHODS), "seeds": list(seeds)}
@@ -36,7 +42,17 @@ def experiment(
     for seed in seeds:
         for method, k in METHODS.items():
             alpha = surgery if method == "gradient-mix-train" else None
-            config = config_of(method, task=spec.task, target_languages=("de",), k=k, seed=seed, alpha=alpha)
+            config = config_of(
+                method,
+                task=spec.task,
+                target_languages=("de", "hi", "sw") if k else (),
+                k=k,
+                seed=seed,
+                alpha=alpha,
+                encoder=spec.encoder,
+                encoder_digest=f"that of {spec.encoder}",
+                training=training,
+            )
             plan.add(trial_of(config, evaluate=dict.fromkeys(LANGUAGES, "test")))
             plan.results.extend(result_of(config, language) for language in LANGUAGES)
     id_ = store.experiments.add(spec, plan)
@@ -203,7 +219,7 @@ def test_values_of_alpha_are_told_apart(store: Store, client: TestClient) -> Non
     assert (rows["gradient-mix-train"]["mixed"], rows["ord-FS"]["mixed"], rows["ord-FS"]["n"]) == (["alpha"], [], 4)
     refused = client.get("/v1/reports/table-1")
     assert refused.status_code == 422
-    assert "several alpha (0.5, 0.7; task ner, k 5, method grad" in refused.json()["errors"][0]["message"]
+    assert "several alpha (0.5, 0.7; task ner)" in refused.json()["errors"][0]["message"]
     curve = client.get("/v1/reports/alpha").json()["data"]
     assert [(row["alpha"], row["n"]) for row in curve] == [(0.5, 2), (0.7, 2)]
 
@@ -248,8 +264,14 @@ def test_published_figures_stand_beside_ours_with_what_differs(store: Store, cli
         printed = table["ner", row["method"], row["k"]]
         assert row["published"] == printed
         assert row["difference"] == pytest.approx(row["mean_with_source"] - printed)
-        alpha = [] if row["method"] != "gradient-mix-train" or TASKS["ner"].under("paper").alpha == 0.5 else ["alpha"]
-        assert row["differs"] == ["encoder", "data", *alpha, "languages"]
+        assert row["differs"] == [
+            "seeds 2 (paper: 5)",
+            "languages 4 (paper: 48)",
+            "encoder e (paper: xlm-roberta-large)",
+            "data sample (paper: xtreme-r)",
+            "epochs 3 (paper: 10)",
+            *(["alpha 0.5 (paper: 1)"] if row["method"] == "gradient-mix-train" else []),
+        ]
     languages = published.per_language()
     for row in summary(client, "method,k,language", published=True):
         same = (languages["method"] == row["method"]) & (languages["k"] == row["k"]) & (languages["task"] == "ner")
@@ -278,18 +300,23 @@ def test_only_xtreme_r_itself_is_the_paper_s_data_whatever_others_are_called(
     store: Store, client: TestClient, data: Any
 ) -> None:
     experiment(store, range(1, 3), data=data)
-    differs = {"data" in row["differs"] for row in summary(client, "task,method,k", published=True)}
-    assert differs == {data != "xtreme-r"}
+    for row in summary(client, "task,method,k", published=True):
+        said = [] if data == "xtreme-r" else [f"data {' '.join(next(iter(data.items())))} (paper: xtreme-r)"]
+        assert [words for words in row["differs"] if words.startswith("data ")] == said
 
 
 def test_data_that_were_accepted_though_they_differ_are_named(store: Store, client: TestClient) -> None:
     id_ = experiment(store, range(1, 3), data="xtreme-r")
-    assert {"counts" in row["differs"] for row in summary(client, "task,method,k", published=True)} == {False}
+    before = summary(client, "task,method,k", published=True)
     store.control.fetched(id_, ["ner, de: train has 19,999 examples instead of 20,000"])
-    rows = summary(client, "task,method,k", published=True)
-    assert {("counts" in row["differs"], "data" in row["differs"]) for row in rows} == {(True, False)}
+    words = "counts ner, de: train has 19,999 examples instead of 20,000 (paper: none)"
+    for row, old in zip(summary(client, "task,method,k", published=True), before, strict=True):
+        assert set(row["differs"]) - set(old["differs"]) == {words}
     notes = client.get("/v1/reports/table-1").json()["notes"]
-    assert "Not as in the paper: alpha, counts, encoder, languages." in notes
+    assert (
+        f"Not as in the paper: alpha 0.5 (paper: 1), {words}, encoder e (paper: xlm-roberta-large), epochs 3 (paper:"
+        " 10), languages 4 (paper: 48), seeds 2 (paper: 5)."
+    ) in notes
 
 
 def test_a_task_that_is_not_in_the_paper_has_no_published_figures_and_says_so(store: Store, client: TestClient) -> None:
@@ -297,13 +324,16 @@ def test_a_task_that_is_not_in_the_paper_has_no_published_figures_and_says_so(st
     for by in ("task,method,k", "method,k,language"):
         rows = summary(client, by, published=True)
         assert len(rows) >= len(METHODS)
-        assert {(row["published"], row["difference"], *row["differs"]) for row in rows} == {(None, None, "task")}
+        assert {(row["published"], row["difference"], *row["differs"]) for row in rows} == {
+            (None, None, "task pawsx (paper: none)")
+        }
     report = client.get("/v1/reports/table-1").json()
     assert "Not in the paper: pawsx." in report["notes"]
     assert {row["published"] for row in report["data"]} == {None}
     experiment(store, range(1, 3))
     notes = client.get("/v1/reports/table-1").json()["notes"]
-    assert "Not as in the paper: alpha, data, encoder, languages. Not in the paper: pawsx." in notes
+    assert notes[-3].startswith("Not as in the paper: alpha 0.5 (paper: 1), data sample (paper: xtreme-r), ")
+    assert notes[-2] == "Not in the paper: pawsx."
     assert {row["task"] for row in summary(client, "task", experiment=id_)} == {"pawsx"}
     assert published.published_of("a task of a package that is gone") is None
 
