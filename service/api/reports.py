@@ -8,6 +8,7 @@ from pydantic import Field
 from starlette.exceptions import HTTPException
 
 from search_spaces.problems import Problem, SpecError
+from search_spaces.spec import Text
 from service.api.problems import refusals
 from service.api.results import Filters
 from service.api.summaries import Allow, plain
@@ -22,6 +23,7 @@ router = APIRouter(tags=["reports"])
 class Form(Filters):
     """Of which results, and in which form."""
 
+    metric: Text | None = Field(None, description="name of the metric; if none is given, each task's main one")
     allow: Allow = Field([], description="names of settings that may differ, which the report then says")
     format: Literal["json", "csv", "markdown", "latex", "html", "svg"] = "json"
 
@@ -43,7 +45,7 @@ def report(request: Request, name: str, wanted: Annotated[Form, Query()]) -> Res
         raise HTTPException(404, f"there is no such report; allowed: {', '.join(KINDS)}")
     store, home = request.app.state.store, request.app.state.environment().home
     try:
-        rows = rows_of(store, home, wanted.where(), KINDS[name].of)
+        rows = rows_of(store, home, wanted.where(), KINDS[name].of, wanted.metric)
         if rows.empty:
             raise ValueError("there are no results that match these filters")
         made = kinds.report(name, rows, wanted.allow)

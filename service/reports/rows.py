@@ -12,7 +12,7 @@ from service.reports.setting import with_settings
 from service.reports.summary import described, of_main_metric
 from service.reports.sweep import sweep
 from service.store import Query, Store
-from service.store.query import Where
+from service.store.query import And, Where, equal
 from service.store.results import TRAINING_COLUMNS
 from trainers.methods import METHODS
 from trainers.tasks import TASKS
@@ -22,7 +22,7 @@ from trainers.tasks import TASKS
 Of = Literal["selected", "every", "measures", "cosines"]
 
 
-def rows_of(store: Store, home: Path, where: Where, of: Of) -> pd.DataFrame:
+def rows_of(store: Store, home: Path, where: Where, of: Of, metric: str | None = None) -> pd.DataFrame:
     """The rows of a kind.
 
     Args:
@@ -30,15 +30,16 @@ def rows_of(store: Store, home: Path, where: Where, of: Of) -> pd.DataFrame:
         home: the service's folder, for kept models.
         where: conditions on results.
         of: the kind.
+        metric: of scores; if None, each task's main one. Measures and cosines have none.
 
     Raises:
-        ValueError: cosines need a model that was not kept.
+        ValueError: cosines need a model that was not kept, or nothing was scored by the metric.
     """
     match of:
         case "selected":
-            return selected(store, where)
+            return _scored(selected(store, where, metric=metric), metric)
         case "every":
-            return _every(store, where)
+            return _scored(_every(store, where, metric), metric)
         case "measures":
             return _measures(store, where)
         case "cosines":
@@ -48,7 +49,17 @@ def rows_of(store: Store, home: Path, where: Where, of: Of) -> pd.DataFrame:
 def selected(store: Store, where: Where, split: str = "test", metric: str | None = None) -> pd.DataFrame:
     """Scores of the selected weights, of one metric or, if None, of each task's main one, with their specs."""
     rows = _described(store, store.results.cells(where, split, metric).to_pandas())
-    return rows if metric is not None else of_main_metric(rows)
+    return of_main_metric(rows) if metric is None else rows.assign(metric=metric)
+
+
+def _scored(rows: pd.DataFrame, metric: str | None) -> pd.DataFrame:
+    """The rows of tasks that were scored by a metric, if one is named. ValueError: none was."""
+    if metric is None or rows.empty:
+        return rows
+    found = rows[rows["value"].notna().groupby(rows["task"]).transform("any")]
+    if found.empty:
+        raise ValueError(f"there are no scores of the metric {metric!r} among these results")
+    return found
 
 
 def chosen(store: Store, rows: pd.DataFrame) -> pd.DataFrame:
@@ -85,12 +96,14 @@ def _described(store: Store, rows: pd.DataFrame) -> pd.DataFrame:
     return with_left_out(rows, store.results.left_out(specs))
 
 
-def _every(store: Store, where: Where) -> pd.DataFrame:
+def _every(store: Store, where: Where, metric: str | None) -> pd.DataFrame:
     """Scores of every epoch; one that several experiments share is there once."""
+    if metric is not None:
+        where = And((where, equal({"metric": [metric]})))
     _, batches = store.results.whole(Query(where, every_step=True))
     rows = _described(store, pd.concat([batch.to_pandas() for batch in batches], ignore_index=True))
     score = ["trial", "method", "k", "seed", "language", "split", "metric", "epoch", "examples"]
-    return of_main_metric(rows).drop_duplicates(score)
+    return (of_main_metric(rows) if metric is None else rows).drop_duplicates(score)
 
 
 def _measures(store: Store, where: Where) -> pd.DataFrame:

@@ -14,7 +14,7 @@ from search_spaces.columns import COLUMNS
 from search_spaces.sources import DataSpec
 from service.reports import left_out, published
 from service.reports.alike import mixed
-from service.reports.setting import from_the_paper, in_groups
+from service.reports.setting import Setting, from_the_paper, in_groups
 from trainers.tasks import TASKS
 
 # What experiments say of their results.
@@ -120,6 +120,8 @@ def summary(rows: pd.DataFrame, by: Sequence[str]) -> pd.DataFrame:
 def beside_published(found: pd.DataFrame, rows: pd.DataFrame, by: Sequence[str]) -> pd.DataFrame:
     """A summary with `published`, Table 1's mean or a language's own of Tables 4 to 7, and `difference` from it.
 
+    A published figure stands beside our score by the same metric alone.
+
     `differs` says what is not as it was in the paper, with both values (`service.reports.setting.from_the_paper`). Null
     where the paper has no such value, such as of another metric, or it can't be read.
 
@@ -134,11 +136,13 @@ def beside_published(found: pd.DataFrame, rows: pd.DataFrame, by: Sequence[str])
     for name in ("method", "k"):
         if name not in by:
             raise ValueError(f"published figures are by method and k: name {name} in by")
-    tasks = rows[[*by, "task"]].drop_duplicates()
-    if len(tasks) != len(found):
+    groups = rows.groupby(list(by), dropna=False, observed=True)
+    of_group = found[list(by)].copy()
+    for name in ("task", "metric"):
+        of_group[name] = [", ".join(sorted(set(values))) for _, values in groups[name]]
+    if (groups["task"].nunique() > 1).any():
         raise ValueError("published figures are of one task: name task in by, or ask for one")
-    of_group = found[list(by)].merge(tasks, on=list(dict.fromkeys(by)), how="left") if "task" not in by else found
-    table, key, ours = published.table1(), ["task", "method", "k"], "mean_with_source"
+    table, key, ours = published.table1(), ["task", "metric", "method", "k"], "mean_with_source"
     table = table.rename(columns={"mean_with_source": "published"})
     if "language" in by:
         table, key, ours = published.per_language(), [*key, "language"], "mean"
@@ -146,19 +150,19 @@ def beside_published(found: pd.DataFrame, rows: pd.DataFrame, by: Sequence[str])
     known = table.set_index(key)["published"]
     wanted = pd.MultiIndex.from_frame(of_group[key])
     values = known.reindex(wanted).to_numpy()
-    differs = _differs(rows, found, by, of_group["task"])
+    differs = _differs(found, [of for _, of in in_groups(rows, by)], of_group, "language" in by)
     return found.assign(published=values, difference=found[ours].to_numpy() - values, differs=differs)
 
 
-def _differs(rows: pd.DataFrame, found: pd.DataFrame, by: Sequence[str], tasks: "pd.Series[str]") -> list[list[str]]:
-    """What is not as in the paper in each group of a summary."""
+def _differs(
+    found: pd.DataFrame, settings: list[frozenset[Setting]], of_group: pd.DataFrame, one_language: bool
+) -> list[list[str]]:
+    """What is not as in the paper in each group of a summary, given its settings, and its task and metric."""
     known: dict[Any, list[str]] = {}
-    one_language = "language" in by
-    metrics = rows.groupby(list(by), dropna=False, observed=True)["metric"].agg(lambda names: ", ".join(names.unique()))
-    counted = zip(in_groups(rows, by), tasks, metrics, found["n"], found["languages"], strict=True)
     differs = []
-    for (_, settings), task, metric, seeds, languages in counted:
-        asked = settings, task, metric, int(seeds), None if one_language else int(languages)
+    counted = zip(settings, of_group["task"], of_group["metric"], found["n"], found["languages"], strict=True)
+    for of, task, metric, seeds, languages in counted:
+        asked = of, task, metric, int(seeds), None if one_language else int(languages)
         if asked not in known:
             known[asked] = from_the_paper(*asked)
         differs.append(known[asked])

@@ -395,12 +395,10 @@ def test_models_that_predict_one_label_are_told_of_wherever_their_scores_are(sto
     assert {row["language"]: row["one_label"] for row in summary(client, "language", method="ord-FS")} == {
         language: int(language == "de") for language in LANGUAGES
     }
-    compared = {"better": "gradient-mix-train", "over": "ord-FS", "shots": 5}
-    assert client.get("/v1/results/compare", params=compared).json()["overall"]["one_label"] == 1
-    assert (
-        client.get("/v1/results/compare", params={**compared, "over": "naive-mix-train"}).json()["overall"]["one_label"]
-        == 0
-    )
+    compared = {"better.method": "gradient-mix-train", "over.method": "ord-FS", "k": 5}
+    assert client.get("/v1/results/compare", params=compared).json()["one_label"] == 1
+    others = {**compared, "over.method": "naive-mix-train"}
+    assert client.get("/v1/results/compare", params=others).json()["one_label"] == 0
     said = "Models that predict the same label everywhere: ner, ord-FS, K = 5 (de)."
     for name in ("table-1", "table-2", "table-4"):
         assert said in client.get(f"/v1/reports/{name}").json()["notes"], name
@@ -411,3 +409,38 @@ def test_models_that_predict_one_label_are_told_of_wherever_their_scores_are(sto
     marked = [(score.language, score.metric) for score in scores if score.one_label]
     assert marked == [("de", "f1"), ("de", "precision")]
     assert len(scores) == 2 * len(LANGUAGES)
+
+
+@pytest.mark.parametrize("task", ["pos", "tydiqa"])
+def test_a_published_figure_stands_beside_the_same_metric_alone(store: Store, client: TestClient, task: str) -> None:
+    experiment(store, range(1, 3), task=task)
+    known = TASKS[task].published
+    assert known is not None
+    for by in ("method,k", "method,k,language"):
+        ours, other = (summary(client, by, published=True, **asked) for asked in ({}, {"metric": "precision"}))
+        assert any(row["published"] for row in ours)
+        assert {(row["published"], row["difference"]) for row in other} == {(None, None)}
+        assert {row["differs"][0] for row in other} == {f"metric precision (paper: {known.metric})"}
+        assert not any("metric" in words for row in ours for words in row["differs"])
+
+
+def test_every_report_takes_a_metric(store: Store, client: TestClient) -> None:
+    experiment(store, range(1, 3), task="pos")
+    experiment(store, range(1, 3), task="xnli")
+    for name in ("table-1", "table-2", "table-5", "alpha", "gain-by-family"):
+        main, other = (
+            client.get(f"/v1/reports/{name}", params={"task": "pos", **asked}).json()["data"]
+            for asked in ({}, {"metric": "precision"})
+        )
+        for column in ("mean", "mean_with_source"):
+            if column in main[0]:
+                shifted = [pytest.approx(row[column] + 1) for row in main]
+                assert [row[column] for row in other] == shifted, name
+        if "gain" in main[0]:  # the same for both metrics, which are one point apart everywhere
+            assert [row["gain"] for row in other] == [pytest.approx(row["gain"]) for row in main]
+    refused = client.get("/v1/reports/table-1?metric=colour")
+    assert refused.status_code == 422
+    assert "no scores of the metric 'colour'" in refused.json()["errors"][0]["message"]
+    only = client.get("/v1/reports/table-1?metric=accuracy").json()
+    assert {row["task"] for row in only["data"]} == {"xnli"}
+    assert all(row["published"] for row in only["data"])
