@@ -40,6 +40,7 @@ class Judged:
         selections: those of its checkpoints that are scored.
         selected: the step that each of its selections chose; empty until the trial has succeeded.
         history: (epoch, step, objective) of every evaluation that has an objective, in their order.
+        conflicts: how many conflicts its surgery has met; None where that is not known.
     """
 
     config: TrialConfig
@@ -50,6 +51,7 @@ class Judged:
     selections: Collection[Selection]
     selected: dict[Selection, int]
     history: list[tuple[int, int, float]]
+    conflicts: int | None = None
 
     @property
     def cohort(self) -> Cohort:

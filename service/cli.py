@@ -16,6 +16,7 @@ from typing import Any, get_args
 
 from search_spaces.presets import names, preset
 from search_spaces.sources import DataSpec
+from service.score_table import printed
 from service.security import is_loopback
 from service.settings import Settings
 from trainers.artifacts import layout
@@ -296,19 +297,22 @@ def _await_service(client: Any, server: "subprocess.Popen[bytes]", log: Path) ->
 def _print_table(client: Any, id_: str) -> None:
     experiment = client.experiment(id_)
     spec = experiment["spec"]
-    seeds = len(spec["seeds"])
+    table = client.table(id_)
+    count = table.attrs["seeds"]
+    is_short = "n" in table
+    seeds = f"{'up to ' if is_short else ''}{count} seed{'s' if count > 1 else ''}"
     data = DataSpec.from_json(spec["data"]).title()
     metric = client.metric_of(id_)
-    print(f"\n{spec['task']}, {metric} on the test sets in percent, mean over {seeds} seed{'s' if seeds > 1 else ''};"
+    print(f"\n{spec['task']}, {metric} on the test sets in percent, mean over {seeds};"
           f" {data}; {spec['encoder']}")  # fmt: skip
     over = "the target languages that all methods have" if experiment["left_out"] else "the target languages"
     print(f"mean: over {over}; NUMERICS {experiment['numerics']}\n")
-    table = client.table(id_)
-    print(
-        table.to_string(float_format="{:.1f}".format)
-        if len(table)
-        else f"no test scores yet: it is {experiment['state']}"
-    )
+    if table.drop(columns="n", errors="ignore").isna().all(axis=None):
+        print(f"no test scores yet: it is {experiment['state']}")
+    else:
+        print(printed(table))
+        if is_short:
+            print(f"* lacks some of the {count}: n is how many its mean is over; it is {experiment['state']}")
     left_out: dict[str, list[str]] = {}
     for one in experiment["left_out"]:
         left_out.setdefault(one["method"], []).append(f"{one['language']} (no {' and no '.join(one['lacks'])} split)")

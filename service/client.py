@@ -17,6 +17,7 @@ import pandas as pd
 
 from service import progress as bars
 from service.connection import PATIENT, Connection, ServiceError
+from service.score_table import score_table
 
 __all__ = ["DEFAULT_URL", "Client", "Report", "ServiceError"]
 
@@ -320,32 +321,29 @@ class Client:
     def table(self, id_: str, metric: str | None = None) -> pd.DataFrame:
         """Test scores of an experiment, mean over seeds: methods (with K and candidate) down, languages across.
 
-        `mean` is over the target languages that all rows have; `attrs["left_out"]` has those that methods leave out.
-        `one_label`, where there are any, counts the scores of models that predict the same label everywhere. Without a
-        metric it is the task's main one.
+        `mean` is over the target languages that all rows have, and over the seeds that have all of the row's. Where any
+        row lacks a seed, `n` is how many these are; `attrs["lacking"]` has the means that lack seeds.
+        `attrs["left_out"]` has the languages that methods leave out. `one_label`, where there are any, counts the
+        scores of models that predict the same label everywhere. Without a metric it is the task's main one.
 
         Raises:
             ValueError: none is given, and `metric_of` does not know it.
         """
         experiment = self.experiment(id_)
-        test = self.results(id_, split="test", metric=metric or self.metric_of(id_))
-        rows = ["method", "k", *(["candidate"] if test["candidate"].any() else [])]
-        table = test.pivot_table("value", rows, "language", aggfunc="mean")
-        source = experiment["spec"]["source_language"]
-        targets = [language for language in table.columns if language != source]
-        table = table[[language for language in (source, *targets) if language in table.columns]]
-        in_all = [language for language in targets if table[language].notna().all()]
-        table["mean"] = table[in_all].mean(axis=1)
-        if test["one_label"].any():
-            table["one_label"] = test.groupby(rows)["one_label"].sum()
+        by = ("method", "k", "candidate", "language", "seed")
+        cells = self.summary(by, experiment=id_, metric=metric or self.metric_of(id_))
+        spec = experiment["spec"]
+        table = score_table(cells, spec["methods"], spec["source_language"], len(spec["seeds"]))
+        if cells["one_label"].any():
+            table["one_label"] = cells.groupby(list(table.index.names))["one_label"].sum()
         table.attrs["left_out"] = experiment["left_out"]
-        methods = experiment["spec"]["methods"]
-        return table.sort_index(key=lambda index: index.map(methods.index) if index.name == "method" else index)
+        return table
 
     def sweep(self, id_: str) -> pd.DataFrame:
         """The candidates of an experiment's search, with objective and test score in percent, and whether it is chosen.
 
-        Means and sd are over seeds. `attrs` of the frame has `objective`, `chosen` (with `regret`) and `cost`.
+        Means and sd are over seeds, as many as `seeds` says. `attrs` of the frame has `objective`, `cost` and `chosen`,
+        with `regret` and `remarks`: what is incomplete, a tie, within the noise, or could not matter.
         """
         found = self._json("GET", f"/v1/experiments/{id_}/sweep")
         table = pd.DataFrame(found.pop("candidates"))

@@ -24,7 +24,7 @@ from service.api.times import with_times
 from service.api.trials import LogEnd, last_lines
 from service.reports.sweep import sweep
 from service.store import Experiment, Store, Submission
-from service.store.states import State
+from service.store.states import FINAL, State
 from trainers.artifacts.layout import driver_log
 from trainers.tasks import TASKS
 
@@ -142,9 +142,11 @@ def swept(request: Request, id_: str) -> JSONResponse:
 
     422 where a package that the spec needs is gone.
     """
-    spec = planning.accepted_before(show_experiment(request, id_)["spec"])
-    store, metric = request.app.state.store, TASKS[spec.task].metric
-    return JSONResponse(sweep(spec, store.objectives.judged(id_, metric), store.objectives.test_scores(id_, metric)))
+    shown = show_experiment(request, id_)
+    spec = planning.accepted_before(shown["spec"])
+    objectives, metric = request.app.state.store.objectives, TASKS[spec.task].metric
+    judged, tests = objectives.judged(id_, metric), objectives.test_scores(id_, metric)
+    return JSONResponse(sweep(spec, judged, tests, is_over=shown["state"] in FINAL))
 
 
 async def _body(request: Request, wanted: From) -> object:

@@ -8,7 +8,7 @@ import pandas as pd
 
 from service.reports import figures, left_out
 from service.reports.alike import require_alike, require_same_languages
-from service.reports.cells import cell, need, one_label, pivot, rounded, seeds
+from service.reports.cells import cells, counted, hollow, lacks, need, one_label, pivot, rounded, seeds
 from service.reports.compare import comparison
 from service.reports.paper import SURGERY
 from service.reports.report import Report
@@ -27,10 +27,10 @@ def alpha_curve(rows: pd.DataFrame, allow: Collection[str] = ()) -> Report:
     unlike = require_alike(ours, by, allow)
     require_same_languages(ours, by)
     found = summary(ours, by)
-    found["cell"] = [cell(*row) for row in found[["mean", "sd", "complete", "left_out"]].to_numpy()]
+    found["cell"] = cells(found, "mean", "sd")
     display = pivot(found, ["task", "k", "method"], "alpha", "cell").fillna("")
     means = f"Mean and sd over {seeds(found['n'])} of the mean over target languages."
-    notes = (means, *left_out.notes(ours), *one_label(ours), *unlike)
+    notes = (means, *lacks(found), *hollow(found), *left_out.notes(ours), *one_label(ours), *unlike)
     return Report("Scores by α", found.drop(columns="cell"), display, notes, draw=partial(figures.alpha_curve, found))
 
 
@@ -43,17 +43,20 @@ def conflicts(rows: pd.DataFrame, allow: Collection[str] = ()) -> Report:
     found = ours.groupby([*by, "epoch"], as_index=False).agg(
         mean=("conflict_rate", "mean"), sd=("conflict_rate", "std"), n=("trial", "nunique")
     )
-    cells = found.assign(cell=found["mean"].map(rounded))
-    display = pivot(cells, ["task", "k", "method", "alpha"], "epoch", "cell").fillna("")
+    short = found["n"] < found.groupby("task")["n"].transform("max")
+    words = [f"{mean}{f'* (n = {n})' if is_short else ''}"
+             for mean, n, is_short in zip(found["mean"].map(rounded), found["n"], short, strict=True)]  # fmt: skip
+    display = pivot(found.assign(cell=words), ["task", "k", "method", "alpha"], "epoch", "cell").fillna("")
     rates = "Percent of the epoch's operations on which gradients conflict; mean over trainings."
-    notes = (rates, *left_out.notes(ours), *unlike)
+    marked = ["* lacks trainings: it is over n of them."] if short.any() else []
+    notes = (rates, *marked, *hollow(found), *left_out.notes(ours), *unlike)
     return Report("Conflicts over training", found, display, notes, draw=partial(figures.conflicts, found))
 
 
 def gain_by(rows: pd.DataFrame, allow: Collection[str] = (), *, trait: Literal["family", "script"]) -> Report:
     """What surgery adds to mixed training for the languages of each family, or script, at each K."""
     ours = rows[rows["method"].isin([SURGERY, NAIVE]) & (rows["language"] != rows["source_language"])]
-    ours = ours.dropna(subset="value")
+    planned, ours = ours["seed"].nunique(), ours.dropna(subset="value")
     need(ours, f"scores of {SURGERY} and {NAIVE} on targets")
     unlike = require_alike(ours, allow=allow)
     without, ours = left_out.notes(ours), left_out.in_common(ours)
@@ -66,7 +69,9 @@ def gain_by(rows: pd.DataFrame, allow: Collection[str] = (), *, trait: Literal["
             found.append({**row, **gained.overall[["gain", "sd", "seeds", "wins", "ties", "losses"]]})
     counts = dict.fromkeys(["seeds", "wins", "ties", "losses"], int)
     data = pd.DataFrame(found).astype(counts).sort_values(["task", "k", "gain"], ascending=[True, True, False])
-    display = data.set_index(["task", "k", trait])[["languages", "gain", "sd", "wins", "losses"]].map(rounded)
+    shown = data.assign(seeds=counted(data["seeds"], planned))
+    columns = ["languages", "gain", "sd", "seeds", "wins", "losses"]
+    display = shown.set_index(["task", "k", trait])[columns].map(rounded)
     notes = (
         f"{SURGERY} minus {NAIVE}, paired by seed: mean and sd over {seeds(data['seeds'])} of the mean over languages.",
         "Wins and losses: pairs of a language and a seed.",

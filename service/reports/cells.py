@@ -28,12 +28,44 @@ def pivot(rows: pd.DataFrame, index: list[str], columns: str, values: str) -> pd
     return table.sort_index(key=lambda level: level.map(place) if level.name == "method" else level)
 
 
-def cell(mean: float | None, sd: float | None, complete: bool, left_out: Sequence[str] = ()) -> str:
-    """A mean with its sd, if known; marked with an asterisk if it lacks scores, and if languages are left out of it."""
-    if mean is None or pd.isna(mean):
-        return "–*"
+def lacking(found: pd.DataFrame) -> "pd.Series[bool]":
+    """Which rows of a summary lack scores that were planned, or seeds that others of their task have."""
+    most = found.groupby("task")["seeds"].transform("max") if "task" in found else found["seeds"].max()
+    return ~found["complete"] | (found["n"] < most)
+
+
+def cells(found: pd.DataFrame, mean: str = "mean", sd: str | None = None) -> list[str]:
+    """The means of a summary's rows as text, each with its sd if one is named.
+
+    One that lacks scores or seeds has an asterisk and the number of seeds that it is over; one over fewer languages
+    than others the mark of those.
+    """
+    spreads = found[sd] if sd is not None else [None] * len(found)
+    columns = zip(found[mean], spreads, found["n"], lacking(found), found["left_out"], strict=True)
+    return [_cell(*row) for row in columns]
+
+
+def _cell(mean: float, sd: float | None, n: int, is_lacking: bool, left_out: Sequence[str]) -> str:
+    known = "–" if pd.isna(mean) else f"{mean:.2f}"
     spread = f" ± {sd:.2f}" if sd is not None and not pd.isna(sd) else ""
-    return f"{mean:.2f}{spread}{'' if complete else '*'}{MARK if left_out else ''}"
+    return f"{known}{spread}{f'* (n = {n})' if is_lacking else ''}{MARK if left_out else ''}"
+
+
+def lacks(found: pd.DataFrame) -> tuple[str, ...]:
+    """The note of a table whose cells have asterisks; none if no cell has one."""
+    marked = "* lacks seeds or scores: it is over n seeds, and a seed that lacks a language does not count."
+    return (marked,) if lacking(found).any() else ()
+
+
+def hollow(found: pd.DataFrame) -> tuple[str, ...]:
+    """The note of curves some of whose points are over fewer seeds than others, which are drawn hollow."""
+    short = found["n"] < found.groupby("task")["n"].transform("max")
+    return ("Hollow points lack seeds: n says over how many they are.",) if short.any() else ()
+
+
+def counted(seeds: "pd.Series[int]", planned: int) -> list[str]:
+    """Numbers of seeds as text, with an asterisk where they are fewer than were planned."""
+    return [f"{n}{'*' if n < planned else ''}" for n in seeds]
 
 
 def rounded(value: object) -> str:

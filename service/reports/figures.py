@@ -89,6 +89,8 @@ def overfitting(found: pd.DataFrame, first: pd.DataFrame) -> Any:
         for number, (language, curve) in enumerate(rows.groupby("language")):
             color = COLORS[number % len(COLORS)]
             panel.plot(curve["epoch"], curve["mean"], color=color, linewidth=0.8)
+            few = curve[curve["n"] < found["n"][found["task"] == task].max()]
+            panel.plot(few["epoch"], few["mean"], "o", color=color, markerfacecolor="white", markersize=3)
             end = curve[["epoch", "mean"]].iloc[-1]
             panel.annotate(f" {language}", end, fontsize=POINTS - 1, color=color, va="center")
         [count] = first[(first["task"] == task) & (first["k"] == k)].to_dict("records")
@@ -179,6 +181,8 @@ def _lines(found: pd.DataFrame, over: str, words: str, values: str) -> tuple[Any
             color = _color(method) if name == method else COLORS[number % len(COLORS)]
             style = {"color": color, "marker": MARKERS[number % len(MARKERS)], "markersize": 3, "linewidth": 1}
             panel.errorbar(line[over], line["mean"], yerr=line["sd"].fillna(0.0), label=name, capsize=2, **style)
+            few = line[line["n"] < found["n"][found["task"] == task].max()]  # hollow
+            panel.plot(few[over], few["mean"], **{**style, "linestyle": "none", "markerfacecolor": "white"}, zorder=3)
         panel.set_xlabel(words)
         panel.set_ylabel(values)
         panel.set_title(f"{task}, K = {k}", fontsize=POINTS)

@@ -10,7 +10,7 @@ import pandas as pd
 
 from service.reports import figures, left_out, published
 from service.reports.alike import require_alike, require_same_languages
-from service.reports.cells import cell, need, one_label, pivot, rounded, seeds
+from service.reports.cells import cells, counted, hollow, lacks, need, one_label, pivot, rounded, seeds
 from service.reports.compare import comparison
 from service.reports.report import Report
 from service.reports.summary import beside_published, summary
@@ -29,16 +29,14 @@ def table_1(rows: pd.DataFrame, allow: Collection[str] = ()) -> Report:
     require_same_languages(rows)
     found = beside_published(summary(rows, by), rows, by)
     found["over_zero_shot"] = _over_zero_shot(found, rows)
-    shown = found[["mean_with_source", "sd_with_source", "complete", "left_out"]]
-    found["cell"] = [cell(*row) for row in shown.to_numpy()]
+    found["cell"] = cells(found, "mean_with_source", "sd_with_source")
     display = pivot(found, ["k", "method"], "task", "cell").fillna("")
     shades = pivot(found, ["k", "method"], "task", "over_zero_shot").reindex_like(display)
     notes = [
         f"Mean and sd over {seeds(found['n'])} of the mean over all languages, the source included.",
         "Colors show the difference from zero-shot.",
     ]
-    if not found["complete"].all():
-        notes.append("Cells with * lack scores: seeds that lack a language do not count.")
+    notes += lacks(found)
     notes += _fewer_languages(rows)
     notes += [*one_label(rows), *unlike, *_setting(found), f"Published: {published.CITATION}."]
     return Report("Methods at each K", found.drop(columns="cell"), display, tuple(notes), shades)
@@ -56,20 +54,21 @@ def by_language(rows: pd.DataFrame, allow: Collection[str] = (), *, task: str) -
     whole = summary(rows, ["k", "method"]).assign(language="avg.", task=task)
     whole["mean"], whole["over_zero_shot"] = whole["mean_with_source"], _over_zero_shot(whole, rows)
     both = pd.concat([found, whole.drop(columns="task")])
-    both["cell"] = [cell(mean, None, *row) for mean, *row in both[["mean", "complete", "left_out"]].to_numpy()]
+    both["cell"] = cells(both)
     source = rows["source_language"].iloc[0]
     order = [source, *sorted(set(found["language"]) - {source}), "avg."]
     display = pivot(both, ["k", "method"], "language", "cell").reindex(columns=order).fillna("")
     shades = pivot(both, ["k", "method"], "language", "over_zero_shot").reindex_like(display)
-    means = f"Mean over {seeds(found['n'])}; avg. includes {source}. * lacks scores."
-    notes = (means, *_fewer_languages(rows), *one_label(rows), *unlike)
+    means = f"Mean over {seeds(both['n'])}; avg. includes {source}."
+    notes = (means, *lacks(both), *_fewer_languages(rows), *one_label(rows), *unlike)
     data = both.drop(columns="cell").assign(task=task)
     return Report(f"{task} by language", data, display, notes, shades)
 
 
 def gain_table(rows: pd.DataFrame, allow: Collection[str] = (), *, least: bool) -> Report:
     """Tables 2 and 8: the five languages that gain most, or least, by surgery over ord-FS at K = 5."""
-    ours = rows[rows["method"].isin([SURGERY, "ord-FS"])].dropna(subset="value").drop(columns="data")
+    ours = rows[rows["method"].isin([SURGERY, "ord-FS"])].drop(columns="data")
+    planned, ours = ours["seed"].nunique(), ours.dropna(subset="value")
     need(ours, f"{SURGERY} and ord-FS")
     unlike = require_alike(ours, allow=allow)
     parts = []
@@ -81,6 +80,7 @@ def gain_table(rows: pd.DataFrame, allow: Collection[str] = (), *, least: bool) 
     found = pd.concat(parts, ignore_index=True)
     found["name"] = [LANGUAGES[code].name if code in LANGUAGES else code for code in found["language"]]
     display = found.set_index(["task", "language"])[["name", "gain", "sd"]].map(rounded)
+    display["seeds"] = counted(found["seeds"], planned)
     words = "least" if least else "most"
     paired = f"{SURGERY} minus ord-FS at K = 5, paired by seed: mean and sd over {seeds(found['seeds'])}."
     notes = (paired, *left_out.notes(ours), *one_label(ours[ours["k"] == 5]), *unlike)
@@ -108,13 +108,14 @@ def groupings(rows: pd.DataFrame, allow: Collection[str] = (), *, task: str | No
         for more in ([], ["language"])
     )
     found = found.astype({"targets": float}).sort_values(by, ignore_index=True)
-    cells = languages.assign(cell=languages["mean"].map(rounded), targets=languages["targets"].astype(float))
-    display = pivot(cells, by, "language", "cell").fillna("")
-    display["mean"] = found.set_index(by)["mean"].map(rounded)
+    languages = languages.assign(cell=cells(languages), targets=languages["targets"].astype(float))
+    display = pivot(languages, by, "language", "cell").fillna("")
+    display["mean"] = found.assign(cell=cells(found)).set_index(by)["cell"]
     display = display.rename(index=lambda size: f"{size:g}", level="targets")
     notes = (
         "Targets: how many a model is trained for, on average where groups differ.",
         f"Mean over {seeds(found['n'])} of the languages that all have.",
+        *lacks(pd.concat([found, languages])),
         *without,
         *one_label(rows), *unlike,
     )
@@ -135,7 +136,7 @@ def overfitting(rows: pd.DataFrame, allow: Collection[str] = ()) -> Report:
                                             languages=("language", "size")).reset_index()  # fmt: skip
     display = first.set_index(["task", "k"]).rename(columns={"first": "best after epoch 1"})
     curve = f"Dev score of the target, mean over {seeds(found['n'])}, epoch by epoch of adapting."
-    notes = (curve, *left_out.notes(curves), *one_label(curves), *unlike)
+    notes = (curve, *hollow(found), *left_out.notes(curves), *one_label(curves), *unlike)
     return Report("When adapting overfits", found, display, notes, draw=partial(figures.overfitting, found, first))
 
 
@@ -159,6 +160,7 @@ def over_epochs(rows: pd.DataFrame, allow: Collection[str] = ()) -> Report:
     chosen = tests[tests["selected"]].groupby(["task", "k", "method"])["epoch"].mean().rename("selected epoch")
     display = chosen.map(rounded).to_frame()
     notes = [f"Mean over targets; mean and sd over {seeds(found['n'])}."]
+    notes += hollow(found)
     notes += [] if whole.all() else ["Epochs of seeds that lack a language do not count."]
     notes += ["Languages that a method leaves out are in no mean.", *without] if without else []
     notes += [*one_label(tests), *unlike]
@@ -191,6 +193,8 @@ def cosines(rows: pd.DataFrame, allow: Collection[str] = ()) -> Report:
         mean="mean", negative=lambda values: 100 * (values < 0).mean()
     )
     display = display.map(rounded).rename(columns={"mean": "mean cosine", "negative": "percent negative"})
+    models = apart.groupby(["task", "k", "method"])["n"].min()
+    display["seeds"] = counted(models, rows["seed"].nunique())
     means = f"Mean over {seeds(found['n'])}' models; languages by family; negative cells are white."
     notes = (means, *left_out.notes(rows), *unlike)
     return Report("Cosines between languages' gradients", found, display, notes,

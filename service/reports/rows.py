@@ -14,6 +14,7 @@ from service.reports.sweep import sweep
 from service.store import Query, Store
 from service.store.query import And, Where, equal
 from service.store.results import TRAINING_COLUMNS
+from service.store.states import FINAL
 from trainers.methods import METHODS
 from trainers.tasks import TASKS
 
@@ -74,7 +75,9 @@ def chosen(store: Store, rows: pd.DataFrame) -> pd.DataFrame:
         if problems:
             raise ValueError(f"experiment {id_}: {problems[0].message}")
         metric = TASKS[spec.task].metric
-        found = sweep(spec, store.objectives.judged(id_, metric), store.objectives.test_scores(id_, metric))
+        judged, tests = store.objectives.judged(id_, metric), store.objectives.test_scores(id_, metric)
+        shown = store.experiments.one(id_)
+        found = sweep(spec, judged, tests, is_over=shown is not None and shown.state in FINAL)
         wanted |= {
             (id_, one["method"], one["k"], one["candidate"], language)
             for one in found["chosen"]

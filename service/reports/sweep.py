@@ -1,7 +1,7 @@
 """What a search found: candidates' objectives and test scores, which is chosen, and what stopping early saved."""
 
-from collections.abc import Iterable, Mapping
-from math import inf
+from collections.abc import Iterable, Mapping, Sequence
+from math import inf, isclose
 from statistics import fmean, stdev
 from typing import Any
 
@@ -11,29 +11,36 @@ from search_spaces.objective import Judged, methods_of, objective_value
 from search_spaces.spaces import SEARCHABLE
 from search_spaces.spec import ExperimentSpec
 
+# The states of trials that have not come to an end.
+UNFINISHED = ("queued", "running", "cancelled")
+
 # A candidate's row of the report, and its trials.
 Compared = tuple[dict[str, Any], list[Judged]]
 
 
-def sweep(spec: ExperimentSpec, judged: Mapping[str, Judged], tests: Iterable[Mapping[str, Any]]) -> dict[str, Any]:
+def sweep(
+    spec: ExperimentSpec, judged: Mapping[str, Judged], tests: Iterable[Mapping[str, Any]], is_over: bool = True
+) -> dict[str, Any]:
     """The candidates of an experiment that are compared with each other.
 
     A candidate's value is the mean over its seeds of the objective at the steps that were selected, in percent; so is
     its test score, of the mean over the target languages of its model. Where some of its seeds were stopped or are not
     done it is not `complete` and has no test score. Chosen is the best candidate among those whose seeds have all ended
-    (`_best`); `regret` is what its test score lacks to the best complete one's, which nothing but this report looks at;
-    None where the chosen one is not complete.
+    (`_best`), and none while any is not done; `regret` is what its test score lacks to the best complete one's, which
+    nothing but this report looks at; None where the chosen one is not complete.
 
     Args:
         spec: of the experiment.
         judged: by digest, the trials that are compared.
         tests: test scores of the task's first metric: `method`, `trial`, `language`, `value` and `one_label`.
+        is_over: the experiment is over, so that no further candidate is proposed.
 
     Returns:
         `candidates` (rows, where `one_label` counts the test scores of models that predict the same label everywhere),
-        `chosen` (one for each method, K and group of targets, with its `regret`), and `cost`: `trials`, `stopped`,
-        `epochs`, `epochs_of_all` (had none been stopped), `device_hours`, `device_hours_saved` (an estimate: what
-        stopped trials still had to do, at their own speed).
+        `chosen` (one for each method, K and group of targets, with its `regret`, and `remarks` on
+        what the choice is worth), and `cost`:
+        `trials`, `stopped`, `epochs`, `epochs_of_all` (had none been stopped), `device_hours`, `device_hours_saved`
+        (an estimate: what stopped trials still had to do, at their own speed).
     """
     scored: dict[tuple[str, str], list[Mapping[str, Any]]] = {}
     for row in tests:
@@ -55,7 +62,7 @@ def sweep(spec: ExperimentSpec, judged: Mapping[str, Judged], tests: Iterable[Ma
     return {
         "objective": spec.search.objective,
         "candidates": rows,
-        "chosen": [_chosen(spec, comparison, candidates) for comparison, candidates in compared.items()],
+        "chosen": [_chosen(spec, comparison, candidates, is_over) for comparison, candidates in compared.items()],
         "cost": _cost(judged.values(), devices(spec.resources)),
     }
 
@@ -88,16 +95,53 @@ def _sd(values: list[float]) -> float | None:
     return stdev(values) if len(values) > 1 else None
 
 
-def _chosen(spec: ExperimentSpec, comparison: tuple[Any, ...], candidates: list[Compared]) -> dict[str, Any]:
+def _chosen(
+    spec: ExperimentSpec, comparison: tuple[Any, ...], candidates: list[Compared], is_over: bool
+) -> dict[str, Any]:
     method, k, targets = comparison
     named = {"method": method, "k": k, "target_languages": list(targets)}
+    space = MethodSpace(spec, method)
+    expected = len(candidates) if is_over or space.candidates() else max(space.count, len(candidates))
+    waiting = expected - sum(not any(trial.state in UNFINISHED for trial in trials) for _, trials in candidates)
     ended = [(row, trials) for row, trials in candidates if _has_ended(spec, row, trials)]
-    if not ended:
-        return {**named, "candidate": None, "regret": None}
+    failed = sum(any(trial.state == "failed" for trial in trials) for _, trials in candidates)
+    remarks = [f"{failed} of {expected} candidates failed"] if failed else []
+    if waiting or not ended:
+        remarks = [f"incomplete: {waiting} of {expected} candidates are not done"] if waiting else remarks
+        return {**named, "candidate": None, "regret": None, "remarks": remarks}
     best, _ = _best(ended, method)
     tested = [row["test_mean"] for row, _ in candidates if row["test_mean"] is not None]
     regret = max(tested) - best["test_mean"] if best["test_mean"] is not None else None
-    return {**named, **{name: best[name] for name in ("candidate", *SEARCHABLE)}, "regret": regret}
+    remarks += _remarks(best, [row for row, _ in ended if row is not best and row["complete"] == best["complete"]])
+    met = [trial.conflicts for _, trials in candidates for trial in trials]
+    if "alpha" in space.searched and not any(conflicts is None or conflicts > 0 for conflicts in met):
+        remarks.append("no conflict was met: alpha could not matter")
+    return {
+        **named,
+        **{name: best[name] for name in ("candidate", *SEARCHABLE)},
+        "regret": regret,
+        "remarks": remarks,
+    }
+
+
+def _remarks(best: Mapping[str, Any], others: Sequence[Mapping[str, Any]]) -> list[str]:
+    """What the choice of a candidate is worth beside others that were trained as far."""
+    value = best["objective_mean"]
+    if equal := [row["candidate"] for row in others if isclose(row["objective_mean"], value, abs_tol=1e-9)]:
+        return [f"tie: {' and '.join(equal)} {'has' if len(equal) == 1 else 'have'} the same objective"]
+    if not others:
+        return []
+    second = max(others, key=lambda row: float(row["objective_mean"]))
+    difference = value - second["objective_mean"]
+    spreads = [row["objective_sd"] for row in (best, second) if row["objective_sd"] is not None]
+    if not spreads:
+        return ["too few seeds: one seed has no sd"]
+    if abs(difference) <= max(spreads):
+        return [
+            f"too few seeds: {second['candidate']} is {abs(difference):.2f} away, and the sd over {best['seeds']} seeds"
+            f" is {max(spreads):.2f}"
+        ]
+    return []
 
 
 def _has_ended(spec: ExperimentSpec, row: dict[str, Any], trials: list[Judged]) -> bool:

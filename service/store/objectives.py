@@ -1,6 +1,6 @@
 """What trials achieved: their objective over epochs, the scores of each selection, and the shots that they used."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import fields
 from statistics import fmean
 from typing import Any
@@ -12,7 +12,7 @@ from service.store import costs, one_label
 from service.store.database import Database
 from service.store.query import equal
 from service.store.results import Query, Results
-from service.store.schema import ONE_LABEL, planned_trials, scores, selections, trials
+from service.store.schema import ONE_LABEL, measures, planned_trials, scores, selections, trials
 from trainers.trial import Score, Selection, TrialConfig
 
 PAGE_ROWS = 10_000
@@ -49,10 +49,13 @@ class Objectives:
             .where(compared, scores.c.split == "dev", scores.c.metric == metric)
             .order_by(of_trial, scores.c.step)
         )
+        told = select(measures.c.trial, measures.c["values"]).join(planned_trials, of_trial == measures.c.trial)
+        told = told.where(compared).order_by(measures.c.trial, measures.c.step)
         chosen = select(selections.c.trial, selections.c.selection, selections.c.step)
         chosen = chosen.join(planned_trials, of_trial == selections.c.trial).where(compared)
         with self._database.read() as connection:
             rows = connection.execute(of_sweeps.order_by(planned_trials.c.position)).mappings().all()
+            conflicts = {trial: _conflicts(values) for trial, values in connection.execute(told)}  # the last is kept
             found = {
                 row["trial"]: Judged(
                     config=TrialConfig.from_dict(row["config"]),
@@ -63,6 +66,7 @@ class Objectives:
                     selections=row["selections"],
                     selected={},
                     history=[],
+                    conflicts=conflicts.get(row["trial"]),
                 )
                 for row in rows
             }
@@ -137,3 +141,9 @@ class Objectives:
         with self._database.read() as connection:
             for row in connection.execute(query):
                 yield row.config, row.facts
+
+
+def _conflicts(measured: Mapping[str, Any]) -> int | None:
+    """The conflicts that surgery has met since the start of a training."""
+    met = measured.get("surgery")
+    return None if met is None else round((met["conflict_rate"] or 0) * (met["operations"] - met["nonfinite"]))

@@ -12,6 +12,7 @@ from plans import TRAINING, config_of, result_of, score_of, spec_of, trial_of
 from search_spaces.plan import Plan
 from search_spaces.spec import ExperimentSpec
 from service.reports import published
+from service.reports.cells import cells
 from service.store import Store
 from trainers import Outcome
 from trainers.tasks import TASKS
@@ -143,6 +144,30 @@ def test_a_seed_that_lacks_a_language_does_not_count_and_its_group_says_so(store
     unfinished = store.experiments.add(*_planned_only())
     [row] = summary(client, "method", experiment=unfinished)
     assert (row["mean"], row["n"], row["missing"], row["complete"]) == (None, 0, 1, False)
+
+
+def test_a_mean_that_lacks_a_seed_is_marked_in_reports_with_its_number_of_seeds(
+    store: Store, client: TestClient
+) -> None:
+    experiment(store, range(1, 6), lacking=("ord-FS", 2, "hi"))
+    values = pd.Series([sum(score("ord-FS", seed, language) for language in LANGUAGES) / 4 for seed in (1, 3, 4, 5)])
+    table = client.get("/v1/reports/table-1", params={"format": "markdown"}).text
+    assert f"| {values.mean():.2f} ± {values.std():.2f}* (n = 4) |" in table
+    assert table.count("* (n = ") == 1
+    assert "Mean and sd over 4 to 5 seeds " in table
+    hindi = pd.Series([score("ord-FS", seed, "hi") for seed in (1, 3, 4, 5)]).mean()
+    by_language = client.get("/v1/reports/table-4", params={"format": "markdown"}).text
+    assert f"| {hindi:.2f}* (n = 4) | " in by_language
+    assert by_language.count("* (n = 4)") == 2  # Hindi, and the average
+
+
+def test_a_mean_over_fewer_seeds_than_others_of_its_task_is_marked() -> None:
+    found = pd.DataFrame(
+        {"task": ["ner", "ner", "xnli"], "mean": [50.0, 40.0, 30.0], "n": [5, 3, 3], "seeds": [5, 3, 3],
+         "complete": True, "left_out": [[], [], ["kk"]]}
+    )  # fmt: skip
+    assert cells(found) == ["50.00", "40.00* (n = 3)", "30.00†"]
+    assert cells(found[1:]) == ["40.00", "30.00†"]
 
 
 def _planned_only() -> tuple[ExperimentSpec, Plan]:

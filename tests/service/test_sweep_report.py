@@ -74,11 +74,61 @@ def test_candidates_are_compared_where_one_was_stopped_and_again_further_on() ->
     assert found_of(*first, *high, *middle)["chosen"][0]["alpha"] == 0.5  # of one epoch nobody has more
 
 
-@pytest.mark.parametrize("state", ["failed", "running", "queued"])
-def test_what_has_not_ended_or_failed_is_not_chosen(state: str) -> None:
-    better = trial_of(0.5, 1, "succeeded", [90]), trial_of(0.5, 2, state, [90])
+def test_what_failed_is_not_chosen() -> None:
+    better = trial_of(0.5, 1, "succeeded", [90]), trial_of(0.5, 2, "failed", [90])
     [chosen] = found_of(*FIRST, *better)["chosen"]
-    assert chosen["alpha"] == 1.0
+    assert (chosen["alpha"], chosen["remarks"]) == (1.0, ["1 of 2 candidates failed"])
+
+
+@pytest.mark.parametrize("state", ["running", "queued", "cancelled"])
+def test_nothing_is_chosen_while_a_candidate_is_not_done(state: str) -> None:
+    for values in ([90.0], [10.0], []):
+        other = trial_of(0.5, 1, "succeeded", [90]), trial_of(0.5, 2, state, values)
+        [chosen] = found_of(*FIRST, *other)["chosen"]
+        assert (chosen["candidate"], chosen["regret"]) == (None, None)
+        assert chosen["remarks"] == ["incomplete: 1 of 2 candidates are not done"]
+
+
+def test_nothing_is_chosen_before_all_candidates_are_proposed() -> None:
+    spec = SPEC.model_validate(
+        {**SPEC.model_dump(exclude_none=True), "data": "sample", "alpha": {"uniform": [0.0, 1.0]},
+         "search": {"searcher": {"name": "tpe", "samples": 4}}}
+    )  # fmt: skip
+    judged = {trial.config.digest: trial for trial in FIRST}
+    for is_over, candidate, remarks in (
+        (False, None, ["incomplete: 3 of 4 candidates are not done"]),
+        (True, "alpha 1", []),
+    ):
+        [chosen] = sweep(spec, judged, [], is_over)["chosen"]
+        assert (chosen["candidate"], chosen["remarks"]) == (candidate, remarks)
+
+
+def test_equal_candidates_are_a_tie() -> None:
+    other = trial_of(0.5, 1, "succeeded", [40, 60, 70, 65]), trial_of(0.5, 2, "succeeded", [40, 60, 72, 74])
+    [chosen] = found_of(*FIRST, *other)["chosen"]
+    assert chosen["remarks"] == ["tie: alpha 0.5 has the same objective"]
+
+
+def test_a_difference_within_the_sd_over_seeds_needs_more_of_them() -> None:
+    """The objectives are 70 and 74 over seeds, with the sample's sd of 2.83."""
+    near = trial_of(0.5, 1, "succeeded", [71]), trial_of(0.5, 2, "succeeded", [71])
+    far = trial_of(0.5, 1, "succeeded", [67]), trial_of(0.5, 2, "succeeded", [67])
+    assert found_of(*FIRST, *near)["chosen"][0]["remarks"] == [
+        "too few seeds: alpha 0.5 is 1.00 away, and the sd over 2 seeds is 2.83"
+    ]
+    assert found_of(*FIRST, *far)["chosen"][0]["remarks"] == []
+
+
+def test_where_no_conflict_was_met_alpha_could_not_matter() -> None:
+    far = trial_of(0.5, 1, "succeeded", [67]), trial_of(0.5, 2, "succeeded", [67])
+
+    def remarks(*conflicts: int | None) -> list[str]:
+        trials = [replace(one, conflicts=met) for one, met in zip((*FIRST, *far), conflicts, strict=True)]
+        found: list[str] = found_of(*trials)["chosen"][0]["remarks"]
+        return found
+
+    assert remarks(0, 0, 0, 0) == ["no conflict was met: alpha could not matter"]
+    assert remarks(0, 0, 1, 0) == remarks(0, 0, None, 0) == []
 
 
 def test_one_that_the_budget_never_let_begin_is_not_chosen() -> None:
