@@ -288,7 +288,7 @@ class Client:
             name: such as "table-1" or "figure-5"; `GET /v1/reports` lists all.
             id_: of the experiment or experiments.
             asked: filters as of `results`; `metric`, if not each task's main one; `allow`, names of settings that may
-                differ, as the report then says.
+                differ, as the report then says; `published=True` for the paper's figures beside ours.
 
         Raises:
             ServiceError: there is no such report, or the results lack what it shows, or are of several settings.

@@ -24,6 +24,7 @@ class Form(Filters):
     """Of which results, and in which form."""
 
     metric: Text | None = Field(None, description="name of the metric; if none is given, each task's main one")
+    published: bool = Field(False, description="with the paper's figures beside ours, in every form")
     allow: Allow = Field([], description="names of settings that may differ, which the report then says")
     format: Literal["json", "csv", "markdown", "latex", "html", "svg"] = "json"
 
@@ -48,7 +49,7 @@ def report(request: Request, name: str, wanted: Annotated[Form, Query()]) -> Res
         rows = rows_of(store, home, wanted.where(), KINDS[name].of, wanted.metric)
         if rows.empty:
             raise ValueError("there are no results that match these filters")
-        made = kinds.report(name, rows, wanted.allow)
+        made = kinds.report(name, rows, wanted.allow, wanted.published)
     except ValueError as error:
         raise SpecError([Problem("experiment", str(error))]) from error
     return _answer(made, wanted.format)

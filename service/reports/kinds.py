@@ -30,21 +30,35 @@ class Kind:
         of: the rows that it is made of.
         made: makes it from them, and the names of settings that may differ. ValueError where they lack what it shows,
             or are of several settings.
+        published: the paper's figures can stand beside ours: `made` takes `beside`.
     """
 
     title: str
     of: Of
     made: Callable[..., Report]
+    published: bool = False
 
 
 KINDS: Mapping[str, Kind] = {
-    "table-1": Kind(title="methods at each K by task", of="selected", made=table_1),
-    "table-2": Kind(title="languages that gain most by surgery", of="selected", made=partial(gain_table, least=False)),
-    "table-4": Kind(title="ner by language", of="selected", made=partial(by_language, task="ner")),
-    "table-5": Kind(title="pos by language", of="selected", made=partial(by_language, task="pos")),
-    "table-6": Kind(title="tydiqa by language", of="selected", made=partial(by_language, task="tydiqa")),
-    "table-7": Kind(title="xnli by language", of="selected", made=partial(by_language, task="xnli")),
-    "table-8": Kind(title="languages that gain least by surgery", of="selected", made=partial(gain_table, least=True)),
+    "table-1": Kind(title="methods at each K by task", of="selected", made=table_1, published=True),
+    "table-2": Kind(
+        title="languages that gain most by surgery",
+        of="selected",
+        made=partial(gain_table, least=False),
+        published=True,
+    ),
+    "table-4": Kind(title="ner by language", of="selected", made=partial(by_language, task="ner"), published=True),
+    "table-5": Kind(title="pos by language", of="selected", made=partial(by_language, task="pos"), published=True),
+    "table-6": Kind(
+        title="tydiqa by language", of="selected", made=partial(by_language, task="tydiqa"), published=True
+    ),
+    "table-7": Kind(title="xnli by language", of="selected", made=partial(by_language, task="xnli"), published=True),
+    "table-8": Kind(
+        title="languages that gain least by surgery",
+        of="selected",
+        made=partial(gain_table, least=True),
+        published=True,
+    ),
     "table-9": Kind(title="ner: one target, some, or all", of="selected", made=partial(groupings, task="ner")),
     "table-10": Kind(title="tydiqa: one target, some, or all", of="selected", made=partial(groupings, task="tydiqa")),
     "figure-1": Kind(title="cosines between languages' gradients", of="cosines", made=cosines),
@@ -59,18 +73,22 @@ KINDS: Mapping[str, Kind] = {
 }
 
 
-def report(name: str, rows: pd.DataFrame, allow: Collection[str] = ()) -> Report:
+def report(name: str, rows: pd.DataFrame, allow: Collection[str] = (), published: bool = False) -> Report:
     """A report, whose data and notes say which NUMERICS its results are of.
 
     Args:
         name: of the kind.
         rows: of the kind's `of`, with a column `numerics`.
         allow: names of settings that may differ; the report says which do.
+        published: the paper's figures stand beside ours.
 
     Raises:
-        ValueError: they lack what it shows, or are of several settings.
+        ValueError: they lack what it shows, or are of several settings; or the paper has no such figures.
     """
-    made = KINDS[name].made(rows, allow)
+    if published and not KINDS[name].published:
+        allowed = ", ".join(name for name, kind in KINDS.items() if kind.published)
+        raise ValueError(f"there are no published figures to stand beside those of {name}; allowed with {allowed}")
+    made = KINDS[name].made(rows, allow, **({"beside": True} if published else {}))
     shown = rows[rows["task"].isin(made.data["task"])]
     of_task = {task: sorted(found.unique()) for task, found in shown.groupby("task")["numerics"]}
     words = {task: " and ".join(map(str, found)) for task, found in of_task.items()}

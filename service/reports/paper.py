@@ -5,6 +5,7 @@ Rows are those of `service.reports.rows`: test scores of the selected weights, w
 
 from collections.abc import Collection
 from functools import partial
+from typing import Any
 
 import pandas as pd
 
@@ -21,9 +22,18 @@ SURGERY = "gradient-mix-train"
 # Languages in each of Tables 2 and 8.
 EXTREMES = 5
 
+# What a published gain is of.
+GAIN_OF = ["task", "metric", "language"]
 
-def table_1(rows: pd.DataFrame, allow: Collection[str] = ()) -> Report:
-    """Table 1: methods at each K by task, mean and sd over seeds of the mean over all languages."""
+# Follows a task's name in the header of the paper's column.
+PAPER_S = ", paper"
+
+
+def table_1(rows: pd.DataFrame, allow: Collection[str] = (), beside: bool = False) -> Report:
+    """Table 1: methods at each K by task, mean and sd over seeds of the mean over all languages.
+
+    With `beside`, each task's column has the paper's beside it.
+    """
     by = ["task", "k", "method"]
     unlike = require_alike(rows, allow=allow)
     require_same_languages(rows)
@@ -31,6 +41,10 @@ def table_1(rows: pd.DataFrame, allow: Collection[str] = ()) -> Report:
     found["over_zero_shot"] = _over_zero_shot(found, rows)
     found["cell"] = cells(found, "mean_with_source", "sd_with_source")
     display = pivot(found, ["k", "method"], "task", "cell").fillna("")
+    if beside:
+        paper_s = pivot(found.assign(cell=found["published"].map(rounded)), ["k", "method"], "task", "cell")
+        pairs = {f"{task}{of}": table[task] for task in display for of, table in (("", display), (PAPER_S, paper_s))}
+        display = pd.DataFrame(pairs).fillna("")
     shades = pivot(found, ["k", "method"], "task", "over_zero_shot").reindex_like(display)
     notes = [
         f"Mean and sd over {seeds(found['n'])} of the mean over all languages, the source included.",
@@ -42,8 +56,11 @@ def table_1(rows: pd.DataFrame, allow: Collection[str] = ()) -> Report:
     return Report("Methods at each K", found.drop(columns="cell"), display, tuple(notes), shades)
 
 
-def by_language(rows: pd.DataFrame, allow: Collection[str] = (), *, task: str) -> Report:
-    """Tables 4 to 7: a task's scores language by language, mean over seeds."""
+def by_language(rows: pd.DataFrame, allow: Collection[str] = (), beside: bool = False, *, task: str) -> Report:
+    """Tables 4 to 7: a task's scores language by language, mean over seeds.
+
+    With `beside`, each row has the paper's below it.
+    """
     rows = rows[rows["task"] == task]
     need(rows, f"test scores of {task}")
     unlike = require_alike(rows, allow=allow)
@@ -51,22 +68,34 @@ def by_language(rows: pd.DataFrame, allow: Collection[str] = (), *, task: str) -
     found = summary(rows, ["k", "method", "language"])
     zero = found[found["k"] == 0].set_index("language")["mean"]
     found["over_zero_shot"] = found["mean"] - found["language"].map(zero)
-    whole = summary(rows, ["k", "method"]).assign(language="avg.", task=task)
+    whole = summary(rows, ["k", "method"])
+    if beside:
+        found = beside_published(found, rows, ["k", "method", "language"])
+        whole = beside_published(whole, rows, ["k", "method"])
+    whole = whole.assign(language="avg.", task=task)
     whole["mean"], whole["over_zero_shot"] = whole["mean_with_source"], _over_zero_shot(whole, rows)
     both = pd.concat([found, whole.drop(columns="task")])
     both["cell"] = cells(both)
     source = rows["source_language"].iloc[0]
     order = [source, *sorted(set(found["language"]) - {source}), "avg."]
-    display = pivot(both, ["k", "method"], "language", "cell").reindex(columns=order).fillna("")
-    shades = pivot(both, ["k", "method"], "language", "over_zero_shot").reindex_like(display)
+    lines, index = both, ["k", "method"]
+    if beside:
+        paper_s = {"cell": both["published"].map(rounded), "over_zero_shot": float("nan"), "of": "paper"}
+        lines, index = pd.concat([both.assign(of="ours"), both.assign(**paper_s)]), [*index, "of"]
+    display = pivot(lines, index, "language", "cell").reindex(columns=order).fillna("")
+    shades = pivot(lines, index, "language", "over_zero_shot").reindex_like(display)
+    cited = [*_setting(both.assign(task=task)), f"Published: {published.CITATION}."] if beside else []
     means = f"Mean over {seeds(both['n'])}; avg. includes {source}."
-    notes = (means, *lacks(both), *_fewer_languages(rows), *one_label(rows), *unlike)
+    notes = (means, *lacks(both), *_fewer_languages(rows), *one_label(rows), *unlike, *cited)
     data = both.drop(columns="cell").assign(task=task)
     return Report(f"{task} by language", data, display, notes, shades)
 
 
-def gain_table(rows: pd.DataFrame, allow: Collection[str] = (), *, least: bool) -> Report:
-    """Tables 2 and 8: the five languages that gain most, or least, by surgery over ord-FS at K = 5."""
+def gain_table(rows: pd.DataFrame, allow: Collection[str] = (), beside: bool = False, *, least: bool) -> Report:
+    """Tables 2 and 8: the five languages that gain most, or least, by surgery over ord-FS at K = 5.
+
+    With `beside`, what each gains in the paper's Tables 4 to 7.
+    """
     ours = rows[rows["method"].isin([SURGERY, "ord-FS"])].drop(columns="data")
     planned, ours = ours["seed"].nunique(), ours.dropna(subset="value")
     need(ours, f"{SURGERY} and ord-FS")
@@ -76,14 +105,20 @@ def gain_table(rows: pd.DataFrame, allow: Collection[str] = (), *, least: bool) 
         same = left_out.in_common(scores)
         gained = comparison(same, SURGERY, "ord-FS", 5, scores["source_language"].iloc[0]).languages
         ordered = gained.iloc[::-1] if least else gained
-        parts.append(ordered[["language", "gain", "sd", "seeds"]].head(EXTREMES).assign(task=task))
+        few = ordered[["language", "gain", "sd", "seeds"]].head(EXTREMES)
+        parts.append(few.assign(task=task, metric=scores["metric"].iloc[0]))
     found = pd.concat(parts, ignore_index=True)
     found["name"] = [LANGUAGES[code].name if code in LANGUAGES else code for code in found["language"]]
     display = found.set_index(["task", "language"])[["name", "gain", "sd"]].map(rounded)
     display["seeds"] = counted(found["seeds"], planned)
+    if beside:
+        known = published.gains(SURGERY, "ord-FS", 5).reindex(pd.MultiIndex.from_frame(found[GAIN_OF]))
+        found["published"] = known.to_numpy()
+        display["paper"] = found["published"].map(rounded).to_numpy()
     words = "least" if least else "most"
     paired = f"{SURGERY} minus ord-FS at K = 5, paired by seed: mean and sd over {seeds(found['seeds'])}."
-    notes = (paired, *left_out.notes(ours), *one_label(ours[ours["k"] == 5]), *unlike)
+    cited = [f"Published: {published.CITATION}."] if beside else []
+    notes = (paired, *left_out.notes(ours), *one_label(ours[ours["k"] == 5]), *unlike, *cited)
     return Report(f"Languages that gain {words} by surgery", found, display, notes)
 
 
@@ -225,12 +260,15 @@ def _fewer_languages(rows: pd.DataFrame) -> tuple[str, ...]:
 
 
 def _setting(found: pd.DataFrame) -> list[str]:
-    """In what each task's results are not as in the paper."""
-    said, in_the_paper = [], [task for task in found["task"].unique() if published.published_of(task) is not None]
-    for task in in_the_paper:
-        differs = sorted({words for names in found["differs"][found["task"] == task] for words in names})
-        of_task = f" ({task})" if len(in_the_paper) > 1 else ""
-        said.append(f"Not as in the paper{of_task}: {', '.join(differs)}." if differs else "")
+    """In what each task's results are not as in the paper, in sentences."""
+    in_the_paper = [task for task in found["task"].unique() if published.published_of(task) is not None]
+    of_tasks = {task: found["differs"][found["task"] == task] for task in in_the_paper}
+    unlike = {task: differs for task, differs in of_tasks.items() if differs.map(bool).any()}
+    said = [_unlike(differs, f" ({task})" if len(in_the_paper) > 1 else "") for task, differs in unlike.items()]
     if absent := sorted(set(found["task"]) - set(in_the_paper)):
         said.append(f"Not in the paper: {', '.join(absent)}.")
-    return [sentence for sentence in said if sentence] or ["In the paper's setting."]
+    return said or ["In the paper's setting."]
+
+
+def _unlike(differs: "pd.Series[Any]", of: str = "") -> str:
+    return f"Not as in the paper{of}: {', '.join(sorted({words for found in differs for words in found}))}."

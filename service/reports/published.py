@@ -60,6 +60,14 @@ def per_language() -> pd.DataFrame:
     return frame[[*CONFIGURATION, "seed", "language", "value", "row_mean_matches_published_average"]]
 
 
+def gains(method: str, over: str, k: int) -> "pd.Series[float]":
+    """What a method gains over another at K, by task, metric and language, where both scores could be read."""
+    rows = per_language()
+    rows = rows[(rows["k"] == k) & (rows["row_mean_matches_published_average"] != "no")]
+    table = rows.pivot(index=["task", "metric", "language"], columns="method", values="value")
+    return table[method] - table[over]
+
+
 def _read(name: str) -> pd.DataFrame:
     with (files("service.reports") / "published" / name).open() as file:
         frame = pd.read_csv(file)

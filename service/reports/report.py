@@ -11,6 +11,9 @@ import pandas as pd
 # From this difference in points on, a cell has the full color.
 FULL_COLOR = 20.0
 
+# What LaTeX needs for a table's rules, and for its colors.
+BOOKTABS, XCOLOR = r"\usepackage{booktabs}", r"\usepackage[table]{xcolor}"
+
 # Gains are blue, losses orange: Okabe and Ito's, which the color-blind tell apart.
 GAIN, LOSS, WHITE = (0x00, 0x72, 0xB2), (0xD5, 0x5E, 0x00), (0xFF, 0xFF, 0xFF)
 
@@ -44,7 +47,7 @@ class Report:
         return "\n".join([f"**{self.title}**", "", *rows, "", *self.notes, ""])
 
     def latex(self) -> str:
-        """A booktabs table; colored cells need the package xcolor with the option `table`."""
+        """A table whose first line, a comment, names the packages that it needs."""
         table, indices = self.display.reset_index(), self.display.index.nlevels
         head = " & ".join(_tex(name) for name in table.columns)
         rows = []
@@ -55,7 +58,9 @@ class Report:
             ]
             rows.append(" & ".join(cells) + r" \\")
         shape = "l" * indices + "r" * (len(table.columns) - indices)
+        is_colored = self.shades is not None and bool(self.shades.notna().any(axis=None))
         lines = [
+            f"% Needs: {', '.join([BOOKTABS, *([XCOLOR] if is_colored else [])])}",
             r"\begin{table}", r"\centering\small", rf"\begin{{tabular}}{{{shape}}}", r"\toprule", head + r" \\",
             r"\midrule", *rows, r"\bottomrule", r"\end{tabular}",
             rf"\caption{{{_tex(' '.join([self.title + '.', *self.notes]))}}}", r"\end{table}", "",

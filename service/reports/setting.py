@@ -126,15 +126,14 @@ def with_settings(
     """
     known: dict[str, Setting] = {}
     of: dict[tuple[str, str], Setting] = {}
-    for pair in rows[["experiment", "trial"]].drop_duplicates().itertuples(index=False, name=None):
-        experiment, trial = pair
+    for experiment, trial in rows[["experiment", "trial"]].drop_duplicates().itertuples(index=False, name=None):
         (config, with_target_dev), spec = configs[trial], specs[experiment]
         said = [spec["data"], (spec.get("training") or {}).get("max_test_examples"), counts[experiment]]
         key = json.dumps([{**config, "seed": None}, with_target_dev, *said])
         if key not in known:
             read = TrialConfig.from_dict(dict(config))
             known[key] = setting_of(read, spec, counts[experiment], with_target_dev)
-        of[pair] = known[key]
+        of[experiment, trial] = known[key]
     pairs = zip(rows["experiment"], rows["trial"], strict=True)
     return rows.assign(setting=pd.Series([of[pair] for pair in pairs], index=rows.index, dtype=object))
 

@@ -469,3 +469,75 @@ def test_every_report_takes_a_metric(store: Store, client: TestClient) -> None:
     only = client.get("/v1/reports/table-1?metric=accuracy").json()
     assert {row["task"] for row in only["data"]} == {"xnli"}
     assert all(row["published"] for row in only["data"])
+
+
+def in_every_form(client: TestClient, name: str, **asked: Any) -> dict[str, str]:
+    forms = ("json", "csv", "markdown", "latex", "html")
+    answers = {form: client.get(f"/v1/reports/{name}", params={**asked, "format": form}) for form in forms}
+    assert {answer.status_code for answer in answers.values()} == {200}, answers["json"].text
+    return {form: answer.text for form, answer in answers.items()}
+
+
+def test_table_1_has_the_paper_s_figures_beside_ours_in_every_form(store: Store, client: TestClient) -> None:
+    experiment(store, range(1, 3))
+    table = published.table1().set_index(["task", "method", "k"])["mean_with_source"]
+    without, beside = (in_every_form(client, "table-1", **asked) for asked in ({}, {"published": True}))
+    for method, k in METHODS.items():
+        ours = pd.Series([sum(score(method, seed, one) for one in LANGUAGES) / 4 for seed in (1, 2)])
+        cell, printed = f"{ours.mean():.2f} ± {ours.std():.2f}", f"{table['ner', method, k]:.2f}"
+        assert f"| {k} | {method} | {cell} | {printed} |" in beside["markdown"]
+        assert rf"{cell.replace('±', '$' + chr(92) + 'pm$')} & {printed} \\" in beside["latex"]
+        assert f"{cell}</td><td>{printed}</td>" in beside["html"]
+        assert f"| {k} | {method} | {cell} |\n" in without["markdown"]
+        for form in ("json", "csv"):
+            assert printed.rstrip("0") in beside[form]
+    for form in ("markdown", "latex", "html"):
+        assert "ner, paper" in beside[form]
+        assert "ner, paper" not in without[form]
+
+
+def test_tables_by_language_have_the_paper_s_rows_below_ours(store: Store, client: TestClient) -> None:
+    experiment(store, range(1, 3))
+    rows = published.per_language()
+    rows = rows[(rows["task"] == "ner") & (rows["row_mean_matches_published_average"] != "no")]
+    table = rows.set_index(["method", "k", "language"])["value"]
+    beside = in_every_form(client, "table-4", published=True)
+    lines = [line.strip("| ").split(" | ") for line in beside["markdown"].splitlines() if line.startswith("| ")]
+    assert lines[0] == ["k", "method", "of", "en", "de", "hi", "sw", "avg."]
+    paper_s = {(method, int(k)): cells for k, method, of, *cells in lines[1:] if of == "paper"}
+    assert set(paper_s) == set(METHODS.items())
+    for (method, k), found in paper_s.items():
+        expected = [table.get((method, k, language)) for language in LANGUAGES]
+        assert found[:-1] == ["–" if value is None else f"{value:.2f}" for value in expected]
+    assert "<td>paper</td>" in beside["html"]
+    assert " & paper & " in beside["latex"]
+    assert beside["csv"].splitlines()[0].endswith("published,difference,differs,task,numerics")
+
+
+def test_published_gains_stand_beside_ours(store: Store, client: TestClient) -> None:
+    experiment(store, range(1, 3))
+    rows = published.per_language()
+    rows = rows[(rows["task"] == "ner") & (rows["k"] == 5)].set_index(["language", "method"])["value"]
+    for row in client.get("/v1/reports/table-2?published=true").json()["data"]:
+        language = row["language"]
+        gain = rows[language, "gradient-mix-train"] - rows[language, "ord-FS"]
+        assert row["published"] == pytest.approx(gain)
+        assert f"| {gain:.2f} |" in client.get("/v1/reports/table-2?published=true&format=markdown").text
+
+
+def test_a_report_without_published_figures_says_which_have_some(store: Store, client: TestClient) -> None:
+    experiment(store, range(1, 3))
+    answer = client.get("/v1/reports/alpha?published=true")
+    assert answer.status_code == 422
+    words = "allowed with table-1, table-2, table-4, table-5, table-6, table-7, table-8"
+    assert answer.json()["errors"][0]["message"].endswith(words)
+
+
+def test_latex_names_the_packages_that_it_needs(store: Store, client: TestClient) -> None:
+    experiment(store, range(1, 3))
+    needs = {"table-1": r"\usepackage{booktabs}, \usepackage[table]{xcolor}", "table-2": r"\usepackage{booktabs}"}
+    for name, packages in needs.items():
+        latex = client.get(f"/v1/reports/{name}?format=latex").text
+        assert latex.splitlines()[0] == f"% Needs: {packages}"
+        assert ("cellcolor" in latex) == ("xcolor" in packages)
+        assert r"\toprule" in latex
