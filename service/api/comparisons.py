@@ -61,9 +61,9 @@ def compared(request: Request, wanted: Annotated[Pair, Query()]) -> JSONResponse
 
     Filters are of both sides, or of one: `better.alpha=1&over.alpha=0.1&method=gradient-mix-train`. Of a search whose
     candidates are not named its chosen one counts. The answer is `{"unit", "overall", "languages", "differs",
-    "left_out", "one_label", "numerics"}`; `differs` has the settings in which the sides differ, with the values of both, `left_out`
-    the targets that a method left out, and why: neither is compared on them, `one_label` counts
-    the scores of models that predict the same label everywhere. 422 if the sides differ in anything that
+    "left_out", "one_label", "numerics"}`. `differs` has the settings in which the sides differ, with the values of
+    both; `left_out` the targets that a method left out, and why: neither is compared on them; `one_label` counts the
+    scores of models that predict the same label everywhere. 422 if the sides differ in anything that
     neither names, a search chose or `allow` allows.
 
     With the unit `seeds`, something is said of methods: `gain`, `sd`, a 95 % interval (`low`, `high`) and `p` by

@@ -76,6 +76,7 @@ def gain_by(rows: pd.DataFrame, allow: Collection[str] = (), *, trait: Literal["
         f"{SURGERY} minus {NAIVE}, paired by seed: mean and sd over {seeds(data['seeds'])} of the mean over languages.",
         "Wins and losses: pairs of a language and a seed.",
         *without,
-        *one_label(ours), *unlike,
+        *one_label(ours),
+        *unlike,
     )
     return Report(f"What surgery adds, by {trait}", data.reset_index(drop=True), display, notes)

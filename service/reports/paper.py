@@ -152,7 +152,8 @@ def groupings(rows: pd.DataFrame, allow: Collection[str] = (), *, task: str | No
         f"Mean over {seeds(found['n'])} of the languages that all have.",
         *lacks(pd.concat([found, languages])),
         *without,
-        *one_label(rows), *unlike,
+        *one_label(rows),
+        *unlike,
     )
     return Report("One target, some, or all", found, display, notes, draw=partial(figures.groupings, found))
 
