@@ -24,11 +24,11 @@ class Candidate:
     batch_size: int | None = None
     epochs: int | None = None
 
-    def surgery_alpha(self, spec: ExperimentSpec, languages: int) -> float | Schedule:
-        """The probability of surgery for a model of `languages` targets: the candidate's, or else the protocol's."""
+    def surgery_alpha(self, spec: ExperimentSpec, targets: int) -> float | Schedule:
+        """The probability of surgery for a model of this many targets: the candidate's, or else the protocol's."""
         if self.alpha is not None:
             return self.alpha
-        return TASKS[spec.task].under(spec.protocol).surgery_alpha(languages, spec.grouping != "all")
+        return TASKS[spec.task].under(spec.protocol).surgery_alpha(targets)
 
     def training(self, spec: ExperimentSpec) -> Training:
         """The protocol's hyperparameters for the task, overridden by the spec's values and then the candidate's."""

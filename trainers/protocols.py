@@ -17,8 +17,8 @@ class TaskSettings:
 
     Attributes:
         training: hyperparameters.
-        alpha: the probability of surgery where one model serves all targets.
-        alpha_per_language: the same where targets are grouped, times the group's languages, up to 1; None for `alpha`.
+        alpha: the probability of surgery.
+        alpha_per_target: the same for each target of a model, up to `alpha` in all; None where their number is all one.
         selection: what selects a source or mixed training's weights.
         shots_split: where shots are drawn from.
         oracle_sample: windows drawn at random for one oracle pass; None for all.
@@ -28,18 +28,18 @@ class TaskSettings:
 
     training: Training
     alpha: float
-    alpha_per_language: float | None = None
+    alpha_per_target: float | None = None
     selection: Selection
     shots_split: Split
     oracle_sample: int | None = None
     oracle_limit: int | None = None
     k_counts_windows: bool = False
 
-    def surgery_alpha(self, languages: int, grouped: bool) -> float:
+    def surgery_alpha(self, targets: int) -> float:
         """The probability of surgery for a model with this many target languages."""
-        if grouped and self.alpha_per_language is not None:
-            return min(1.0, round(languages * self.alpha_per_language, 9))  # 3 * 0.1 is not 0.3
-        return self.alpha
+        if self.alpha_per_target is None:
+            return self.alpha
+        return min(self.alpha, round(targets * self.alpha_per_target, 9))  # 3 * 0.1 is not 0.3
 
 
 @dataclass(frozen=True, kw_only=True)

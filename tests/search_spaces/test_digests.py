@@ -139,6 +139,7 @@ def digests(tmp_path: Path) -> Digests:
         body = {
             "task": task, "encoder": str(encoder), "data": "sample", "target_languages": ["de", "hi"],
             "methods": [method], "k": [5], "seeds": [1], "protocol": protocol, "grouping": grouping,
+            "alpha": 1.0 if (task, grouping) == ("ner", "all") else None,  # whatever their number, in that version
         }  # fmt: skip
         spec = ExperimentSpec.model_validate(body)
         data = open_data(DataReference("sample"), task, tmp_path)

@@ -88,7 +88,7 @@ def test_each_method_has_the_trials_that_the_paper_gives_it(planned: Any) -> Non
         "gradient-mix-train": 4,
     }
     assert all(trial.config.k == 0 for trial in trials if trial.config.method == "zero-shot")
-    assert {trial.config.alpha for trial in trials if trial.config.method == "gradient-mix-train"} == {1.0}
+    assert {trial.config.alpha for trial in trials if trial.config.method == "gradient-mix-train"} == {0.2}
     assert {trial.config.alpha for trial in trials if trial.config.method != "gradient-mix-train"} == {None}
 
 
@@ -163,7 +163,20 @@ def test_alpha_names_trials_with_surgery_alone(planned: Any) -> None:
     one, other = planned(), planned(alpha=0.5)
     assert names(one, "naive-mix-train") == names(other, "naive-mix-train")
     assert names(one, "gradient-mix-train").isdisjoint(names(other, "gradient-mix-train"))
-    assert names(one, "gradient-mix-train") == names(planned(alpha=1.0), "gradient-mix-train")
+    assert names(one, "gradient-mix-train") == names(planned(alpha=0.2), "gradient-mix-train")
+
+
+@pytest.mark.parametrize("task", ["ner", "tydiqa", "xnli"])
+def test_a_model_of_the_same_targets_is_the_same_trial_however_the_grouping_is_spelled(planned: Any, task: str) -> None:
+    for targets, spelled in (
+        (["fi"], ("single", "script", [["fi"]])),
+        (["fi", "hu", "tr"], ("script", [["hu", "fi", "tr"]])),
+    ):
+        made = [
+            planned(task=task, target_languages=targets, grouping=grouping, methods=["gradient-mix-train"])
+            for grouping in ("all", *spelled)
+        ]
+        assert {frozenset(one.trials) for one in made} == {frozenset(made[0].trials)}
 
 
 def test_data_count_by_content_not_by_place(planned: Any, root: Path, tmp_path: Path) -> None:
@@ -375,9 +388,9 @@ def alphas(made: Plan) -> dict[tuple[str, ...], float | None]:
     return {trial.config.target_languages: trial.config.alpha for trial in trials_of(made, "gradient-mix-train")}
 
 
-def test_grouped_ner_operates_with_a_tenth_for_each_language_of_the_group(planned: Any) -> None:
+def test_ner_operates_with_a_tenth_for_each_target_of_the_model(planned: Any) -> None:
     fields = {"methods": ["gradient-mix-train"], "target_languages": ["fi", "hu", "tr"]}
-    assert alphas(planned(grouping="all", **fields)) == {("fi", "hu", "tr"): 1.0}
+    assert alphas(planned(grouping="all", **fields)) == {("fi", "hu", "tr"): 0.3}
     assert set(alphas(planned(grouping="single", **fields)).values()) == {0.1}
     assert alphas(planned(grouping="family", **fields)) == {("fi", "hu"): 0.2, ("tr",): 0.1}
 

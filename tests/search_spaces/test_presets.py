@@ -82,9 +82,18 @@ def test_figure_2_has_the_alpha_of_each_grouping(root: Path, name: str, alphas: 
     assert {trial.config.alpha for trial in trials if trial.config.method == "gradient-mix-train"} == alphas
 
 
-def test_figure_5_has_test_scores_of_every_epoch(root: Path) -> None:
-    trials = planned(root, "figure-5").trials.values()
-    assert {trial.wanted.test_every_report for trial in trials if trial.source or trial.config.k} == {True}
+@pytest.mark.parametrize(
+    ("name", "targets", "alpha"), [("figure-5-single", 1, 0.1), ("figure-5-all", len(TASKS["ner"].languages) - 1, 1.0)]
+)
+def test_figure_5_has_test_scores_of_every_epoch_of_a_model_of_arabic_or_of_all(
+    root: Path, name: str, targets: int, alpha: float
+) -> None:
+    trials = [trial for trial in planned(root, name).trials.values() if trial.config.k]
+    assert {trial.wanted.test_every_report for trial in trials} == {True}
+    [alphas] = {
+        (len(trial.config.target_languages), trial.config.alpha) for trial in trials if trial.config.alpha is not None
+    }
+    assert alphas == (targets, alpha)
 
 
 def test_the_alpha_sweep_compares_alphas_of_one_seed_on_the_source_dev_set(root: Path) -> None:
