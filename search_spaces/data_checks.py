@@ -4,6 +4,7 @@ from collections.abc import Iterator
 
 from search_spaces.groups import ungroupable
 from search_spaces.inputs import Inputs
+from search_spaces.method_space import searched_spaces
 from search_spaces.problems import Problem
 from search_spaces.spec import ExperimentSpec
 from search_spaces.targets import Targets, needed_of_target, target_languages
@@ -98,7 +99,14 @@ def _check_shots(spec: ExperimentSpec, language: str, facts: Facts) -> Iterator[
 def _check_rest(spec: ExperimentSpec, language: str, facts: Facts) -> Iterator[Problem]:
     """Whether a training split that also has to provide the dev set has enough examples for both."""
     if language == spec.source_language:
-        if facts.examples == 1:
+        if TASKS[spec.task].under(spec.protocol).selection != "source-dev":
+            if spec.search.objective == "source-dev" and searched_spaces(spec):
+                yield Problem(
+                    "search.objective",
+                    f"under {spec.protocol} all training examples of {language} are trained on, and there is no third"
+                    " split; allowed: target-dev",
+                )
+        elif facts.examples == 1:
             yield Problem("data", f"{language} has one training example and no third split; allowed: from 2 examples")
     elif max(spec.k) == facts.examples:
         yield Problem("k", f"{max(spec.k)} leaves no training example of {language} for the dev set of ord-FS+dev")

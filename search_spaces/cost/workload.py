@@ -33,7 +33,7 @@ class Sizes:
     @cached_property
     def source(self) -> Size:
         """The source language's training data."""
-        there = len(source_training(self.data, self.spec.source_language).places)
+        there = len(source_training(self.data, self.spec.source_language, self.settings.selection).places)
         limit = self.spec.training.max_source_examples
         return self.size(self.spec.source_language, "train", there if limit is None else min(there, limit))
 

@@ -292,6 +292,18 @@ def test_more_trials_are_allowed_to_whoever_says_so(place: Place) -> None:
     ]
 
 
+def test_a_source_that_is_trained_on_as_a_whole_cannot_judge(place: Place) -> None:
+    for language in ("en", "fi"):
+        place.write("tydiqa", language, train=20, dev=5)
+        (place.root / "data" / "mine" / "tydiqa" / language / "test.jsonl").unlink(missing_ok=True)
+    search: dict[str, Any] = {"methods": ["gradient-mix-train"], "alpha": {"grid": [0, 1]}}
+    assert place.spec("tydiqa", **search)
+    assert place.spec("tydiqa", protocol="released-code", alpha=1.0)
+    assert place.spec("tydiqa", protocol="released-code", **search, **{"search": {"objective": "target-dev"}})
+    [(field, message)] = place.problems("tydiqa", protocol="released-code", **search)
+    assert (field, "allowed: target-dev" in message) == ("search.objective", True)
+
+
 def test_the_dev_sets_of_targets_are_needed_where_they_judge(place: Place) -> None:
     (place.root / "data" / "mine" / "ner" / "fi" / "dev.jsonl").unlink()
     fields: dict[str, Any] = {"methods": ["gradient-mix-train"], "alpha": {"grid": [0, 1]}, "target_languages": ["fi"]}

@@ -44,12 +44,17 @@ def shots_of(data: WithinTrain, k: int, seed: int = 1) -> Shots:
 @given(st.integers(2, 300))
 def test_of_the_source_a_tenth_selects_and_all_else_trains(train: int) -> None:
     data = WithinTrain(train)
-    training, dev = source_training(data, "en"), source_dev(data, "en")
+    training, dev = source_training(data, "en", "source-dev"), source_dev(data, "en")
     assert sorted([*training.places, *dev.places]) == list(range(train))
     assert len(dev.places) == max(1, train // 10)
     assert training.split == dev.split == "train"
     assert training.digest != dev.digest
     assert len({training.digest, dev.digest, data.facts("en", "train").digest}) == 3
+
+
+def test_nothing_is_held_out_of_the_source_where_its_dev_set_selects_nothing() -> None:
+    data = WithinTrain(30)
+    assert source_training(data, "en", "last") == Part("train", range(30), data.digest)
 
 
 @settings(deadline=None, max_examples=60)
@@ -85,7 +90,7 @@ def test_parts_have_the_same_digest_only_if_they_have_the_same_examples() -> Non
     data, other = WithinTrain(20), WithinTrain(20, "other content")
     parts: list[Part] = []
     for one in (data, other):
-        parts += [source_training(one, "en"), source_dev(one, "en")]
+        parts += [source_training(one, "en", "source-dev"), source_dev(one, "en")]
         parts += [target_dev(one, "xx", shots_of(one, k, seed)) for k in (1, 2) for seed in range(3)]
     drawn = {(part.digest, tuple(part.places)) for part in parts}
     assert len(drawn) == len({part.digest for part in parts}) == len(parts)
@@ -114,7 +119,7 @@ def folder(root: Path, **splits: int) -> FolderData:
 def test_with_three_splits_everything_is_as_it_is(tmp_path: Path) -> None:
     data = folder(tmp_path, train=20, dev=6, test=5)
     for part, split, language in (
-        (source_training(data, "en"), "train", "en"),
+        (source_training(data, "en", "source-dev"), "train", "en"),
         (source_dev(data, "en"), "dev", "en"),
         (target_dev(data, "xx", Shots("xx", (0, 1), "draw")), "dev", "xx"),
     ):
@@ -127,7 +132,11 @@ def test_with_two_splits_no_part_has_a_test_example(tmp_path: Path, k: int) -> N
     data = folder(tmp_path, train=20, dev=6)
     facts = data.facts("xx", "train")
     shots = draw(facts.digest, "xx", [""] * facts.examples, k, 1)
-    parts = [("en", source_training(data, "en")), ("en", source_dev(data, "en")), ("xx", target_dev(data, "xx", shots))]
+    parts = [
+        ("en", source_training(data, "en", "source-dev")),
+        ("en", source_dev(data, "en")),
+        ("xx", target_dev(data, "xx", shots)),
+    ]
     for language, part in parts:
         ids = {data.examples(language, part.split)[place]["id"] for place in part.places}
         assert len(ids) == len(part.places)

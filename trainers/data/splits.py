@@ -1,7 +1,7 @@
 """Which examples train, select and give shots, also where a language has no third split (appendix A).
 
 There the shots come from the training examples, the remaining ones are the dev set, and the dev set is the test set.
-Of the source, which trains on all its examples otherwise, a tenth drawn by a hash is the dev set.
+Of the source, which trains on all its examples otherwise, a tenth drawn by a hash is the dev set, if one selects.
 """
 
 from collections.abc import Callable, Sequence
@@ -45,10 +45,10 @@ def training_data(
     return digest([[language, split, data.facts(language, split).digest] for language, split in splits])
 
 
-def source_training(data: Data, language: str) -> Part:
-    """The source's examples that are trained on."""
+def source_training(data: Data, language: str, selection: Selection) -> Part:
+    """The source's examples that are trained on. None is held out where the source's dev set does not select."""
     facts = data.facts(language, "train")
-    if not data.facts(language, "dev").within_train:
+    if selection != "source-dev" or not data.facts(language, "dev").within_train:
         return Part("train", range(facts.examples), facts.digest)
     return _without(facts, _held_out(facts, language))
 

@@ -76,7 +76,7 @@ class TrialData:
     @cached_property
     def source(self) -> Tokenized:
         """The training examples of the source language."""
-        part = splits.source_training(self.data, self.config.source_language)
+        part = splits.source_training(self.data, self.config.source_language, self.settings.selection)
         return self._tokenize(self.config.source_language, "train", part, self.config.training.max_source_examples)
 
     @cached_property
