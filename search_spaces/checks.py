@@ -52,6 +52,7 @@ def _checks(
     yield ("task", "data"), check_source(inputs)
     yield ("task", "protocol", "training", "training.batch_size"), _accumulation(spec)
     yield ("protocol", "training"), _batching(spec)
+    yield ("methods",), _sampling(spec)
     yield ("task", "protocol", *_SEARCHED_FIELDS), check_epochs(spec)
     yield ("methods", *_SEARCHED_FIELDS), check_search(spec)
     yield (), _resources(spec, environment)
@@ -116,6 +117,12 @@ def _batching(spec: ExperimentSpec) -> Iterator[Problem]:
     if asked is not None and asked != own and "micro-batches" in (asked, own):
         allowed = "micro-batches" if own == "micro-batches" else "shuffled, bucketed"
         yield Problem("training.batching", f"{asked} under the protocol {spec.protocol}; allowed: {allowed}")
+
+
+def _sampling(spec: ExperimentSpec) -> Iterator[Problem]:
+    if spec.sampling is not None and not any(METHODS[method].mixes for method in spec.methods):
+        mixing = ", ".join(name for name, method in METHODS.items() if method.mixes)
+        yield Problem("sampling", f"no method of the experiment mixes source data and shots; allowed: with {mixing}")
 
 
 def _size(spec: ExperimentSpec) -> Iterator[Problem]:

@@ -274,6 +274,7 @@ class Planner:
             encoder_revision=self.spec.encoder_revision,
             data_digest=training_data(self.data, self.source, targets, shots, selections),
             plugins=plugins(self.spec.task, method, self.spec.data.name),
+            sampling=self.spec.sampling_of(method),
         )
 
 

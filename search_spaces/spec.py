@@ -13,6 +13,7 @@ from search_spaces.spaces import Alpha, BatchSize, Epochs, LearningRate, Part
 from trainers.examples import LANGUAGE_CODE
 from trainers.methods import METHODS, SOURCE_TRAINING
 from trainers.protocols import PROTOCOLS
+from trainers.sampling import Sampling
 from trainers.tasks import TASKS
 from trainers.trial import Batching
 
@@ -84,6 +85,18 @@ class TrainingSpec(Part):
     )
 
 
+class TemperatureSampling(Part):
+    """Languages are drawn with probability n^(1/T)."""
+
+    temperature: Annotated[float, Field(ge=1, le=1000)]
+
+
+class RepeatedShots(Part):
+    """An epoch has every shot so often."""
+
+    repeat_shots: Annotated[int, Field(ge=2, le=10_000)]
+
+
 class ResourcesSpec(Part):
     """The resources of a trial, and the number of trials that run at once."""
 
@@ -134,6 +147,11 @@ class ExperimentSpec(Part):
     alpha: Alpha | None = Field(
         None, description=f"null for the protocol's value for the task, a number in [0, 1], {SPREADS} of them{SCHEDULE}"
     )
+    sampling: TemperatureSampling | RepeatedShots | None = Field(
+        None,
+        description='null for each example once an epoch, {"temperature": T from 1 to 1000} or'
+        ' {"repeat_shots": n from 2 to 10000}',
+    )
     search: SearchSpec = Field(default_factory=SearchSpec, description="an object, see its fields")
     protocol: Annotated[str, _among(PROTOCOLS, "protocols")] = Field(
         "paper", description=f"one of {', '.join(PROTOCOLS)}"
@@ -164,6 +182,10 @@ class ExperimentSpec(Part):
     def with_candidates_drawn(self) -> Self:
         """The same, with all candidates known in advance: TPE's proposals cost what as many random draws do."""
         return self.model_copy(update={"search": self.search.with_candidates_drawn()})
+
+    def sampling_of(self, method: str) -> Sampling | None:
+        """How a method's training samples languages; None for each example once."""
+        return Sampling(**self.sampling.model_dump()) if self.sampling is not None and METHODS[method].mixes else None
 
     def keeps(self, method: str) -> bool:
         """Whether the models of a method's trainings stay on disk."""

@@ -87,6 +87,11 @@ class Method:
     trajectory: str | None = None
 
     @property
+    def mixes(self) -> bool:
+        """Whether it trains on source data and shots together."""
+        return self.few_shot and not self.adapts
+
+    @property
     def surgery(self) -> bool:
         """Whether it operates on gradients, so that alpha counts."""
         return self.rule is not None

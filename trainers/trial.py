@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 from trainers.digests import digest
+from trainers.sampling import Sampling
 
 # Raised by a release whose code trains other weights or gives other scores: earlier results are shown, never reused.
 NUMERICS = 5
@@ -99,7 +100,8 @@ class TrialConfig:
     `population` names what the trial is a member of, if it is of any: it may take over another member's weights and
     change alpha and learning rate, which start as the configuration says. `plugins` are the task, rule and source that
     other packages bring: (kind, name of the distribution, its version), in the order of their kinds. `numerics` is the
-    NUMERICS of the code that trains it, `encoder_revision` the commit of an encoder on the hub.
+    NUMERICS of the code that trains it, `encoder_revision` the commit of an encoder on the hub. `sampling` is how mixed
+    training samples languages; None for each example once.
     """
 
     task: str
@@ -118,6 +120,7 @@ class TrialConfig:
     plugins: tuple[tuple[str, str, str], ...] = ()
     numerics: int = NUMERICS
     encoder_revision: str | None = None
+    sampling: Sampling | None = None
 
     @cached_property
     def digest(self) -> str:
@@ -126,10 +129,10 @@ class TrialConfig:
         if self.training.batching == FIRST_BATCHING:
             del training["batching"]
         named = {**vars(self), "training": training}
+        if self.sampling is not None:
+            named["sampling"] = vars(self.sampling)
         del named["encoder"], named["encoder_revision"]
-        if not self.plugins:
-            del named["plugins"]
-        return digest(named)
+        return digest(_without_defaults(named))
 
     def require_current(self) -> None:
         """Raise ValueError if the trial is of code with another NUMERICS: this code would train another model."""
@@ -137,9 +140,8 @@ class TrialConfig:
             raise ValueError(f"the trial {self.digest} is of NUMERICS {self.numerics}; allowed: {NUMERICS}")
 
     def to_dict(self) -> dict[str, Any]:
-        """As plain data, with `plugins` and `encoder_revision` only where there are any."""
-        left_out = {name for name in ("plugins", "encoder_revision") if not getattr(self, name)}
-        return {name: one for name, one in asdict(self).items() if name not in left_out}
+        """As plain data, without the fields of `ADDED` that are as they always were."""
+        return _without_defaults(asdict(self))
 
     @classmethod
     def from_dict(cls, value: dict[str, Any]) -> "TrialConfig":
@@ -148,8 +150,18 @@ class TrialConfig:
         training = Training(**{"batching": FIRST_BATCHING, **value["training"], "learning_rate": rate})
         alpha, targets = _schedule_or_number(value["alpha"]), tuple(value["target_languages"])
         plugins = tuple((kind, name, version) for kind, name, version in value.get("plugins", ()))
-        read = {"alpha": alpha, "training": training, "target_languages": targets, "plugins": plugins}
+        sampling = Sampling(**value["sampling"]) if "sampling" in value else None
+        read = {"alpha": alpha, "training": training, "target_languages": targets, "plugins": plugins,
+                "sampling": sampling}  # fmt: skip
         return cls(**{"numerics": FIRST_NUMERICS, **value, **read})
+
+
+# Fields of a configuration that came later: without a value, a trial keeps its name and its form.
+ADDED = ("plugins", "sampling", "encoder_revision")
+
+
+def _without_defaults(named: dict[str, Any]) -> dict[str, Any]:
+    return {name: value for name, value in named.items() if value or name not in ADDED}
 
 
 @dataclass(frozen=True)

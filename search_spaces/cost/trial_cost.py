@@ -1,7 +1,7 @@
 """The cost of one trial: what it computes, how long that takes, and the disk and memory that it needs."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from statistics import fmean
 
 from search_spaces.cost.timing import Clock
@@ -11,6 +11,7 @@ from trainers.data.token_counts import Size
 from trainers.encoders.encoder import EncoderSize
 from trainers.methods import METHODS, SOURCE_TRAINING
 from trainers.protocols import PROTOCOLS
+from trainers.sampling import Sampling, shares
 from trainers.tasks import TASKS
 from trainers.trial import TrialConfig, at_epoch
 
@@ -96,8 +97,7 @@ def _load(trial: PlannedTrial, sizes: Sizes, tests: int) -> Load:
     config, training = trial.config, trial.config.training
     adapts = METHODS[config.method].adapts
     shots = [sizes.shots(language, config.k) for language in config.target_languages]
-    parts = shots if adapts else [sizes.source, *shots]
-    epoch = Size(*(sum(column) for column in zip(*(vars(part).values() for part in parts), strict=True)))
+    epoch = _epoch(config.sampling or Sampling(), [] if adapts else [sizes.source], shots)
     steps = -(-epoch.windows // (config.k if adapts else training.batch_size)) * training.epochs
     evaluations = -(-steps // training.evaluate_every) if training.evaluate_every else training.epochs
     selecting = {"source-dev": (config.source_language,), "target-dev": config.target_languages, "last": ()}
@@ -114,6 +114,17 @@ def _load(trial: PlannedTrial, sizes: Sizes, tests: int) -> Load:
         oracle=oracle,
         evaluation=evaluations * dev + tests,
     )
+
+
+def _epoch(sampling: Sampling, source: Sequence[Size], shots: Sequence[Size]) -> Size:
+    """The training data of an epoch, on average where they are drawn."""
+    parts = [*source, *(list(shots) * (sampling.repeat_shots or 1))]
+    whole = Size(*(sum(column) for column in zip(*(vars(part).values() for part in parts), strict=True)))
+    if sampling.temperature is None:
+        return whole
+    of_languages = shares([part.windows for part in parts], sampling.temperature)
+    tokens = sum(share * part.sub_words / part.windows for share, part in zip(of_languages, parts, strict=True))
+    return replace(whole, sub_words=round(whole.windows * tokens))
 
 
 def _cost(trial: PlannedTrial, load: Load, models: int, sizes: Sizes, encoder: EncoderSize, clock: Clock) -> Cost:

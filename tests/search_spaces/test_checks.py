@@ -292,6 +292,23 @@ def test_more_trials_are_allowed_to_whoever_says_so(place: Place) -> None:
     ]
 
 
+def test_sampling_is_for_methods_that_mix(place: Place) -> None:
+    for sampling in ({"temperature": 5}, {"repeat_shots": 4}):
+        assert place.spec("ner", methods=["zero-shot", "naive-mix-train"], sampling=sampling).sampling is not None
+        [(field, message)] = place.problems("ner", sampling=sampling)
+        assert field == "sampling"
+        assert "allowed: with naive-mix-train, gradient-mix-train" in message
+
+
+def test_sampling_has_one_of_two_forms(place: Place) -> None:
+    wrong: list[Any] = [{"temperature": 0.5}, {"repeat_shots": 1}, {"repeat_shots": 2.5}, {}, 5, {"temperature": True},
+                        {"temperature": 2, "repeat_shots": 2}]  # fmt: skip
+    for sampling in wrong:
+        [(field, message)] = place.problems("ner", methods=["naive-mix-train"], sampling=sampling)
+        assert field == "sampling"
+        assert '"repeat_shots": n from 2' in message
+
+
 def test_a_source_that_is_trained_on_as_a_whole_cannot_judge(place: Place) -> None:
     for language in ("en", "fi"):
         place.write("tydiqa", language, train=20, dev=5)

@@ -3,6 +3,7 @@
 import json
 import shutil
 from collections import Counter
+from dataclasses import replace
 from itertools import product
 from pathlib import Path
 from typing import Any
@@ -19,7 +20,7 @@ from trainers.encoders.by_name import encoder_digest
 from trainers.methods import METHODS
 from trainers.surgery.rules import RULES
 from trainers.tasks.xnli import LABELS
-from trainers.trial import DataReference
+from trainers.trial import DataReference, TrialConfig
 
 LANGUAGES = ("en", "fi", "hu", "tr")
 
@@ -232,6 +233,26 @@ def test_the_order_of_targets_methods_and_seeds_changes_no_trial(planned: Any) -
     other = planned(target_languages=targets[::-1], methods=methods[::-1], seeds=[2, 1], k=[5, 1])
     assert set(one.trials) == set(other.trials)
     assert sorted(map(str, one.results)) == sorted(map(str, other.results))
+
+
+# Sampling
+
+
+def test_sampling_names_mixed_trials_alone_and_changes_no_shots(planned: Any) -> None:
+    methods = [*METHODS]
+    plain = planned(methods=methods)
+    known = {name: names(plain, name) for name in methods}
+    for sampling in ({"temperature": 5}, {"temperature": 3}, {"repeat_shots": 4}, {"repeat_shots": 5}):
+        made = planned(methods=methods, sampling=sampling)
+        for name in methods:
+            found = names(made, name)
+            assert found.isdisjoint(known[name]) if METHODS[name].mixes else found == names(plain, name)
+            known[name] |= found if METHODS[name].mixes else set()
+        for trial in made.trials.values():
+            assert TrialConfig.from_dict(json.loads(json.dumps(trial.config.to_dict()))) == trial.config
+            bare = replace(trial.config, sampling=None)
+            assert bare.digest in plain.trials
+            assert "sampling" not in bare.to_dict()
 
 
 # Selections

@@ -13,6 +13,7 @@ from trainers.artifacts import checkpoints
 from trainers.artifacts import kept_models as models
 from trainers.artifacts.layout import checkpoints_of
 from trainers.one_trial import run
+from trainers.sampling import Sampling
 from trainers.training import loop
 from trainers.training.resuming import Checkpoints
 from trainers.trial import Report, Trial, Wanted
@@ -89,6 +90,23 @@ def test_killed_after_any_update_and_gone_on_with_ends_with_the_same_bits(
     assert min((report.step for report in after), default=updates) >= updates
     again = run(broken, lambda _: None)  # its outcome was lost on the way: from the model that was kept
     assert (again.scores, again.selected) == (undisturbed.scores, undisturbed.selected)
+
+
+@pytest.mark.parametrize("sampling", [Sampling(temperature=5.0), Sampling(repeat_shots=4)], ids=["drawn", "repeated"])
+@pytest.mark.parametrize("updates", [3, 9])
+def test_an_epoch_whose_windows_are_drawn_is_gone_on_with(
+    make_trial: Make, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, sampling: Sampling, updates: int
+) -> None:
+    whole = make_trial("gradient-mix-train", home=tmp_path / "whole", keep=True, sampling=sampling)
+    undisturbed = run(whole, lambda _: None)
+    broken = make_trial(
+        "gradient-mix-train", home=tmp_path / "broken", keep=True, checkpoint_seconds=0.0, sampling=sampling
+    )
+    monkeypatch.setattr("trainers.training.resuming.CHECKPOINT_SHARE", 0)
+    killed_after(updates, monkeypatch, broken)
+    assert run(broken, lambda _: None).scores == undisturbed.scores
+    for name, tensor in weights(whole).items():
+        assert torch.equal(tensor, weights(broken)[name]), name
 
 
 @pytest.mark.parametrize("updates", [4, 9])

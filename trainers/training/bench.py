@@ -12,10 +12,12 @@ from trainers.encoders.by_name import prepare_encoder
 from trainers.encoders.vocabulary import Rows
 from trainers.methods import SOURCE_TRAINING
 from trainers.protocols import PROTOCOLS
+from trainers.sampling import Sampling
 from trainers.surgery.rules import Rule
 from trainers.training import loop
 from trainers.training.fresh_model import load_tokenizer
 from trainers.training.resuming import Checkpoints, History, last_checkpoint
+from trainers.training.sampled_epochs import SampledEpochs
 from trainers.training.scoring import Evaluation, Scorer
 from trainers.training.selecting import Selector
 from trainers.training.training_windows import TrainingWindows
@@ -137,12 +139,20 @@ class TrialBench:
 
     def _training_set(self, examples: Sequence[int], rows: Rows) -> loop.TrainingSet:
         windows = self.windows.all
+        sampling = self.config.sampling or Sampling()
+        if sampling.repeat_shots is not None:
+            examples = [*examples, *(list(self.shots) * (sampling.repeat_shots - 1))]
+        draw = None
+        if sampling.temperature is not None:
+            targets = [self.windows.shots_of(language) for language in self.config.target_languages]
+            draw = SampledEpochs([self.source, *targets], sampling.temperature)
         return loop.TrainingSet(
             examples=examples,
             lengths=[len(window.input_ids) for window in windows],
             supervised=[window.supervised for window in windows],
             collate=partial(self.model.batch, rows, windows, with_targets=True),
             loss=self.data.task.loss,
+            draw=draw,
         )
 
     def _run(self, training: loop.Loop, rows: Rows) -> None:

@@ -33,11 +33,12 @@ class TrainingSet:
     """The windows of a training, and how they become batches.
 
     Attributes:
-        examples: indices of the windows that are trained on.
+        examples: indices of the windows that are trained on, as many as an epoch has.
         lengths: tokens of every window.
         supervised: terms that the loss averages over in every window.
         collate: from indices of windows to a batch with targets.
         loss: the mean loss over the supervised terms, from a model's output and its batch.
+        draw: draws the windows of an epoch; None for each of `examples` once.
     """
 
     examples: Sequence[int]
@@ -45,6 +46,7 @@ class TrainingSet:
     supervised: Sequence[int]
     collate: Callable[[Sequence[int]], Batch]
     loss: Callable[[Any, Batch], Tensor]
+    draw: Callable[[torch.Generator], Sequence[int]] | None = None
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -200,11 +202,12 @@ class Loop:
 
     def _batches(self) -> list[list[int]]:
         data, size = self.data, self.training.batch_size
+        examples = data.examples if data.draw is None else data.draw(self.order)
         if self.training.batching == "bucketed":
-            batches = bucketed_batches([data.lengths[index] for index in data.examples], size, self.order)
+            batches = bucketed_batches([data.lengths[index] for index in examples], size, self.order)
         else:
-            batches = shuffled_batches(len(data.examples), size, self.order)
-        return [[data.examples[index] for index in batch] for batch in batches]
+            batches = shuffled_batches(len(examples), size, self.order)
+        return [[examples[index] for index in batch] for batch in batches]
 
     def _update(self, indices: Sequence[int]) -> None:
         per_part = self.oracle is not None and self.oracle.released_code
