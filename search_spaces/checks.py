@@ -6,7 +6,7 @@ from typing import Any
 from search_spaces.data_checks import check_source
 from search_spaces.environment import Environment
 from search_spaces.inputs import Inputs
-from search_spaces.method_space import Candidate, MethodSpace
+from search_spaces.method_space import Candidate, MethodSpace, epoch_range
 from search_spaces.problems import Problem, SpecError
 from search_spaces.search_checks import check_epochs, check_search
 from search_spaces.spaces import lowest
@@ -53,6 +53,7 @@ def _checks(
     yield ("task", "protocol", "training", "training.batch_size"), _accumulation(spec)
     yield ("protocol", "training"), _batching(spec)
     yield ("methods",), _sampling(spec)
+    yield ("task", "protocol", "methods", *_SEARCHED_FIELDS), _average(spec)
     yield ("task", "protocol", *_SEARCHED_FIELDS), check_epochs(spec)
     yield ("methods", *_SEARCHED_FIELDS), check_search(spec)
     yield (), _resources(spec, environment)
@@ -123,6 +124,12 @@ def _sampling(spec: ExperimentSpec) -> Iterator[Problem]:
     if spec.sampling is not None and not any(METHODS[method].mixes for method in spec.methods):
         mixing = ", ".join(name for name, method in METHODS.items() if method.mixes)
         yield Problem("sampling", f"no method of the experiment mixes source data and shots; allowed: with {mixing}")
+
+
+def _average(spec: ExperimentSpec) -> Iterator[Problem]:
+    fewest, _ = epoch_range(spec)
+    if spec.average > fewest and any(METHODS[method].selection == "average" for method in spec.methods):
+        yield Problem("average", f"{spec.average} of {fewest} epochs; allowed: from 1 to {fewest}")
 
 
 def _size(spec: ExperimentSpec) -> Iterator[Problem]:

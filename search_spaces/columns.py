@@ -73,7 +73,7 @@ COLUMNS = (
     Column(name="selected", shown=True, type=bool, place="computed",
            words="whether the method selects the weights of this epoch"),
     Column(name="selection", shown=True, type=str, place="planned_results",
-           words="how the method selects weights: source-dev, last or target-dev"),
+           words="how the method selects weights, such as source-dev, last or target-dev"),
     Column(name="judged_on", shown=True, type=str, place="planned_results", groupable=True, setting="per group",
            words="scores by which the search chooses candidates; empty without a search"),
     Column(name="task", shown=True, type=str, place="spec", filter="everywhere", groupable=True, setting="varied",

@@ -1,12 +1,13 @@
 """The objective that candidates are compared by: dev scores, never a test score."""
 
-from collections.abc import Collection, Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from math import inf
 from statistics import fmean
 
 from search_spaces.spec import ExperimentSpec
 from trainers.methods import METHODS
+from trainers.selections import kind_of
 from trainers.tasks import TASKS
 from trainers.trial import Score, Selection, Trial, TrialConfig
 
@@ -48,7 +49,7 @@ class Judged:
     state: str
     epochs: int
     seconds: float
-    selections: Collection[Selection]
+    selections: Sequence[Selection]
     selected: dict[Selection, int]
     history: list[tuple[int, int, float]]
     conflicts: int | None = None
@@ -65,7 +66,7 @@ def methods_of(spec: ExperimentSpec, trial: Judged) -> list[str]:
         name
         for name in spec.methods
         if (METHODS[name].trajectory or name) == trial.config.method
-        and METHODS[name].selection in (None, *trial.selections)
+        and METHODS[name].selection in (None, *map(kind_of, trial.selections))
     ]
 
 
@@ -73,8 +74,8 @@ def objective_value(trial: Judged, method: str, by: float = inf) -> float | None
     """A trial's objective at the step that a method's selection chose.
 
     For a trial that was stopped before anything was selected, and for any trial before its end, it is the objective at
-    the step that would have been selected: the best so far, or the latest for a method that selects the last. None if
-    the trial has no objective yet.
+    the step that would have been selected: the best so far, or the latest for a method that selects the last. For a
+    method that selects a step for each target it is the best as well. None if the trial has no objective yet.
 
     Args:
         trial: the trial's history.
@@ -84,8 +85,9 @@ def objective_value(trial: Judged, method: str, by: float = inf) -> float | None
     history = [(step, value) for epoch, step, value in trial.history if epoch <= by]
     if not history:
         return None
-    selection = METHODS[method].selection
-    if trial.selected and by >= trial.config.training.epochs:
-        step = trial.selected.get(selection) if selection else next(iter(trial.selected.values()))
-        return next((value for at, value in history if at == step), None)
-    return history[-1][1] if selection == "last" else max(value for _, value in history)
+    kind = METHODS[method].selection or kind_of(trial.selections[0])  # the first is the training's own
+    steps = {step for selection, step in trial.selected.items() if kind_of(selection) == kind}
+    if len(steps) == 1 and by >= trial.config.training.epochs:
+        return next((value for step, value in history if step in steps), None)
+    epochs = [value for step, value in history if step >= 0]
+    return epochs[-1] if kind in ("last", "average") else max(epochs)

@@ -1,5 +1,6 @@
 """From a spec to its plan: the trials, what is scored of each, and the result that each score becomes."""
 
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import cache, partial
 
@@ -13,6 +14,7 @@ from trainers.data.splits import shots_could_select, source_dev, target_dev, tra
 from trainers.digests import digest
 from trainers.examples import Data, evaluation_data
 from trainers.methods import METHODS, SOURCE_TRAINING
+from trainers.selections import dev_languages
 from trainers.surgery.rules import RULES
 from trainers.tasks import TASKS
 from trainers.trial import Schedule, Selection, Split, TrialConfig, Wanted
@@ -168,16 +170,23 @@ class Planner:
         method, words = METHODS[name], self.spaces[name].label(candidate)
         of_candidate = partial(PlannedResult, method=name, k=k, seed=seed, candidate=words, judged_on=self.judged_on)
         source = self._source_training(seed, candidate) if method.adapts else None
-        for group in groups(self.spec, name, self.targets.of[name]):
-            trial = self._trial(name, k, seed, candidate, group, source)
+        for group in groups(self.spec, name, self.targets.trained[name]):
+            scored = tuple(target for target in group if target in self.targets.of[name])
+            if not scored:
+                continue
+            trial = self._trial(name, k, seed, candidate, group, scored, source)
             self.planned.add(trial)
-            selection = method.selection or trial.wanted.selections[0]
+            selections = {language: self._selection_of(name, language) for language in (self.source, *scored)}
+            devs = dev_languages((selections[language] for language in trial.wanted.evaluate), self.source, scored)
+            dev = {language: self._dev_digest(language, trial.config) for language in devs} | dict(trial.wanted.judge)
             alpha = None if isinstance(trial.config.alpha, tuple) else trial.config.alpha
-            result = partial(of_candidate, alpha=alpha, trial=trial.config.digest, selection=selection)
-            for language, data in trial.wanted.evaluate.items():
-                self.planned.results.append(result(language=language, split="test", data=data))
-            for language, data in {**self._dev(selection, group, trial.config), **trial.wanted.judge}.items():
-                self.planned.results.append(result(language=language, split="dev", data=data))
+            result = partial(of_candidate, alpha=alpha, trial=trial.config.digest)
+            splits: tuple[tuple[Split, Mapping[str, str]], ...] = (("test", trial.wanted.evaluate), ("dev", dev))
+            self.planned.results.extend(
+                result(selection=selections[language], language=language, split=split, data=data)
+                for split, of_split in splits
+                for language, data in of_split.items()
+            )
         if source is not None:
             [selection] = source.wanted.selections
             result = partial(of_candidate, alpha=None, trial=source.config.digest, selection=selection)
@@ -191,16 +200,17 @@ class Planner:
         seed: int,
         candidate: Candidate,
         group: tuple[str, ...],
+        scored: tuple[str, ...],
         source: PlannedTrial | None,
     ) -> PlannedTrial:
-        """The trial that trains one candidate of a method for one group of targets at one seed."""
+        """The trial that trains one candidate of a method for a group of targets at one seed, and is scored on some."""
         method, is_searched = METHODS[name], bool(self.spaces[name].searched)
         alpha = candidate.surgery_alpha(self.spec, len(group)) if method.surgery else None
         config = self._config(method.trajectory or name, group if k else (), k, seed, alpha, candidate)
         config = replace(config, population=self.spec.search.population if is_searched else None)
         wanted = Wanted(
             selections=self._selections(name, config.target_languages),
-            evaluate=self._tests(group if method.adapts else (self.source, *group)),
+            evaluate=self._tests(scored if method.adapts else (self.source, *scored)),
             judge=self._judge(group, config) if is_searched else {},
             sweep=digest([config.method, k, group]) if is_searched else None,
             test_every_report=self.spec.test_at == "every",
@@ -222,11 +232,6 @@ class Planner:
         languages = (self.source,) if self.spec.search.objective == "source-dev" else group
         return {language: self._dev_digest(language, config) for language in languages}
 
-    def _dev(self, selection: Selection, group: tuple[str, ...], config: TrialConfig) -> dict[str, str]:
-        """The dev sets that a selection reads: {language: digest of the examples}."""
-        languages = {"source-dev": (self.source,), "target-dev": group, "last": ()}[selection]
-        return {language: self._dev_digest(language, config) for language in languages}
-
     def _dev_digest(self, language: str, config: TrialConfig) -> str:
         if language == self.source:
             return source_dev(self.data, language).digest
@@ -238,11 +243,26 @@ class Planner:
         return target_dev(self.data, language, shots, split).digest
 
     def _selections(self, name: str, targets: tuple[str, ...]) -> tuple[Selection, ...]:
-        """The selections of a method's training on targets: those of all the spec's methods that share it."""
+        """The selections of a method's training on targets: its own, then those of the spec's methods that share it."""
         trajectory = METHODS[name].trajectory or name
-        sharing = [other for other in self.spec.methods if METHODS[other].trajectory == trajectory]
-        asked = [trajectory, *(other for other in sharing if set(targets) <= set(self.targets.of[other]))]
-        return tuple(dict.fromkeys(METHODS[method].selection or self.settings.selection for method in asked))
+        found = list(self._selections_of(trajectory, targets))
+        for other in self.spec.methods:
+            scored = [target for target in targets if target in self.targets.of[other]]
+            if METHODS[other].trajectory == trajectory and scored:
+                found += self._selections_of(other, scored)
+        return tuple(dict.fromkeys(found))
+
+    def _selections_of(self, name: str, targets: Sequence[str]) -> tuple[Selection, ...]:
+        return METHODS[name].selections(targets, self.settings.selection, self.spec.average)
+
+    def _selection_of(self, name: str, language: str) -> Selection:
+        """A method's selection for a language. Where each target has its own, the source has that of the training."""
+        if language == self.source:
+            trajectory = METHODS[name].trajectory
+            by_target = METHODS[name].selection == "target-dev" and not METHODS[name].model_per_target
+            name = trajectory if by_target and trajectory is not None else name
+        [selection] = self._selections_of(name, [language])
+        return selection
 
     def _tests(self, languages: tuple[str, ...]) -> dict[str, str]:
         """The test splits of languages: {language: digest of the examples that are scored}."""

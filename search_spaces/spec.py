@@ -152,6 +152,9 @@ class ExperimentSpec(Part):
         description='null for each example once an epoch, {"temperature": T from 1 to 1000} or'
         ' {"repeat_shots": n from 2 to 10000}',
     )
+    average: Annotated[int, Field(ge=1, le=1000)] = Field(
+        3, description='the last epochs whose weights a method "+average" takes the mean of: from 1 to all epochs'
+    )
     search: SearchSpec = Field(default_factory=SearchSpec, description="an object, see its fields")
     protocol: Annotated[str, _among(PROTOCOLS, "protocols")] = Field(
         "paper", description=f"one of {', '.join(PROTOCOLS)}"

@@ -49,19 +49,26 @@ class Targets:
 
     Attributes:
         of: the target languages of each method.
+        trained: those of its training: also of them that it leaves out, where it is another selection of a training
+            that needs no more.
         left_out: those that methods leave out, in the order of the spec's methods.
     """
 
     def __init__(self, spec: ExperimentSpec, data: Data, languages: Iterable[str]) -> None:
         self.languages = tuple(languages)
         self.of: dict[str, tuple[str, ...]] = {}
+        self.trained: dict[str, tuple[str, ...]] = {}
         self.left_out: list[LeftOut] = []
         has = cache(partial(_has, data))  # methods need the same splits
         for method in spec.methods:
             needed = needed_of_target(spec, method)
             lacks = {one: tuple(split for split in needed if not has(one, split)) for one in self.languages}
-            self.of[method] = tuple(language for language in self.languages if not lacks[language])
+            self.of[method] = self.trained[method] = tuple(one for one in self.languages if not lacks[one])
             self.left_out += [LeftOut(method, language, splits) for language, splits in lacks.items() if splits]
+            trajectory = METHODS[method].trajectory
+            if trajectory is not None and not METHODS[method].model_per_target:
+                needed = needed_of_target(spec, trajectory)
+                self.trained[method] = tuple(one for one in self.languages if all(has(one, split) for split in needed))
 
 
 def _has(data: Data, language: str, split: Split) -> bool:

@@ -12,7 +12,7 @@ import sys
 import time
 from pathlib import Path
 from types import FrameType
-from typing import Any, get_args
+from typing import Any
 
 from search_spaces.presets import names, preset
 from search_spaces.sources import DataSpec
@@ -21,7 +21,6 @@ from service.security import is_loopback
 from service.settings import Settings
 from trainers.artifacts import layout
 from trainers.data import sample
-from trainers.trial import Selection
 
 # What a stopping server leaves to open streams.
 STREAM_SECONDS = 1
@@ -85,9 +84,7 @@ def _parser() -> argparse.ArgumentParser:
     export = commands.add_parser("export", help="write a trial's kept model as a Hugging Face folder")
     export.add_argument("trial", help="its id; the service's home must be on this machine")
     export.add_argument("folder", type=Path)
-    export.add_argument(
-        "--selection", choices=get_args(Selection), help="where the trial has several: last or target-dev"
-    )
+    export.add_argument("--selection", help="where the trial has several, such as last or target-dev")
     export.set_defaults(command=_export)
 
     convert = commands.add_parser("convert", help="write an encoder's pickles (pytorch_model.bin) as safetensors")

@@ -171,7 +171,7 @@ class Client:
         Args:
             trial: its id.
             folder: the model is put in `<folder>/<trial>`.
-            selection: "last" or "target-dev", where the trial has several.
+            selection: where the trial has several, as in results: "last", "target-dev", ...
 
         Raises:
             ServiceError: the model was not kept (experiments with `"keep": "all"` keep every model).

@@ -1,10 +1,11 @@
 """The methods of section 3, each in a few lines: what is trained, on what, from where, and what selects the weights."""
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import KW_ONLY, dataclass
+from dataclasses import KW_ONLY, dataclass, replace
 from functools import cache, partial
 from typing import Protocol
 
+from trainers.selections import Kind, of_average, of_target
 from trainers.surgery.rules import RULES, GradientSurgery, Rule
 from trainers.trial import Selection
 
@@ -69,7 +70,7 @@ class Method:
     """A method as the planner sees it.
 
     Attributes:
-        selection: what selects its weights; None for what the protocol says of source and mixed training.
+        selection: the kind of what selects its weights; None for what the protocol says of source and mixed training.
         few_shot: it trains on shots (zero-shot has K = 0).
         adapts: it starts from the source-trained model.
         model_per_target: each target language has a model of its own.
@@ -79,12 +80,28 @@ class Method:
 
     train: Callable[[Bench], None]
     _: KW_ONLY
-    selection: Selection | None = None
+    selection: Kind | None = None
     few_shot: bool = True
     adapts: bool = False
     model_per_target: bool = False
     rule: str | None = None
     trajectory: str | None = None
+
+    def selections(self, targets: Sequence[str], protocols: Selection, average: int) -> tuple[Selection, ...]:
+        """The names of its selections for a model of these targets: several where each target has an epoch of its own.
+
+        Args:
+            targets: the targets that are scored.
+            protocols: what the protocol says of source and mixed training.
+            average: the number of epochs that are averaged.
+        """
+        if self.selection is None:
+            return (protocols,)
+        if self.selection == "average":
+            return (of_average(average),)
+        if self.selection == "target-dev" and not self.model_per_target:
+            return tuple(of_target(target) for target in targets)
+        return (self.selection,)
 
     @property
     def mixes(self) -> bool:
@@ -108,24 +125,38 @@ PAPER: dict[str, Method] = {
     "gradient-mix-train": Method(gradient_mix_train, rule=GradientSurgery.name),
 }
 
+# Further selections of the paper's trainings: each target's best epoch on its dev set (Figure 5 has that of
+# gradient-mix-train), and without a dev set the mean of the last epochs' weights.
+FURTHER: dict[str, Method] = {
+    **{
+        f"{name}+dev": replace(PAPER[name], selection="target-dev", trajectory=name)
+        for name in ("mix-FT", "naive-mix-train", "gradient-mix-train")
+    },
+    **{
+        f"{name}+average": replace(PAPER[name], selection="average", trajectory=name)
+        for name in ("ord-FS", "mix-FT", "naive-mix-train", "gradient-mix-train")
+    },
+}
+
+NAMED = {**PAPER, **FURTHER}
 
 MIX_TRAIN = "-mix-train"
 
 
 class Methods(Mapping[str, Method]):
-    """The paper's methods, then `<rule>-mix-train` for each other rule of `RULES`, those of other packages included."""
+    """The paper's methods, their further selections, and `<rule>-mix-train` for each other rule, of any package."""
 
     def __getitem__(self, name: str) -> Method:
-        if name in PAPER:
-            return PAPER[name]
+        if name in NAMED:
+            return NAMED[name]
         rule = name.removesuffix(MIX_TRAIN)
         if rule == name:
             raise KeyError(name)
         return _rival(RULES[rule])
 
     def __iter__(self) -> Iterator[str]:
-        yield from PAPER
-        yield from (name for rule in RULES if (name := f"{rule}{MIX_TRAIN}") not in PAPER)
+        yield from NAMED
+        yield from (name for rule in RULES if (name := f"{rule}{MIX_TRAIN}") not in NAMED)
 
     def __len__(self) -> int:
         return sum(1 for _ in self)

@@ -20,8 +20,8 @@ FIRST_BATCHING = "bucketed"  # the only one before NUMERICS 5
 Split = Literal["train", "dev", "test"]
 SPLITS: tuple[Split, ...] = ("train", "dev", "test")
 
-# Which checkpoint of a training counts: the best on the source's dev set, the last, the best on the target's dev set.
-Selection = Literal["source-dev", "last", "target-dev"]
+# Which weights of a training count, by name (`trainers.selections`).
+Selection = str
 
 Precision = Literal["fp32", "bf16", "fp16"]
 
@@ -150,7 +150,7 @@ class TrialConfig:
         training = Training(**{"batching": FIRST_BATCHING, **value["training"], "learning_rate": rate})
         alpha, targets = _schedule_or_number(value["alpha"]), tuple(value["target_languages"])
         plugins = tuple((kind, name, version) for kind, name, version in value.get("plugins", ()))
-        sampling = Sampling(**value["sampling"]) if "sampling" in value else None
+        sampling = Sampling(**value["sampling"]) if value.get("sampling") else None
         read = {"alpha": alpha, "training": training, "target_languages": targets, "plugins": plugins,
                 "sampling": sampling}  # fmt: skip
         return cls(**{"numerics": FIRST_NUMERICS, **value, **read})
@@ -245,8 +245,8 @@ class Score:
     """A score on a part of one language's data.
 
     Attributes:
-        step: optimizer steps that the scored weights were trained for.
-        epoch: their epoch, counted from 1.
+        step: optimizer steps that the scored weights were trained for; -n for the mean of the last n epochs' weights.
+        epoch: their epoch, counted from 1; for a mean the last one.
         language: code of the language.
         split: which of its splits was scored.
         metric: name of the metric.
@@ -317,7 +317,7 @@ class Outcome:
     """The results of a trial.
 
     Attributes:
-        selected: per selection the step whose weights it chose.
+        selected: per selection the step whose weights it chose, as in `Score`.
         scores: of those weights on the test splits.
         facts: `training` (the last report's measures), `shots`, `samples`, `work` of training and evaluation, `sizes`
             of tokenized splits, `seconds`, `device`, `threads`, `packages`; `history` of a member of a population;

@@ -12,6 +12,7 @@ from trainers.encoders.encoder import EncoderSize
 from trainers.methods import METHODS, SOURCE_TRAINING
 from trainers.protocols import PROTOCOLS
 from trainers.sampling import Sampling, shares
+from trainers.selections import averaged_epochs, dev_languages, scored_by
 from trainers.tasks import TASKS
 from trainers.trial import TrialConfig, at_epoch
 
@@ -82,11 +83,13 @@ def trial_cost(
     """
     if missing is None:
         return Cost()
-    tests = len(trial.wanted.selections) * sum(sizes.test(language).sub_words for language in missing)
+    lacking = {language: trial.wanted.evaluate[language] for language in missing}
+    scored = [language for selection in trial.wanted.selections for language in scored_by(selection, lacking)]
+    tests = sum(sizes.test(language).sub_words for language in scored)
     is_there = is_trained and trial.config.method == SOURCE_TRAINING
     load = Load(evaluation=tests) if is_there else _load(trial, sizes, tests)
     keeps = sizes.spec.keeps(trial.config.method) and not is_there
-    models = len(trial.wanted.selections) if keeps else 0
+    models = _most_chosen(trial) if keeps else 0
     if encoder is None or clock is None:
         return Cost(load=load, seconds=None, models=models, model_bytes=None, memory_bytes=None)
     return _cost(trial, load, models, sizes, encoder, clock)
@@ -100,8 +103,7 @@ def _load(trial: PlannedTrial, sizes: Sizes, tests: int) -> Load:
     epoch = _epoch(config.sampling or Sampling(), [] if adapts else [sizes.source], shots)
     steps = -(-epoch.windows // (config.k if adapts else training.batch_size)) * training.epochs
     evaluations = -(-steps // training.evaluate_every) if training.evaluate_every else training.epochs
-    selecting = {"source-dev": (config.source_language,), "target-dev": config.target_languages, "last": ()}
-    scored = {language for selection in trial.wanted.selections for language in selecting[selection]}
+    scored = {*dev_languages(trial.wanted.selections, config.source_language, config.target_languages)}
     scored |= set(trial.wanted.judge)
     dev = sum(sizes.dev(language, config).sub_words for language in scored)
     if trial.wanted.test_every_report:
@@ -114,6 +116,12 @@ def _load(trial: PlannedTrial, sizes: Sizes, tests: int) -> Load:
         oracle=oracle,
         evaluation=evaluations * dev + tests,
     )
+
+
+def _most_chosen(trial: PlannedTrial) -> int:
+    """The most different weights that selections choose: targets that have one each share those of an epoch."""
+    averages = sum(averaged_epochs(selection) > 0 for selection in trial.wanted.selections)
+    return averages + min(len(trial.wanted.selections) - averages, trial.config.training.epochs)
 
 
 def _epoch(sampling: Sampling, source: Sequence[Size], shots: Sequence[Size]) -> Size:
@@ -170,7 +178,7 @@ def _memory(trial: PlannedTrial, encoder: EncoderSize, parameters: int, windows:
     """
     training = trial.config.training
     # weights, gradient, moments, the oracle's gradient, the selected weights
-    copies = 1 + 1 + 2 + bool(trial.config.alpha) + len(trial.wanted.selections)
+    copies = 1 + 1 + 2 + bool(trial.config.alpha) + _most_chosen(trial)
     # Korthikanti et al. (2022), "Reducing Activation Recomputation", Eq. 1: bytes of a layer at half precision
     of_token = 34 * encoder.hidden + 5 * encoder.heads * training.max_length
     activations = windows * training.max_length * encoder.layers * of_token

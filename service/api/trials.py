@@ -20,7 +20,7 @@ from service.api.problems import refusals
 from service.api.times import with_times
 from trainers.artifacts.layout import log_of, predictions_file, saved
 from trainers.examples import LANGUAGE_CODE
-from trainers.trial import Selection
+from trainers.selections import PATTERN
 
 # Of a log no more than its end is read.
 LOG_BYTES = 2**20
@@ -47,7 +47,7 @@ class Evaluation(BaseModel):
 
     language: Annotated[str, Field(pattern=f"^{LANGUAGE_CODE}$")]
     split: Literal["dev", "test"] = "test"
-    selection: Selection | None = Field(None, description="where there are several")
+    selection: str | None = Field(None, pattern=PATTERN, description="where there are several")
 
 
 class LogEnd(BaseModel):
@@ -94,7 +94,7 @@ class Chosen(BaseModel):
 
     model_config = ConfigDict(extra="forbid")
 
-    selection: Selection | None = Field(None, description="where there are several")
+    selection: str | None = Field(None, pattern=PATTERN, description="where there are several")
 
 
 @router.get("/trials/{id_}/model", responses=refusals(404))

@@ -131,7 +131,7 @@ def _measures(store: Store, where: Where) -> pd.DataFrame:
 def _cosines(store: Store, home: Path, where: Where) -> pd.DataFrame:
     """The cosine of every two languages' gradients in each model of mixed training. ValueError: one was not kept."""
     tests = selected(store, where)
-    mixed = tests[tests["method"].isin([name for name, one in METHODS.items() if one.mixes])]
+    mixed = tests[tests["method"].isin([name for name, one in METHODS.items() if one.mixes and one.trajectory is None])]
     models = mixed.drop_duplicates("trial").drop(columns=["language", "examples", "metric", "value"])
     rows = models.to_dict("records")
     found: list[dict[str, Any]] = []

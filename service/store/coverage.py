@@ -5,6 +5,7 @@ from collections.abc import Collection, Mapping
 from sqlalchemy import Connection, select
 
 from service.store.schema import scores, selections, trials
+from trainers.selections import scored_by
 from trainers.trial import Wanted
 
 
@@ -43,12 +44,14 @@ class Coverage:
         chosen = self.chosen.get(trial, {})
         if not chosen.keys() >= set(wanted.selections):
             return tuple(wanted.evaluate)
-        steps = [chosen[selection] for selection in wanted.selections]
 
         def lacking(split: str, needed: Mapping[str, str], at_least: int) -> tuple[str, ...]:
             found = {name: self.steps.get((trial, split, name, data), set()) for name, data in needed.items()}
-            return tuple(name for name, of in found.items() if not of.issuperset(steps) or len(of) < at_least)
+            few = {name for name, of in found.items() if sum(step >= 0 for step in of) < at_least}
+            for selection in wanted.selections:
+                few |= {name for name in scored_by(selection, needed) if chosen[selection] not in found[name]}
+            return tuple(name for name in needed if name in few)
 
-        tests = lacking("test", wanted.evaluate, self.epochs[trial] if wanted.test_every_report else 1)
+        tests = lacking("test", wanted.evaluate, self.epochs[trial] if wanted.test_every_report else 0)
         models = wanted.keep and not self.kept >= {(trial, selection) for selection in wanted.selections}
-        return tests if tests or models or lacking("dev", wanted.judge, 1) else None
+        return tests if tests or models or lacking("dev", wanted.judge, 0) else None

@@ -268,7 +268,7 @@ class Results:
         statement = (
             select(*(columns[name].label(name) for name in query.columns))
             .select_from(joined)
-            .where(visible, scores.c.metric != ONE_LABEL, conditions.clause(query.where))
+            .where(visible, _of_weights(), scores.c.metric != ONE_LABEL, conditions.clause(query.where))
             .where(*(table.c.at <= now for table in (scores, planned_results)))
             .order_by(*(key.desc() if descending else key for key, descending in keys))
         )
@@ -298,6 +298,13 @@ def _as_sql(column: Column) -> ColumnElement[Any]:
 
 def _of_selection() -> ColumnElement[bool]:
     return and_(*(selections.c[name] == planned_results.c[name] for name in ("trial", "selection")))
+
+
+def _of_weights() -> ColumnElement[bool]:
+    """Whether a score is of weights that a result's selection chooses among: epochs, or an average of them alone."""
+    of_average = planned_results.c.selection.startswith("average:")
+    is_of_epochs: ColumnElement[bool] = (scores.c.step >= 0) & ~of_average
+    return is_of_epochs | (scores.c.step == selections.c.step)
 
 
 def _of_score() -> ColumnElement[bool]:

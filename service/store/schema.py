@@ -20,7 +20,7 @@ from sqlalchemy import (
 metadata = MetaData()
 
 # The last of `migrations/versions`: a table changes together with a migration that makes it so.
-REVISION = "0004"
+REVISION = "0005"
 
 # SQLite counts up only an INTEGER primary key.
 Sequence = BigInteger().with_variant(Integer, "sqlite")
@@ -168,7 +168,7 @@ planned_results = Table(
     metadata,
     Column("id", Sequence, primary_key=True),
     Column("experiment", ForeignKey("experiments.id"), nullable=False, index=True),
-    Column("method", String(32), nullable=False),
+    Column("method", String(64), nullable=False),
     Column("k", Integer, nullable=False),
     Column("seed", Integer, nullable=False),
     Column("alpha", Float),
@@ -177,18 +177,19 @@ planned_results = Table(
     Column("language", String(32), nullable=False),
     Column("split", String(8), nullable=False),
     Column("trial", ForeignKey("trials.digest"), nullable=False, index=True),
-    Column("selection", String(16), nullable=False),
+    Column("selection", String(48), nullable=False),
     Column("data", String(20), nullable=False),
     Column("at", Sequence, nullable=False, index=True),
     Column("numerics", Integer, nullable=False, server_default="3"),
 )
 
-# Which of a trial's steps a selection chose, and whether that model is on disk.
+# Which of a trial's steps a selection chose (-n is the mean of the last n epochs' weights), and whether that model is
+# on disk.
 selections = Table(
     "selections",
     metadata,
     Column("trial", ForeignKey("trials.digest"), primary_key=True),
-    Column("selection", String(16), primary_key=True),
+    Column("selection", String(48), primary_key=True),
     Column("step", Integer, nullable=False),
     Column("kept", Boolean, nullable=False, server_default=false()),
     Column("at", Sequence, nullable=False, index=True),

@@ -300,6 +300,17 @@ def test_sampling_is_for_methods_that_mix(place: Place) -> None:
         assert "allowed: with naive-mix-train, gradient-mix-train" in message
 
 
+def test_an_average_is_of_no_more_epochs_than_there_are(place: Place) -> None:
+    methods = ["mix-FT", "mix-FT+average"]
+    assert place.spec("ner", methods=methods).average == 3
+    assert place.spec("ner", methods=methods, average=10).average == 10
+    assert place.spec("ner", average=10, training={"epochs": 3})  # which nothing is made of
+    for fields in ({"average": 11}, {"training": {"epochs": 2}}, {"training": {"epochs": {"grid": [2, 8]}}}):
+        [(field, message)] = place.problems("ner", methods=methods, **fields)
+        assert field == "average"
+        assert "allowed: from 1 to " in message
+
+
 def test_sampling_has_one_of_two_forms(place: Place) -> None:
     wrong: list[Any] = [{"temperature": 0.5}, {"repeat_shots": 1}, {"repeat_shots": 2.5}, {}, 5, {"temperature": True},
                         {"temperature": 2, "repeat_shots": 2}]  # fmt: skip

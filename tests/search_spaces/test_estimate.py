@@ -36,7 +36,7 @@ def spec_of(tiny_encoder_for_all: Path, tmp_path: Path) -> Any:
                     "max_test_examples": 7, **fields.pop("training", {})}  # fmt: skip
         base = {
             "task": task, "encoder": str(tiny_encoder_for_all), "data": "sample", "target_languages": TARGETS,
-            "methods": list(METHODS), "k": [1, 5], "seeds": [1, 2], "training": training,
+            "methods": list(METHODS), "k": [1, 5], "seeds": [1, 2], "training": training, "average": 2,
         }  # fmt: skip
         return accepted({**base, **fields}, Environment(tmp_path, None, 2, 0)).spec
 
@@ -74,7 +74,7 @@ def test_a_seed_has_one_source_training_and_a_target_one_trajectory_at_each_k(
     assert rows["zero-shot", 0]["trials"] == answer["source_trainings"] == 2
     for k in (1, 5):
         assert rows["ord-FS", k]["trials"] == 2 * len(TARGETS)
-        assert rows["ord-FS", k]["selections"] == ["last", "target-dev"]
+        assert rows["ord-FS", k]["selections"] == ["last", "target-dev", "average:2"]
         assert rows["mix-FT", k]["trials"] == rows["gradient-mix-train", k]["trials"] == 2
     assert sum(row["trials"] for row in rows.values()) == answer["trials"] == len(made.plan.trials)
     assert (answer["reused"], answer["source_trainings_there"]) == (0, 0)

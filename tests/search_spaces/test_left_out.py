@@ -94,6 +94,24 @@ def test_a_training_that_two_methods_share_has_the_selection_of_the_one_that_can
     assert adapted == {("kk",): ("last",), ("tr",): ("last", "target-dev")}
 
 
+@pytest.mark.parametrize("grouping", ["all", "single"])
+def test_a_mixed_training_has_the_targets_that_another_selection_of_it_cannot_score(
+    place: Place, grouping: str
+) -> None:
+    methods = ["gradient-mix-train", "gradient-mix-train+dev"]
+    both, unrealistic = (place.planned(methods=names, grouping=grouping) for names in (methods, methods[1:]))
+    trained = {trial.config.target_languages for trial in both.trials.values()}
+    assert trained == ({("kk", "tr")} if grouping == "all" else {("kk",), ("tr",)})
+    for made in (both, unrealistic):
+        assert scored_on(made, "gradient-mix-train+dev") == {"tr"}
+        assert [one.language for one in made.left_out if one.method.endswith("+dev")] == ["kk", "th"]
+        assert set(made.trials) <= set(both.trials)
+    assert scored_on(both, "gradient-mix-train") == {"kk", "tr"}
+    selections = {trial.wanted.selections for trial in both.trials.values()}
+    assert ("source-dev", "target-dev:tr") in selections
+    assert (("source-dev",) in selections) == (grouping == "single")
+
+
 def test_the_trials_of_other_languages_are_those_that_they_are_without_it(place: Place) -> None:
     both, alone = place.planned(methods=["ord-FS", "ord-FS+dev"]), place.planned(methods=["ord-FS"])
     of_kk = [

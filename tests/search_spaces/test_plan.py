@@ -273,6 +273,47 @@ def test_two_selections_of_a_trajectory_are_two_results_of_one_trial(planned: An
         assert {one.selection for one in of_targets} == {selection}
 
 
+def test_each_target_has_a_selection_of_its_own_in_one_mixed_training(planned: Any) -> None:
+    mixing = ["naive-mix-train", "gradient-mix-train"]
+    made = planned(methods=[*mixing, *(f"{name}+dev" for name in mixing)], k=[5], seeds=[1])
+    assert len(made.trials) == 2
+    for name in mixing:
+        [trial] = trials_of(made, name)
+        assert trial.wanted.selections == ("source-dev", "target-dev:fi", "target-dev:hu")
+        tests = [one for one in results_of(made, f"{name}+dev") if one.split == "test"]
+        assert {one.trial for one in tests} == {trial.config.digest}
+        assert {(one.language, one.selection) for one in tests} == {
+            ("en", "source-dev"), ("fi", "target-dev:fi"), ("hu", "target-dev:hu"),
+        }  # fmt: skip
+        assert {one.selection for one in results_of(made, name)} == {"source-dev"}
+
+
+def test_adapting_to_all_takes_the_source_s_score_from_the_source_training_whatever_is_selected(planned: Any) -> None:
+    made = planned(methods=["mix-FT", "mix-FT+dev", "mix-FT+average"], k=[5], seeds=[1], training={"epochs": 4})
+    [trial] = trials_of(made, "mix-FT")
+    assert trial.wanted.selections == ("last", "target-dev:fi", "target-dev:hu", "average:3")
+    assert set(trial.wanted.evaluate) == {"fi", "hu"}
+    for method in ("mix-FT", "mix-FT+dev", "mix-FT+average"):
+        [source] = [one for one in results_of(made, method) if one.language == "en"]
+        assert (source.selection, made.trials[source.trial].config.method) == ("source-dev", "zero-shot")
+
+
+@pytest.mark.parametrize("average", [1, 3, 7])
+def test_an_average_is_a_further_selection_of_the_same_trials_that_reads_no_dev_set(
+    planned: Any, root: Path, average: int
+) -> None:
+    training = ["ord-FS", "mix-FT", "naive-mix-train", "gradient-mix-train"]
+    plain = planned(methods=training, k=[5], seeds=[1])
+    for language in ("fi", "hu"):
+        (root / f"ner/{language}/dev.jsonl").unlink()
+    made = planned(methods=[f"{name}+average" for name in training], average=average, k=[5], seeds=[1])
+    assert set(made.trials) == set(plain.trials)
+    for name in training:
+        found = [one for one in results_of(made, f"{name}+average") if one.language != "en"]
+        assert {(one.selection, one.split) for one in found} == {(f"average:{average}", "test")}
+        assert {trial.wanted.selections[1:] for trial in trials_of(made, name)} == {(f"average:{average}",)}
+
+
 def test_the_unrealistic_selection_alone_is_of_the_same_trial(planned: Any) -> None:
     alone, both = planned(methods=["ord-FS+dev"]), planned(methods=BOTH)
     assert set(alone.trials) == set(both.trials)
@@ -314,11 +355,13 @@ def test_dev_results_are_those_of_the_dev_set_that_selects(planned: Any, root: P
     data = FolderData(root, "ner", tmp_path / "facts")
     made = planned(methods=[*METHODS], k=[5], seeds=[1])
     dev = {(one.method, one.language): one for one in made.results if one.split == "dev"}
-    of_source = [name for name, method in METHODS.items() if not method.adapts]
-    assert set(dev) == {*((method, "en") for method in of_source), ("ord-FS+dev", "fi"), ("ord-FS+dev", "hu")}
-    for (_, language), result in dev.items():
+    by_source = [name for name, one in METHODS.items() if one.selection in (None, "target-dev") and not one.adapts]
+    by_target = [name for name, one in METHODS.items() if one.selection == "target-dev"]
+    assert set(dev) == {*product(by_source, ["en"]), *product(by_target, ["fi", "hu"])}
+    for (method, language), result in dev.items():
         assert result.data == data.facts(language, "dev").digest
-        assert result.selection == ("source-dev" if language == "en" else "target-dev")
+        of_target = "target-dev" if method == "ord-FS+dev" else f"target-dev:{language}"
+        assert result.selection == ("source-dev" if language == "en" else of_target)
         assert result.selection in made.trials[result.trial].wanted.selections
 
 

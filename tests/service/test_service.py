@@ -121,9 +121,9 @@ def test_every_method_on_another_task_its_predictions_its_draws_and_its_model(
     tmp_path: Path, calm: Any, spec: Fields
 ) -> None:
     client = calm.client
-    id_ = client.submit({**spec, "task": "pos", "methods": list(METHODS), "k": [2], "keep": "all"})
+    id_ = client.submit({**spec, "task": "pos", "methods": list(METHODS), "k": [2], "keep": "all", "average": 2})
     experiment = finished(client, id_)
-    # zero-shot, mix-FT, naive-mix-train; ord-FS of two targets, of which ord-FS+dev is another selection; each rule's
+    # zero-shot, mix-FT, naive-mix-train; ord-FS of two targets; each rule's; others are further selections of these
     assert experiment["trials"]["succeeded"] == 5 + len(RULES)
     rows = client.results(id_)
     assert set(rows["metric"]) == {"accuracy", "chunk_f1"}
@@ -132,6 +132,9 @@ def test_every_method_on_another_task_its_predictions_its_draws_and_its_model(
     assert by_method.loc["ord-FS", "trial"] == by_method.loc["ord-FS+dev", "trial"]
     assert by_method.loc["ord-FS", "selection"] == "last"
     assert by_method.loc["ord-FS+dev", "selection"] == "target-dev"
+    selections = adapted.groupby("method")["selection"].first()
+    assert selections["gradient-mix-train+dev"] == "target-dev:de"
+    assert {selections[name] for name in selections.index if name.endswith("+average")} == {"average:2"}
     on_dev = rows[(rows["method"] == "ord-FS+dev") & (rows["split"] == "dev") & (rows["metric"] == "chunk_f1")]
     assert list(on_dev["language"].value_counts()) == [2, 2]  # two targets, two epochs
     assert on_dev.groupby("language")["selected"].sum().tolist() == [1, 1]
@@ -143,10 +146,10 @@ def test_every_method_on_another_task_its_predictions_its_draws_and_its_model(
     words = sum(map(len, predicted["gold"]))
     right = sum((row.gold == row.prediction).sum() for row in predicted.itertuples())
     assert 100 * right / words == pytest.approx(by_method.loc["ord-FS", "value"])
-    assert list(predicted["example"]) == list(range(20))
+    assert predicted["example"].nunique() == len(predicted) == 20
     with pytest.raises(ServiceError, match="no evaluation of hi/test"):
         client.predictions(by_method.loc["ord-FS", "trial"], "hi", selection="last")
-    with pytest.raises(ServiceError, match="selection: the trial has several: one of last, target-dev"):
+    with pytest.raises(ServiceError, match="selection: the trial has several: one of average:2, last, target-dev"):
         client.predictions(by_method.loc["ord-FS", "trial"], "de")
 
     draws = client.shots(id_).set_index("language")
@@ -160,7 +163,7 @@ def test_every_method_on_another_task_its_predictions_its_draws_and_its_model(
     environment = {**os.environ, "ALLASPRAK_HOME": str(calm.home)}
     refused = subprocess.run(command, env=environment, capture_output=True, text=True)
     assert refused.returncode == 1
-    assert refused.stderr.strip() == "allasprak: --selection: one of last, target-dev"
+    assert refused.stderr.strip() == "allasprak: --selection: one of average:2, last, target-dev"
     subprocess.run([*command, "--selection", "target-dev"], env=environment, check=True, capture_output=True)
     card = (folder / "README.md").read_text()
     assert f"{by_method.loc['ord-FS+dev', 'value']:.2f}" in card

@@ -39,7 +39,7 @@ def make_trial(tiny_encoder: Path, tmp_path: Path) -> Callable[..., Trial]:
 
     def make(method: str, **changed: Any) -> Trial:
         few_shot = method != "zero-shot"
-        targets = {"zero-shot": (), "ord-FS": ("de",), "ord-FS+dev": ("de",)}.get(method, TARGETS)
+        targets = () if method == "zero-shot" else ("de",) if METHODS[method].model_per_target else TARGETS
         config = TrialConfig(
             task="ner",
             method=METHODS[method].trajectory or method,
@@ -58,7 +58,7 @@ def make_trial(tiny_encoder: Path, tmp_path: Path) -> Callable[..., Trial]:
         source = None
         if METHODS[method].adapts:
             source = replace(config, method="zero-shot", target_languages=(), k=0, alpha=None)
-        selections = (METHODS[method].selection or "source-dev",)
+        selections = METHODS[method].selections(config.target_languages, "source-dev", average=2)
         named = {"selections": selections, "evaluate": EVALUATE, **part_of(Wanted, changed)}
         for name in ("evaluate", "judge"):  # languages are enough here: the digests are the store's business
             named[name] = dict.fromkeys(named.get(name, ()), "")

@@ -45,8 +45,8 @@ def killed_after(updates: int, monkeypatch: pytest.MonkeyPatch, trial: Trial) ->
     return reports
 
 
-def weights(trial: Trial) -> dict[str, torch.Tensor]:
-    model = models.load(trial.home, trial.config, trial.wanted.selections[0])
+def weights(trial: Trial, selection: str | None = None) -> dict[str, torch.Tensor]:
+    model = models.load(trial.home, trial.config, selection or trial.wanted.selections[0])
     assert model is not None
     return dict(model.weights)
 
@@ -107,6 +107,23 @@ def test_an_epoch_whose_windows_are_drawn_is_gone_on_with(
     assert run(broken, lambda _: None).scores == undisturbed.scores
     for name, tensor in weights(whole).items():
         assert torch.equal(tensor, weights(broken)[name]), name
+
+
+@pytest.mark.parametrize("updates", [3, 14, 21, 27])
+def test_averages_and_the_choice_of_each_target_are_gone_on_with(
+    make_trial: Make, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, updates: int
+) -> None:
+    selections = ("source-dev", "target-dev:de", "target-dev:hi", "average:3", "average:1")
+    make = partial(make_trial, "naive-mix-train", selections=selections, keep=True, epochs=4)
+    whole, broken = make(home=tmp_path / "whole"), make(home=tmp_path / "broken", checkpoint_seconds=0.0)
+    undisturbed = run(whole, lambda _: None)
+    monkeypatch.setattr("trainers.training.resuming.CHECKPOINT_SHARE", 0)
+    killed_after(updates, monkeypatch, broken)
+    resumed = run(broken, lambda _: None)
+    assert (resumed.selected, resumed.scores) == (undisturbed.selected, undisturbed.scores)
+    for selection in selections:
+        for name, tensor in weights(whole, selection).items():
+            assert torch.equal(tensor, weights(broken, selection)[name]), (selection, name)
 
 
 @pytest.mark.parametrize("updates", [4, 9])

@@ -10,7 +10,7 @@ import torch
 from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 
-from trainers.methods import METHODS, PAPER
+from trainers.methods import METHODS, NAMED
 from trainers.one_trial import run
 from trainers.surgery import StochasticGradientSurgery
 from trainers.surgery.rules import RULES, SUM, CAGrad, GradientSurgery, GradVac, Gramian, PCGrad, Rule, UPGrad
@@ -369,7 +369,7 @@ def test_upgrad_is_half_of_pcgrad(g: Vector, o: Vector) -> None:
 
 
 def test_the_papers_methods_come_first_and_each_other_rule_has_one() -> None:
-    assert list(METHODS) == [*PAPER, *(f"{name}-mix-train" for name in RULES if name != "gradient")]
+    assert list(METHODS) == [*NAMED, *(f"{name}-mix-train" for name in RULES if name != "gradient")]
     assert len(METHODS) == len(list(METHODS))
     for name in ("pcgrad", "gradient", "unknown-mix-train", "-mix-train", ""):
         assert name not in METHODS

@@ -26,7 +26,7 @@ NUMBER_OF_TESTS = 20
 Make = Callable[..., Trial]
 Train = Callable[[Trial], Any]
 
-EVERY_METHOD = list(METHODS)
+EVERY_METHOD = [name for name, method in METHODS.items() if method.trajectory is None or name == "ord-FS+dev"]
 ON_SOURCE_DEV = [name for name, method in METHODS.items() if method.selection is None]
 
 

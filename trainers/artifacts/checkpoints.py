@@ -1,6 +1,7 @@
 """State dicts on disk: tensors as safetensors, everything else as JSON, written atomically and never pickled."""
 
 import json
+import os
 import shutil
 from collections import defaultdict
 from collections.abc import Iterator, Mapping
@@ -41,6 +42,15 @@ def save(folder: Path, state: Any) -> None:
         shutil.rmtree(unfinished, ignore_errors=True)
     for path in before:
         shutil.rmtree(path, ignore_errors=True)
+
+
+def link(folder: Path, other: Path) -> None:
+    """Give the state that `save` wrote last another folder as well, of the same files, replacing the state there."""
+    linked = other.with_name(f".{other.name}")
+    shutil.rmtree(linked, ignore_errors=True)
+    shutil.copytree(folder, linked, copy_function=os.link)
+    shutil.rmtree(other, ignore_errors=True)
+    linked.replace(other)
 
 
 def load(folder: Path, tensors: bool = True) -> Any:

@@ -1,6 +1,6 @@
 """Models that a trial selected, kept to adapt, score or export them."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -18,7 +18,7 @@ class Model:
     Attributes:
         weights: the model's state dict, with only those rows of the word embeddings that were trained.
         rows: token ids of these rows.  # [rows]
-        step: optimizer steps that the weights were trained for.
+        step: optimizer steps that the weights were trained for; -n for the mean of the last n epochs' weights.
         epoch: their epoch, counted from 1.
         labels: the labels that the head tells apart, in its order.
         reports: the reports of the training, if the model is kept.
@@ -41,7 +41,10 @@ def load(home: Path, config: TrialConfig, selection: Selection) -> Model | None:
     return Model(**{**saved, "labels": tuple(saved["labels"])}, reports=reports)
 
 
-def save(home: Path, config: TrialConfig, selection: Selection, model: Model) -> None:
-    """Keep a model. OSError if the disk has no room."""
+def save(home: Path, config: TrialConfig, selections: Sequence[Selection], model: Model) -> None:
+    """Keep a model that these selections chose, once on the disk. OSError if that has no room."""
     reports = [report.to_dict() for report in model.reports]
-    checkpoints.save(model_of(home, config.digest, selection), {**vars(model), "reports": reports})
+    first, *others = (model_of(home, config.digest, selection) for selection in selections)
+    checkpoints.save(first, {**vars(model), "reports": reports})
+    for other in others:
+        checkpoints.link(first, other)

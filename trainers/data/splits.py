@@ -11,6 +11,7 @@ from trainers.data.samples import sample
 from trainers.data.shots import Shots, hashed_order
 from trainers.digests import digest
 from trainers.examples import Data, Facts, sample_digest
+from trainers.selections import dev_languages
 from trainers.trial import Selection, Split
 
 # The part of the source's training examples that selects when the data have no third split: the paper is silent.
@@ -40,8 +41,7 @@ def training_data(
     """Digest of all that a training reads: the source's examples, and the splits of shots and of target dev sets."""
     splits: list[tuple[str, Split]] = [(source, "train"), (source, "dev")]
     splits += [(target, shots_split) for target in targets]
-    if "target-dev" in selections:
-        splits += [(target, "dev") for target in targets]
+    splits += [(target, "dev") for target in dev_languages(selections, source, targets) if target != source]
     return digest([[language, split, data.facts(language, split).digest] for language, split in splits])
 
 

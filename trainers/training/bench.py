@@ -13,6 +13,7 @@ from trainers.encoders.vocabulary import Rows
 from trainers.methods import SOURCE_TRAINING
 from trainers.protocols import PROTOCOLS
 from trainers.sampling import Sampling
+from trainers.selections import scored_by
 from trainers.surgery.rules import Rule
 from trainers.training import loop
 from trainers.training.fresh_model import load_tokenizer
@@ -165,9 +166,14 @@ class TrialBench:
                 checkpoints.write()
             self.report(self.selector.reports[-1])
 
+        def after_update() -> None:
+            if training.position == 0:
+                self.selector.end_epoch(training.epoch - 1)
+            checkpoints.write_if_due()
+
         log.info("training from step %d", training.step)
         first, begin, evaluated = training.step, time.monotonic(), self.scorer.work.seconds
-        training.run(report, checkpoints.write_if_due)
+        training.run(report, after_update)
         self.work = Work(
             sub_words=training.tokens,
             seconds=time.monotonic() - begin - (self.scorer.work.seconds - evaluated),
@@ -188,9 +194,13 @@ class TrialBench:
         """Score the weights that each selection chose on the test splits."""
         chosen, reports = self.selector.chosen, self.selector.reports
         evaluations: list[Evaluation] = []
-        for model in {model.step: model for model in chosen.values()}.values():
+        for selections in self.selector.by_step().values():
+            model = chosen[selections[0]]
             self.model.load(model)
-            tests = [self.data.test(language) for language in self.trial.wanted.evaluate]
+            languages = dict.fromkeys(
+                language for selection in selections for language in scored_by(selection, self.trial.wanted.evaluate)
+            )
+            tests = [self.data.test(language) for language in languages]
             parts = [*tests, *self.selector.unjudged(model.step)]
             evaluations += self.scorer.evaluate(parts, model.step, model.epoch)
         for evaluation in evaluations:

@@ -7,6 +7,8 @@ from typing import Any
 from trainers.artifacts import kept_models
 from trainers.artifacts.kept_models import Model
 from trainers.encoders.vocabulary import Rows
+from trainers.selections import averaged_epochs
+from trainers.training.epoch_average import EpochAverage
 from trainers.training.loop import Progress
 from trainers.training.scoring import Evaluation, Scorer
 from trainers.training.trial_data import Tokenized, TrialData
@@ -27,6 +29,7 @@ class Selector:
         reports: all reports so far.
         best: per selection that reads a dev set the best score on it, in percent.
         chosen: per selection the weights.
+        averages: per selection of an average the weights that were added up for it.
     """
 
     def __init__(self, trial: Trial, data: TrialData, model: TrialModel, scorer: Scorer) -> None:
@@ -34,6 +37,11 @@ class Selector:
         self.reports: list[Report] = []
         self.best: dict[Selection, float] = {}
         self.chosen: dict[Selection, Model] = {}
+        self.averages: dict[Selection, EpochAverage] = {
+            selection: EpochAverage(epochs, trial.config.training.epochs)
+            for selection in trial.wanted.selections
+            if (epochs := averaged_epochs(selection))
+        }
 
     def report(self, rows: Rows, progress: Progress) -> None:
         """Add a report with its scores, and choose these weights for each selection whose dev score they improve."""
@@ -49,10 +57,22 @@ class Selector:
                 self.scorer.store(evaluation)
                 self._choose(selection, rows)
 
+    def end_epoch(self, epoch: int) -> None:
+        """Add the weights after an epoch to the averages that are of it."""
+        adding = [average for average in self.averages.values() if average.is_of(epoch)]
+        if adding:
+            weights = self.model.weights()
+            for average in adding:
+                average.add(weights)
+
     def finish(self, rows: Rows) -> None:
-        """Choose the weights of the last report for the selection "last"."""
+        """Choose the weights of the last report for the selection "last", and the averages for theirs."""
         if "last" in self.trial.wanted.selections:
             self._choose("last", rows)
+        epoch, labels = self.reports[-1].epoch, self.data.labels
+        for selection, average in self.averages.items():
+            weights, step = average.mean(), -average.epochs
+            self.chosen[selection] = Model(weights=weights, rows=rows.ids, step=step, epoch=epoch, labels=labels)
 
     def reuse(self, kept: Mapping[Selection, Model]) -> None:
         """Use kept models, and the reports of their training."""
@@ -60,10 +80,17 @@ class Selector:
         self.reports = list(next(iter(kept.values())).reports)
 
     def keep_models(self) -> None:
-        """Keep the chosen models on disk."""
+        """Keep the chosen models on disk, each once."""
+        for selections in self.by_step().values():
+            complete = replace(self.model.complete(self.chosen[selections[0]]), reports=tuple(self.reports))
+            kept_models.save(self.trial.home, self.trial.config, selections, complete)
+
+    def by_step(self) -> dict[int, list[Selection]]:
+        """The selections that have chosen each step."""
+        found: dict[int, list[Selection]] = {}
         for selection, model in self.chosen.items():
-            complete = replace(self.model.complete(model), reports=tuple(self.reports))
-            kept_models.save(self.trial.home, self.trial.config, selection, complete)
+            found.setdefault(model.step, []).append(selection)
+        return found
 
     def unjudged(self, step: int) -> list[Tokenized]:
         """The judging dev sets on which the weights of a step have no score, as those of a kept model may not."""
@@ -77,6 +104,7 @@ class Selector:
             "reports": [report.to_dict() for report in self.reports],
             "best": self.best,
             "chosen": {selection: vars(model) for selection, model in self.chosen.items()},
+            "averages": {selection: average.state_dict() for selection, average in self.averages.items()},
         }
 
     def load_state_dict(self, state: Mapping[str, Any]) -> None:
@@ -84,6 +112,8 @@ class Selector:
         self.reports = [Report.from_dict(report) for report in state["reports"]]
         self.best = state["best"]
         self.chosen = {selection: Model(**model) for selection, model in state["chosen"].items()}
+        for selection, average in self.averages.items():
+            average.load_state_dict(state["averages"][selection])
 
     def _evaluate(self, rows: Rows, progress: Progress) -> tuple[dict[Selection, Evaluation], list[Evaluation]]:
         """Evaluate on each selection's dev set, and on the parts that select nothing."""

@@ -13,6 +13,7 @@ from trainers.data.token_counts import Size
 from trainers.digests import digest
 from trainers.examples import DataError, Example
 from trainers.protocols import PROTOCOLS
+from trainers.selections import dev_languages
 from trainers.tasks import TASKS
 from trainers.tasks.task import ExampleError, Window
 from trainers.trial import Selection, Split, Trial
@@ -100,11 +101,9 @@ class TrialData:
     def dev(self) -> dict[Selection, Tokenized]:
         """The dev set of each selection that reads one. Nothing else that trains or selects reads a dev set."""
         found: dict[Selection, Tokenized] = {}
-        if "source-dev" in self.trial.wanted.selections:
-            found["source-dev"] = self._dev_of(self.config.source_language)
-        if "target-dev" in self.trial.wanted.selections:
-            [target] = self.config.target_languages
-            found["target-dev"] = self._dev_of(target)
+        for selection in self.trial.wanted.selections:
+            for language in dev_languages([selection], self.config.source_language, self.config.target_languages):
+                found[selection] = self._dev_of(language)
         return found
 
     @cached_property
