@@ -54,6 +54,7 @@ def _checks(
     yield ("protocol", "training"), _batching(spec)
     yield ("methods",), _sampling(spec)
     yield ("task", "protocol", "methods", *_SEARCHED_FIELDS), _average(spec)
+    yield ("methods", "k"), _held_out(spec)
     yield ("task", "protocol", *_SEARCHED_FIELDS), check_epochs(spec)
     yield ("methods", *_SEARCHED_FIELDS), check_search(spec)
     yield (), _resources(spec, environment)
@@ -130,6 +131,16 @@ def _average(spec: ExperimentSpec) -> Iterator[Problem]:
     fewest, _ = epoch_range(spec)
     if spec.average > fewest and any(METHODS[method].selection == "average" for method in spec.methods):
         yield Problem("average", f"{spec.average} of {fewest} epochs; allowed: from 1 to {fewest}")
+
+
+def _held_out(spec: ExperimentSpec) -> Iterator[Problem]:
+    holding = [method for method in spec.methods if spec.held_out_of(method)]
+    if holding and spec.held_out >= min(spec.k):
+        yield Problem(
+            "held_out",
+            f"{spec.held_out} of {min(spec.k)} shots leave {holding[0]} none to train on; allowed: fewer than each K,"
+            " which is 2 at least",
+        )
 
 
 def _size(spec: ExperimentSpec) -> Iterator[Problem]:

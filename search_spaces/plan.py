@@ -1,6 +1,6 @@
 """From a spec to its plan: the trials, what is scored of each, and the result that each score becomes."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from functools import cache, partial
 
@@ -117,8 +117,8 @@ def plugins(task: str, method: str, source: str) -> tuple[tuple[str, str, str], 
     return tuple((kind, *found) for kind, found in distributions.items() if found is not None)
 
 
-def _order(planned: PlannedTrial) -> tuple[bool, bool]:
-    method = METHODS[planned.config.method]
+def _order(item: tuple[str, PlannedTrial]) -> tuple[bool, bool]:
+    method = METHODS[item[1].config.method]
     return method.few_shot, method.adapts
 
 
@@ -146,8 +146,7 @@ class Planner:
 
     def plan(self) -> Plan:
         """Everything that was added: source trainings first, then mixed training, then adapting."""
-        trials = dict(sorted(self.planned.trials.items(), key=lambda item: _order(item[1])))
-        return Plan(trials, self.planned.results)
+        return Plan(dict(sorted(self.planned.trials.items(), key=_order)), self.planned.results)
 
     def proposed(self, trajectory: str, k: int, candidate: Candidate) -> Plan:
         """The plan of one further candidate alone, for all of the spec's methods that share a trajectory."""
@@ -167,7 +166,7 @@ class Planner:
             self._add(name, k, seed, candidate)
 
     def _add(self, name: str, k: int, seed: int, candidate: Candidate) -> None:
-        method, words = METHODS[name], self.spaces[name].label(candidate)
+        method, words, add = METHODS[name], self.spaces[name].label(candidate), self.planned.results.append
         of_candidate = partial(PlannedResult, method=name, k=k, seed=seed, candidate=words, judged_on=self.judged_on)
         source = self._source_training(seed, candidate) if method.adapts else None
         for group in groups(self.spec, name, self.targets.trained[name]):
@@ -181,17 +180,15 @@ class Planner:
             dev = {language: self._dev_digest(language, trial.config) for language in devs} | dict(trial.wanted.judge)
             alpha = None if isinstance(trial.config.alpha, tuple) else trial.config.alpha
             result = partial(of_candidate, alpha=alpha, trial=trial.config.digest)
-            splits: tuple[tuple[Split, Mapping[str, str]], ...] = (("test", trial.wanted.evaluate), ("dev", dev))
-            self.planned.results.extend(
-                result(selection=selections[language], language=language, split=split, data=data)
-                for split, of_split in splits
-                for language, data in of_split.items()
-            )
+            for language, data in trial.wanted.evaluate.items():
+                add(result(selection=selections[language], language=language, split="test", data=data))
+            for language, data in dev.items():
+                add(result(selection=selections[language], language=language, split="dev", data=data))
         if source is not None:
             [selection] = source.wanted.selections
             result = partial(of_candidate, alpha=None, trial=source.config.digest, selection=selection)
             data = source.wanted.evaluate[self.source]
-            self.planned.results.append(result(language=self.source, split="test", data=data))
+            add(result(language=self.source, split="test", data=data))
 
     def _trial(
         self,
@@ -257,11 +254,8 @@ class Planner:
 
     def _selection_of(self, name: str, language: str) -> Selection:
         """A method's selection for a language. Where each target has its own, the source has that of the training."""
-        if language == self.source:
-            trajectory = METHODS[name].trajectory
-            by_target = METHODS[name].selection == "target-dev" and not METHODS[name].model_per_target
-            name = trajectory if by_target and trajectory is not None else name
-        [selection] = self._selections_of(name, [language])
+        of_training = METHODS[name].selection == "target-dev" and language == self.source
+        [selection] = self._selections_of(METHODS[name].trajectory or name if of_training else name, [language])
         return selection
 
     def _tests(self, languages: tuple[str, ...]) -> dict[str, str]:
@@ -295,6 +289,7 @@ class Planner:
             data_digest=training_data(self.data, self.source, targets, shots, selections),
             plugins=plugins(self.spec.task, method, self.spec.data.name),
             sampling=self.spec.sampling_of(method),
+            held_out=self.spec.held_out_of(method),
         )
 
 

@@ -14,6 +14,7 @@ from trainers.examples import LANGUAGE_CODE
 from trainers.methods import METHODS, SOURCE_TRAINING
 from trainers.protocols import PROTOCOLS
 from trainers.sampling import Sampling
+from trainers.selections import HELD_OUT
 from trainers.tasks import TASKS
 from trainers.trial import Batching
 
@@ -155,6 +156,9 @@ class ExperimentSpec(Part):
     average: Annotated[int, Field(ge=1, le=1000)] = Field(
         3, description='the last epochs whose weights a method "+average" takes the mean of: from 1 to all epochs'
     )
+    held_out: Annotated[int, Field(ge=1, le=10**6)] = Field(
+        1, description='shots of each target by which a method "+held-out" selects instead of training: below every K'
+    )
     search: SearchSpec = Field(default_factory=SearchSpec, description="an object, see its fields")
     protocol: Annotated[str, _among(PROTOCOLS, "protocols")] = Field(
         "paper", description=f"one of {', '.join(PROTOCOLS)}"
@@ -189,6 +193,10 @@ class ExperimentSpec(Part):
     def sampling_of(self, method: str) -> Sampling | None:
         """How a method's training samples languages; None for each example once."""
         return Sampling(**self.sampling.model_dump()) if self.sampling is not None and METHODS[method].mixes else None
+
+    def held_out_of(self, method: str) -> int:
+        """The shots of each target that a method's training holds out to select by."""
+        return self.held_out if METHODS[method].selection == HELD_OUT else 0
 
     def keeps(self, method: str) -> bool:
         """Whether the models of a method's trainings stay on disk."""

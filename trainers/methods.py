@@ -30,7 +30,7 @@ class Bench(Protocol):
 
     @property
     def k(self) -> int:
-        """The number of shots, which is the batch size of adapting (section 4.3)."""
+        """The number of shots of a target, which is the batch size of adapting (section 4.3)."""
 
     def start_from_source_model(self) -> None:
         """Take the weights that source training selected."""
@@ -126,16 +126,14 @@ PAPER: dict[str, Method] = {
 }
 
 # Further selections of the paper's trainings: each target's best epoch on its dev set (Figure 5 has that of
-# gradient-mix-train), and without a dev set the mean of the last epochs' weights.
+# gradient-mix-train), and without a dev set the mean of the last epochs' weights. Trainings of their own, without a dev
+# set: those whose best epoch shots select that are not trained on.
+FEW_SHOT = ("ord-FS", "mix-FT", "naive-mix-train", "gradient-mix-train")
+
 FURTHER: dict[str, Method] = {
-    **{
-        f"{name}+dev": replace(PAPER[name], selection="target-dev", trajectory=name)
-        for name in ("mix-FT", "naive-mix-train", "gradient-mix-train")
-    },
-    **{
-        f"{name}+average": replace(PAPER[name], selection="average", trajectory=name)
-        for name in ("ord-FS", "mix-FT", "naive-mix-train", "gradient-mix-train")
-    },
+    **{f"{name}+dev": replace(PAPER[name], selection="target-dev", trajectory=name) for name in FEW_SHOT[1:]},
+    **{f"{name}+average": replace(PAPER[name], selection="average", trajectory=name) for name in FEW_SHOT},
+    **{f"{name}+held-out": replace(PAPER[name], selection="held-out") for name in FEW_SHOT},
 }
 
 NAMED = {**PAPER, **FURTHER}

@@ -18,6 +18,8 @@ from trainers.trial import Selection
 
 Kind = Literal["source-dev", "last", "target-dev", "average", "held-out"]
 
+HELD_OUT: Selection = "held-out"
+
 # Every name.
 PATTERN = rf"source-dev|last|target-dev(:{LANGUAGE_CODE})?|average:[1-9][0-9]*|held-out"
 

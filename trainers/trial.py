@@ -101,7 +101,8 @@ class TrialConfig:
     change alpha and learning rate, which start as the configuration says. `plugins` are the task, rule and source that
     other packages bring: (kind, name of the distribution, its version), in the order of their kinds. `numerics` is the
     NUMERICS of the code that trains it, `encoder_revision` the commit of an encoder on the hub. `sampling` is how mixed
-    training samples languages; None for each example once.
+    training samples languages; None for each example once. `held_out` of the `k` shots,
+    the last, are not trained on: they select.
     """
 
     task: str
@@ -121,6 +122,12 @@ class TrialConfig:
     numerics: int = NUMERICS
     encoder_revision: str | None = None
     sampling: Sampling | None = None
+    held_out: int = 0
+
+    @property
+    def trained_shots(self) -> int:
+        """The shots of a target that are trained on."""
+        return self.k - self.held_out
 
     @cached_property
     def digest(self) -> str:
@@ -157,7 +164,7 @@ class TrialConfig:
 
 
 # Fields of a configuration that came later: without a value, a trial keeps its name and its form.
-ADDED = ("plugins", "sampling", "encoder_revision")
+ADDED = ("plugins", "sampling", "encoder_revision", "held_out")
 
 
 def _without_defaults(named: dict[str, Any]) -> dict[str, Any]:
@@ -320,10 +327,10 @@ class Outcome:
         selected: per selection the step whose weights it chose, as in `Score`.
         scores: of those weights on the test splits.
         facts: `training` (the last report's measures), `shots`, `samples`, `work` of training and evaluation, `sizes`
-            of tokenized splits, `seconds`, `device`, `threads`, `packages`; `history` of a member of a population;
-            `out_of_memory` and `accumulation` after a retry; `untrimmed`, why all rows of the word embeddings were
-            trained although fewer occur; `one_label`, the test sets on which the model predicts the same label
-            everywhere, and which.
+            of tokenized splits, `seconds`, `device`, `threads`, `packages`; `held_out`, the places of shots that select
+            instead of being trained on; `history` of a member of a population; `out_of_memory` and `accumulation` after
+            a retry; `untrimmed`, why all rows of the word embeddings were trained although fewer occur; `one_label`,
+            the test sets on which the model predicts the same label everywhere, and which.
     """
 
     selected: dict[Selection, int]

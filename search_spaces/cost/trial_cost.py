@@ -99,13 +99,15 @@ def _load(trial: PlannedTrial, sizes: Sizes, tests: int) -> Load:
     """What a trial computes to train, to select, and to evaluate `tests` tokens of test sets."""
     config, training = trial.config, trial.config.training
     adapts = METHODS[config.method].adapts
-    shots = [sizes.shots(language, config.k) for language in config.target_languages]
+    shots = [sizes.shots(language, config.trained_shots) for language in config.target_languages]
     epoch = _epoch(config.sampling or Sampling(), [] if adapts else [sizes.source], shots)
-    steps = -(-epoch.windows // (config.k if adapts else training.batch_size)) * training.epochs
+    steps = -(-epoch.windows // (config.trained_shots if adapts else training.batch_size)) * training.epochs
     evaluations = -(-steps // training.evaluate_every) if training.evaluate_every else training.epochs
     scored = {*dev_languages(trial.wanted.selections, config.source_language, config.target_languages)}
     scored |= set(trial.wanted.judge)
     dev = sum(sizes.dev(language, config).sub_words for language in scored)
+    if config.held_out:
+        dev += sum(sizes.shots(language, config.held_out).sub_words for language in config.target_languages)
     if trial.wanted.test_every_report:
         dev += sum(sizes.test(language).sub_words for language in trial.wanted.evaluate)
     oracle = _oracle(config, sizes, shots, epoch.windows, steps) if config.alpha else 0.0
@@ -143,7 +145,7 @@ def _cost(trial: PlannedTrial, load: Load, models: int, sizes: Sizes, encoder: E
     occurring = min(rows, round(HEAPS_FACTOR * load.epoch.sub_words**HEAPS_EXPONENT))
     parameters = body + (rows if training.weight_decay else occurring) * encoder.hidden
     changed = min(encoder.vocabulary, rows + sizes.source.sub_words) if adapts else rows
-    batch_size = min(load.epoch.windows, config.k if adapts else training.batch_size)
+    batch_size = min(load.epoch.windows, config.trained_shots if adapts else training.batch_size)
     return Cost(
         load=load,
         seconds=clock.seconds(config, load.training + load.oracle, load.steps, load.evaluation, parameters),
@@ -157,7 +159,7 @@ def _oracle(config: TrialConfig, sizes: Sizes, shots: Sequence[Size], windows: i
     """Expected tokens of surgery's passes: at each step, with probability alpha, the shots of one language."""
     passes = steps
     if PROTOCOLS[config.protocol].released_surgery:
-        shots = [*shots, sizes.shots(config.source_language, config.k)]
+        shots = [*shots, sizes.shots(config.source_language, config.trained_shots)]
         part = -(-config.training.batch_size // config.training.accumulation)
         passes = -(-windows // part) * config.training.epochs
     settings = TASKS[config.task].under(config.protocol)

@@ -300,6 +300,16 @@ def test_sampling_is_for_methods_that_mix(place: Place) -> None:
         assert "allowed: with naive-mix-train, gradient-mix-train" in message
 
 
+def test_shots_are_held_out_of_more_than_so_many(place: Place) -> None:
+    methods = ["mix-FT", "mix-FT+held-out"]
+    assert place.spec("ner", methods=methods, k=[2, 5]).held_out == 1
+    assert place.spec("ner", methods=["mix-FT"], k=[1], held_out=3)  # which nothing is held out by
+    for fields in ({"k": [1]}, {"k": [1, 5]}, {"k": [5, 3], "held_out": 3}):
+        [(field, message)] = place.problems("ner", methods=methods, **fields)
+        assert field == "held_out"
+        assert "leave mix-FT+held-out none to train on; allowed: fewer than each K" in message
+
+
 def test_an_average_is_of_no_more_epochs_than_there_are(place: Place) -> None:
     methods = ["mix-FT", "mix-FT+average"]
     assert place.spec("ner", methods=methods).average == 3

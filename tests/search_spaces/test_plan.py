@@ -314,6 +314,25 @@ def test_an_average_is_a_further_selection_of_the_same_trials_that_reads_no_dev_
         assert {trial.wanted.selections[1:] for trial in trials_of(made, name)} == {(f"average:{average}",)}
 
 
+def test_shots_that_are_held_out_make_a_training_of_its_own_that_reads_no_dev_set(planned: Any, root: Path) -> None:
+    training = ["ord-FS", "mix-FT", "naive-mix-train", "gradient-mix-train"]
+    for language in ("fi", "hu"):
+        (root / f"ner/{language}/dev.jsonl").unlink()
+    methods = [f"{name}+held-out" for name in training]
+    one, two = (planned(methods=methods, held_out=number, k=[5], seeds=[1]) for number in (1, 2))
+    plain = planned(methods=training, held_out=2, k=[5], seeds=[1])
+    assert planned(methods=training, k=[5], seeds=[1]).trials == plain.trials
+    for name in methods:
+        assert names(one, name).isdisjoint(names(two, name))
+        for made, number in ((one, 1), (two, 2)):
+            for trial in trials_of(made, name):
+                assert (trial.config.k, trial.config.held_out, trial.config.trained_shots) == (5, number, 5 - number)
+                assert trial.wanted.selections == ("held-out",)
+                assert TrialConfig.from_dict(json.loads(json.dumps(trial.config.to_dict()))) == trial.config
+        found = [result for result in results_of(one, name) if result.language != "en"]
+        assert {(result.k, result.split, result.selection) for result in found} == {(5, "test", "held-out")}
+
+
 def test_the_unrealistic_selection_alone_is_of_the_same_trial(planned: Any) -> None:
     alone, both = planned(methods=["ord-FS+dev"]), planned(methods=BOTH)
     assert set(alone.trials) == set(both.trials)

@@ -123,8 +123,8 @@ def test_every_method_on_another_task_its_predictions_its_draws_and_its_model(
     client = calm.client
     id_ = client.submit({**spec, "task": "pos", "methods": list(METHODS), "k": [2], "keep": "all", "average": 2})
     experiment = finished(client, id_)
-    # zero-shot, mix-FT, naive-mix-train; ord-FS of two targets; each rule's; others are further selections of these
-    assert experiment["trials"]["succeeded"] == 5 + len(RULES)
+    # zero-shot, mix-FT, naive-mix-train; ord-FS of two targets; each rule's; with shots held out five of their own
+    assert experiment["trials"]["succeeded"] == 5 + len(RULES) + 5
     rows = client.results(id_)
     assert set(rows["metric"]) == {"accuracy", "chunk_f1"}
     adapted = rows[(rows["language"] == "de") & (rows["split"] == "test") & (rows["metric"] == "chunk_f1")]

@@ -53,6 +53,7 @@ def make_trial(tiny_encoder: Path, tmp_path: Path) -> Callable[..., Trial]:
             encoder=str(tiny_encoder),
             encoder_digest="e" * 20,
             data_digest="d" * 20,
+            held_out=1 if METHODS[method].selection == "held-out" else 0,
         )
         config = replace(config, **part_of(TrialConfig, changed))
         source = None

@@ -92,6 +92,12 @@ def cut(part: Part, most: int | None, stratum: Callable[[int], str]) -> Part:
     return Part(part.split, places, sample_digest(part.digest, most), sample_of=len(part.places))
 
 
+def held_out_shots(drawn: Shots, trained: Shots, split: Split) -> Part:
+    """The shots that select: those of a draw that are not among the fewer that are trained on."""
+    rest = [place for place in drawn.indices if place not in trained.indices]
+    return Part(split, rest, digest([drawn.digest, "held out", rest]))
+
+
 def _held_out(facts: Facts, language: str) -> set[int]:
     count = max(1, facts.examples // HELD_OUT)
     return set(hashed_order((facts.digest, language, 0), facts.examples)[:count])

@@ -66,8 +66,8 @@ class TrialBench:
 
     @property
     def k(self) -> int:
-        """The number of shots, which is the batch size of adapting."""
-        return self.config.k
+        """The number of a target's shots that are trained on, which is the batch size of adapting."""
+        return self.config.trained_shots
 
     @property
     def source(self) -> Sequence[int]:
@@ -219,6 +219,8 @@ class TrialBench:
             facts["one_label"] = one_label
         if self.model.untrimmed is not None:
             facts["untrimmed"] = self.model.untrimmed
+        if held_out := self.data.held_out():
+            facts["held_out"] = held_out
         if self.config.population is not None:
             facts["history"] = self.history.to_dicts()
             # another member may have made what was chosen

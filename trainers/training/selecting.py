@@ -2,12 +2,13 @@
 
 from collections.abc import Mapping
 from dataclasses import replace
+from statistics import fmean
 from typing import Any
 
 from trainers.artifacts import kept_models
 from trainers.artifacts.kept_models import Model
 from trainers.encoders.vocabulary import Rows
-from trainers.selections import averaged_epochs
+from trainers.selections import HELD_OUT, averaged_epochs
 from trainers.training.epoch_average import EpochAverage
 from trainers.training.loop import Progress
 from trainers.training.scoring import Evaluation, Scorer
@@ -21,13 +22,13 @@ class Selector:
 
     Args:
         trial: the trial; what is wanted of it says which selections there are.
-        data: its examples, whose dev sets nothing else reads.
+        data: its examples, those of selections among them, which nothing else reads.
         model: its model.
         scorer: evaluates the model.
 
     Attributes:
         reports: all reports so far.
-        best: per selection that reads a dev set the best score on it, in percent.
+        best: per selection that is made by scores the best so far, in percent: the mean over its languages.
         chosen: per selection the weights.
         averages: per selection of an average the weights that were added up for it.
     """
@@ -44,17 +45,22 @@ class Selector:
         }
 
     def report(self, rows: Rows, progress: Progress) -> None:
-        """Add a report with its scores, and choose these weights for each selection whose dev score they improve."""
+        """Add a report with its scores, and choose these weights for each selection whose score they improve.
+
+        Of equal epochs the first is chosen; by held-out shots, of which there are few, the last.
+        """
         selecting, others = self._evaluate(rows, progress)
-        scores = tuple(score for evaluation in (*selecting.values(), *others) for score in evaluation.scores)
+        every = [*(one for evaluations in selecting.values() for one in evaluations), *others]
+        scores = tuple(score for evaluation in every for score in evaluation.scores)
         self.reports.append(Report(epoch=progress.epoch, step=progress.step, scores=scores, measures=progress.measures))
-        for selection, evaluation in selecting.items():
-            value = evaluation.scores[0].value
-            if value > self.best.get(selection, -1.0):
+        for selection, evaluations in selecting.items():
+            value, best = fmean(one.scores[0].value for one in evaluations), self.best.get(selection, -1.0)
+            if value > best or (value == best and selection == HELD_OUT):  # so few examples that many epochs are equal
                 self.best[selection] = value
-                if selection in self.chosen:
-                    self.scorer.discard(evaluation.part, self.chosen[selection].step)
-                self.scorer.store(evaluation)
+                for evaluation in evaluations:
+                    if selection in self.chosen:
+                        self.scorer.discard(evaluation.part, self.chosen[selection].step)
+                    self.scorer.store(evaluation)
                 self._choose(selection, rows)
 
     def end_epoch(self, epoch: int) -> None:
@@ -115,17 +121,19 @@ class Selector:
         for selection, average in self.averages.items():
             average.load_state_dict(state["averages"][selection])
 
-    def _evaluate(self, rows: Rows, progress: Progress) -> tuple[dict[Selection, Evaluation], list[Evaluation]]:
-        """Evaluate on each selection's dev set, and on the parts that select nothing."""
-        others = [part for part in self.data.judge if part not in self.data.dev.values()]
+    def _evaluate(self, rows: Rows, progress: Progress) -> tuple[dict[Selection, list[Evaluation]], list[Evaluation]]:
+        """Evaluate on each selection's examples, and on the parts that select nothing."""
+        devs = [part for parts in self.data.selecting.values() for part in parts]
+        others = [part for part in self.data.judge if part not in devs]
         if self.trial.wanted.test_every_report:
             others += [self.data.test(language) for language in self.trial.wanted.evaluate]
-        if not self.data.dev and not others:
+        if not devs and not others:
             return {}, []
-        selecting: dict[Selection, Evaluation] = {}
         with self.model.other_rows(rows):
-            for selection, dev in self.data.dev.items():  # apart from others: whatever those are, it chooses the same
-                [selecting[selection]] = self.scorer.evaluate([dev], progress.step, progress.epoch)
+            selecting = {  # apart from others: whatever those are, each chooses the same
+                selection: self.scorer.evaluate(parts, progress.step, progress.epoch)
+                for selection, parts in self.data.selecting.items()
+            }
             further = self.scorer.evaluate(others, progress.step, progress.epoch) if others else []
         return selecting, further
 

@@ -34,10 +34,10 @@ class TrainingWindows:
         return [index for language in self.config.target_languages for index in self.shots_of(language)]
 
     def shots_of(self, language: str) -> range:
-        """Indices of a language's shots."""
+        """Indices of a language's shots that are trained on."""
         windows = self.data.shots[language].windows
         if self.data.settings.k_counts_windows:
-            windows = windows[: self.config.k]
+            windows = windows[: self.config.trained_shots]
         return self._added(f"shots {language}", windows)
 
     def at(self, indices: Iterable[int]) -> Iterator[Window]:

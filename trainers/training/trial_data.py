@@ -13,7 +13,7 @@ from trainers.data.token_counts import Size
 from trainers.digests import digest
 from trainers.examples import DataError, Example
 from trainers.protocols import PROTOCOLS
-from trainers.selections import dev_languages
+from trainers.selections import HELD_OUT, dev_languages
 from trainers.tasks import TASKS
 from trainers.tasks.task import ExampleError, Window
 from trainers.trial import Selection, Split, Trial
@@ -69,7 +69,7 @@ class TrialData:
         Raises:
             DataError: a split is missing or malformed, or an example is longer than any window.
         """
-        needed: list[object] = [self.shots, self.dev, self.judge]
+        needed: list[object] = [self.shots, self.selecting, self.judge]
         if self.trial.source is None:
             needed.append(self.source)
         needed += [self.test(language) for language in self.trial.wanted.evaluate]
@@ -86,24 +86,34 @@ class TrialData:
         languages = self.config.target_languages
         if PROTOCOLS[self.config.protocol].released_surgery and self.config.alpha is not None:
             languages = (self.config.source_language, *languages)
-        return {language: self._draw(language) for language in languages}
+        return {language: self._draw(language, self.config.k) for language in languages}
+
+    @cached_property
+    def trained(self) -> dict[str, Shots]:
+        """The shots of each language that are trained on: of a target without those that are held out."""
+        few = self.config.trained_shots
+        holding = self.config.target_languages if self.config.held_out else ()
+        return {**self.draws, **{target: self._draw(target, few) for target in holding}}
 
     @cached_property
     def shots(self) -> dict[str, Tokenized]:
-        """The shots of each language that they are drawn of."""
+        """The shots that are trained on, of each language that they are drawn of."""
         split = self.settings.shots_split
         return {
-            language: self._tokenize(language, split, Part(split, draw.indices, draw.digest))
-            for language, draw in self.draws.items()
+            language: self._tokenize(language, split, Part(split, drawn.indices, drawn.digest))
+            for language, drawn in self.trained.items()
         }
 
     @cached_property
-    def dev(self) -> dict[Selection, Tokenized]:
-        """The dev set of each selection that reads one. Nothing else that trains or selects reads a dev set."""
-        found: dict[Selection, Tokenized] = {}
+    def selecting(self) -> dict[Selection, list[Tokenized]]:
+        """The examples of each selection that reads any. Nothing else that trains or selects reads a dev set."""
+        source, targets = self.config.source_language, self.config.target_languages
+        found: dict[Selection, list[Tokenized]] = {}
         for selection in self.trial.wanted.selections:
-            for language in dev_languages([selection], self.config.source_language, self.config.target_languages):
-                found[selection] = self._dev_of(language)
+            if devs := dev_languages([selection], source, targets):
+                found[selection] = [self._dev_of(language) for language in devs]
+            if selection == HELD_OUT:
+                found[selection] = [self._held_out_of(target) for target in targets]
         return found
 
     @cached_property
@@ -121,17 +131,29 @@ class TrialData:
 
     def shots_drawn(self) -> dict[str, dict[str, Any]]:
         """The shots of each language as plain data; where examples have no id, it is their place in the split."""
-        return {
-            language: {
-                "split": shots.part.split,
-                "indices": list(shots.part.places),
-                "ids": [
-                    example.get("id", place) for example, place in zip(shots.examples, shots.part.places, strict=True)
-                ],
-                "digest": shots.part.digest,
+        drawn: dict[str, dict[str, Any]] = {}
+        for language, shots in self.draws.items():
+            parts = [self.shots[language], *(part for part in self._held_out if part.language == language)]
+            ids = {
+                place: example.get("id", place)
+                for part in parts
+                for place, example in zip(part.part.places, part.examples, strict=True)
             }
-            for language, shots in self.shots.items()
-        }
+            drawn[language] = {
+                "split": self.settings.shots_split,
+                "indices": list(shots.indices),
+                "ids": [ids[place] for place in shots.indices],
+                "digest": shots.digest,
+            }
+        return drawn
+
+    def held_out(self) -> dict[str, list[int]]:
+        """The places of the shots that are not trained on but select, by language; empty where all are trained on."""
+        return {part.language: list(part.part.places) for part in self._held_out}
+
+    @property
+    def _held_out(self) -> list[Tokenized]:
+        return self.selecting.get(HELD_OUT, [])
 
     def samples(self) -> list[dict[str, Any]]:
         """The training and test data that are cut, as plain data: which examples they are, and of how many.
@@ -164,9 +186,13 @@ class TrialData:
             self._devs[language] = self._tokenize(language, "dev", part)
         return self._devs[language]
 
-    def _draw(self, language: str) -> Shots:
+    def _held_out_of(self, target: str) -> Tokenized:
         split = self.settings.shots_split
-        return draw_from(self.data, self.task, language, split, self.config.k, self.config.seed)
+        part = splits.held_out_shots(self.draws[target], self.trained[target], split)
+        return self._tokenize(target, split, part)
+
+    def _draw(self, language: str, k: int) -> Shots:
+        return draw_from(self.data, self.task, language, self.settings.shots_split, k, self.config.seed)
 
     def _tokenize(self, language: str, name: Split, part: Part, limit: int | None = None) -> Tokenized:
         split = self.data.examples(language, part.split)
