@@ -167,12 +167,14 @@ def overfitting(rows: pd.DataFrame, allow: Collection[str] = ()) -> Report:
     found = curves.groupby(["task", "k", "language", "epoch"], as_index=False).agg(
         mean=("value", "mean"), n=("seed", "nunique")
     )
-    best = found.loc[found.groupby(["task", "k", "language"])["mean"].idxmax()]
+    curve = ["task", "k", "language"]
+    whole = found[found["n"] == found.groupby(curve)["n"].transform("max")]  # epochs that all of its seeds have
+    best = whole.loc[whole.groupby(curve)["mean"].idxmax()]
     first = best.groupby(["task", "k"]).agg(first=("epoch", lambda epochs: int((epochs == 1).sum())),
                                             languages=("language", "size")).reset_index()  # fmt: skip
     display = first.set_index(["task", "k"]).rename(columns={"first": "best after epoch 1"})
-    curve = f"Dev score of the target, mean over {seeds(found['n'])}, epoch by epoch of adapting."
-    notes = (curve, *hollow(found), *left_out.notes(curves), *one_label(curves), *unlike)
+    means = f"Dev score of the target, mean over {seeds(found['n'])}, epoch by epoch of adapting."
+    notes = (means, *hollow(found), *left_out.notes(curves), *one_label(curves), *unlike)
     return Report("When adapting overfits", found, display, notes, draw=partial(figures.overfitting, found, first))
 
 
