@@ -1,4 +1,4 @@
-"""A trial's setting: all that its scores depend on besides task, method, K and seed; what differs, also from the paper.
+"""A trial's setting: all that its scores depend on besides task, method, K and seed; and what differs between some.
 
 Frames have it as the column `setting`. Trials of one setting share one object, so that frames are grouped by it at the
 cost of a pointer a row. What a method does not take is not in its setting: there is α with surgery only, and target
@@ -7,7 +7,7 @@ languages where a model serves several.
 
 import json
 from collections.abc import Collection, Iterable, Mapping, Sequence
-from dataclasses import MISSING, dataclass, fields
+from dataclasses import dataclass, fields
 from typing import Any
 
 import pandas as pd
@@ -15,11 +15,12 @@ import pandas as pd
 from search_spaces.columns import COLUMNS
 from search_spaces.method_space import searched_names
 from search_spaces.sources import DataSpec
-from service.reports import published
 from trainers.methods import METHODS
-from trainers.protocols import PAPER, PROTOCOLS
+from trainers.protocols import PROTOCOLS
+from trainers.sampling import Sampling
+from trainers.selections import averaged_epochs, dev_languages
 from trainers.tasks import TASKS
-from trainers.trial import NUMERICS, Training, TrialConfig
+from trainers.trial import Selection, Training, TrialConfig
 
 # A name, and what the value is of: a target language, training data, or "" where there is one value.
 Part = tuple[str, str]
@@ -31,10 +32,16 @@ ELSEWHERE = ("task", "method", "k", "seed",
 # Fields that only methods have which mix source data and shots.
 OF_MIXING = ("sampling",)
 
+# What a selection takes that few have: the epochs that are averaged, and the shots that are held out.
+OF_SELECTION = ("average", "held_out")
+
+# Names that tell encoders apart for people: what counts is the digest of the weights.
+NAMES_OF_ENCODER = ("encoder", "encoder_revision")
+
 # The plain ones, in the order in which they are named.
 PLAIN = (
     *(field.name for field in fields(TrialConfig) if field.name not in ELSEWHERE),
-    *("population", "data", "counts"),
+    *("average", "population", "data", "counts"),
     *(field.name for field in fields(Training)),
     "max_test_examples",
 )
@@ -52,7 +59,7 @@ NAMES = tuple(
 
 # What follows from another difference, and so needs no name of its own.
 FOLLOWS = {
-    "encoder": ("encoder_digest",),
+    "encoder": ("encoder_digest", "encoder_revision"),
     "data": ("data_digest", "counts"),
     "examples": ("max_test_examples",),
     "max_test_examples": ("examples",),
@@ -82,60 +89,72 @@ class Setting:
         return list(dict.fromkeys(value for (found, _), value in self.values.items() if found == name))
 
 
-def setting_of(config: TrialConfig, spec: Mapping[str, Any], counts: Sequence[str], with_target_dev: bool) -> Setting:
+def setting_of(
+    config: TrialConfig,
+    spec: Mapping[str, Any],
+    counts: Sequence[str],
+    selections: Iterable[Selection] = (),
+    selection: Selection = "",
+) -> Setting:
     """The setting of a trial.
 
     Args:
         config: of the trial.
         spec: of the experiment, as stored.
         counts: in what the experiment's data differ from those that were published under their name.
-        with_target_dev: the digest of the training data is also that of the targets' dev sets.
+        selections: all that is wanted of the trial: the digest of its training data is that of their dev sets as well.
+        selection: that of the result.
     """
     method = METHODS.get(config.method)
-    mixes = method is None or (method.few_shot and not method.adapts)
+    mixes = method is None or method.mixes
     plain = {field.name: getattr(config, field.name) for field in fields(config) if field.name not in ELSEWHERE}
     plain |= {"population": config.population is not None, "data": str(DataSpec.from_json(spec["data"]))}
     plain |= {"counts": tuple(counts), "max_test_examples": (spec.get("training") or {}).get("max_test_examples")}
-    if not mixes:
-        plain = {name: value for name, value in plain.items() if name not in OF_MIXING}
+    plain |= {"average": averaged_epochs(selection)}
+    not_taken = {*(() if mixes else OF_MIXING), *(name for name in OF_SELECTION if not plain[name])}
+    plain = {name: value for name, value in plain.items() if name not in not_taken}
     training = _that_matter(config.training)
     values: dict[Part, Any] = {(name, ""): value for name, value in (plain | training).items()}
-    reads = (config.protocol, config.source_language, *config.target_languages, "dev" if with_target_dev else "")
+    dev = dev_languages(selections, config.source_language, config.target_languages)
+    reads = (config.protocol, config.source_language, *config.target_languages, "dev", *dev)
     values["data_digest", " ".join(reads)] = config.data_digest
     for language in config.target_languages if mixes else ():
         values["target_languages", language] = config.target_languages
         if config.alpha is not None:
             values["alpha", language] = config.alpha
-    own = _of_protocol(config.task, config.protocol)
+    own = of_protocol(config.task, config.protocol)
     return Setting(values, frozenset(name for name, value in training.items() if name in own and own[name] == value))
 
 
 def with_settings(
     rows: pd.DataFrame,
-    configs: Mapping[str, tuple[Mapping[str, Any], bool]],
+    configs: Mapping[str, tuple[Mapping[str, Any], Sequence[Selection]]],
     specs: Mapping[str, Mapping[str, Any]],
     counts: Mapping[str, Sequence[str]],
 ) -> pd.DataFrame:
     """Rows with their `setting`.
 
     Args:
-        rows: with `experiment` and `trial`.
-        configs: by trial, its configuration as stored, and whether it reads the targets' dev sets.
+        rows: with `experiment` and `trial`, and `selection` if they are of selected weights.
+        configs: by trial, its configuration as stored, and the selections that are wanted of it.
         specs: by experiment.
         counts: by experiment, in what its data differ from those that were published under their name.
     """
     known: dict[str, Setting] = {}
-    of: dict[tuple[str, str], Setting] = {}
-    for experiment, trial in rows[["experiment", "trial"]].drop_duplicates().itertuples(index=False, name=None):
-        (config, with_target_dev), spec = configs[trial], specs[experiment]
+    of: dict[tuple[str, ...], Setting] = {}
+    rows_of = rows if "selection" in rows else rows.assign(selection="")
+    each = rows_of[["experiment", "trial", "selection"]]
+    for one in each.drop_duplicates().itertuples(index=False, name=None):
+        experiment, trial, selection = one
+        (config, selections), spec = configs[trial], specs[experiment]
         said = [spec["data"], (spec.get("training") or {}).get("max_test_examples"), counts[experiment]]
-        key = json.dumps([{**config, "seed": None}, with_target_dev, *said])
+        key = json.dumps([{**config, "seed": None}, selections, averaged_epochs(selection), *said])
         if key not in known:
             read = TrialConfig.from_dict(dict(config))
-            known[key] = setting_of(read, spec, counts[experiment], with_target_dev)
-        of[experiment, trial] = known[key]
-    pairs = zip(rows["experiment"], rows["trial"], strict=True)
-    return rows.assign(setting=pd.Series([of[pair] for pair in pairs], index=rows.index, dtype=object))
+            known[key] = setting_of(read, spec, counts[experiment], selections, selection)
+        of[one] = known[key]
+    found = [of[one] for one in each.itertuples(index=False, name=None)]
+    return rows.assign(setting=pd.Series(found, index=rows.index, dtype=object))
 
 
 def in_groups(rows: pd.DataFrame, by: Sequence[str]) -> list[tuple[tuple[Any, ...], frozenset[Setting]]]:
@@ -185,38 +204,6 @@ def searched(candidates: Iterable[str]) -> frozenset[str]:
     return frozenset({*names, "population"} if names else ())
 
 
-def from_the_paper(
-    settings: Collection[Setting], task: str, metric: str, seeds: int, languages: int | None = None
-) -> list[str]:
-    """What is not as in the paper, in words with both values; "task" alone where the whole task is not in it.
-
-    A hyperparameter is compared with that of its own protocol for the task, and the protocol with the paper's. The
-    encoder is known by its name.
-
-    Args:
-        settings: those of some results.
-        task: the task of the results.
-        metric: that of the results.
-        seeds: the number that a mean is over.
-        languages: the number that a mean is over, the source included; None for a score of one language.
-    """
-    known = published.published_of(task)
-    if known is None:
-        return [f"task {task} (paper: none)"]
-    found: list[tuple[str, list[Any], Any]] = [("metric", [metric], known.metric), ("seeds", [seeds], published.SEEDS)]
-    if languages is not None:
-        found.append(("languages", [languages], known.languages))
-    targets = sorted({len(value) for one in settings for value in one.all("target_languages")})
-    if targets not in ([], [known.languages - 1]) and targets != [(languages or 0) - 1]:
-        found.append(("target_languages", targets, known.languages - 1))
-    for name in (*PLAIN, "alpha"):
-        pairs = [(value, _paper_s(name, task, one)) for one in settings for value in one.all(name)]
-        if any(not _is_paper_s(name, *pair) for pair in pairs):
-            theirs = ", ".join(dict.fromkeys(shown(name, theirs) for _, theirs in pairs))
-            found.append((name, list(dict.fromkeys(value for value, _ in pairs)), theirs))
-    return [f"{name} {listed(name, ours)} (paper: {theirs})" for name, ours, theirs in found if ours != [theirs]]
-
-
 def listed(name: str, values: Iterable[Any]) -> str:
     """Values in words, in order."""
     return ", ".join(sorted({shown(name, value) for value in values}, key=_as_number))
@@ -227,6 +214,8 @@ def shown(name: str, value: Any) -> str:
     match value:
         case None:
             return ABSENT.get(name, "none")
+        case Sampling():
+            return " ".join(f"{field} {one}" for field, one in vars(value).items() if one is not None)
         case bool():
             return "yes" if value else "no"
         case float():
@@ -254,7 +243,7 @@ def _that_matter(training: Training) -> dict[str, Any]:
     return values
 
 
-def _of_protocol(task: str, protocol: str) -> dict[str, Any]:
+def of_protocol(task: str, protocol: str) -> dict[str, Any]:
     """The hyperparameters of a protocol for a task; none if a package that brought either is gone."""
     return _that_matter(TASKS[task].under(protocol).training) if task in TASKS and protocol in PROTOCOLS else {}
 
@@ -270,27 +259,9 @@ def _merged(settings: Iterable[Setting]) -> dict[Part, list[Any]]:
 
 def _of_weights(found: dict[str, Any]) -> dict[str, Any]:
     """Without the encoder where its weights are the same under two names."""
-    return found if "encoder_digest" in found else {name: one for name, one in found.items() if name != "encoder"}
-
-
-def _paper_s(name: str, task: str, setting: Setting) -> Any:
-    """The value in the paper of a name that a setting has."""
-    protocol = str(setting.values["protocol", ""])
-    known = TASKS[task].published
-    assert known is not None
-    given = {
-        "encoder": known.encoder, "protocol": PAPER.name, "source_language": published.SOURCE, "counts": (),
-        "data": published.data_source(), "numerics": NUMERICS, "max_test_examples": None, "population": False,
-        "alpha": TASKS[task].under(protocol).alpha, **_of_protocol(task, protocol),
-    }  # fmt: skip
-    defaults = {field.name: field.default for field in fields(TrialConfig) if field.default is not MISSING}
-    return given[name] if name in given else defaults.get(name)
-
-
-def _is_paper_s(name: str, ours: Any, theirs: Any) -> bool:
-    if name == "encoder_digest":  # nobody has published it
-        return True
-    return bool(ours == theirs) or (name == "encoder" and str(ours).rpartition("/")[2] == theirs)
+    if "encoder_digest" in found:
+        return found
+    return {name: one for name, one in found.items() if name not in NAMES_OF_ENCODER}
 
 
 def _as_number(text: str) -> tuple[float, str]:

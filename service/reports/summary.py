@@ -14,7 +14,8 @@ from search_spaces.columns import COLUMNS
 from search_spaces.sources import DataSpec
 from service.reports import left_out, published
 from service.reports.alike import mixed
-from service.reports.setting import Setting, from_the_paper, in_groups
+from service.reports.papers_setting import from_the_paper
+from service.reports.setting import Setting, in_groups
 from trainers.tasks import TASKS
 
 # What experiments say of their results.
@@ -122,7 +123,7 @@ def beside_published(found: pd.DataFrame, rows: pd.DataFrame, by: Sequence[str])
 
     A published figure stands beside our score by the same metric alone.
 
-    `differs` says what is not as it was in the paper, with both values (`service.reports.setting.from_the_paper`). Null
+    `differs` says what is not as it was in the paper, with both values (`service.reports.papers_setting`). Null
     where the paper has no such value, such as of another metric, or it can't be read.
 
     Args:

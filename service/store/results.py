@@ -39,6 +39,7 @@ from service.store.schema import (
     tags,
     trials,
 )
+from trainers.trial import Selection
 
 # The columns of a result, with their types.
 RESULT_COLUMNS = {column.name: column.type for column in SHOWN}
@@ -218,16 +219,16 @@ class Results:
         with self._database.read() as connection:
             return differences(connection, specs)
 
-    def configs(self, digests: Sequence[str]) -> dict[str, tuple[dict[str, Any], bool]]:
-        """The configurations of trials, by digest, each with whether its targets' dev sets are among what it reads."""
+    def configs(self, digests: Sequence[str]) -> dict[str, tuple[dict[str, Any], list[Selection]]]:
+        """The configurations of trials, by digest, each with the selections that an experiment wants of it."""
         asked = select(planned_trials.c.selections).where(planned_trials.c.trial == trials.c.digest).limit(1)
         query = select(trials.c.digest, trials.c.config, asked.scalar_subquery())
-        found: dict[str, tuple[dict[str, Any], bool]] = {}
+        found: dict[str, tuple[dict[str, Any], list[Selection]]] = {}
         with self._database.read() as connection:
             for first in range(0, len(digests), ASKED_AT_ONCE):
                 some = trials.c.digest.in_(digests[first : first + ASKED_AT_ONCE])
                 for digest, config, selections_ in connection.execute(query.where(some)):
-                    found[digest] = config, "target-dev" in (selections_ or ())
+                    found[digest] = config, selections_ or []
         return found
 
     def left_out(self, ids: Collection[str]) -> dict[str, list[dict[str, Any]]]:

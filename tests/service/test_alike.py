@@ -14,9 +14,11 @@ from starlette.testclient import TestClient
 from plans import TRAINING, config_of, result_of, score_of, spec_of, trial_of
 from search_spaces.environment import Environment
 from search_spaces.plan import Plan
-from service.reports.setting import NAMES, between, from_the_paper, setting_of, within
+from service.reports.papers_setting import from_the_paper
+from service.reports.setting import NAMES, between, setting_of, within
 from service.store import Store
 from trainers import NUMERICS, Outcome, TrialConfig
+from trainers.sampling import Sampling
 from trainers.tasks import TASKS
 from trainers.trial import Training
 
@@ -231,8 +233,8 @@ def paper_s(task: str = "ner", **changed: Any) -> TrialConfig:
 def differs(config: TrialConfig, seeds: int = 5, languages: int | None = None, **spec: Any) -> list[str]:
     known = TASKS[config.task].published
     assert known is not None
-    counts = spec.pop("counts", ())
-    setting = setting_of(config, {"data": "xtreme-r", **spec}, counts, False)
+    counts, selection = spec.pop("counts", ()), spec.pop("selection", "")
+    setting = setting_of(config, {"data": "xtreme-r", **spec}, counts, (), selection)
     return from_the_paper([setting], config.task, known.metric, seeds, languages or known.languages)
 
 
@@ -277,6 +279,9 @@ NOT_THE_PAPER_S: dict[str, tuple[dict[str, Any], dict[str, Any], str]] = {
     "seeds": ({}, {"seeds": 3}, "seeds 3 (paper: 5)"),
     "languages": ({}, {"languages": 4}, "languages 4 (paper: 48)"),
     "targets": ({"target_languages": ("de",)}, {}, "target_languages 1 (paper: 47)"),
+    "average": ({}, {"selection": "average:3"}, "average 3 (paper: 0)"),
+    "held-out shots": ({"held_out": 1}, {}, "held_out 1 (paper: 0)"),
+    "sampling": ({"sampling": Sampling(repeat_shots=10)}, {}, "sampling repeat_shots 10 (paper: none)"),
     "packages": ({"plugins": (("rule", "rules", "1.0"),)}, {}, "plugins rule rules 1.0 (paper: none)"),
     "population": ({"population": "p"}, {}, "population yes (paper: no)"),
 }  # fmt: skip
@@ -289,7 +294,8 @@ def test_what_is_not_the_paper_s_is_named_alone_with_both_values(name: str) -> N
 
 
 def test_the_encoder_s_name_counts_wherever_it_lies() -> None:
-    assert differs(paper_s(encoder="/models/xlm-roberta-large")) == []
+    for encoder in ("/models/xlm-roberta-large", "FacebookAI/xlm-roberta-large"):
+        assert differs(paper_s(encoder=encoder, encoder_revision="c23d21b")) == []
 
 
 def test_the_table_says_that_it_is_in_the_paper_s_setting_only_if_it_is(
@@ -329,7 +335,7 @@ def test_within_and_between_name_what_a_plain_comparison_of_configurations_names
     for _ in range(200):
         one, other = ({"epochs": draw.randint(1, 2), "batch_size": draw.randint(8, 9), "max_length": draw.randint(1, 2)}
                       for _ in range(2))  # fmt: skip
-        settings = [setting_of(config_of(training=training(**each)), {"data": "sample"}, (), False)
+        settings = [setting_of(config_of(training=training(**each)), {"data": "sample"}, ())
                     for each in (one, other)]  # fmt: skip
         expected = {name: [one[name], other[name]] for name in one if one[name] != other[name]}
         assert within(settings) == expected
