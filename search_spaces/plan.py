@@ -170,8 +170,7 @@ class Planner:
         of_candidate = partial(PlannedResult, method=name, k=k, seed=seed, candidate=words, judged_on=self.judged_on)
         source = self._source_training(seed, candidate) if method.adapts else None
         for group in groups(self.spec, name, self.targets.trained[name]):
-            scored = tuple(target for target in group if target in self.targets.of[name])
-            if not scored:
+            if not (scored := tuple(target for target in group if target in self.targets.of[name])):
                 continue
             trial = self._trial(name, k, seed, candidate, group, scored, source)
             self.planned.add(trial)
