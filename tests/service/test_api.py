@@ -457,7 +457,10 @@ def test_what_a_reader_would_write_is_accepted(client: TestClient, spec: Fields,
         {"encoder": OFFLINE_ENCODER},
         {"grouping": [["hi"], ["de"]]},
         {"grouping": "script", "keep": "all", "protocol": "released-code", "training": {"precision": "bf16"}},
-        *({"task": task, "methods": list(METHODS), "encoder": str(tiny_encoder_for_all)} for task in TASKS),
+        *(
+            {"task": task, "methods": list(METHODS), "average": 2, "encoder": str(tiny_encoder_for_all)}
+            for task in TASKS
+        ),
     ):
         assert client.post("/v1/experiments", json={**spec, **change}).status_code == 201, change
 

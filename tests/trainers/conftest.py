@@ -58,7 +58,7 @@ def make_trial(tiny_encoder: Path, tmp_path: Path) -> Callable[..., Trial]:
         config = replace(config, **part_of(TrialConfig, changed))
         source = None
         if METHODS[method].adapts:
-            source = replace(config, method="zero-shot", target_languages=(), k=0, alpha=None)
+            source = replace(config, method="zero-shot", target_languages=(), k=0, alpha=None, held_out=0)
         selections = METHODS[method].selections(config.target_languages, "source-dev", average=2)
         named = {"selections": selections, "evaluate": EVALUATE, **part_of(Wanted, changed)}
         for name in ("evaluate", "judge"):  # languages are enough here: the digests are the store's business

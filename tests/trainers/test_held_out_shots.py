@@ -45,7 +45,9 @@ def test_it_is_the_training_with_fewer_shots_and_the_others_choose_the_epoch(
     chosen = max(range(EPOCHS), key=lambda epoch: (means[epoch], epoch))
     step = done.reports[chosen].step
     assert done.outcome.selected == {"held-out": step}
-    at_each_step = {(one.language, one.step): one.value for report in fewer.reports for one in report.scores}
+    at_each_step = {
+        (one.language, one.step): one.value for report in fewer.reports for one in report.scores if one.split == "test"
+    }
     for language, score in done.test_scores.items():
         assert (score.step, score.value) == (step, at_each_step[language, step])
 
