@@ -61,7 +61,7 @@ def require_alike(
     """
     of_rows = list(_of_rows(rows, by))
     is_cut = any(one.name == "examples" for one in of_rows)
-    found = list(dict.fromkeys([*of_rows, *_of_settings(rows, by, is_cut)]))
+    found = _each_once([*of_rows, *_of_settings(rows, by, is_cut)])
     found.sort(key=lambda one: one.name == "trial")  # which is what comes of the others
     allowed = covered(allow, rows["setting"].unique())
     chosen = searched(rows["candidate"])
@@ -138,6 +138,14 @@ def _of_settings(rows: pd.DataFrame, by: Sequence[str], is_cut: bool) -> Iterato
     for one in (*among, *_among(rows, by)):
         if is_cut or one.name != "max_test_examples":
             yield one
+
+
+def _each_once(found: Sequence[Difference]) -> list[Difference]:
+    """What differs, where it was met first: what differs in a task differs in its groups too."""
+    first: dict[tuple[str, str], Difference] = {}
+    for one in found:
+        first.setdefault((one.name, one.values), one)
+    return list(first.values())
 
 
 def _pooled(rows: pd.DataFrame) -> Iterator[Difference]:

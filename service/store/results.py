@@ -1,4 +1,7 @@
-"""Results: the scores of trials under each experiment that asked for them, filtered, sorted and in pages."""
+"""Results: the scores of trials under each experiment that asked for them, filtered, sorted and in pages.
+
+More than 300 lines: one query, with all that it filters by, sorts by and pages through.
+"""
 
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass

@@ -33,8 +33,8 @@ def config_of(method: str = "zero-shot", **changed: Any) -> TrialConfig:
         alpha=None,
         protocol="paper",
         training=TRAINING,
-        encoder="e",
-        encoder_digest="digest",
+        encoder=changed.get("encoder", "e"),
+        encoder_digest=f"that of {changed.get('encoder', 'e')}",
         data_digest="data",
     )
     return replace(config, **changed)

@@ -134,7 +134,7 @@ def test_rows_of_one_table_are_of_one_setting(sqlite_store: Store, client: TestC
 
 
 UNLIKE: dict[str, tuple[dict[str, Any], dict[str, Any], str]] = {
-    "weights of one name": ({}, {"encoder_digest": "other"}, "encoder_digest (digest, other; task ner)"),
+    "weights of one name": ({}, {"encoder_digest": "other"}, "encoder_digest (other, that of e; task ner)"),
     "training data of one name": ({}, {"data_digest": "other"}, "data_digest (data, other; task ner)"),
     "targets of a model": (
         {},
@@ -159,8 +159,8 @@ def test_seeds_are_of_one_setting(sqlite_store: Store, client: TestClient, name:
 
 
 def test_the_same_weights_under_two_names_are_one_encoder(sqlite_store: Store, client: TestClient) -> None:
-    done(sqlite_store, NAIVE, seeds=(1,), encoder="/models/e")
-    done(sqlite_store, NAIVE, seeds=(2,), encoder="e")
+    done(sqlite_store, NAIVE, seeds=(1,), encoder="/models/e", encoder_digest="of both")
+    done(sqlite_store, NAIVE, seeds=(2,), encoder="e", encoder_digest="of both")
     assert got(client, TABLE)["data"][0]["n"] == 2
 
 

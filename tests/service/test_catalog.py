@@ -76,7 +76,8 @@ def test_what_there_is_to_choose_from(client: TestClient) -> None:
     methods = client.get("/v1/methods").json()["methods"]
     assert [one["method"] for one in methods] == list(METHODS)
     rules = {one["method"]: one["rule"] for one in methods if one["surgery"]}
-    assert list(rules) == [f"{name}-mix-train" for name in RULES]
+    assert [name for name in rules if "+" not in name] == [f"{name}-mix-train" for name in RULES]
+    assert rules["gradient-mix-train+dev"] == rules["gradient-mix-train"]
     assert all(one["rule"] is None for one in methods if not one["surgery"])
     assert rules["gradient-mix-train"]["description"].startswith("Xu and Murray (2022), Eq. 1")
     assert [rules[f"{name}-mix-train"]["scale"] for name in ("gradient", "pcgrad")] == ["training gradient", "sum"]

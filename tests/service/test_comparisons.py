@@ -71,7 +71,6 @@ def experiment(
                 target_languages=targets,
                 training=training,
                 encoder=spec.encoder,
-                encoder_digest=f"that of {spec.encoder}",
             )
             plan.add(trial_of(config, evaluate=dict.fromkeys(LANGUAGES, "test")))
             plan.results.extend(result_of(config, language, candidate=candidate) for language in LANGUAGES)

@@ -1,4 +1,7 @@
-"""The training loop: updates in parts and in several precisions, surgery, clipping. It never sees a dev set."""
+"""The training loop: updates in parts and in several precisions, surgery, clipping. It never sees a dev set.
+
+More than 300 lines: what an update does stands in one file, in the order in which it happens.
+"""
 
 import time
 from collections.abc import Callable, Mapping, Sequence
