@@ -2,7 +2,10 @@
 
 import io
 import json
+import pickle
+import struct
 import sys
+import zipfile
 from collections import OrderedDict
 from pathlib import Path
 from typing import Any
@@ -14,8 +17,10 @@ from torch import nn
 
 from service import cli
 from tiny_encoders import write_encoder
+from trainers.encoders import pickled_shapes
 from trainers.encoders.encoder import EncoderError
-from trainers.encoders.pickles import main, shapes
+from trainers.encoders.pickled_shapes import shapes
+from trainers.encoders.pickles import main
 
 TIED = torch.randn(6, 4)
 STATES: dict[str, Any] = {
@@ -54,6 +59,43 @@ def test_shapes_are_those_that_torch_loads(state: str, is_archive: bool) -> None
 def test_what_is_no_file_of_tensors_is_refused(content: bytes) -> None:
     with pytest.raises(EncoderError, match="not a file of tensors"):
         shapes(io.BytesIO(content))
+
+
+BEFORE_1_6 = b"".join(pickle.dumps(one, 2) for one in (0x1950A86A20F9469CFC6C, 1001, {}))
+DOUBLED = b"h\x00h\x00\x86q\x000"  # a tuple of itself twice
+BOMBS = {
+    "a key whose hash takes for ever": b"})q\x000" + 60 * DOUBLED + b"h\x00K\x01s.",
+    "a name that takes all memory": b"})q\x000" + 60 * DOUBLED + b"h\x00K\x01\x85s.",
+    "a memo of 34 GB": b"}r\xff\xff\xff\x7f.",
+    "millions of objects": 8_000_000 * b"}" + b".",
+    "no end": 5_000_000 * b"}0",
+}
+
+
+@pytest.mark.parametrize("is_archive", [True, False], ids=["archive", "before torch 1.6"])
+@pytest.mark.parametrize("bomb", BOMBS)
+def test_a_pickle_that_asks_for_everything_gets_little(
+    bomb: str, is_archive: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(pickled_shapes, "PATIENCE", 1.0)
+    content = BEFORE_1_6 + b"\x80\x02" + BOMBS[bomb]
+    file = io.BytesIO(content)
+    if is_archive:
+        file = io.BytesIO()
+        with zipfile.ZipFile(file, "w", zipfile.ZIP_DEFLATED) as archive:
+            archive.writestr("model/data.pkl", content[len(BEFORE_1_6) :])
+    with pytest.raises(EncoderError, match=r"takes more than 3 s or 512 MB|8388608"):
+        shapes(file)
+
+
+def test_an_archive_of_a_large_directory_is_not_read() -> None:
+    file = io.BytesIO()
+    with zipfile.ZipFile(file, "w") as archive:
+        archive.writestr("model/data.pkl", b"\x80\x02}.")
+    content = bytearray(file.getvalue())
+    content[-10:-6] = struct.pack("<I", 2**24)  # the size of the directory
+    with pytest.raises(EncoderError, match="more than 8388608 bytes"):
+        shapes(io.BytesIO(bytes(2**24) + content))
 
 
 def run(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -14,7 +14,7 @@ from tempfile import TemporaryDirectory
 
 from trainers.artifacts import layout
 from trainers.digests import digest
-from trainers.encoders import pickles
+from trainers.encoders import pickled_shapes, pickles
 from trainers.encoders.encoder import Encoder, EncoderError, EncoderSize, Need
 from trainers.encoders.examination import Files, examine, local_files, read_config
 from trainers.encoders.files import (
@@ -195,7 +195,7 @@ class HubEncoder(Encoder):
         place = f"{commit.repository}@{commit.id}/{name}"
         with self._asking(), HfFileSystem(skip_instance_cache=True).open(place, block_size=BLOCK_BYTES) as file:
             if not name.endswith(".safetensors"):
-                return pickles.shapes(file)
+                return pickled_shapes.shapes(file)
             length = file.read(8)
             header = file.read(min(int.from_bytes(length, "little"), MOST_HEADER_BYTES))
         with TemporaryDirectory() as folder:  # a file with the same header, and a hole in the place of the values

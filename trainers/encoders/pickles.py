@@ -1,85 +1,19 @@
-"""Weights as pickles: the shapes of their tensors, and their conversion to safetensors.
+"""Weights as pickles, and their conversion to safetensors.
 
-No pickle is executed: shapes are read by an unpickler that knows nothing but tensors, values by torch's own
-(`weights_only=True`), in a process of its own: `python -m trainers.encoders.pickles <folder> <new folder>`.
+No pickle is executed: values are read by torch's unpickler that knows nothing but tensors (`weights_only=True`), in a
+process of its own: `python -m trainers.encoders.pickles <folder> <new folder>`.
 """
 
 import json
-import pickle
 import subprocess
 import sys
 import zipfile
-from collections import OrderedDict
-from collections.abc import Callable
 from pathlib import Path
-from typing import IO, Any
 
 from trainers.artifacts.atomic import need_room, unfinished_file, write_text
 from trainers.encoders.encoder import EncoderError
 from trainers.encoders.files import PICKLE, PICKLE_INDEX, WEIGHTS_INDEX, Folder
-from trainers.encoders.weights import Shapes, is_pickled, pickled
-
-# A pickle without the values of its tensors is small.
-MOST_PICKLE_BYTES = 2**26
-
-
-DTYPES = ("float16", "bfloat16", "float32", "float64", "int64", "int32", "uint8", "int8", "bool")
-
-
-# Shapes
-
-
-def shapes(file: IO[bytes]) -> Shapes:
-    """The shape of each tensor in a file that `torch.save` has written, without its values.
-
-    Args:
-        file: the file, of which little is read: the directory of its zip archive and the pickle in it, or in the format
-            before torch 1.6 the beginning.
-
-    Raises:
-        EncoderError: it is no such file, or holds anything but tensors.
-    """
-    try:
-        if zipfile.is_zipfile(file):
-            with zipfile.ZipFile(file) as archive:
-                inner = next(one for one in archive.infolist() if one.filename.endswith("data.pkl"))
-                if inner.file_size > MOST_PICKLE_BYTES:
-                    raise pickle.UnpicklingError(f"{inner.filename} has {inner.file_size} bytes")
-                with archive.open(inner) as content:
-                    saved = _Shapes(content).load()
-        else:
-            file.seek(0)
-            for _ in ("magic number", "protocol", "system"):
-                _Shapes(file).load()
-            saved = _Shapes(file).load()
-        return {str(name): list(size) for name, size in saved.items() if isinstance(size, tuple)}
-    except Exception as error:  # a pickle makes anything fail
-        raise EncoderError(
-            f"it is not a file of tensors that torch.save wrote: {type(error).__name__}: {error}"
-        ) from error
-
-
-class _Shapes(pickle.Unpickler):
-    """Makes of each tensor its size."""
-
-    def find_class(self, module: str, name: str) -> Any:
-        known: dict[tuple[str, str], Callable[..., Any]] = {
-            ("collections", "OrderedDict"): OrderedDict,
-            ("torch._utils", "_rebuild_tensor_v2"): lambda _storage, _offset, size, *_: tuple(size),
-            ("torch._utils", "_rebuild_parameter"): lambda size, *_: size,
-            ("torch", "Size"): tuple,
-        }
-        if module in ("torch", "torch.storage") and (name.endswith("Storage") or name in DTYPES):
-            return name
-        if (module, name) not in known:
-            raise pickle.UnpicklingError(f"{module}.{name} is no tensor")
-        return known[module, name]
-
-    def persistent_load(self, pid: Any) -> None:
-        """A storage, which is not read."""
-
-
-# Conversion
+from trainers.encoders.weights import is_pickled, pickled
 
 
 def convert(folder: Path, target: Path) -> list[Path]:
