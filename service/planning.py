@@ -118,7 +118,7 @@ def fetch(inputs: Inputs, tell: Tell) -> list[str]:
 
 def price(spec: ExperimentSpec, inputs: Inputs, store: Store) -> Estimate:
     """The plan of an accepted spec whose data are at hand, with its cost given what has been trained already."""
-    warnings = tuple(data_warnings(inputs))
+    warnings = (*inputs.encoder.warnings, *data_warnings(inputs))
     planned = replace(plan(spec, inputs.data, inputs.encoder_digest), warnings=warnings)
     return estimate(spec, planned, inputs.data, inputs.encoder_size, store.experiments.known(spec, planned))
 

@@ -129,11 +129,21 @@ CONFIGS: dict[str, tuple[Fault, str]] = {
     "unknown model_type": (change("config.json", model_type="xlm-robberta"), "'xlm-robberta', which .* does not know"),
     "own code": (
         change("config.json", model_type="mine", auto_map={"AutoModel": "modeling_mine.Mine"}),
-        "an auto_map, and code of an encoder's own is never run; allowed",
+        r"'mine', which .* does not know; code of an encoder's own \(auto_map\) is never run",
     ),
-    "own code for a known model_type": (
-        change("config.json", auto_map={"AutoModel": "modeling_mine.Mine"}),
-        "an auto_map, and code of an encoder's own is never run; allowed",
+    "own code is null": (write("config.json", json.dumps({**CONFIG, "auto_map": None})), "auto_map that names no code"),
+    "own code is a list": (
+        change("config.json", auto_map={"AutoModel": ["modeling_mine.Mine"]}),
+        "auto_map that names no code",
+    ),
+    "own code for a known model_type with other weights": (
+        lambda folder: (
+            change("config.json", auto_map={"AutoModel": "modeling_mine.Mine"})(folder),
+            save_file(
+                {**tensors(), "embeddings.LayerNorm.bias": np.zeros(9, np.float32)}, folder / "model.safetensors"
+            ),
+        ),
+        r"LayerNorm\.bias as \[9\]",
     ),
     "size 0": (change("config.json", hidden_size=0), "hidden_size 0; allowed: from 1"),
     "negative size": (change("config.json", hidden_size=-8), "hidden_size -8; allowed: from 1"),

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 from starlette.testclient import TestClient
 
-from faulty_encoders import CONFIGS, FILES, TOKENIZERS, WEIGHTS
+from faulty_encoders import CONFIGS, FILES, TOKENIZERS, WEIGHTS, change
 from search_spaces.environment import Environment
 from service.api import create_app
 from service.store import Store
@@ -49,3 +49,12 @@ def test_a_pipe_that_nobody_writes_to_holds_nobody_up(client: TestClient, tmp_pa
     (folder / "tokenizer.json").unlink()
     os.mkfifo(folder / "tokenizer.json")
     assert client.post("/v1/plans", json=body(folder)).status_code == 422
+
+
+def test_a_plan_says_that_code_of_an_encoder_s_own_is_not_run(client: TestClient, tmp_path: Path) -> None:
+    folder = write_encoder(tmp_path / "encoder")
+    assert client.post("/v1/plans", json=body(folder)).json()["warnings"] == []
+    change("config.json", auto_map={"AutoModel": "modeling_mine.Mine"})(folder)
+    for route in ("/v1/plans", "/v1/experiments"):
+        [warning] = client.post(route, json=body(folder)).json()["warnings"]
+        assert "code of its own (auto_map), which is not run: what is trained is the xlm-roberta" in warning

@@ -96,3 +96,17 @@ def test_a_config_that_asks_for_tuples_is_not_obeyed(encoder_of: Callable[[str],
     change_config(encoder_of("BERT"), tmp_path / "other", return_dict=False)
     model = fresh("xnli", tmp_path / "other").eval()
     assert model(input_ids=torch.tensor([[2, 5, 3]])).logits.shape == (1, 3)
+
+
+def test_code_of_an_encoder_s_own_is_not_run_and_not_named_by_what_is_exported(
+    encoder_of: Callable[[str], Path], tmp_path: Path
+) -> None:
+    folder = Path(shutil.copytree(encoder_of("XLM-R"), tmp_path / "encoder"))
+    (folder / "mine.py").write_text("raise SystemExit")
+    named = {"AutoConfig": "mine.Config", "AutoModel": "mine.Model", "AutoModelForTokenClassification": "mine.Model"}
+    config = json.loads((folder / "config.json").read_text())
+    (folder / "config.json").write_text(json.dumps({**config, "auto_map": named}))
+    model = fresh("ner", folder)
+    assert same(model, fresh("ner", encoder_of("XLM-R")))
+    model.save_pretrained(tmp_path / "exported")
+    assert "auto_map" not in json.loads((tmp_path / "exported" / "config.json").read_text())

@@ -80,13 +80,15 @@ def read_config(values: Mapping[str, Any]) -> Any:
     model_type = values.get("model_type")
     if not isinstance(model_type, str):
         raise EncoderError('config.json has no model_type, such as "xlm-roberta"')
-    if values.get("auto_map"):
-        raise EncoderError(
-            "config.json has an auto_map, and code of an encoder's own is never run; allowed: a model_type that"
-            f" {LIBRARY} knows, without auto_map"
-        )
     if model_type not in CONFIG_MAPPING:
-        raise EncoderError(f"config.json has the model_type {model_type!r}, which {LIBRARY} does not know")
+        own = "; code of an encoder's own (auto_map) is never run" if values.get("auto_map") else ""
+        raise EncoderError(f"config.json has the model_type {model_type!r}, which {LIBRARY} does not know{own}")
+    own_code = values.get("auto_map", {})
+    is_code = isinstance(own_code, dict) and all(
+        isinstance(place, str) for name, place in own_code.items() if name.startswith(("AutoConfig", "AutoModel"))
+    )
+    if not is_code:  # transformers stumbles over it, though it runs none of it
+        raise EncoderError("config.json has an auto_map that names no code; allowed: none")
     try:
         config = CONFIG_MAPPING[model_type].from_dict(dict(values))
     except Exception as error:  # every architecture raises its own

@@ -50,6 +50,11 @@ class Encoder(ABC):
     def size(self) -> "EncoderSize | None":
         """None where its configuration does not say, or is not available. EncoderError if there is no such encoder."""
 
+    @property
+    def warnings(self) -> list[str]:
+        """In words, what is odd about it, but taken as it is."""
+        return []
+
     @abstractmethod
     def examine(self, need: Need) -> None:
         """Judge whether a task can train it, without loading its weights.

@@ -99,6 +99,16 @@ def read_config(folder: Folder) -> dict[str, Any]:
     return config
 
 
+def config_warnings(config: Mapping[str, Any]) -> list[str]:
+    """In words, what is odd about a configuration, but taken as it is."""
+    if not config.get("auto_map"):
+        return []
+    return [
+        "the encoder's config.json names code of its own (auto_map), which is not run: what is trained is the"
+        f" {config.get('model_type')} of transformers, into which its weights fit"
+    ]
+
+
 def _numbers(config: Mapping[str, Any]) -> Iterator[tuple[str, float]]:
     """The numbers in a configuration and its parts, by name. EncoderError if it is nested too deeply."""
     level = list(config.items())

@@ -8,7 +8,7 @@ from trainers.artifacts import layout
 from trainers.artifacts.atomic import write_text
 from trainers.digests import digest
 from trainers.encoders.encoder import Encoder, EncoderError, EncoderSize, Need
-from trainers.encoders.examination import examine, local_files, read_config
+from trainers.encoders.examination import config_warnings, examine, local_files, read_config
 from trainers.encoders.files import COUNTED, Folder, is_any
 from trainers.encoders.weights import weights
 
@@ -51,6 +51,11 @@ class FolderEncoder(Encoder):
     def size(self) -> EncoderSize | None:
         """As its configuration says."""
         return EncoderSize.of(read_config(self.folder))
+
+    @property
+    def warnings(self) -> list[str]:
+        """Those of its configuration."""
+        return config_warnings(read_config(self.folder))
 
     def examine(self, need: Need) -> None:
         """Judge whether a task can train it."""

@@ -16,7 +16,7 @@ from trainers.artifacts import layout
 from trainers.digests import digest
 from trainers.encoders import pickled_shapes, pickles
 from trainers.encoders.encoder import Encoder, EncoderError, EncoderSize, Need
-from trainers.encoders.examination import Files, examine, local_files, read_config
+from trainers.encoders.examination import Files, config_warnings, examine, local_files, read_config
 from trainers.encoders.files import (
     ADAPTER,
     CONFIG,
@@ -111,6 +111,14 @@ class HubEncoder(Encoder):
             return EncoderSize.of(read_config(Folder(self._fetch([CONFIG]))))
         except EncoderError:
             return None
+
+    @property
+    def warnings(self) -> list[str]:
+        """Those of its configuration, if that is available."""
+        try:
+            return config_warnings(read_config(Folder(self._fetch([CONFIG]))))
+        except EncoderError:
+            return []
 
     def examine(self, need: Need) -> None:
         """Judge whether a task can train it, by its small files and the beginning of each file of weights."""
