@@ -165,6 +165,17 @@ CONFIGS: dict[str, tuple[Fault, str]] = {
     "heads do not divide": (change("config.json", num_attention_heads=3), "not a multiple of the number of attention"),
     "unknown activation": (change("config.json", hidden_act="glue"), "config.json is refused by .*'glue'"),
     "labels": (change("config.json", id2label=5), "config.json is refused by"),
+    "quantized by nothing": (change("config.json", quantization_config={}), "quantization_config; allowed"),
+    "negative epsilon": (change("config.json", layer_norm_eps=-5.0), r"layer_norm_eps -5\.0; allowed: from 0"),
+    "negative range": (change("config.json", initializer_range=-0.1), r"initializer_range -0\.1; allowed: from 0"),
+    "no padding": (
+        write("config.json", json.dumps({**CONFIG, "pad_token_id": None})),
+        "no pad_token_id, from which .* counts",
+    ),
+    "attention for some GPUs": (
+        change("config.json", _attn_implementation="flex_attention"),
+        "asks for 'flex_attention'; allowed: 'sdpa'",
+    ),
     "quantized": (change("config.json", quantization_config={"bits": 4}), "quantization_config; allowed"),
     "weights elsewhere": (change("config.json", transformers_weights="../x.bin"), "transformers_weights; allowed"),
 }
@@ -209,6 +220,14 @@ WEIGHTS: dict[str, tuple[Fault, str]] = {
         change("config.json", vocab_size=ROWS + 1),
         rf"word_embeddings\.weight as \[{ROWS}, 8\]; allowed by config.json: \[{ROWS + 1}, 8\]",
     ),
+    "quantized in silence": (
+        reweigh(**{"encoder/layer/0/output/dense/weight": np.zeros((8, 16), np.int8)}),
+        r"layer\.0\.output\.dense\.weight as I8, which is quantized or no weight; allowed: F16, BF16, F32, F64",
+    ),
+    "header of everything": (
+        write("model.safetensors", (2**24).to_bytes(8, "little") + bytes(2**24)), "a header of 16777216 bytes; allowed",
+    ),
+    "header larger than the file": (write("model.safetensors", b"\xff" * 100), "is damaged or incomplete"),
     "foreign names": (
         lambda folder: save_file(tensors("transformer.h."), folder / "model.safetensors"),
         "lack 21 of the 21 tensors",
@@ -260,6 +279,7 @@ FILES: dict[str, tuple[Fault, str]] = {
     for kind, make in {"a FIFO": os.mkfifo, "a socket": listen, "a folder": Path.mkdir}.items()
     for name in ("config.json", "model.safetensors", "tokenizer.json", "vocab.txt", "adapter_config.json")
 } | {
+    "a name that is not UTF-8": (write(os.fsdecode(b"vocab\xff.txt"), "x"), r"'vocab\\udcff.txt' is no name of a file"),
     "a FIFO of another name": (lambda folder: os.mkfifo(folder / "pipe"), "pipe is a FIFO, not a file"),
     "a device": (instead("config.json", lambda path: path.symlink_to("/dev/zero")), "config.json is a device"),
     "a link to nothing": (

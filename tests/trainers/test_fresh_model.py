@@ -110,3 +110,13 @@ def test_code_of_an_encoder_s_own_is_not_run_and_not_named_by_what_is_exported(
     assert same(model, fresh("ner", encoder_of("XLM-R")))
     model.save_pretrained(tmp_path / "exported")
     assert "auto_map" not in json.loads((tmp_path / "exported" / "config.json").read_text())
+
+
+def test_layers_are_not_computed_in_parts_of_a_length_that_windows_do_not_have(
+    encoder_of: Callable[[str], Path], tmp_path: Path
+) -> None:
+    folder = Path(shutil.copytree(encoder_of("BERT"), tmp_path / "encoder"))
+    config = json.loads((folder / "config.json").read_text())
+    (folder / "config.json").write_text(json.dumps({**config, "chunk_size_feed_forward": 3}))
+    ids = torch.ones(1, 7, dtype=torch.long)
+    assert torch.isfinite(fresh("ner", folder)(input_ids=ids).logits).all()

@@ -101,7 +101,8 @@ def test_a_revision_may_be_named(hub: Hub, folder: Path, tmp_path: Path) -> None
 REMOTE = [
     "weights: no weights", "weights: TensorFlow", "weights: adapter", "weights: empty", "weights: cut by a byte",
     "weights: no safetensors", "weights: one tensor missing", "weights: another shape", "weights: missing shard",
-    "weights: index is a list", "config: list", "config: own code", "config: size 0", "tokenizer: none",
+    "weights: index is a list", "weights: header of everything", "weights: quantized in silence",
+    "config: list", "config: own code", "config: size 0", "tokenizer: none",
     "tokenizer: no merges", "tokenizer: more tokens than rows", "tokenizer: slow",
 ]  # fmt: skip
 

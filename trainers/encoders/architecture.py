@@ -93,6 +93,10 @@ def read_config(values: Mapping[str, Any]) -> Any:
         config = CONFIG_MAPPING[model_type].from_dict(dict(values))
     except Exception as error:  # every architecture raises its own
         raise EncoderError(f"config.json is refused by {LIBRARY}: {_reason(error)}") from error
+    if config._attn_implementation not in (None, "eager", "sdpa"):
+        raise EncoderError(
+            f"config.json asks for {config._attn_implementation!r}; allowed: 'sdpa', 'eager', or neither"
+        )
     for name in SIZES:
         size = getattr(config.get_text_config(), name, None)
         if size is not None and (type(size) is not int or size < 1):
@@ -205,6 +209,9 @@ def positions(model: Any) -> int | None:
 
 def check_positions(model: Any, task: str, max_length: int) -> None:
     """EncoderError if a model takes no windows of this length."""
+    for name, module in model.base_model.named_modules():
+        if hasattr(module, "position_embeddings") and getattr(module, "padding_idx", 0) is None:
+            raise EncoderError(f"config.json has no pad_token_id, from which {name} counts positions; XLM-R's is 1")
     most = positions(model)
     if most is not None and most < max_length:
         raise EncoderError(f"it takes at most {most} tokens; allowed: from {max_length}, the windows of {task}")

@@ -29,6 +29,9 @@ from trainers.encoders.weights import Shapes, local_shapes, weights
 # The largest sizes in a config.json, by the ends of their names: larger ones take all memory before anything is told.
 MOST = {r"layers?$": 1000, r"labels$": 10_000, r"(size|dim|heads?|positions|embeddings|embd|_ff|model|kv)$": 10**8}
 
+# Those with which every loss is NaN, or no head is initialized, if they are negative.
+LEAST_0 = r"(eps|epsilon|initializer_range|init_std)$"
+
 # How deeply a config.json is nested at most.
 DEEPEST = 50
 
@@ -86,7 +89,7 @@ def read_config(folder: Folder) -> dict[str, Any]:
     if CONFIG not in folder.sizes:
         raise EncoderError("it is not a Hugging Face folder: it has no config.json")
     config = folder.read_json(CONFIG)
-    if config.get("quantization_config"):
+    if config.get("quantization_config") is not None:
         raise EncoderError("config.json has a quantization_config; allowed: weights that are not quantized")
     if config.get("transformers_weights"):
         raise EncoderError("config.json has transformers_weights; allowed: weights in model.safetensors")
@@ -94,6 +97,8 @@ def read_config(folder: Folder) -> dict[str, Any]:
         most = next((most for end, most in MOST.items() if re.search(end, name)), None)
         if most is not None and number > most:
             raise EncoderError(f"config.json has {name} {number}; allowed: up to {most}")
+        if number < 0 and re.search(LEAST_0, name):
+            raise EncoderError(f"config.json has {name} {number}; allowed: from 0")
         if number in (math.inf, -math.inf):
             raise EncoderError(f"config.json has a {name} that is infinite; allowed: up to 1e308")
     return config

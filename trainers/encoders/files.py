@@ -65,11 +65,15 @@ class Folder:
             with os.scandir(path) as entries:
                 for entry in entries:
                     self._add(entry)
+        except EncoderError:
+            raise
         except (OSError, ValueError) as error:  # no folder, no permission, too long a name, a NUL in it
             raise EncoderError(f"it is not a folder that can be read: {_reason(error)}") from error
 
     def _add(self, entry: "os.DirEntry[str]") -> None:
         is_read = is_any(entry.name, (*COUNTED, ADAPTER))
+        if is_read and not entry.name.isprintable():  # nor is it UTF-8
+            raise EncoderError(f"{entry.name!a} is no name of a file of an encoder: rename or remove it")
         try:
             state = entry.stat()
         except OSError as error:
@@ -103,8 +107,14 @@ class Folder:
 
     def check(self, name: str) -> None:
         """EncoderError if a file cannot be read or is a Git LFS pointer."""
+        self.beginning(name)
+
+    def beginning(self, name: str, size: int = 8) -> bytes:
+        """The first bytes of a file. EncoderError if it cannot be read or is a Git LFS pointer."""
         with os.fdopen(self._open(name), "rb") as file:
-            self._check(name, file.read(len(POINTER)))
+            content = file.read(max(size, len(POINTER)))
+        self._check(name, content)
+        return content[:size]
 
     def _check(self, name: str, content: bytes) -> None:
         if content.startswith(POINTER):

@@ -28,7 +28,7 @@ from trainers.encoders.files import (
     Folder,
     is_any,
 )
-from trainers.encoders.weights import Shapes, is_pickled, local_shapes, named_by, pickled, weights
+from trainers.encoders.weights import MOST_HEADER_BYTES, Shapes, is_pickled, local_shapes, named_by, pickled, weights
 
 HUB_NAME = re.compile(r"[A-Za-z0-9][\w.-]*(/[A-Za-z0-9][\w.-]*)?")
 COMMIT = re.compile(r"[0-9a-f]{40}")
@@ -45,9 +45,6 @@ PATIENCE = 10
 
 # Bytes that one request for a part of a file asks for.
 BLOCK_BYTES = 2**17
-
-# The library safetensors reads no larger one.
-MOST_HEADER_BYTES = 10**8
 
 
 class HubError(EncoderError):
@@ -205,7 +202,8 @@ class HubEncoder(Encoder):
             if not name.endswith(".safetensors"):
                 return pickled_shapes.shapes(file)
             length = file.read(8)
-            header = file.read(min(int.from_bytes(length, "little"), MOST_HEADER_BYTES))
+            size = int.from_bytes(length, "little")
+            header = file.read(size) if size <= MOST_HEADER_BYTES else b""  # which is refused
         with TemporaryDirectory() as folder:  # a file with the same header, and a hole in the place of the values
             beginning = Path(folder, name)
             beginning.write_bytes(length + header)

@@ -9,6 +9,12 @@ from trainers.encoders.files import ADAPTER, PICKLE, PICKLE_INDEX, WEIGHTS, WEIG
 Shapes = dict[str, list[int]]
 """The shape of each tensor by its name."""
 
+# What weights are; others, such as I8, mean nothing without what they were quantized with.
+NUMBERS = ("F16", "BF16", "F32", "F64")
+
+# A header of a hundred thousand tensors is smaller.
+MOST_HEADER_BYTES = 2**23
+
 # Names of other formats.
 OTHERS = ("*.h5", "*.msgpack", "*.gguf", "*.onnx", "*.pt", "*.pth", "*.bin", "*.ckpt*", "*.safetensors")
 
@@ -74,9 +80,18 @@ def local_shapes(folder: Folder, name: str) -> Shapes:
     """The tensors in a file of weights in a folder, of which only the header is read."""
     from safetensors import SafetensorError, safe_open
 
-    folder.check(name)
+    length = int.from_bytes(folder.beginning(name), "little")
+    if MOST_HEADER_BYTES < length < folder.sizes[name]:
+        raise EncoderError(f"{name} has a header of {length} bytes; allowed: up to {MOST_HEADER_BYTES}")
     try:
         with safe_open(folder.path / name, framework="numpy") as file:
-            return {key: list(file.get_slice(key).get_shape()) for key in file.keys()}  # noqa: SIM118
+            found = {key: file.get_slice(key) for key in file.keys()}  # noqa: SIM118
+            for key, one in found.items():
+                if key.endswith("weight") and one.get_dtype() not in NUMBERS:
+                    raise EncoderError(
+                        f"{name} has {key} as {one.get_dtype()}, which is quantized or no weight; allowed:"
+                        f" {', '.join(NUMBERS)}"
+                    )
+            return {key: list(one.get_shape()) for key, one in found.items()}
     except (SafetensorError, OSError) as error:
         raise EncoderError(f"{name} is damaged or incomplete ({error}); copy it again") from error

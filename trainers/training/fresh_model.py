@@ -29,6 +29,7 @@ def fresh_model(task: Task[Any], encoder: Path, labels: Sequence[str]) -> Any:
     config.label2id = {label: place for place, label in config.id2label.items()}
     config.problem_type = None
     config.return_dict = True
+    config.chunk_size_feed_forward = 0  # it only saves memory, and refuses windows that are no multiple of it
     vars(config).pop("auto_map", None)  # no code of its own, neither here nor where the model is exported
     model, loaded = getattr(transformers, task.model_class).from_pretrained(
         encoder,
