@@ -1,4 +1,7 @@
-"""Encoders that cannot be trained: each damages a folder of the tiny encoder, and says what the refusal says."""
+"""Encoders that cannot be trained: each damages a folder of the tiny encoder, and says what the refusal says.
+
+More than 300 lines: it is one list.
+"""
 
 import json
 import os
@@ -90,6 +93,25 @@ def extend_tokenizer(folder: Path) -> None:
     (folder / "tokenizer.json").write_text(json.dumps(tokenizer))
 
 
+def of_model(**values: Any) -> Fault:
+    """Other values in the model of tokenizer.json."""
+
+    def fault(folder: Path) -> None:
+        tokenizer = json.loads((folder / "tokenizer.json").read_text())
+        tokenizer["model"].update(values)
+        (folder / "tokenizer.json").write_text(json.dumps(tokenizer))
+
+    return fault
+
+
+def of_vocabulary(place: int, entry: Any) -> Fault:
+    def fault(folder: Path) -> None:
+        vocabulary = json.loads((folder / "tokenizer.json").read_text())["model"]["vocab"]
+        of_model(vocab=[*vocabulary[:place], entry, *vocabulary[place + 1 :]])(folder)
+
+    return fault
+
+
 def slow_tokenizer(folder: Path) -> None:
     remove("tokenizer.json")(folder)
     change("tokenizer_config.json", tokenizer_class="CanineTokenizer")(folder)
@@ -103,6 +125,7 @@ def vocabulary_without_merges(folder: Path) -> None:
 
 POINTER = f"version https://git-lfs.github.com/spec/v1\noid sha256:{'0' * 64}\nsize 2243000000\n"
 ROWS = CONFIG["vocab_size"]
+VOCABULARY = {"<unk>": 0, "a": 1, "b": 2}
 
 CONFIGS: dict[str, tuple[Fault, str]] = {
     "no config": (remove("config.json"), "no config.json"),
@@ -266,6 +289,35 @@ TOKENIZERS: dict[str, tuple[Fault, str]] = {
     "no model": (write("tokenizer.json", "{}"), "tokenizer.json is not a tokenizer"),
     "no tokens": (change("tokenizer.json", model={"type": "BPE", "vocab": {}, "merges": []}), "vocabulary is empty"),
     "unknown parts": (change("tokenizer.json", normalizer={"type": "Nonsense"}), "tokenizer.json is not a tokenizer"),
+    "a score that is a text": (of_vocabulary(20, ["h", "x"]), "a score that is no number"),
+    "a token without a score": (of_vocabulary(20, ["h"]), "tokenizer.json is not a tokenizer"),
+    "half a character": (of_vocabulary(20, ["\ud800", -1.0]), "tokenizer.json is not a tokenizer"),
+    "no unknown token": (of_model(unk_id=None), "no unk_id, and stumbles over the first unknown character"),
+    "no unknown word": (of_model(type="WordLevel", vocab={"a": 0}, unk_token="<unk>"), "lacks the unk_token"),
+    "merges of others": (
+        of_model(type="BPE", vocab=VOCABULARY, merges=["a z"], unk_token="<unk>"), "lacks a part of the merge 'a z'",
+    ),
+    "merges are numbers": (of_model(type="BPE", vocab=VOCABULARY, merges=[5]), "tokenizer.json is not a tokenizer"),
+    "over which Rust panics": (
+        change("tokenizer.json", normalizer={"type": "Precompiled", "precompiled_charsmap": "AAAA"}),
+        "tokenizer.json is not a tokenizer: .*precompiled_charsmap",
+    ),
+    "a template of others": (
+        change("tokenizer.json", post_processor={"type": "RobertaProcessing", "sep": ["</s>", 2], "cls": ["<s>", 999],
+                                                 "trim_offsets": True, "add_prefix_space": True}),
+        "a token around texts whose id its vocabulary does not have",
+    ),
+    "added ids are texts": (write("added_tokens.json", '{"x": "y"}'), "added_tokens.json has an id that is no number"),
+    "added tokens are a number": (change("tokenizer_config.json", added_tokens_decoder=5), "no map from ids to tokens"),
+    "added tokens by names": (
+        change("tokenizer_config.json", added_tokens_decoder={"x": {"content": "a"}}), "no map from ids to tokens",
+    ),
+    "special tokens are a text": (
+        write("special_tokens_map.json", '{"additional_special_tokens": "xyz"}'), "additional_special_tokens that are",
+    ),
+    "a token that is a number": (change("tokenizer_config.json", pad_token=5), "a pad_token that is no text"),
+    "padding upwards": (change("tokenizer_config.json", padding_side="up"), "the padding_side 'up'; allowed"),
+    "a length that is a text": (change("tokenizer_config.json", model_max_length="x"), "a model_max_length that is no"),
     "settings are a list": (write("tokenizer_config.json", "[]"), "tokenizer_config.json is not a JSON object"),
     "more tokens than rows": (extend_tokenizer, f"tokenizer has {ROWS + 5} tokens, and its weights have {ROWS} rows"),
     "a pad token that was added": (

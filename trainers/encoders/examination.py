@@ -8,22 +8,12 @@ import math
 import re
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from functools import lru_cache
-from pathlib import Path
 from typing import Any
 
 from trainers.encoders.encoder import EncoderError, Need
 from trainers.encoders.examiner import ask
-from trainers.encoders.files import (
-    ADDED_TOKENS,
-    CONFIG,
-    SPECIAL_TOKENS,
-    TOKENIZER,
-    TOKENIZER_CONFIG,
-    TOKENIZER_FILES,
-    Folder,
-    is_any,
-)
+from trainers.encoders.files import CONFIG, TOKENIZER_FILES, Folder, is_any
+from trainers.encoders.tokens import count_tokens
 from trainers.encoders.weights import Shapes, local_shapes, weights
 
 # The largest sizes in a config.json, by the ends of their names: larger ones take all memory before anything is told.
@@ -128,68 +118,3 @@ def _inside(name: str, value: object) -> Iterable[tuple[str, Any]]:
     if isinstance(value, dict):
         return value.items()
     return [(name, one) for one in value] if isinstance(value, list) else []
-
-
-# The tokenizer
-
-
-def count_tokens(folder: Folder, names: Sequence[str]) -> int | None:
-    """How many token ids a folder's tokenizer.json and the files beside it use; None if it has no tokenizer.json.
-
-    Args:
-        folder: the folder.
-        names: its files that make the tokenizer.
-
-    Raises:
-        EncoderError: one of them is not what it should be.
-    """
-    if TOKENIZER not in names:
-        return None
-    state = json.dumps(folder.states(names))
-    return _count_tokens(folder.path, state)
-
-
-@lru_cache(maxsize=64)
-def _count_tokens(path: Path, _state: str) -> int:
-    folder = Folder(path)
-    ids = _tokenizer_ids(folder)
-    settings = [folder.read_json(name) for name in (TOKENIZER_CONFIG, SPECIAL_TOKENS) if name in folder.sizes]
-    added = folder.read_json(ADDED_TOKENS) if ADDED_TOKENS in folder.sizes else {}
-    further = {token for one in settings for token in _special_tokens(one)}.union(added)
-    return max(ids.values()) + 1 + len(further.difference(ids))
-
-
-def _tokenizer_ids(folder: Folder) -> dict[str, int]:
-    """The ids of the tokens in tokenizer.json."""
-    from tokenizers import Tokenizer
-
-    tokenizer = folder.read_json(TOKENIZER)
-    try:
-        model = tokenizer["model"]
-        vocabulary = model["vocab"]
-        if isinstance(vocabulary, list):  # of a unigram model: [token, score]
-            vocabulary = {entry[0]: place for place, entry in enumerate(vocabulary)}
-        ids: dict[str, int] = vocabulary | {one["content"]: one["id"] for one in tokenizer.get("added_tokens") or ()}
-        if not vocabulary or not all(type(id_) is int and id_ >= 0 for id_ in ids.values()):
-            raise ValueError("its vocabulary is empty, or has ids that are no numbers")
-        # The library reads all but the vocabulary, which takes a second and 300 MB if it is XLM-R's.
-        first = model["vocab"][: (model.get("unk_id") or 0) + 1] if isinstance(model["vocab"], list) else {}
-        without = {**tokenizer, "added_tokens": [], "model": {**model, "vocab": first, "merges": []}}
-        if model.get("type"):
-            Tokenizer.from_str(json.dumps(without))
-    except Exception as error:  # the library raises nothing more precise
-        raise EncoderError(f"{TOKENIZER} is not a tokenizer: {type(error).__name__}: {error}") from error
-    return ids
-
-
-def _special_tokens(settings: Mapping[str, Any]) -> Iterator[str]:
-    """The tokens that settings of a tokenizer name; those that it lacks are added to it."""
-    for name, value in settings.items():
-        if name in ("additional_special_tokens", "extra_special_tokens", "added_tokens_decoder"):
-            values = list(value.values()) if isinstance(value, dict) else value
-        else:
-            values = [value] if name.endswith("_token") else []
-        for one in values or ():
-            token = one.get("content") if isinstance(one, dict) else one
-            if isinstance(token, str):
-                yield token
