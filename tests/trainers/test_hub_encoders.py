@@ -91,6 +91,13 @@ def test_what_was_examined_is_what_is_trained(hub: Hub, folder: Path, tmp_path: 
     assert (prepare_encoder(NAME, tmp_path, commit) / "model.safetensors").read_bytes() == weights
 
 
+@pytest.mark.parametrize("contents", [{}, {"README.md": b"# Mine"}, {"encoder/config.json": b"{}"}])
+def test_a_repository_without_an_encoder_is_refused(hub: Hub, tmp_path: Path, contents: dict[str, bytes]) -> None:
+    hub.put(f"models/{NAME}", Repository(contents))
+    with pytest.raises(EncoderError, match=rf"{NAME}: its repository has no config\.json"):
+        examine(tmp_path)
+
+
 def test_a_revision_may_be_named(hub: Hub, folder: Path, tmp_path: Path) -> None:
     hub.put(f"models/{NAME}", Repository({"config.json": "[]"}, tags={"v1": files(folder)}))
     assert examine(tmp_path, "v1") == hub.commit(f"models/{NAME}", "v1")

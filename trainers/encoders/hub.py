@@ -189,6 +189,8 @@ class HubEncoder(Encoder):
             if cached is None or not {WEIGHTS, WEIGHTS_INDEX}.intersection(path.name for path in cached.iterdir()):
                 raise
             return local_files(Folder(cached))
+        if CONFIG not in commit.sizes:
+            raise EncoderError(f"its repository has no {CONFIG} at its top")
         small = Folder(self._fetch(SMALL))
         named = pickled(commit.sizes, small) if is_pickled(commit.sizes) else weights(commit.sizes, small)
         return Files(small=small, weights=named, shapes=lambda name: self._shapes(commit, name))
