@@ -95,6 +95,8 @@ MALFORMED = {
     "another ID": (line("zwei", "geht"), "line 3: .*'zwei' is not a valid ID"),
     "a reversed span": (line("3-2", "geht"), "line 3: .*'3-2' is not a valid ID"),
     "a head that is none": (line("2", "geht", "VERB", "Ana"), "line 3: .*head.*'Ana'"),
+    "an ID of thousands of digits": (line("9" * 5000, "geht"), "line 3: .* Allowed: an ID as 3, 3-4 or 3.1"),
+    "a head of thousands of digits": (line("2", "geht", "VERB", "9" * 5000), "line 3: .* a head as 3, or _"),
     "a gap": (line("3", "geht"), "line 3: the token's ID begins with 3; allowed here: 2"),
     "no blank line": (line("1", "geht"), "line 3: the token's ID begins with 1; allowed here: 2"),
     "a span after its words": (line("1-2", "geht"), "line 3: the token's ID begins with 1; allowed here: 2"),

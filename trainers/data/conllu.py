@@ -91,8 +91,10 @@ def _token(line: str, number: int) -> _Token | None:
         raise DataError(f"line {number}: {line.count(chr(9)) + 1} columns; allowed: the 10 of CoNLL-U, between tabs")
     try:  # the library takes two blanks for a tab
         found = parse_line(re.sub(" {2,}", " ", line), FIELDS, PARSERS)
-    except ParseException as error:
-        raise DataError(f"line {number}: {error}") from error
+    except (ParseException, ValueError) as error:  # the latter for numbers of thousands of digits
+        raise DataError(
+            f"line {number}: {str(error)[:200]} Allowed: an ID as 3, 3-4 or 3.1; a head as 3, or _"
+        ) from error
     match found["id"]:
         case int(first):
             last = first
