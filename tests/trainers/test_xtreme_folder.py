@@ -15,7 +15,7 @@ import pytest
 from trainers.data import archives
 from trainers.data.sources import SOURCES, open_data
 from trainers.data.xtreme import XtremeSource
-from trainers.examples import DataError, Example
+from trainers.examples import DataError, Example, MissingSplitError
 from trainers.trial import SPLITS, DataReference
 
 XTREME = SOURCES["xtreme"]
@@ -182,6 +182,10 @@ def test_tydiqa_has_a_training_and_a_dev_set_of_each_language_told_by_the_ids(tm
     with pytest.raises(DataError, match="no examples of tydiqa in 'ko'"):
         fetched(tmp_path, tmp_path / "home", "tydiqa", "ko")
     (tmp_path / "tydiqa-goldp-v1.1-dev.tgz").unlink()
+    for language, code in (("finnish", "fi"), ("korean", "ko")):  # as the scripts leave them
+        write(tmp_path, f"tydiqa/tydiqa-goldp-v1.1-dev/tydiqa.{code}.dev.json", squad([question(language, 6)]))
+    for code, language in (("fi", "finnish"), ("ko", "korean")):
+        assert fetched(tmp_path, tmp_path / "home", "tydiqa", code).examples(code, "test") == [question(language, 6)]
     write(tmp_path, "tydiqa-goldp-v1.1-dev.json", squad([question("korean", 4), question("finnish", 5)]))
     assert fetched(tmp_path, tmp_path / "home", "tydiqa", "fi").examples("fi", "test") == [question("finnish", 5)]
 
@@ -214,14 +218,17 @@ MALFORMED = {
     "one column": ("panx/train-de.tsv", "a\tO\nb\n", "ner", "train-de.tsv, line 2: 1 columns; allowed: a token"),
     "a wrong tag": ("panx/dev-de.tsv", "a\tO\n\nb\tNN\n", "ner", "dev-de.tsv, line 3: 'NN' is not an IOB2 tag"),
     "no label": ("xnli/dev-de.tsv", "a\tb\tneutral\na\tb\n", "xnli", "dev-de.tsv, line 2: 2 columns; allowed: 3"),
+    "an open quote": ("xnli/dev-de.tsv", '"a\tb\tc\n' + "c\td\te\n" * 30_000, "xnli", "dev-de.tsv, line 1: not a row"),
+    "a break in a line": ("xnli/dev-de.tsv", "a\rb\tc\tneutral\n", "xnli", "dev-de.tsv, line 1: not a row"),
     "not UTF-8": ("udpos/dev-de.tsv", "é\tX\na\tX".encode("latin-1"), "pos", "dev-de.tsv, line 1: not UTF-8"),
-    "no zip": ("XNLI-1.0.zip", b"PK no zip", "xnli", "no archive that can be read"),
+    "no zip": ("XNLI-1.0.zip", b"PK no zip", "xnli", "XNLI-1.0.zip: no archive that can be read"),
     "a cut zip": ("XNLI-1.0.zip", zipped({"xnli.dev.tsv": "a" * 999})[:-40], "xnli", "no archive that can be read"),
-    "a cut tar": ("panx_dataset/de.tar.gz", tarred({"train": LONG})[:-99], "ner", "no archive that can be"),
+    "a cut tar": ("panx_dataset/de.tar.gz", tarred({"train": LONG})[:-99], "ner", "de.tar.gz"),
     "no tar": ("panx_dataset/de.tar.gz", gzip.compress(b"no tar" * 999), "ner", "no archive that can be read"),
     "a malformed treebank": (
         "ud-treebanks-v2.5.tgz", tarred({"de_x-ud-dev.conllu": "1\ta\n"}), "pos", "de_x-ud-dev.conllu, line 1: 2",
     ),
+    "no JSON": ("tydiqa-goldp-v1.1-train.json", "{", "tydiqa", "tydiqa-goldp-v1.1-train.json, line 1: not JSON"),
     "no document": ("tydiqa-goldp-v1.1-train.json", "[]", "tydiqa", "train.json, after question 0: no list 'data'"),
 }  # fmt: skip
 
@@ -235,6 +242,19 @@ def test_what_is_malformed_is_named_and_nothing_is_kept(
         fetched(tmp_path / "root", tmp_path / "home", task, "de")
     assert words in str(caught.value)
     assert not [path for path in (tmp_path / "home").rglob("*") if path.is_file()]
+
+
+def test_a_split_without_examples_of_a_language_is_none(tmp_path: Path) -> None:
+    begin = "language\tgold_label\tsentence1\tsentence2\n"
+    rows = {
+        "XNLI-1.0/xnli.dev.tsv": f"{begin}fr\tneutral\ta\tb\n",
+        "XNLI-1.0/xnli.test.tsv": f"{begin}de\tneutral\ta\tb\n",
+    }
+    write(tmp_path, "XNLI-1.0.zip", zipped(dict(rows)))
+    data = fetched(tmp_path, tmp_path / "home", "xnli", "de")
+    with pytest.raises(MissingSplitError, match=r"xnli/de/dev\.jsonl does not exist"):
+        data.facts("de", "dev")
+    assert data.facts("de", "test").examples == 1
 
 
 def test_nothing_is_written_by_the_names_in_an_archive_and_no_link_is_followed(tmp_path: Path) -> None:

@@ -8,6 +8,7 @@ import zipfile
 import zlib
 from collections.abc import Iterator
 from contextlib import contextmanager
+from pathlib import Path
 from typing import IO, cast
 
 from trainers.examples import DataError
@@ -29,11 +30,15 @@ UNREADABLE = (
 
 @contextmanager
 def readable(what: str) -> Iterator[None]:
-    """Turns what the libraries raise for an unreadable archive into DataError."""
+    """Turns what is raised for an archive that is none, or that the service may not read, into DataError."""
     try:
         yield
-    except UNREADABLE as error:
+    except DataError:
+        raise
+    except (*UNREADABLE, ValueError) as error:  # ValueError where a zip says that it begins before its beginning
         raise DataError(f"{what} that can be read: {error}") from error
+    except PermissionError as error:
+        raise DataError(f"{Path(str(error.filename)).name} cannot be read ({error.strerror})") from error
     except OSError as error:
         if error.errno is None:  # of gzip and bz2, not of the disk
             raise DataError(f"{what} that can be read: {error}") from error

@@ -15,7 +15,7 @@ Splits = Iterator[tuple[Split, Iterator[tuple[str, Example]]]]
 
 
 def write_language(folder: Path, task: str, splits: Splits) -> None:
-    """Write the examples of a language into a folder, unless it is there by then.
+    """Write the examples of a language into a folder, unless it is there by then. A split without any is left out.
 
     Raises:
         DataError: an example is not as the task needs it, or there is none.
@@ -27,6 +27,8 @@ def write_language(folder: Path, task: str, splits: Splits) -> None:
         for split, examples in splits:
             with (unfinished / f"{split}.jsonl").open("x", encoding="utf-8") as lines:
                 lines.writelines(_checked(task, examples))
+            if not (unfinished / f"{split}.jsonl").stat().st_size:
+                (unfinished / f"{split}.jsonl").unlink()
         if not any(unfinished.iterdir()):
             raise DataError(f"there are no examples of {task} in {folder.name!r}")
         if not folder.is_dir():

@@ -43,7 +43,7 @@ def questions(file: IO[bytes]) -> Iterator[Example]:
         raise DataError(f"line {error.lineno}: not JSON ({error.msg})") from error
     except (ValueError, RecursionError) as error:
         raise error if isinstance(error, DataError) else DataError(f"the file: not JSON ({error})") from error
-    return _questions(document)
+    yield from _questions(document)
 
 
 def _questions(document: Any) -> Iterator[Example]:

@@ -71,4 +71,5 @@ class XtremeSource(RemoteSource):
         """Where what was read lies: elsewhere once a file of the task has changed."""
         if task not in ARCHIVES:
             raise DataError(f"XTREME's folder has no examples of {task}; allowed: {', '.join(ARCHIVES)}")
-        return fetched_data(home, self.name) / XtremeFolder(location, task).digest()
+        with readable(f"{location.name}: no folder"):
+            return fetched_data(home, self.name) / XtremeFolder(location, task).digest()

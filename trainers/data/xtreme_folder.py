@@ -13,7 +13,7 @@ from itertools import chain
 from pathlib import Path, PurePosixPath
 from typing import IO
 
-from trainers.data.archives import members
+from trainers.data.archives import members, readable
 from trainers.data.conllu import examples as of_treebank
 from trainers.data.fetched import Splits
 from trainers.data.format import MAX_LINE_BYTES, lines_of, text_lines
@@ -36,12 +36,15 @@ TREEBANK_FILE = re.compile(r"([a-z]+)_[a-z0-9_]+-ud-[a-z0-9-]+\.conllu")
 
 TYDIQA_TRAIN = "tydiqa-goldp-v1.1-train.json"
 
+# Archived, or as the scripts unpack and rename it.
+TYDIQA_DEV = ("tydiqa-goldp-v1.1-dev.tgz", "tydiqa-goldp-v1.1-dev.json", "tydiqa-goldp-v1.1-dev/*.json")
+
 # By task, the folder of what the scripts make, and the archives.
 MADE = {"ner": "panx", "pos": "udpos", "tydiqa": "tydiqa", "xnli": "xnli"}
 ARCHIVES = {
     "ner": ("panx_dataset/*.tar.gz", "AmazonPhotos.zip"),
     "pos": (TREEBANKS, LATER_TREEBANKS),
-    "tydiqa": (TYDIQA_TRAIN, "tydiqa-goldp-v1.1-dev.tgz", "tydiqa-goldp-v1.1-dev.json"),
+    "tydiqa": (TYDIQA_TRAIN, *TYDIQA_DEV),
     "xnli": ("XNLI-1.0.zip", "XNLI-MT-1.0.zip"),
 }
 
@@ -86,12 +89,13 @@ class XtremeFolder:
         """Write the treebanks of languages below a folder, as `splits` needs them; each archive is read once."""
         wanted = set(languages)
         for archive in sorted({_release(language) for language in wanted}):
-            for name, content in self._members(archive):
-                found = TREEBANK_FILE.fullmatch(name)
-                if found and found[1] in wanted and _release(found[1]) == archive:
-                    (folder / found[1]).mkdir(parents=True, exist_ok=True)
-                    with (folder / found[1] / name).open("wb") as to:
-                        shutil.copyfileobj(content, to)
+            with readable(f"{archive}: no archive"):
+                for name, content in self._members(archive):
+                    found = TREEBANK_FILE.fullmatch(name)
+                    if found and found[1] in wanted and _release(found[1]) == archive:
+                        (folder / found[1]).mkdir(parents=True, exist_ok=True)
+                        with (folder / found[1] / name).open("wb") as to:
+                            shutil.copyfileobj(content, to)
 
     def splits(self, language: str, treebanks: Path) -> Splits:
         """The splits of a language; none if there is nothing of it.
@@ -129,7 +133,7 @@ class XtremeFolder:
     def _members(self, archive: str) -> Iterator[tuple[str, IO[bytes]]]:
         """(name without folders, content) of each file of an archive; nothing where there is no such archive."""
         for path in self._files(archive)[:1]:
-            with path.open("rb") as file:
+            with path.open("rb") as file, readable(f"{path.name}: no archive"):
                 for name, content in members(file):
                     yield PurePosixPath(name).name, content
 
@@ -156,10 +160,11 @@ class XtremeFolder:
             if outer == archive
             for name, content in members(packed)
         )
-        for name, content in chain(alone, within):
-            for split in SPLITS:
-                if name == split:
-                    yield split, _placed(f"{archive}, {name}", _tagged(lines_of(content), prefixed=True))
+        with readable(f"{archive}: no archive"):
+            for name, content in chain(alone, within):
+                for split in SPLITS:
+                    if name == split:
+                        yield split, _placed(f"{archive}, {name}", _tagged(lines_of(content), prefixed=True))
 
     def _tydiqa(self, language: str) -> Splits:
         begin = f"{LANGUAGES[language].name.lower()}-" if language in LANGUAGES else "-"
@@ -175,8 +180,11 @@ class XtremeFolder:
         for path in self._files(TYDIQA_TRAIN)[:1]:
             with path.open("rb") as file:
                 found["train"] += _placed(path.name, enumerate(questions(file), start=1), "question")
-        dev = [path for name in ARCHIVES["tydiqa"] if name != TYDIQA_TRAIN for path in self._files(name)]
-        for path in dev[:1]:
+        dev = [path for name in TYDIQA_DEV for path in self._files(name)]
+        unpacked = [
+            path for path in dev if path.parent == dev[0].parent and path.parent.name == "tydiqa-goldp-v1.1-dev"
+        ]
+        for path in unpacked or dev[:1]:
             packed = path.suffix == ".tgz"
             with path.open("rb") as file:
                 for name, content in members(file) if packed else [(path.name, file)]:
@@ -211,8 +219,9 @@ def _has_labels(path: Path) -> bool:
 def _placed(name: str, examples: Iterable[tuple[int, Example]], unit: str = "line") -> Iterator[tuple[str, Example]]:
     """Examples with the places in words. DataErrors get the name of the file."""
     try:
-        for place, example in examples:
-            yield f"{name}, {unit} {place}", example
+        with readable("no file in an archive"):
+            for place, example in examples:
+                yield f"{name}, {unit} {place}", example
     except DataError as error:
         raise DataError(f"{name}, {error}") from error
 
@@ -267,10 +276,15 @@ def _pairs(lines: Lines, columns: tuple[str, str, str], split: Split, language: 
 def _rows(path: Path, split: Split) -> Iterator[tuple[int, Example]]:
     """Pairs as the scripts write them: quoted where they have to be, without a header."""
     reader = csv.reader((line for _, line in text_lines(path)), delimiter="\t")
-    for count, row in enumerate(reader):
-        if len(row) != 3:
-            raise DataError(f"line {reader.line_num}: {len(row)} columns; allowed: 3")
-        yield reader.line_num, _pair(f"{split}-{count}", row)
+    begin = 1
+    try:
+        for count, row in enumerate(reader):
+            if len(row) != 3:
+                raise DataError(f"line {begin}: {len(row)} columns; allowed: 3")
+            yield begin, _pair(f"{split}-{count}", row)
+            begin = reader.line_num + 1
+    except csv.Error as error:
+        raise DataError(f"line {begin}: not a row as the scripts write it ({error})") from error
 
 
 def _pair(id_: str, cells: list[str]) -> Example:
