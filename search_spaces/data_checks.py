@@ -28,7 +28,11 @@ def needed_splits(spec: ExperimentSpec, targets: Targets) -> list[tuple[str, Spl
 
 def check_data(spec: ExperimentSpec, data: Data) -> Iterator[Problem]:
     """Languages and splits that the data lack, labels that the source lacks, and too few examples for the shots."""
-    available = data.languages()
+    try:
+        available = data.languages()
+    except DataError as error:
+        yield Problem("data", str(error))
+        return
     if not available:
         yield Problem("data", f"has no language with a test split for {spec.task}")
         return

@@ -2,6 +2,8 @@
 
 import io
 import json
+import os
+import shutil
 import stat
 import zipfile
 from collections.abc import Iterator
@@ -164,6 +166,26 @@ def test_without_a_third_split_tydiqa_s_dev_set_is_read_as_its_test_set(client: 
     assert upload(client, {**two, "tydiqa/de/dev.jsonl": "{}"}, "other").status_code == 422
 
 
+def test_files_of_a_folder_that_are_not_read_are_a_warning(client: TestClient, tmp_path: Path) -> None:
+    odd = ("de/validation.jsonl", "de/Test.conll", "fi/test.conll.gz", "zh Hant/test.conll", "fi/README.md")
+    for name, text in {**files("ner"), **{f"ner/{path}": "a O" for path in odd}}.items():
+        (tmp_path / "root" / "mine" / name).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / "root" / "mine" / name).write_text(text)
+    os.mkfifo(tmp_path / "root" / "mine" / "ner" / "en" / "test.conll")
+    answer = client.post("/v1/datasets", json={"name": "mine", "folder": "mine"})
+    assert answer.status_code == 201, answer.text
+    assert [text.partition(";")[0] for text in answer.json()["warnings"]] == [
+        "ner/de/Test.conll, and 1 more, is not read",
+        "ner/en/test.conll is not read",
+        "ner/fi/test.conll.gz is not read",
+        "ner/zh Hant/test.conll is not read",
+    ]
+    (tmp_path / "root" / "mine" / "ner" / "en").rename(tmp_path / "root" / "mine" / "en")
+    shutil.rmtree(tmp_path / "root" / "mine" / "ner" / "de")
+    refused = client.post("/v1/datasets", json={"name": "other", "folder": "mine"})
+    assert "ner/fi/test.conll.gz is not read" in refused.json()["errors"][0]["message"]
+
+
 def test_a_folder_stays_where_it_is(client: TestClient, tmp_path: Path) -> None:
     for name, text in files("pos").items():
         path = tmp_path / "root" / "here" / name
@@ -225,6 +247,9 @@ def broken(method: int) -> bytes:
         ({"parsing/en/train.jsonl": "{}"}, "a task of ner, pos"),
         ({"ner/en/validation.jsonl": "{}"}, "a split of train, dev, test"),
         ({"ner/en/train.txt": "a O"}, "an extension of .jsonl, .conll, .tsv"),
+        ({**files("ner"), "ner/de/train.conll.gz": b"\x1f\x8b"}, "'ner/de/train.conll.gz' is not <task>"),
+        ({**files("ner"), "mine/ner/fi/test.conll": "a O"}, "other files are in ''; allowed: one folder"),
+        (zipped(files("ner"))[:60] + zipped(files("ner"))[80:], "not a zip"),
         ({"ner/en/train.json": "{}"}, "an extension of .jsonl, .conll, .tsv"),
         ({"xnli/en/train.conllu": ""}, "an extension of .jsonl, .tsv, .csv"),
         ({**files("ner"), "ner/de/dev.conll": "a O"}, "ner/de/dev.jsonl and ner/de/dev.conll are files of one split"),

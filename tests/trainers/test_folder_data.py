@@ -1,5 +1,6 @@
 """Examples in a folder: good ones are read, bad ones named by file and line, facts remembered."""
 
+import errno
 import json
 import os
 from pathlib import Path
@@ -324,3 +325,20 @@ def test_all_languages_beside_the_project_are_good(shared: Path, tmp_path: Path)
             assert set(facts.labels) <= labels
             digests.add(facts.digest)
     assert len(digests) == 3 * len(languages)
+
+
+@pytest.mark.parametrize("forbidden", ["ner", "ner/xx"])
+def test_a_folder_that_may_not_be_read_is_named(
+    folder: Folder, monkeypatch: pytest.MonkeyPatch, forbidden: str
+) -> None:
+    folder.write(lines(GOOD), "test")
+    stat = Path.stat
+
+    def refusing(self: Path, **options: Any) -> os.stat_result:  # as for whoever may not enter a folder
+        if self.parent == folder.root / forbidden:
+            raise PermissionError(errno.EACCES, "Permission denied", str(self))
+        return stat(self, **options)
+
+    monkeypatch.setattr(Path, "stat", refusing)
+    with pytest.raises(DataError, match=rf"^{forbidden} cannot be read \(Permission denied\)$"):
+        folder.data.splits()

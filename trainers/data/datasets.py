@@ -76,8 +76,9 @@ class DatasetSource(Source):
         return open_folder(reference.location, task, home)
 
     def warnings(self, reference: DataReference, task: str, home: Path) -> list[str]:
-        """The languages that lack a test split."""
-        return self.open(reference, task, home).lacking()
+        """The languages that lack a test split, and files that are not read."""
+        data = self.open(reference, task, home)
+        return data.lacking() + data.unread()
 
     def words(self, value: str) -> str:
         """The name of the dataset."""
@@ -165,7 +166,9 @@ def _add(home: Path, name: str, kind: Kind, fill: Callable[[Path], Path]) -> Dat
         tasks, warnings = _checked(given, home)
         if not tasks:
             layout = f"<task>/<language>/<split>.jsonl with a task of {', '.join(TASKS)}"
-            raise DataError(f"it has no file {layout}, a language code, and a split of {', '.join(SPLITS)}")
+            raise DataError(
+                "; ".join([f"it has no file {layout}, a language code, and a split of {', '.join(SPLITS)}", *warnings])
+            )
         found = Dataset(name, kind, str(root), time.time(), digest(tasks), tasks, warnings)
         (folder / "dataset.json").write_text(json.dumps(asdict(found)))
         try:
@@ -195,6 +198,7 @@ def _checked(root: Path, home: Path) -> tuple[dict[str, Any], list[str]]:
             language: {split: data.facts(language, split) for split in splits}
             for language, splits in data.splits().items()
         }
+        warnings |= dict.fromkeys(data.unread())
         if found:
             _check_labels(task, found)
             tasks[task] = _summary(found)

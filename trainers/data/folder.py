@@ -7,6 +7,7 @@ what training leaves of the training examples.
 import json
 import re
 from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import asdict, replace
 from itertools import islice
 from pathlib import Path
@@ -17,7 +18,7 @@ from trainers.data.conll import CONLL
 from trainers.data.data_root import folder_under
 from trainers.data.facts import facts_of, oddities
 from trainers.data.format import Format
-from trainers.data.formats import FORMATS, by_extension
+from trainers.data.formats import FORMATS, by_extension, is_nearly_a_split
 from trainers.data.source import Source
 from trainers.digests import digest
 from trainers.examples import LANGUAGE_CODE, DataError, Example, Facts, MissingSplitError
@@ -47,8 +48,9 @@ class FolderSource(Source):
         return open_folder(reference.location, task, home, self.formats)
 
     def warnings(self, reference: DataReference, task: str, home: Path) -> list[str]:
-        """The languages that lack a test split."""
-        return self.open(reference, task, home).lacking()
+        """The languages that lack a test split, and files that are not read."""
+        data = self.open(reference, task, home)
+        return data.lacking() + data.unread()
 
     def words(self, value: str) -> str:
         """The path."""
@@ -97,6 +99,19 @@ class FolderData:
             if language not in languages
         ]
 
+    def unread(self) -> list[str]:
+        """In words, for each language the files that are not read although their names are nearly those of a split."""
+        found = {path: self._unread(path) for path in self._folders()}
+        names = (
+            f"{', '.join(SPLITS)} with an extension of {', '.join(self.formats)}, in a folder with a language's code"
+        )
+        return [
+            f"{self._shown(paths[0])}{f', and {len(paths) - 1} more,' if len(paths) > 1 else ''} is not read;"
+            f" allowed: a file {names}"
+            for paths in found.values()
+            if paths
+        ]
+
     def facts(self, language: str, split: Split) -> Facts:
         """What is known of a split. DataError if it is missing, empty or malformed."""
         path = self._path(language, split)
@@ -124,14 +139,27 @@ class FolderData:
 
     def _coded(self) -> list[str]:
         """Names of the folders that could be a language's code."""
-        if not self.folder.is_dir():
-            return []
-        return sorted(path.name for path in self.folder.iterdir() if re.fullmatch(LANGUAGE_CODE, path.name))
+        return [path.name for path in self._folders() if re.fullmatch(LANGUAGE_CODE, path.name)]
+
+    def _folders(self) -> list[Path]:
+        """The folders below the task's, but for hidden ones."""
+        with self._allowed(self.folder):
+            if not self.folder.is_dir():
+                return []
+            return sorted(path for path in self.folder.iterdir() if path.is_dir() and not path.name.startswith("."))
+
+    def _unread(self, folder: Path) -> list[Path]:
+        """The files of a folder that are not read although their names are nearly those of a split."""
+        is_coded = re.fullmatch(LANGUAGE_CODE, folder.name)
+        read = {path for split in SPLITS for path in self._files(folder.name, split)} if is_coded else set()
+        with self._allowed(folder):
+            return sorted(path for path in folder.iterdir() if is_nearly_a_split(path.name) and path not in read)
 
     def _named(self, language: str, name: str) -> list[Path]:
         """The files of a split's name; of more than one, none can be read."""
         paths = [self.folder / language / f"{name}{extension}" for extension in self.formats]
-        return [path for path in paths if path.is_file()]
+        with self._allowed(self.folder / language):
+            return [path for path in paths if path.is_file()]
 
     def _files(self, language: str, split: Split) -> list[Path]:
         """The files that are a split."""
@@ -149,6 +177,14 @@ class FolderData:
         if len(paths) > 1:
             raise DataError(f"{' and '.join(map(self._shown, paths))} are files of one split; allowed: one of them")
         return paths[0]
+
+    @contextmanager
+    def _allowed(self, folder: Path) -> Iterator[None]:
+        """Makes DataError of what the disk says of a folder that the service may not read."""
+        try:
+            yield
+        except OSError as error:
+            raise DataError(f"{self._shown(folder)} cannot be read ({error.strerror})") from error
 
     def _shown(self, path: Path) -> str:
         return path.relative_to(self.folder.parent).as_posix()

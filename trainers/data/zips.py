@@ -9,7 +9,7 @@ from typing import BinaryIO
 
 from trainers.artifacts.atomic import RESERVE_BYTES
 from trainers.data.archives import MAX_FILE_BYTES, bounded, readable
-from trainers.data.formats import FORMATS, by_extension
+from trainers.data.formats import FORMATS, by_extension, is_nearly_a_split
 from trainers.examples import LANGUAGE_CODE, DataError
 from trainers.tasks import TASKS
 from trainers.trial import SPLITS
@@ -36,6 +36,7 @@ def _extract(archive: zipfile.ZipFile, folder: Path) -> None:
     files = [info for info in archive.infolist() if not info.is_dir()]
     if len(files) > MAX_FILES:
         raise DataError(f"it has {len(files)} files; allowed: {MAX_FILES}")
+    tops: dict[str, None] = {}
     room = min(MAX_BYTES, shutil.disk_usage(folder).free - RESERVE_BYTES)
     for info in files:
         if (path := _inside(info)) is None:
@@ -43,6 +44,11 @@ def _extract(archive: zipfile.ZipFile, folder: Path) -> None:
         target = folder / path
         if target.exists():
             raise DataError(f"{info.filename[:200]!r}: there is another file {path}")
+        tops[info.filename.replace("\\", "/").removesuffix(path.as_posix())] = None
+        if len(tops) > 1:
+            raise DataError(
+                f"{info.filename[:200]!r}: other files are in {next(iter(tops))[:200]!r}; allowed: one folder"
+            )
         target.parent.mkdir(parents=True, exist_ok=True)
         with archive.open(info) as source, target.open("wb") as to:
             while chunk := source.read(CHUNK_BYTES):
@@ -68,7 +74,8 @@ def _has_examples(path: Path, name: str) -> bool:
     task, language, _ = path.parts
     of_task = by_extension(TASKS[task]) if task in TASKS else {}
     any_format = [extension for one in FORMATS for extension in one.extensions]
-    if path.name.startswith(".") or (task in TASKS) + (path.stem in SPLITS) + (path.suffix in any_format) < 2:
+    is_a_split = path.stem in SPLITS and path.suffix in any_format
+    if path.name.startswith(".") or not (is_a_split or (task in TASKS and is_nearly_a_split(path.name))):
         return False
     if path.stem not in SPLITS or path.suffix not in of_task or not re.fullmatch(LANGUAGE_CODE, language):
         raise DataError(
