@@ -146,6 +146,20 @@ def test_what_is_not_there_is_an_error_at_once(fetched: Download, waited: list[f
     assert not fetched.path.exists()
 
 
+def test_no_address_is_an_error_at_once(tmp_path: Path, waited: list[float]) -> None:
+    with pytest.raises(DataError, match=r"/a: InvalidURL"):
+        download("http://127.0.0.1:port/a", tmp_path / "a", print)
+    assert not waited
+
+
+def test_a_server_that_refuses_the_whole_file_as_a_part_is_an_error(fetched: Download, waited: list[float]) -> None:
+    fetched.server.order(Fault(path="*", times=None, status=416))
+    fetched.path.write_bytes(b"begun")
+    with pytest.raises(DataError, match=r"HTTP 416$"):
+        fetched()
+    assert not waited
+
+
 def test_a_server_that_cannot_be_reached_is_named(tmp_path: Path, waited: list[float]) -> None:
     with Hub({}) as server:
         url = f"{server.endpoint}/{PATH}"

@@ -90,7 +90,7 @@ def download(url: str, path: Path, tell: Tell) -> None:
                     reported = time.monotonic()
                     tell(f"{name}, {there / 2**20:.0f} of {size / 2**20:.0f} MiB")
             return
-        except httpx2.HTTPError as error:
+        except (httpx2.HTTPError, httpx2.InvalidURL) as error:
             patience.wait(error)
 
 
@@ -102,7 +102,7 @@ def _received(url: str, path: Path) -> Iterator[tuple[int, int]]:
     # Compressed, a file has other bytes to go on from.
     headers = {"Accept-Encoding": "identity", **({"Range": f"bytes={begun}-"} if begun else {})}
     with httpx2.stream("GET", url, headers=headers, follow_redirects=True, timeout=TIMEOUT) as response:
-        if response.status_code == httpx2.codes.RANGE_NOT_SATISFIABLE:  # there is no rest
+        if begun and response.status_code == httpx2.codes.RANGE_NOT_SATISFIABLE:  # there is no rest
             path.unlink()
             yield from _received(url, path)
             return

@@ -142,4 +142,5 @@ def _sentences(folder: Path, names: list[str], language: str) -> Iterator[tuple[
                 for line, example in conllu.examples(lines, language):
                     yield f"{name}, line {line}", example
             except (DataError, UnicodeDecodeError) as error:
+                (folder / name).unlink()  # an accepted file may be the page of a proxy: it is fetched again
                 raise DataError(f"{name}: {error}") from error
