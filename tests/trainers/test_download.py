@@ -6,6 +6,7 @@ import time
 from collections.abc import Iterator
 from pathlib import Path
 
+import httpx2
 import pytest
 from huggingface_hub.errors import OfflineModeIsEnabled
 
@@ -204,3 +205,11 @@ def test_a_full_disk_is_no_interruption(fetched: Download, monkeypatch: pytest.M
     with pytest.raises(OSError, match="the disk is full"):
         fetched()
     assert len(fetched.server.requests) == 1
+
+
+def test_the_hub_s_own_header_says_how_long_to_wait(waited: list[float]) -> None:
+    answer = httpx2.Response(429, headers={"RateLimit": '"api";r=0;t=250'}, request=httpx2.Request("GET", "http://a"))
+    with pytest.raises(httpx2.HTTPStatusError) as caught:
+        answer.raise_for_status()
+    Patience("a file", print).wait(caught.value)
+    assert waited == [251]

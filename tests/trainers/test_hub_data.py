@@ -512,7 +512,7 @@ def test_what_is_fetched_over_http_is_what_is_there(online: Hub, tmp_path: Path)
     "fault",
     [
         Fault(path="*/sw/train-*.parquet", status=503, times=9),
-        Fault(path="*/sw/train-*.parquet", status=429, retry_after=9, times=9),
+        Fault(path="*/sw/train-*.parquet", status=429, retry_after=9, times=5),
         Fault(path="*/sw/*.parquet", break_after=100, times=9),
         Fault(path="*/sw/*.parquet", break_after=100, reset=True, times=3),
         Fault(path="/api/datasets/*", status=500, times=3),
@@ -528,6 +528,15 @@ def test_an_interruption_that_passes_is_waited_out(
     assert waited
     assert "fetching xnli: sw (1 of 1): facebook/xnli, sw: " in told[1]
     assert "the next attempt is in" in told[1]
+
+
+def test_a_server_that_asks_to_wait_too_long_is_not_waited_for(
+    online: Hub, tmp_path: Path, waited: list[float]
+) -> None:
+    online.order(Fault(path="*/sw/train-*.parquet", status=429, retry_after=100_000, times=None))
+    with pytest.raises(DataError, match=r"\(HTTP 429, and the server asks to wait 100000 s\)"):
+        fetch("xnli", ["sw"], tmp_path / "home", print)
+    assert not [seconds for seconds in waited if seconds > 600]
 
 
 def test_an_interruption_that_stays_is_a_data_error_and_the_next_attempt_goes_on(

@@ -154,7 +154,15 @@ def _words(error: BaseException) -> str:
 
 
 def _asked(response: Any) -> float | None:
-    """Seconds of the header Retry-After, which has a number or a date (RFC 9110, section 10.2.3); None without one."""
+    """Seconds of the hub's header RateLimit, or of Retry-After: a number or a date (RFC 9110, section 10.2.3).
+
+    None without either.
+    """
+    from huggingface_hub.utils import parse_ratelimit_headers
+
+    limit = parse_ratelimit_headers(response.headers)
+    if limit is not None and limit.remaining == 0:
+        return float(limit.reset_in_seconds) + 1
     given = response.headers.get("Retry-After", "")
     if given.isdecimal():
         return float(given)

@@ -4,6 +4,7 @@ Where a task's data are there, and how a row becomes an example, stands with the
 """
 
 from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from typing import Any
 
 from trainers.data.download import Patience, Tell
@@ -52,10 +53,34 @@ class HubRows:
         patience = Patience(f"{repository}, {configuration}", self._tell)
         while (repository, configuration) not in self._loaded:
             try:
-                self._loaded[repository, configuration] = load_dataset(repository, configuration)
+                with _impatient():
+                    self._loaded[repository, configuration] = load_dataset(repository, configuration)
             except Exception as error:  # whatever its HTTP and Parquet libraries raise
                 patience.wait(error)
         return self._loaded[repository, configuration]
+
+
+@contextmanager
+def _impatient() -> Iterator[None]:
+    """Leaves it to us to wait for the hub: its library does as long as the hub asks, and tells nobody."""
+    from huggingface_hub import set_client_factory
+    from huggingface_hub.utils._http import default_client_factory
+
+    def client() -> Any:
+        made = default_client_factory()
+        made.event_hooks = {**made.event_hooks, "response": [*made.event_hooks["response"], _not_limited]}
+        return made
+
+    set_client_factory(client)
+    try:
+        yield
+    finally:
+        set_client_factory(default_client_factory)
+
+
+def _not_limited(response: Any) -> None:
+    if response.status_code == 429:  # "too many requests"
+        response.raise_for_status()
 
 
 def _splits(part: HubPart, language: str, hub: Any, where: str) -> Splits:
