@@ -22,12 +22,12 @@ from trainers.selections import averaged_epochs, dev_languages
 from trainers.tasks import TASKS
 from trainers.trial import Selection, Training, TrialConfig
 
-# A name, and what the value is of: a target language, training data, or "" where there is one value.
+# A name, and what the value is of: a target language, training data, a method, or "" where there is one value.
 Part = tuple[str, str]
 
 # Fields of a configuration that are no part of a setting (first line), or are one in another form (second line).
 ELSEWHERE = ("task", "method", "k", "seed",
-             "training", "target_languages", "alpha", "data_digest", "population")  # fmt: skip
+             "training", "target_languages", "alpha", "data_digest", "population", "plugins")  # fmt: skip
 
 # Fields that only methods have which mix source data and shots.
 OF_MIXING = ("sampling",)
@@ -41,7 +41,7 @@ NAMES_OF_ENCODER = ("encoder", "encoder_revision")
 # The plain ones, in the order in which they are named.
 PLAIN = (
     *(field.name for field in fields(TrialConfig) if field.name not in ELSEWHERE),
-    *("average", "population", "data", "counts"),
+    *("plugins", "average", "population", "data", "counts"),
     *(field.name for field in fields(Training)),
     "max_test_examples",
 )
@@ -64,6 +64,9 @@ FOLLOWS = {
     "examples": ("max_test_examples",),
     "max_test_examples": ("examples",),
 }
+
+# What of `TrialConfig.plugins` is a part of a method.
+RULE = "rule"
 
 # How None reads.
 ABSENT = {"max_source_examples": "all", "max_test_examples": "all", "evaluate_every": "an epoch"}
@@ -122,6 +125,12 @@ def setting_of(
         values["target_languages", language] = config.target_languages
         if config.alpha is not None:
             values["alpha", language] = config.alpha
+    rule = tuple(one for one in config.plugins if one[0] == RULE)
+    others = tuple(one for one in config.plugins if one not in rule)
+    if rule:  # which other methods do not have
+        values["plugins", config.method] = rule
+    if others or not rule:
+        values["plugins", ""] = others
     own = of_protocol(config.task, config.protocol)
     return Setting(values, frozenset(name for name, value in training.items() if name in own and own[name] == value))
 

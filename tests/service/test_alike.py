@@ -133,6 +133,13 @@ def test_rows_of_one_table_are_of_one_setting(sqlite_store: Store, client: TestC
     assert "differ in learning_rate (3e-05 and 1e-05)" in refused(client, "/v1/results/compare", **sides)
 
 
+def test_a_package_that_brings_a_rule_is_a_part_of_the_method(sqlite_store: Store, client: TestClient) -> None:
+    done(sqlite_store, NAIVE)
+    done(sqlite_store, SURGERY, plugins=(("rule", "rules", "1.0"),))
+    assert {row["method"] for row in got(client, TABLE)["data"]} == {NAIVE, SURGERY}
+    assert got(client, "/v1/results/compare", **{"better.method": SURGERY, "over.method": NAIVE})["overall"]["seeds"] == 2
+
+
 UNLIKE: dict[str, tuple[dict[str, Any], dict[str, Any], str]] = {
     "weights of one name": ({}, {"encoder_digest": "other"}, "encoder_digest (other, that of e; task ner)"),
     "training data of one name": ({}, {"data_digest": "other"}, "data_digest (data, other; task ner)"),
@@ -143,7 +150,12 @@ UNLIKE: dict[str, tuple[dict[str, Any], dict[str, Any], str]] = {
     ),
     "schedules": ({"alpha": ((0, 1.0), (2, 0.5))}, {"alpha": ((0, 1.0),)}, "alpha (0:1, 0:1 2:0.5; task ner)"),
     "batches": ({}, {"training": training(batching="bucketed")}, "batching (bucketed, shuffled; task ner)"),
-    "packages": ({}, {"plugins": (("rule", "rules", "1.0"),)}, "plugins (none, rule rules 1.0; task ner)"),
+    "packages": ({}, {"plugins": (("task", "tasks", "1.0"),)}, "plugins (none, task tasks 1.0; task ner)"),
+    "versions of a rule": (
+        {"plugins": (("rule", "rules", "1.0"),)},
+        {"plugins": (("rule", "rules", "2.0"),)},
+        "plugins (rule rules 1.0, rule rules 2.0; task ner)",
+    ),
     "data": ({}, {"spec": {"data": {"folder": "a"}}}, "data (folder a, sample; task ner)"),
 }
 

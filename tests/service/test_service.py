@@ -73,10 +73,10 @@ def test_an_experiment_from_submission_to_scores(calm: Any, spec: Fields) -> Non
     dev = rows[(rows["split"] == "dev") & (rows["method"] == "gradient-mix-train")]
     assert list(dev["epoch"]) == [1, 2]
     surgery = rows[rows["method"] == "gradient-mix-train"]
-    assert set(surgery["alpha"]) == {1.0}
+    assert set(surgery["alpha"]) == {0.2}
     facts = client.trial(surgery["trial"].iloc[0])["facts"]
     # 64 source examples and 2 x 5 shots are three batches of 32, twice
-    assert facts["training"]["surgery"]["operations"] == 6
+    assert facts["work"]["training"]["steps"] == 6
     assert {language: len(draw["indices"]) for language, draw in facts["shots"].items()} == {"de": 5, "hi": 5}
     table = client.table(id_)
     assert list(table.columns) == ["en", "de", "hi", "mean"]
@@ -100,7 +100,7 @@ def test_an_experiment_from_submission_to_scores(calm: Any, spec: Fields) -> Non
     # the target's test sets and shots, and all of the source's; with the guess for none
     assert "counted by trials in 7 of 7 splits" in more["tokens"]["basis"]
 
-    again = client.submit({**spec, "name": "again", "alpha": 1.0})
+    again = client.submit({**spec, "name": "again", "alpha": 0.2})
     reused = finished(client, again)
     assert reused["trials"]["reused"] == 5
     pd.testing.assert_series_equal(calm.scores(again), scores)
