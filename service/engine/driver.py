@@ -94,7 +94,7 @@ def _run(experiment: str, address: str, slots: int | None, settings: Settings, s
     queue = TrialQueue(experiment, spec, planner, store, build, at_once)
     if queue.ready or not queue.is_complete():
         store.control.note(experiment, "preparing the encoder")
-        inputs.encoder.prepare()
+        inputs.encoder.prepare(partial(store.control.note, experiment))
         memory.release()
         _run_trials(experiment, queue, spec, address, settings, store)
     _conclude(experiment, store)

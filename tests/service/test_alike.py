@@ -137,7 +137,8 @@ def test_a_package_that_brings_a_rule_is_a_part_of_the_method(sqlite_store: Stor
     done(sqlite_store, NAIVE)
     done(sqlite_store, SURGERY, plugins=(("rule", "rules", "1.0"),))
     assert {row["method"] for row in got(client, TABLE)["data"]} == {NAIVE, SURGERY}
-    assert got(client, "/v1/results/compare", **{"better.method": SURGERY, "over.method": NAIVE})["overall"]["seeds"] == 2
+    sides = {"better.method": SURGERY, "over.method": NAIVE}
+    assert got(client, "/v1/results/compare", **sides)["overall"]["seeds"] == 2
 
 
 UNLIKE: dict[str, tuple[dict[str, Any], dict[str, Any], str]] = {

@@ -17,6 +17,7 @@ from sentencepiece_models import OF_FAIRSEQ, OF_T5, train_pieces
 from tiny_encoders import tokenizer, write_encoder
 from trainers.encoders.by_name import encoder_digest, find_encoder, prepare_encoder
 from trainers.encoders.encoder import EncoderError, Need
+from trainers.examples import DataError
 from trainers.tasks import TASKS
 from trainers.training.fresh_model import load_tokenizer
 
@@ -182,6 +183,51 @@ def test_an_encoder_that_was_fetched_before_needs_no_hub(hub: Hub, folder: Path,
     assert encoder_digest(NAME, tmp_path, commit)
     assert len(hub.requests) == asked
     examine(tmp_path, commit)
+
+
+def test_a_hub_that_asks_to_wait_is_not_waited_for_when_an_encoder_is_examined(
+    hub: Hub, folder: Path, tmp_path: Path, waited: list[float]
+) -> None:
+    hub.put(f"models/{NAME}", Repository(folder))
+    hub.order(Fault(path="*/tokenizer.json", times=None, status=429, retry_after=100_000))
+    with pytest.raises(EncoderError, match="the hub answers 429, Too Many Requests"):
+        examine(tmp_path)
+    assert not waited
+
+
+@pytest.mark.parametrize(
+    "fault",
+    [
+        Fault(path="*/model.safetensors", times=2, status=429, retry_after=9),
+        Fault(path="*/model.safetensors", times=9, status=503),
+        Fault(path="*/model.safetensors", times=9, break_after=100),
+    ],
+    ids=["429", "503", "broken"],
+)
+def test_while_an_encoder_is_fetched_an_interruption_is_waited_out_and_told(
+    hub: Hub, folder: Path, tmp_path: Path, waited: list[float], fault: Fault
+) -> None:
+    hub.put(f"models/{NAME}", Repository(folder))
+    encoder = find_encoder(NAME, tmp_path)
+    assert encoder.revision
+    hub.order(fault)
+    told: list[str] = []
+    prepared = encoder.prepare(told.append)
+    assert (prepared / "model.safetensors").read_bytes() == (folder / "model.safetensors").read_bytes()
+    assert waited
+    assert told[0].startswith(f"{NAME}: ")
+    assert "the next attempt is in" in told[0]
+
+
+def test_a_hub_that_asks_to_wait_too_long_is_given_up_in_our_words(
+    hub: Hub, folder: Path, tmp_path: Path, waited: list[float]
+) -> None:
+    hub.put(f"models/{NAME}", Repository(folder))
+    hub.order(Fault(path="*/model.safetensors", times=None, status=429, retry_after=100_000))
+    with pytest.raises(
+        DataError, match=rf"{NAME} could not be fetched \(HTTP 429, and the server asks to wait 100000 s"
+    ):
+        find_encoder(NAME, tmp_path).prepare()
 
 
 # Pickles

@@ -13,6 +13,11 @@ from trainers.examples import DataError
 # Called with what is being done, in words.
 Tell = Callable[[str], None]
 
+
+def silent(_: str) -> None:
+    """Tells nobody."""
+
+
 # Attempts in a row that bring nothing before one gives up; the pauses after them are 2, 4, 8, ... seconds.
 ATTEMPTS = 7
 
@@ -64,6 +69,11 @@ class Patience:
             ) from error
         self._tell(f"{self._what}: {reason}; the next attempt is in {pause:g} s")
         time.sleep(pause)
+
+
+def will_pass(error: Exception) -> bool:
+    """Whether what ended an attempt is an interruption that may pass."""
+    return _interruption(error)[0] is not None
 
 
 def download(url: str, path: Path, tell: Tell) -> None:

@@ -4,12 +4,12 @@ Where a task's data are there, and how a row becomes an example, stands with the
 """
 
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
 from typing import Any
 
 from trainers.data.download import Patience, Tell
 from trainers.data.fetched import Splits
 from trainers.examples import DataError, Example
+from trainers.hub_client import leave_waiting_to_us
 from trainers.tasks import TASKS
 from trainers.tasks.hub import HubPart
 from trainers.trial import Split
@@ -50,37 +50,14 @@ class HubRows:
     def _load(self, repository: str, configuration: str) -> Any:
         from datasets import load_dataset
 
+        leave_waiting_to_us()
         patience = Patience(f"{repository}, {configuration}", self._tell)
         while (repository, configuration) not in self._loaded:
             try:
-                with _impatient():
-                    self._loaded[repository, configuration] = load_dataset(repository, configuration)
+                self._loaded[repository, configuration] = load_dataset(repository, configuration)
             except Exception as error:  # whatever its HTTP and Parquet libraries raise
                 patience.wait(error)
         return self._loaded[repository, configuration]
-
-
-@contextmanager
-def _impatient() -> Iterator[None]:
-    """Leaves it to us to wait for the hub: its library does as long as the hub asks, and tells nobody."""
-    from huggingface_hub import set_client_factory
-    from huggingface_hub.utils._http import default_client_factory
-
-    def client() -> Any:
-        made = default_client_factory()
-        made.event_hooks = {**made.event_hooks, "response": [*made.event_hooks["response"], _not_limited]}
-        return made
-
-    set_client_factory(client)
-    try:
-        yield
-    finally:
-        set_client_factory(default_client_factory)
-
-
-def _not_limited(response: Any) -> None:
-    if response.status_code == 429:  # "too many requests"
-        response.raise_for_status()
 
 
 def _splits(part: HubPart, language: str, hub: Any, where: str) -> Splits:

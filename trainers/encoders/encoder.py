@@ -6,6 +6,8 @@ from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import Any, Self
 
+from trainers.data.download import Tell, silent
+
 
 class EncoderError(ValueError):
     """The encoder does not exist, is not available, or cannot be trained; the message says why."""
@@ -64,11 +66,15 @@ class Encoder(ABC):
         """
 
     @abstractmethod
-    def prepare(self) -> Path:
+    def prepare(self, tell: Tell = silent) -> Path:
         """A Hugging Face folder with the encoder, which is fetched or converted first if need be.
+
+        Args:
+            tell: is told why one waits for it.
 
         Raises:
             EncoderError: it does not exist or is not available.
+            DataError: the hub could not be reached for so long that one gives up.
             OSError: the disk has no room.
         """
 

@@ -6,6 +6,7 @@ from pathlib import Path
 
 from trainers.artifacts import layout
 from trainers.artifacts.atomic import write_text
+from trainers.data.download import Tell, silent
 from trainers.digests import digest
 from trainers.encoders.encoder import Encoder, EncoderError, EncoderSize, Need
 from trainers.encoders.examination import config_warnings, examine, local_files, read_config
@@ -65,6 +66,6 @@ class FolderEncoder(Encoder):
         except EncoderError as error:
             raise EncoderError(f"{self.name}: {error}") from error
 
-    def prepare(self) -> Path:
+    def prepare(self, tell: Tell = silent) -> Path:
         """The folder itself."""
         return self.folder.path

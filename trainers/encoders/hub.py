@@ -13,6 +13,7 @@ from secrets import token_hex
 from tempfile import TemporaryDirectory
 
 from trainers.artifacts import layout
+from trainers.data.download import Patience, Tell, silent, will_pass
 from trainers.digests import digest
 from trainers.encoders import pickled_shapes, pickles
 from trainers.encoders.encoder import Encoder, EncoderError, EncoderSize, Need
@@ -29,6 +30,7 @@ from trainers.encoders.files import (
     is_any,
 )
 from trainers.encoders.weights import MOST_HEADER_BYTES, Shapes, is_pickled, local_shapes, named_by, pickled, weights
+from trainers.hub_client import leave_waiting_to_us
 
 HUB_NAME = re.compile(r"[A-Za-z0-9][\w.-]*(/[A-Za-z0-9][\w.-]*)?")
 COMMIT = re.compile(r"[0-9a-f]{40}")
@@ -126,8 +128,18 @@ class HubEncoder(Encoder):
         except EncoderError as error:
             raise EncoderError(f"{self.name}: {error}") from error
 
-    def prepare(self) -> Path:
+    def prepare(self, tell: Tell = silent) -> Path:
         """A folder of the hub's cache, or one with safetensors that were pickles."""
+        patience = Patience(self.name, tell)
+        while True:
+            try:
+                return self._prepare()
+            except HubUnreachableError as error:
+                if not will_pass(error):
+                    raise
+                patience.wait(error)
+
+    def _prepare(self) -> Path:
         converted = layout.encoders_folder(self.home) / f"{self.name.replace('/', '--')}-{self.digest}"
         if converted.is_dir():
             return converted
@@ -246,6 +258,7 @@ class HubEncoder(Encoder):
         """What goes wrong between us and the hub, in our words."""
         from huggingface_hub import errors
 
+        leave_waiting_to_us()
         try:
             yield
         except EncoderError:
