@@ -21,6 +21,7 @@ from service.security import is_loopback
 from service.settings import Settings
 from trainers.artifacts import layout
 from trainers.data import sample
+from trainers.marks import MARKS
 
 # What a stopping server leaves to open streams.
 STREAM_SECONDS = 1
@@ -310,6 +311,8 @@ def _print_table(client: Any, id_: str) -> None:
         print(printed(table))
         if is_short:
             print(f"* lacks some of the {count}: n is how many its mean is over; it is {experiment['state']}")
+    for mark in (mark for mark in MARKS if mark.name in table):
+        print(f"{mark.name}: how many scores are of {mark.models}")
     left_out: dict[str, list[str]] = {}
     for one in experiment["left_out"]:
         left_out.setdefault(one["method"], []).append(f"{one['language']} (no {' and no '.join(one['lacks'])} split)")
@@ -318,7 +321,9 @@ def _print_table(client: Any, id_: str) -> None:
     for digest in client.results(id_, method="gradient-mix-train", split="test")["trial"].unique():
         met = client.trial(digest)["facts"]["training"]["surgery"]
         conflicts, cosine = met["conflict_rate"] or 0, met["mean_cosine"] or 0
-        print(f"\nsurgery in trial {digest}: {met['operations']} operations, {conflicts:.0%} of them on a conflict;")
+        finite, lost = met["operations"] - met["nonfinite"], met["nonfinite"]
+        print(f"\nsurgery in trial {digest}: {conflicts:.0%} of {finite} operations on a conflict"
+              f"{f', {lost} more lost to overflow' if lost else ''};")  # fmt: skip
         print(f"mean cosine of the batch's and the drawn language's gradients {cosine:.2f}")
 
 

@@ -18,6 +18,7 @@ import pandas as pd
 from service import progress as bars
 from service.connection import PATIENT, Connection, ServiceError
 from service.score_table import score_table
+from trainers.marks import MARK_NAMES
 
 __all__ = ["DEFAULT_URL", "Client", "Report", "ServiceError"]
 
@@ -244,9 +245,9 @@ class Client:
 
         Returns:
             Columns of `by`, `mean`, `sd`, `n` (seeds), `min`, `max`, `mean_in_common` (over the languages that all
-            methods have), `mean_with_source`, `sd_with_source`, `languages`, `seeds`, `missing`, `one_label` (scores of
-            models that predict the same label everywhere), `complete`, `mixed` (what differs within a group),
-            `left_out` (languages that its methods leave out), `best` and `numerics`.
+            methods have), `mean_with_source`, `sd_with_source`, `languages`, `seeds`, `missing`, `one_label` and
+            `surgery_overflow` (scores with this mark), `complete`, `mixed` (what differs within a group), `left_out`
+            (languages that its methods leave out), `best` and `numerics`.
         """
         wanted = {"by": ",".join(by), **asked, "format": "arrow"}
         return self._connection.frame("GET", "/v1/results/summary", params=wanted)[0]
@@ -267,8 +268,8 @@ class Client:
             `language`, `gain`, `sd`, `seeds`, `low`, `high`, `p`, `p_permutation`, `smallest_p`, `p_holm`, `wins`,
             `ties`, `losses`; with "items" a row for each language and `seed`. `attrs` has `overall`, the same for the
             mean over languages, `unit`, `differs` (the settings in which the sides differ), `left_out` (languages that
-            are not compared since one side left them out), `one_label` (the number of scores of models that predict the
-            same label everywhere) and `numerics`.
+            are not compared since one side left them out), `one_label` and `surgery_overflow` (scores with this mark)
+            and `numerics`.
 
         Raises:
             ServiceError: the sides also differ in something else, which is named, or there is nothing to compare.
@@ -323,8 +324,8 @@ class Client:
 
         `mean` is over the target languages that all rows have, and over the seeds that have all of the row's. Where any
         row lacks a seed, `n` is how many these are; `attrs["lacking"]` has the means that lack seeds.
-        `attrs["left_out"]` has the languages that methods leave out. `one_label`, where there are any, counts the
-        scores of models that predict the same label everywhere. Without a metric it is the task's main one.
+        `attrs["left_out"]` has the languages that methods leave out. `one_label` and `surgery_overflow`, where there
+        are any, count the scores with this mark. Without a metric it is the task's main one.
 
         Raises:
             ValueError: none is given, and `metric_of` does not know it.
@@ -334,8 +335,8 @@ class Client:
         cells = self.summary(by, experiment=id_, metric=metric or self.metric_of(id_))
         spec = experiment["spec"]
         table = score_table(cells, spec["methods"], spec["source_language"], len(spec["seeds"]))
-        if cells["one_label"].any():
-            table["one_label"] = cells.groupby(list(table.index.names))["one_label"].sum()
+        marks = [name for name in MARK_NAMES if cells[name].any()]
+        table[marks] = cells.groupby(list(table.index.names))[marks].sum()
         table.attrs["left_out"] = experiment["left_out"]
         return table
 

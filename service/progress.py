@@ -6,6 +6,8 @@ from typing import Any, Protocol
 
 from tqdm.auto import tqdm
 
+from trainers.marks import marks_of
+
 FINAL = ("succeeded", "failed", "cancelled")
 
 
@@ -58,11 +60,13 @@ def follow(client: Watched, id_: str) -> dict[str, Any]:
         else:
             if event["trial"] in bars:
                 bars.pop(event["trial"]).close()
+            for mark in marks_of(event):
+                whole.write(f"{event['trial']}: {mark.brief}: {event[mark.name]}")
             whole.update(event["state"] in ("succeeded", "stopped", "failed"))
     whole.close()
     return client.experiment(id_)
 
 
 def _shown(score: dict[str, Any]) -> str:
-    """A score, and whether the model predicts the same label everywhere; an older service does not say."""
-    return f"{score['value']:.1f}{' (one label)' if score.get('one_label') else ''}"
+    """A score with its marks."""
+    return f"{score['value']:.1f}{''.join(f' ({mark.brief})' for mark in marks_of(score))}"

@@ -4,6 +4,8 @@ from collections.abc import Sequence
 
 import pandas as pd
 
+from trainers.marks import MARK_NAMES
+
 
 def score_table(cells: pd.DataFrame, methods: Sequence[str], source: str, seeds: int) -> pd.DataFrame:
     """Means over seeds.
@@ -51,6 +53,6 @@ def printed(table: pd.DataFrame) -> str:
     for key, row in table.iterrows():
         for column, value in row.items():
             is_short = (*key, column) in lacking or (column == "mean" and row.get("n", 0) < table.attrs["seeds"])
-            known = f"{value:.0f}" if column == "n" else "–" if pd.isna(value) else f"{value:.1f}"
+            known = f"{value:.0f}" if column in ("n", *MARK_NAMES) else "–" if pd.isna(value) else f"{value:.1f}"
             words.at[key, column] = f"{known}{'*' if is_short and 'n' in row and column != 'n' else ''}"
     return str(words.to_string())

@@ -8,6 +8,7 @@ from pathlib import Path
 from trainers.artifacts import kept_models
 from trainers.artifacts.atomic import need_room
 from trainers.encoders.by_name import prepare_encoder
+from trainers.marks import marks_of
 from trainers.registry import require_installed
 from trainers.tasks import TASKS
 from trainers.training.fresh_model import load_tokenizer
@@ -67,7 +68,7 @@ def _card(config: TrialConfig, selection: Selection, model: kept_models.Model, s
     front = "\n".join(f"{name}: {json.dumps(value)}" for name, value in metadata.items() if value is not None)
     rows = "\n".join(
         f"| {score.language} | {score.split} | {score.metric} | {score.value:.2f} | {score.examples}"
-        f"{' (a sample)' if score.cut else ''}{', one label everywhere' if score.one_label else ''} |"
+        f"{' (a sample)' if score.cut else ''}{''.join(f', {mark.brief}' for mark in marks_of(score))} |"
         for score in scores
     )
     trained_on = f"{config.source_language}, and {config.k} shots of each of {', '.join(config.target_languages)}"

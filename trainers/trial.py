@@ -262,6 +262,7 @@ class Score:
         data: digest of the examples.
         cut: the split has more examples.
         one_label: the model predicts the same label everywhere.
+        surgery_overflow: more than a tenth of the surgery operations of its training were lost to overflow.
     """
 
     step: int
@@ -274,6 +275,7 @@ class Score:
     data: str
     cut: bool
     one_label: bool = False
+    surgery_overflow: bool = False
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -329,8 +331,9 @@ class Outcome:
         facts: `training` (the last report's measures), `shots`, `samples`, `work` of training and evaluation, `sizes`
             of tokenized splits, `seconds`, `device`, `threads`, `packages`; `held_out`, the places of shots that select
             instead of being trained on; `history` of a member of a population; `out_of_memory` and `accumulation` after
-            a retry; `untrimmed`, why all rows of the word embeddings were trained although fewer occur; `one_label`,
-            the test sets on which the model predicts the same label everywhere, and which.
+            a retry; `untrimmed`, why all rows of the word embeddings were trained although fewer occur; and,
+            by the names of marks (`trainers.marks`), `one_label`, the test sets on which the model predicts the same
+            label everywhere, and which, and `surgery_overflow`, how many operations were lost, and of which languages.
     """
 
     selected: dict[Selection, int]

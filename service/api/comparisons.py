@@ -28,6 +28,7 @@ from service.reports.sides import (
 )
 from service.store import Store
 from service.store.query import And, Where, equal
+from trainers.marks import MARK_NAMES
 
 router = APIRouter(tags=["results"])
 
@@ -61,9 +62,10 @@ def compared(request: Request, wanted: Annotated[Pair, Query()]) -> JSONResponse
 
     Filters are of both sides, or of one: `better.alpha=1&over.alpha=0.1&method=gradient-mix-train`. Of a search whose
     candidates are not named its chosen one counts. The answer is `{"unit", "overall", "languages", "differs",
-    "left_out", "one_label", "numerics"}`. `differs` has the settings in which the sides differ, with the values of
-    both; `left_out` the targets that a method left out, and why: neither is compared on them; `one_label` counts the
-    scores of models that predict the same label everywhere. 422 if the sides differ in anything that
+    "left_out", "one_label", "surgery_overflow", "numerics"}`. `differs` has the settings in which the sides differ,
+    with the values of both; `left_out` the targets that a method left out, and why: neither is compared on them;
+    `one_label` counts the scores of models that predict the same label everywhere, `surgery_overflow` those of models
+    that lost more than a tenth of their surgery operations to overflow. 422 if the sides differ in anything that
     neither names, a search chose or `allow` allows.
 
     With the unit `seeds`, something is said of methods: `gain`, `sd`, a 95 % interval (`low`, `high`) and `p` by
@@ -87,8 +89,8 @@ def compared(request: Request, wanted: Annotated[Pair, Query()]) -> JSONResponse
         answer = _tested(home, better.rows, over.rows, wanted)
     of_both = sorted({*better.rows["numerics"], *over.rows["numerics"]})
     numerics = int(of_both[0]) if len(of_both) == 1 else None
-    one_label = sum(int(side.rows["one_label"].sum()) for side in (better, over))
-    said = {"differs": differs, "left_out": without, "one_label": one_label, "numerics": numerics}
+    marks = {name: sum(int(side.rows[name].sum()) for side in (better, over)) for name in MARK_NAMES}
+    said = {"differs": differs, "left_out": without, **marks, "numerics": numerics}
     return JSONResponse({"unit": wanted.unit, **answer, **said})
 
 

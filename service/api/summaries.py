@@ -55,10 +55,11 @@ def summarized(request: Request, wanted: Annotated[Grouped, Query()]) -> Respons
     """Means over seeds of the mean over target languages: `{"summary": [...]}`, CSV, or an Arrow stream.
 
     A row for each group of `by`, such as `by=method,k`, with `mean`, `sd`, `n` (seeds), `min`, `max`,
-    `mean_in_common`, `mean_with_source`, `sd_with_source`, `languages`, `missing`, `one_label`, `complete`, `mixed`,
-    `left_out` and `best`. A seed that lacks a language does not count, and its group is not `complete`. `one_label`
-    counts the scores of models that predict the same label everywhere. `published=true` adds the paper's figure, the
-    `difference` from it, and what `differs` from its setting.
+    `mean_in_common`, `mean_with_source`, `sd_with_source`, `languages`, `missing`, `one_label`, `surgery_overflow`,
+    `complete`, `mixed`, `left_out` and `best`. A seed that lacks a language does not count, and its group is not
+    `complete`. `one_label` counts the scores of models that predict the same label everywhere, `surgery_overflow` those
+    of models that lost more than a tenth of their surgery operations to overflow. `published=true` adds the paper's
+    figure, the `difference` from it, and what `differs` from its setting.
     """
     by = list(dict.fromkeys(name for given in wanted.by for name in given.split(",")))
     for name in by:

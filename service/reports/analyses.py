@@ -8,7 +8,7 @@ import pandas as pd
 
 from service.reports import figures, left_out
 from service.reports.alike import require_alike, require_same_languages
-from service.reports.cells import cells, counted, hollow, lacks, need, one_label, pivot, rounded, seeds
+from service.reports.cells import cells, counted, hollow, lacks, marked, need, pivot, rounded, seeds
 from service.reports.compare import comparison
 from service.reports.paper import SURGERY
 from service.reports.report import Report
@@ -30,7 +30,7 @@ def alpha_curve(rows: pd.DataFrame, allow: Collection[str] = ()) -> Report:
     found["cell"] = cells(found, "mean", "sd")
     display = pivot(found, ["task", "k", "method"], "alpha", "cell").fillna("")
     means = f"Mean and sd over {seeds(found['n'])} of the mean over target languages."
-    notes = (means, *lacks(found), *hollow(found), *left_out.notes(ours), *one_label(ours), *unlike)
+    notes = (means, *lacks(found), *hollow(found), *left_out.notes(ours), *marked(ours), *unlike)
     return Report("Scores by α", found.drop(columns="cell"), display, notes, draw=partial(figures.alpha_curve, found))
 
 
@@ -41,15 +41,21 @@ def conflicts(rows: pd.DataFrame, allow: Collection[str] = ()) -> Report:
     by = ["task", "k", "method", "alpha"]
     unlike = require_alike(ours, by, allow)
     found = ours.groupby([*by, "epoch"], as_index=False).agg(
-        mean=("conflict_rate", "mean"), sd=("conflict_rate", "std"), n=("trial", "nunique")
-    )
+        mean=("conflict_rate", "mean"), sd=("conflict_rate", "std"), n=("trial", "nunique"),
+        operations=("operations", "sum"),
+    )  # fmt: skip
     short = found["n"] < found.groupby("task")["n"].transform("max")
-    words = [f"{mean}{f'* (n = {n})' if is_short else ''}"
-             for mean, n, is_short in zip(found["mean"].map(rounded), found["n"], short, strict=True)]  # fmt: skip
+    columns = zip(found["mean"].map(rounded), found["operations"], found["n"], short, strict=True)
+    words = [
+        f"{mean} % of {operations}{f'* (n = {n})' if is_short else ''}" for mean, operations, n, is_short in columns
+    ]
     display = pivot(found.assign(cell=words), ["task", "k", "method", "alpha"], "epoch", "cell").fillna("")
-    rates = "Percent of the epoch's operations on which gradients conflict; mean over trainings."
-    marked = ["* lacks trainings: it is over n of them."] if short.any() else []
-    notes = (rates, *marked, *hollow(found), *left_out.notes(ours), *unlike)
+    rates = (
+        "On how many of the epoch's operations gradients conflict: mean over trainings, and the number of operations."
+        " Those lost to overflow do not count."
+    )
+    lacking = ["* lacks trainings: it is over n of them."] if short.any() else []
+    notes = (rates, *lacking, *hollow(found), *left_out.notes(ours), *marked(ours), *unlike)
     return Report("Conflicts over training", found, display, notes, draw=partial(figures.conflicts, found))
 
 
@@ -76,7 +82,7 @@ def gain_by(rows: pd.DataFrame, allow: Collection[str] = (), *, trait: Literal["
         f"{SURGERY} minus {NAIVE}, paired by seed: mean and sd over {seeds(data['seeds'])} of the mean over languages.",
         "Wins and losses: pairs of a language and a seed.",
         *without,
-        *one_label(ours),
+        *marked(ours),
         *unlike,
     )
     return Report(f"What surgery adds, by {trait}", data.reset_index(drop=True), display, notes)

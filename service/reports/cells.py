@@ -5,6 +5,7 @@ from collections.abc import Sequence
 import pandas as pd
 
 from service.reports.left_out import MARK
+from trainers.marks import MARKS, Mark
 from trainers.methods import METHODS
 
 # Groups of models that a note names.
@@ -75,17 +76,21 @@ def rounded(value: object) -> str:
     return str(value)
 
 
-def one_label(rows: pd.DataFrame) -> tuple[str, ...]:
-    """A note on the scores of models that predict the same label everywhere; none if there are none."""
-    found = rows[rows["one_label"].astype(bool)]
+def marked(rows: pd.DataFrame) -> tuple[str, ...]:
+    """A note for each mark that any of the rows has."""
+    return tuple(note for mark in MARKS if (note := _marked(rows, mark)) is not None)
+
+
+def _marked(rows: pd.DataFrame, mark: Mark) -> str | None:
+    found = rows[rows[mark.name].astype(bool)]
     if found.empty:
-        return ()
-    groups = found.groupby(["task", "method", "k"])["language"].unique()
-    said = [
-        f"{task}, {method}, K = {k} ({', '.join(sorted(languages))})" for (task, method, k), languages in groups.items()
-    ]
+        return None
+    groups = found.groupby(["task", "method", "k"])[mark.of].unique()
+    word = f"{mark.of} " if mark.of == "seed" else ""
+    said = [f"{task}, {method}, K = {k} ({word}{', '.join(map(str, sorted(of)))})"
+            for (task, method, k), of in groups.items()]  # fmt: skip
     more = f" and {len(said) - NOTED} more" if len(said) > NOTED else ""
-    return (f"Models that predict the same label everywhere: {'; '.join(said[:NOTED])}{more}.",)
+    return f"{mark.models.capitalize()}: {'; '.join(said[:NOTED])}{more}."
 
 
 def seeds(numbers: "pd.Series[int]") -> str:

@@ -11,7 +11,7 @@ import pandas as pd
 
 from service.reports import figures, left_out, published
 from service.reports.alike import require_alike, require_same_languages
-from service.reports.cells import cells, counted, hollow, lacks, need, one_label, pivot, rounded, seeds
+from service.reports.cells import cells, counted, hollow, lacks, marked, need, pivot, rounded, seeds
 from service.reports.compare import comparison
 from service.reports.report import Report
 from service.reports.summary import beside_published, summary
@@ -52,7 +52,7 @@ def table_1(rows: pd.DataFrame, allow: Collection[str] = (), beside: bool = Fals
     ]
     notes += lacks(found)
     notes += _fewer_languages(rows)
-    notes += [*one_label(rows), *unlike, *_setting(found), f"Published: {published.CITATION}."]
+    notes += [*marked(rows), *unlike, *_setting(found), f"Published: {published.CITATION}."]
     return Report("Methods at each K", found.drop(columns="cell"), display, tuple(notes), shades)
 
 
@@ -86,7 +86,7 @@ def by_language(rows: pd.DataFrame, allow: Collection[str] = (), beside: bool = 
     shades = pivot(lines, index, "language", "over_zero_shot").reindex_like(display)
     cited = [*_setting(both.assign(task=task)), f"Published: {published.CITATION}."] if beside else []
     means = f"Mean over {seeds(both['n'])}; avg. includes {source}."
-    notes = (means, *lacks(both), *_fewer_languages(rows), *one_label(rows), *unlike, *cited)
+    notes = (means, *lacks(both), *_fewer_languages(rows), *marked(rows), *unlike, *cited)
     data = both.drop(columns="cell").assign(task=task)
     return Report(f"{task} by language", data, display, notes, shades)
 
@@ -118,7 +118,7 @@ def gain_table(rows: pd.DataFrame, allow: Collection[str] = (), beside: bool = F
     words = "least" if least else "most"
     paired = f"{SURGERY} minus ord-FS at K = 5, paired by seed: mean and sd over {seeds(found['seeds'])}."
     cited = [f"Published: {published.CITATION}."] if beside else []
-    notes = (paired, *left_out.notes(ours), *one_label(ours[ours["k"] == 5]), *unlike, *cited)
+    notes = (paired, *left_out.notes(ours), *marked(ours[ours["k"] == 5]), *unlike, *cited)
     return Report(f"Languages that gain {words} by surgery", found, display, notes)
 
 
@@ -152,7 +152,7 @@ def groupings(rows: pd.DataFrame, allow: Collection[str] = (), *, task: str | No
         f"Mean over {seeds(found['n'])} of the languages that all have.",
         *lacks(pd.concat([found, languages])),
         *without,
-        *one_label(rows),
+        *marked(rows),
         *unlike,
     )
     return Report("One target, some, or all", found, display, notes, draw=partial(figures.groupings, found))
@@ -174,7 +174,7 @@ def overfitting(rows: pd.DataFrame, allow: Collection[str] = ()) -> Report:
                                             languages=("language", "size")).reset_index()  # fmt: skip
     display = first.set_index(["task", "k"]).rename(columns={"first": "best after epoch 1"})
     means = f"Dev score of the target, mean over {seeds(found['n'])}, epoch by epoch of adapting."
-    notes = (means, *hollow(found), *left_out.notes(curves), *one_label(curves), *unlike)
+    notes = (means, *hollow(found), *left_out.notes(curves), *marked(curves), *unlike)
     return Report("When adapting overfits", found, display, notes, draw=partial(figures.overfitting, found, first))
 
 
@@ -201,7 +201,7 @@ def over_epochs(rows: pd.DataFrame, allow: Collection[str] = ()) -> Report:
     notes += hollow(found)
     notes += [] if whole.all() else ["Epochs of seeds that lack a language do not count."]
     notes += ["Languages that a method leaves out are in no mean.", *without] if without else []
-    notes += [*one_label(tests), *unlike]
+    notes += [*marked(tests), *unlike]
     return Report("Scores over epochs", found, display, tuple(notes),
                   draw=partial(figures.over_epochs, found, chosen))  # fmt: skip
 

@@ -15,6 +15,7 @@ from service.store import Query, Store
 from service.store.query import And, Where, equal
 from service.store.results import TRAINING_COLUMNS
 from service.store.states import FINAL
+from trainers.marks import MARK_NAMES, surgery_overflow
 from trainers.methods import METHODS
 from trainers.tasks import TASKS
 
@@ -110,9 +111,9 @@ def _every(store: Store, where: Where, metric: str | None) -> pd.DataFrame:
 
 
 def _measures(store: Store, where: Where) -> pd.DataFrame:
-    """The conflict rate of each epoch, in percent of its surgery operations: from counts since the start."""
+    """The conflict rate of each epoch, in percent of its finite `operations`: from counts since the start."""
     found: list[dict[str, Any]] = []
-    before: dict[str, tuple[float, float]] = {}
+    before: dict[str, tuple[int, float]] = {}
     rows = {(row["trial"], row["step"], row["method"]): row for row in store.results.measures(where)}
     for row in rows.values():
         met = row.pop("values").get("surgery")
@@ -120,11 +121,13 @@ def _measures(store: Store, where: Where) -> pd.DataFrame:
             continue
         operations = met["operations"] - met["nonfinite"]
         conflicts = met["conflict_rate"] * operations
-        earlier_operations, earlier = before.get(row["trial"], (0.0, 0.0))
+        earlier_operations, earlier = before.get(row["trial"], (0, 0.0))
         before[row["trial"]] = operations, conflicts
         new = operations - earlier_operations
-        found.append({**row, "conflict_rate": 100 * (conflicts - earlier) / new if new > 0 else None})
-    columns = pd.Index([*TRAINING_COLUMNS, "epoch", "step", "conflict_rate"])
+        rate = 100 * (conflicts - earlier) / new if new > 0 else None
+        marks = dict.fromkeys(MARK_NAMES, False) | {"surgery_overflow": surgery_overflow({"surgery": met}) is not None}
+        found.append({**row, "conflict_rate": rate, "operations": new, **marks})
+    columns = pd.Index([*TRAINING_COLUMNS, "epoch", "step", "conflict_rate", "operations", *MARK_NAMES])
     return _described(store, pd.DataFrame(found, columns=columns))
 
 

@@ -16,6 +16,7 @@ from service.reports import left_out, published
 from service.reports.alike import mixed
 from service.reports.papers_setting import from_the_paper
 from service.reports.setting import Setting, in_groups
+from trainers.marks import MARK_NAMES
 from trainers.tasks import TASKS
 
 # What experiments say of their results.
@@ -62,10 +63,10 @@ def summary(rows: pd.DataFrame, by: Sequence[str]) -> pd.DataFrame:
 
     Returns:
         The columns of `by`; FIGURES, NaN where there are none; `languages` and `seeds`, how many there are;
-        `missing`, how many values are not there; `one_label`, how many are of models that predict the same label
-        everywhere; `complete`; `mixed`, the names of what differs within the group; `left_out`, the targets that its
-        methods left out; `best`, whether its `mean_in_common` is the greatest among those that differ in their methods
-        alone; and `numerics`, that of its trials, null where they are of several.
+        `missing`, how many values are not there; for each mark, such as `one_label`, how many values have it;
+        `complete`; `mixed`, the names of what differs within the group; `left_out`, the targets that its methods left
+        out; `best`, whether its `mean_in_common` is the greatest among those that differ in their methods alone; and
+        `numerics`, that of its trials, null where they are of several.
     """
     by, asked = list(by), rows
     if "experiment" not in by:  # a trial that several experiments asked for counts once
@@ -73,7 +74,8 @@ def summary(rows: pd.DataFrame, by: Sequence[str]) -> pd.DataFrame:
         rows = rows.drop_duplicates(list(dict.fromkeys(one)))
     is_source = (rows["language"] == rows["source_language"]) & ("language" not in by)
     rows = rows.assign(target=rows["value"].mask(is_source), absent=rows["value"].isna(), cells=1)
-    rows = rows.astype({"one_label": int})
+    rows = rows.astype(dict.fromkeys(MARK_NAMES, int))
+    marks = {name: (name, "sum") for name in MARK_NAMES}
     of_cell = list(dict.fromkeys([*by, "seed", "language"]))
     each = rows
     if rows.duplicated(of_cell).any():  # such as the source, of which each model for some of the targets has a score
@@ -82,7 +84,7 @@ def summary(rows: pd.DataFrame, by: Sequence[str]) -> pd.DataFrame:
             value=("value", "mean"),
             absent=("absent", "sum"),
             cells=("cells", "sum"),
-            one_label=("one_label", "sum"),
+            **marks,
         )
     each = each.assign(common=each["target"].where(_in_common(each, by)))
     per_seed = each.groupby([*dict.fromkeys([*by, "seed"])], dropna=False, as_index=False, observed=True).agg(
@@ -92,7 +94,7 @@ def summary(rows: pd.DataFrame, by: Sequence[str]) -> pd.DataFrame:
         absent=("absent", "sum"),
         languages=("language", "size"),
         cells=("cells", "sum"),
-        one_label=("one_label", "sum"),
+        **marks,
     )
     groups = per_seed.groupby(by, dropna=False, observed=True) if by else per_seed.groupby(lambda _: 0)
     full = (per_seed["absent"] == 0) & (per_seed["cells"] == groups["cells"].transform("max"))
@@ -103,7 +105,7 @@ def summary(rows: pd.DataFrame, by: Sequence[str]) -> pd.DataFrame:
         mean=("target", "mean"), sd=("target", "std"), n=("full", "sum"), min=("target", "min"), max=("target", "max"),
         mean_in_common=("common", "mean"), mean_with_source=("whole", "mean"), sd_with_source=("whole", "std"),
         languages=("languages", "max"), seeds=("full", "size"), missing=("absent", "sum"),
-        one_label=("one_label", "sum"), short=("short", "sum"),
+        short=("short", "sum"), **marks,
     )  # fmt: skip
     found["complete"] = found.pop("short") == 0
     found["mixed"] = mixed(rows, by)

@@ -10,6 +10,7 @@ from search_spaces.method_space import MethodSpace, searchable_values
 from search_spaces.objective import Judged, methods_of, objective_value
 from search_spaces.spaces import SEARCHABLE
 from search_spaces.spec import ExperimentSpec
+from trainers.marks import MARK_NAMES
 
 # The states of trials that have not come to an end.
 UNFINISHED = ("queued", "running", "cancelled")
@@ -32,11 +33,11 @@ def sweep(
     Args:
         spec: of the experiment.
         judged: by digest, the trials that are compared.
-        tests: test scores of the task's first metric: `method`, `trial`, `language`, `value` and `one_label`.
+        tests: test scores of the task's first metric: `method`, `trial`, `language`, `value` and marks.
         is_over: the experiment is over, so that no further candidate is proposed.
 
     Returns:
-        `candidates` (rows, where `one_label` counts the test scores of models that predict the same label everywhere),
+        `candidates` (rows, which also count the test scores with each mark),
         `chosen` (one for each method, K and group of targets, with its `regret`, and `remarks` on
         what the choice is worth), and `cost`:
         `trials`, `stopped`, `epochs`, `epochs_of_all` (had none been stopped), `device_hours`, `device_hours_saved`
@@ -87,7 +88,7 @@ def _candidate(
         "objective_sd": _sd(values),
         "test_mean": fmean(tests) if complete and tests else None,
         "test_sd": _sd(tests) if complete else None,
-        "one_label": sum(row["one_label"] for rows in scored for row in rows),
+        **{name: sum(row[name] for rows in scored for row in rows) for name in MARK_NAMES},
     }
 
 

@@ -8,11 +8,12 @@ from typing import Any
 from sqlalchemy import and_, select
 
 from search_spaces.objective import Judged
-from service.store import costs, one_label
+from service.store import costs, marks
 from service.store.database import Database
 from service.store.query import equal
 from service.store.results import Query, Results
-from service.store.schema import ONE_LABEL, measures, planned_trials, scores, selections, trials
+from service.store.schema import measures, planned_trials, scores, selections, trials
+from trainers.marks import MARK_NAMES
 from trainers.trial import Score, Selection, TrialConfig
 
 PAGE_ROWS = 10_000
@@ -86,9 +87,9 @@ class Objectives:
         return found
 
     def test_scores(self, experiment: str, metric: str) -> list[dict[str, Any]]:
-        """Test scores of an experiment at the selected steps: `method`, `trial`, `language`, `value`, `one_label`."""
+        """Test scores of an experiment at the selected steps: `method`, `trial`, `language`, `value` and its marks."""
         filters = equal({"experiment": [experiment], "split": ["test"], "metric": [metric]})
-        query = Query(filters, columns=("method", "trial", "language", "value", "one_label"))
+        query = Query(filters, columns=("method", "trial", "language", "value", *MARK_NAMES))
         results, found, cursor = Results(self._database), list[dict[str, Any]](), None
         while True:
             page = results.rows(query, PAGE_ROWS, cursor)
@@ -98,12 +99,12 @@ class Objectives:
 
     def by_selection(self, trial: str) -> dict[Selection, list[Score]]:
         """The scores of a trial at the step that each of its selections chose."""
-        stored = [scores.c[field.name] for field in fields(Score) if field.name != "one_label"]
-        columns = [*stored, one_label.is_marked().label("one_label")]
+        stored = [scores.c[field.name] for field in fields(Score) if field.name not in MARK_NAMES]
+        columns = [*stored, *(marks.is_marked(name).label(name) for name in MARK_NAMES)]
         query = (
             select(selections.c.selection, *columns)
             .join(scores, and_(selections.c.trial == scores.c.trial, selections.c.step == scores.c.step))
-            .where(scores.c.trial == trial, scores.c.metric != ONE_LABEL)
+            .where(scores.c.trial == trial, marks.is_score())
             .order_by(selections.c.selection, scores.c.id)
         )
         found: dict[Selection, list[Score]] = {}

@@ -26,12 +26,11 @@ from sqlalchemy import (
 )
 
 from search_spaces.columns import COLUMNS, SHOWN, Column
-from service.store import arrow, one_label
+from service.store import arrow, marks
 from service.store.database import BadCursorError, Database, decode, encode
 from service.store.events import differences, left_out
 from service.store.query import EVERYTHING, By, Columns, Where, after
 from service.store.schema import (
-    ONE_LABEL,
     clock,
     experiments,
     measures,
@@ -42,6 +41,7 @@ from service.store.schema import (
     tags,
     trials,
 )
+from trainers.marks import MARK_NAMES
 from trainers.trial import Selection
 
 # The columns of a result, with their types.
@@ -51,7 +51,7 @@ RESULT_COLUMNS = {column.name: column.type for column in SHOWN}
 # examples that are scored, `step` that of the selected weights.
 CELL_COLUMNS = {
     column.name: column.type for column in COLUMNS if column.place == "planned_results" and column.name != "split"
-} | {"examples": str, "metric": str, "value": float, "one_label": bool, "step": int}
+} | {"examples": str, "metric": str, "value": float, **dict.fromkeys(MARK_NAMES, bool), "step": int}
 
 # Those that tell trainings apart, whatever is scored.
 TRAINING_COLUMNS = ("experiment", "trial", "method", "k", "seed", "alpha", "candidate", "numerics")
@@ -176,7 +176,7 @@ class Results:
             "metric": func.coalesce(scores.c.metric, ""),
             "step": selections.c.step,
         }
-        of_score = and_(_of_score(), scores.c.step == selections.c.step, scores.c.metric != ONE_LABEL)
+        of_score = and_(_of_score(), scores.c.step == selections.c.step, marks.is_score())
         joined = (
             planned_results.outerjoin(selections, _of_selection())
             .outerjoin(scores, of_score if metric is None else and_(of_score, scores.c.metric == metric))
@@ -272,7 +272,7 @@ class Results:
         statement = (
             select(*(columns[name].label(name) for name in query.columns))
             .select_from(joined)
-            .where(visible, _of_weights(), scores.c.metric != ONE_LABEL, conditions.clause(query.where))
+            .where(visible, _of_weights(), marks.is_score(), conditions.clause(query.where))
             .where(*(table.c.at <= now for table in (scores, planned_results)))
             .order_by(*(key.desc() if descending else key for key, descending in keys))
         )
@@ -295,8 +295,8 @@ def _as_sql(column: Column) -> ColumnElement[Any]:
             return text
         case "computed" if column.name == "selected":
             return func.coalesce(scores.c.step == selections.c.step, false())
-        case "computed" if column.name == "one_label":
-            return one_label.is_marked()
+        case "marks":
+            return marks.is_marked(column.name)
     raise ValueError(f"{column.name}: no single value in {column.place}")
 
 

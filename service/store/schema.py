@@ -218,9 +218,8 @@ measures = Table(
     Column("values", JSON, nullable=False),
 )
 
-# A metric's value in percent. A replayed step replaces itself. Where the model predicts the same label everywhere, a
-# row with the metric ONE_LABEL says so of all others of that step, language, split and data.
-ONE_LABEL = "one_label"
+# A metric's value in percent. A replayed step replaces itself. A mark (`trainers.marks`) is a row with the mark's name
+# as its metric, and is of all others of that step, language, split and data.
 scores = Table(
     "scores",
     metadata,

@@ -9,7 +9,7 @@ from typing import Any, Literal
 from sqlalchemy import Connection, func, insert, or_, select, update
 
 from search_spaces.plan import PlannedTrial
-from service.store import one_label
+from service.store import marks
 from service.store.costs import with_device_seconds
 from service.store.coverage import Coverage
 from service.store.database import Database
@@ -17,6 +17,7 @@ from service.store.events import record_event
 from service.store.revisions import next_revision
 from service.store.schema import attempts, experiments, measures, planned_trials, scores, selections, sizes, trials
 from service.store.states import ACTIVE
+from trainers.marks import MARK_NAMES
 from trainers.trial import Outcome, Report, Score, TrialConfig, Wanted
 
 # What became of an outcome.
@@ -100,7 +101,7 @@ class Trials:
             experiment = self._runs_for(connection, digest, attempt)
             if experiment is None:
                 return
-            told = ("language", "metric", "value", "one_label")
+            told = ("language", "metric", "value", *MARK_NAMES)
             dev = [{name: getattr(one, name) for name in told} for one in report.scores]
             record_event(connection, experiment, "trial", trial=digest, state="running", epoch=report.epoch, scores=dev)
             self._add_scores(connection, digest, attempt, report.scores)
@@ -123,7 +124,8 @@ class Trials:
             experiment = self._runs_for(connection, digest, attempt)
             if experiment is None:
                 return "refused"
-            record_event(connection, experiment, "trial", trial=digest, state="succeeded")
+            why = {name: outcome.facts[name] for name in MARK_NAMES if name in outcome.facts}
+            record_event(connection, experiment, "trial", trial=digest, state="succeeded", **why)
             at = self._add_scores(connection, digest, attempt, outcome.scores)
             statement = self._database.insert(selections)
             changed = {name: statement.excluded[name] for name in ("step", "at")}
@@ -250,7 +252,7 @@ class Trials:
                 set_={name: statement.excluded[name] for name in (*said, "attempt", "at")},
                 where=or_(*(scores.c[name] != statement.excluded[name] for name in said)),
             ),
-            [{"trial": digest, "attempt": attempt, **row, "at": at} for row in one_label.rows(found)],
+            [{"trial": digest, "attempt": attempt, **row, "at": at} for row in marks.rows(found)],
         )
         return at
 

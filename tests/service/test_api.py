@@ -515,7 +515,7 @@ def test_results_are_json_or_csv(client: TestClient) -> None:
     assert table.headers["content-type"].startswith("text/csv")
     assert table.text.split() == [
         "experiment,trial,method,k,seed,alpha,candidate,language,split,metric,epoch,value,examples,cut,selected,"
-        "selection,judged_on,task,numerics,one_label"
+        "selection,judged_on,task,numerics,one_label,surgery_overflow"
     ]
 
 

@@ -14,6 +14,7 @@ from service.reports.kinds import KINDS
 from service.reports.report import FULL_COLOR, color
 from service.reports.setting import Setting
 from trainers import NUMERICS
+from trainers.marks import MARK_NAMES
 
 Fields = dict[str, Any]
 
@@ -138,7 +139,7 @@ SAME = {
     **dict.fromkeys(("encoder", "protocol", "data", "judged_on", "name", "owner", "selection", "candidate"), ""),
     "numerics": NUMERICS,
     "left_out": (),
-    "one_label": False,
+    **dict.fromkeys(MARK_NAMES, False),
     "setting": Setting({}),
     **{"task": "ner", "source_language": "en", "k": 5, "alpha": 1.0, "seed": 1, "metric": "f1", "examples": "test"},
 }

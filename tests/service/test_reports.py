@@ -15,6 +15,7 @@ from service.reports.published import SOURCE, per_language, table1
 from service.reports.setting import Setting
 from service.reports.summary import summary
 from trainers import NUMERICS
+from trainers.marks import MARK_NAMES
 from trainers.tasks import TASKS
 
 METHODS = ("ord-FS", "gradient-mix-train")
@@ -57,7 +58,7 @@ TABLE_8_XNLI = {"es": -0.32, "tr": -0.31, "de": 0.23, "vi": 0.34, "fr": 0.36}  #
 # What experiments say of their results, and the parts of a setting that these tests leave as they are.
 REST = {"encoder": "e", "protocol": "paper", "data": "xtreme-r", "source_language": SOURCE, "setting": Setting({}),
         "candidate": "", "numerics": NUMERICS, "judged_on": "", "selection": "last", "examples": "test",
-        "one_label": False}  # fmt: skip
+        **dict.fromkeys(MARK_NAMES, False)}  # fmt: skip
 
 
 def rows_of(values: dict[tuple[str, int, str], float], k: int = 5) -> pd.DataFrame:

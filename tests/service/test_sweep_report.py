@@ -9,6 +9,7 @@ import pytest
 from plans import TRAINING, config_of, spec_of
 from search_spaces.objective import Judged
 from service.reports.sweep import sweep
+from trainers.marks import MARK_NAMES
 
 SPEC = spec_of(
     seeds=[1, 2], methods=["gradient-mix-train"], alpha={"grid": [1, 0.5]}, search={"scheduler": {"name": "asha"}},
@@ -33,11 +34,11 @@ def trial_of(alpha: float, seed: int, state: str, values: Sequence[float]) -> Ju
     )  # fmt: skip
 
 
-def found_of(*trials: Judged, one_label: Sequence[str] = ()) -> dict[str, Any]:
+def found_of(*trials: Judged, mark: str = "one_label", marked: Sequence[str] = ()) -> dict[str, Any]:
     judged = {trial.config.digest: trial for trial in trials}
     tests = [
         {"method": "gradient-mix-train", "trial": trial.config.digest, "language": language, "value": value,
-         "one_label": trial.config.alpha == 1 and language in one_label}
+         **dict.fromkeys(MARK_NAMES, False), mark: trial.config.alpha == 1 and language in marked}
         for trial in trials if trial.state == "succeeded"
         for language, value in (("en", 99.0), ("de", 50 + 10 * trial.config.alpha), ("hi", 70.0))
     ]  # fmt: skip
@@ -143,8 +144,9 @@ def test_regret_is_what_the_choice_lacks_in_test_score() -> None:
     assert (chosen["alpha"], chosen["regret"]) == (0.5, 2.5)
 
 
-def test_candidates_count_their_test_scores_of_models_that_predict_one_label() -> None:
+@pytest.mark.parametrize("mark", MARK_NAMES)
+def test_candidates_count_their_test_scores_that_have_a_mark(mark: str) -> None:
     others = trial_of(0.5, 1, "succeeded", [50, 70, 80, 85]), trial_of(0.5, 2, "succeeded", [50, 70, 80, 85])
-    assert [one["one_label"] for one in found_of(*FIRST, *others)["candidates"]] == [0, 0]
-    found = found_of(*FIRST, *others, one_label=["de", "en"])["candidates"]
-    assert [one["one_label"] for one in found] == [2, 0]  # of two seeds; the source's is not in the mean
+    assert [one[mark] for one in found_of(*FIRST, *others)["candidates"]] == [0, 0]
+    found = found_of(*FIRST, *others, mark=mark, marked=["de", "en"])["candidates"]
+    assert [one[mark] for one in found] == [2, 0]  # of two seeds; the source's is not in the mean

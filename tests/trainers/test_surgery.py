@@ -239,14 +239,16 @@ def test_metrics_count_what_the_operations_said() -> None:
     assert isinstance(run.optimizer, StochasticGradientSurgery)
     metrics = run.optimizer.metrics()
     operations = [operation for operation in run.operations if operation is not None]
-    assert set(metrics) == {"conflict_rate", "mean_cosine", "operations", "skipped", "nonfinite", "per_language"}
+    assert set(metrics) == {
+        "conflict_rate", "finite", "mean_cosine", "nonfinite", "operations", "per_language", "skipped",
+    }  # fmt: skip
     assert metrics["operations"] == len(operations) > 0
     assert metrics["skipped"] == STEPS - len(operations) > 0
     assert metrics["nonfinite"] == 0
     assert sorted(metrics["per_language"]) == ["de", "hi", "sw"]
     for language, part in [(None, metrics), *metrics["per_language"].items()]:
         own = [operation for operation in operations if language in (None, operation.language)]
-        assert part["operations"] == len(own)
+        assert part["operations"] == part["finite"] == len(own)
         assert part["conflict_rate"] == pytest.approx(sum(operation.conflict for operation in own) / len(own))
         assert part["mean_cosine"] == pytest.approx(sum(operation.cosine or 0.0 for operation in own) / len(own))
     assert all(

@@ -6,10 +6,12 @@ import subprocess
 import sys
 from collections.abc import Callable
 from dataclasses import asdict, replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import pytest
+import torch
 
 from trainers.data import shots
 from trainers.data.sources import open_data
@@ -220,6 +222,43 @@ def test_weight_decay_trains_all_rows_of_the_vocabulary(train: Train, make_trial
     decayed = train(make_trial("zero-shot", weight_decay=0.1))
     assert plain.reports[0].measures["loss"] == pytest.approx(decayed.reports[0].measures["loss"], rel=1e-2)
     assert plain.reports[0].measures["loss"] != decayed.reports[0].measures["loss"]
+
+
+def test_a_training_that_loses_its_surgery_to_overflow_says_so_in_scores_and_facts(
+    train: Train, make_trial: Make, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    trial = make_trial("gradient-mix-train", precision="fp16", home=tmp_path / "usual")
+    usual = train(trial)
+    assert not any(score.surgery_overflow for score in usual.outcome.scores)
+    assert "surgery_overflow" not in usual.outcome.facts
+    monkeypatch.setattr(torch.amp, "GradScaler", partial(torch.amp.GradScaler, init_scale=2.0**60))
+    done = train(make_trial("gradient-mix-train", precision="fp16"))
+    assert all(score.surgery_overflow for score in done.outcome.scores)
+    assert all(score.surgery_overflow for report in done.reports for score in report.scores)
+    met = done.outcome.facts["training"]["surgery"]
+    assert (met["finite"], met["conflict_rate"], met["nonfinite"]) == (0, None, met["operations"])
+    languages = ", ".join(f"{language} {of['nonfinite']} of {of['nonfinite']}"
+                          for language, of in met["per_language"].items())  # fmt: skip
+    told = f"{met['nonfinite']} of {met['nonfinite']} surgery operations were lost to overflow ({languages})"
+    assert done.outcome.facts["surgery_overflow"] == told
+
+
+def test_weights_are_marked_by_what_was_lost_until_then(
+    train: Train, make_trial: Make, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The scale is halved at each overflow: what is much of the first epochs is little of all."""
+    monkeypatch.setattr(torch.amp, "GradScaler", partial(torch.amp.GradScaler, init_scale=2.0**22))
+    trial = make_trial("gradient-mix-train", precision="fp16", epochs=20, selections=("source-dev", "last"))
+    done = train(trial)
+    marks = []
+    for report in done.reports:
+        met = report.measures["surgery"]
+        marks.append(met["nonfinite"] > met["operations"] / 10)
+        assert {score.surgery_overflow for score in report.scores} == {marks[-1]}
+    assert (marks[0], marks[-1]) == (True, False)
+    marked = {report.step: mark for report, mark in zip(done.reports, marks, strict=True)}
+    assert all(score.surgery_overflow == marked[score.step] for score in done.outcome.scores)
+    assert "surgery_overflow" not in done.outcome.facts
 
 
 def test_a_model_that_predicts_one_label_is_said_so_in_scores_and_facts(

@@ -60,11 +60,12 @@ class Tally:
         return total
 
     def report(self) -> dict[str, Any]:
-        """Rates over the finite oracle passes; None where there was none."""
+        """Counts of oracle passes, and rates over those that are finite; None where there was none."""
         finite = self.operations - self.nonfinite
         return {
             "operations": self.operations,
             "nonfinite": self.nonfinite,
+            "finite": finite,
             "conflict_rate": self.conflicts / finite if finite else None,
             "mean_cosine": self.cosine_sum / self.cosines if self.cosines else None,
         }
@@ -205,8 +206,8 @@ class StochasticGradientSurgery(Optimizer, Generic[Batch]):
         """What surgery met since the start.
 
         `operations` (oracle passes), `skipped` (p >= alpha), `nonfinite` (oracle passes without surgery because a
-        gradient was not finite), `conflict_rate` and `mean_cosine` over the finite passes (None without any), and
-        under `per_language` the same for each language.
+        gradient was not finite), `conflict_rate` and `mean_cosine` over the `finite` ones (None without any), and under
+        `per_language` the same for each language.
         """
         return {
             **Tally.total(self._tallies.values()).report(),

@@ -10,6 +10,7 @@ from typing import Any
 from trainers.artifacts.kept_models import Model
 from trainers.encoders.by_name import prepare_encoder
 from trainers.encoders.vocabulary import Rows
+from trainers.marks import surgery_overflow
 from trainers.methods import SOURCE_TRAINING
 from trainers.protocols import PROTOCOLS
 from trainers.sampling import Sampling
@@ -202,7 +203,8 @@ class TrialBench:
             )
             tests = [self.data.test(language) for language in languages]
             parts = [*tests, *self.selector.unjudged(model.step)]
-            evaluations += self.scorer.evaluate(parts, model.step, model.epoch)
+            overflow = surgery_overflow(self.selector.measures(model.step))
+            evaluations += self.scorer.evaluate(parts, model.step, model.epoch, overflow is not None)
         for evaluation in evaluations:
             self.scorer.store(evaluation)
         scores = [score for evaluation in evaluations for score in evaluation.scores]
@@ -217,6 +219,8 @@ class TrialBench:
         one_label = [evaluation.of_one_label() for evaluation in evaluations if evaluation.one_label is not None]
         if one_label:
             facts["one_label"] = one_label
+        if overflow := surgery_overflow(reports[-1].measures):
+            facts["surgery_overflow"] = overflow
         if self.model.untrimmed is not None:
             facts["untrimmed"] = self.model.untrimmed
         if held_out := self.data.held_out():

@@ -256,7 +256,7 @@ class Loop:
         return -(-self.training.batch_size // self.training.accumulation)
 
     def _backward(self, indices: Sequence[int], share: float) -> Tensor:
-        """Accumulate the gradient of `share` times the mean loss of these windows; returns that product.  # []"""
+        """Accumulate the gradient of `share` times the mean loss of these windows; returns that product."""
         dtype = DTYPES[self.training.precision]
         with torch.autocast(self.device, dtype, enabled=dtype != torch.float32):
             batch = self.data.collate(indices)

@@ -1,7 +1,7 @@
 """Scores of a trial's model on parts of its data, and the predictions behind them."""
 
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -51,13 +51,14 @@ class Scorer:
         self.dtype = DTYPES[trial.config.training.precision]
         self.work = Work()
 
-    def evaluate(self, parts: Sequence[Tokenized], step: int, epoch: int) -> list[Evaluation]:
+    def evaluate(self, parts: Sequence[Tokenized], step: int, epoch: int, surgery_overflow: bool) -> list[Evaluation]:
         """Predict and score parts of the data, whose windows share batches.
 
         Args:
             parts: any parts, of any languages.
             step: the step of the model's weights.
             epoch: their epoch.
+            surgery_overflow: the mark of their training.
         """
         begin = time.monotonic()
         windows = [window for part in parts for window in part.windows]
@@ -69,14 +70,15 @@ class Scorer:
             of_part = [next(decoded) for _ in part.windows]
             predicted = self.task.predictions(part.examples, part.windows, of_part, self.model.labels)
             label = self.task.one_label(predicted)
-            scores = self._scores(part, predicted, step, epoch, label is not None)
+            marks = {"one_label": label is not None, "surgery_overflow": surgery_overflow}
+            scores = self._scores(part, predicted, step, epoch, marks)
             found.append(Evaluation(part=part, step=step, scores=scores, predicted=predicted, one_label=label))
         self.work.sub_words += sum(len(window.input_ids) for window in windows)
         self.work.seconds += time.monotonic() - begin
         return found
 
     def _scores(
-        self, part: Tokenized, predicted: list[Any], step: int, epoch: int, one_label: bool
+        self, part: Tokenized, predicted: list[Any], step: int, epoch: int, marks: Mapping[str, bool]
     ) -> tuple[Score, ...]:
         metrics = self.task.metrics([self.task.gold(example) for example in part.examples], predicted)
         return tuple(
@@ -90,7 +92,7 @@ class Scorer:
                 examples=len(part.examples),
                 data=part.part.digest,
                 cut=part.part.sample_of is not None,
-                one_label=one_label,
+                **marks,
             )
             for metric, value in metrics.items()
         )

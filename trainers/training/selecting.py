@@ -8,6 +8,7 @@ from typing import Any
 from trainers.artifacts import kept_models
 from trainers.artifacts.kept_models import Model
 from trainers.encoders.vocabulary import Rows
+from trainers.marks import surgery_overflow
 from trainers.selections import HELD_OUT, averaged_epochs
 from trainers.training.epoch_average import EpochAverage
 from trainers.training.loop import Progress
@@ -98,6 +99,10 @@ class Selector:
             found.setdefault(model.step, []).append(selection)
         return found
 
+    def measures(self, step: int) -> dict[str, Any]:
+        """What was measured by the report of a step; of an average, by the last."""
+        return next((report for report in self.reports if report.step == step), self.reports[-1]).measures
+
     def unjudged(self, step: int) -> list[Tokenized]:
         """The judging dev sets on which the weights of a step have no score, as those of a kept model may not."""
         judged = {(score.language, score.data) for report in self.reports for score in report.scores
@@ -129,12 +134,12 @@ class Selector:
             others += [self.data.test(language) for language in self.trial.wanted.evaluate]
         if not devs and not others:
             return {}, []
+        of_weights = progress.step, progress.epoch, surgery_overflow(progress.measures) is not None
         with self.model.other_rows(rows):
             selecting = {  # apart from others: whatever those are, each chooses the same
-                selection: self.scorer.evaluate(parts, progress.step, progress.epoch)
-                for selection, parts in self.data.selecting.items()
+                selection: self.scorer.evaluate(parts, *of_weights) for selection, parts in self.data.selecting.items()
             }
-            further = self.scorer.evaluate(others, progress.step, progress.epoch) if others else []
+            further = self.scorer.evaluate(others, *of_weights) if others else []
         return selecting, further
 
     def _choose(self, selection: Selection, rows: Rows) -> None:
