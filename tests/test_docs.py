@@ -12,7 +12,10 @@ from pathlib import Path
 from types import ModuleType
 from typing import Any
 
+import numpy as np
+import pandas as pd
 import pytest
+from scipy import stats
 from sphinx.util.inventory import InventoryFile
 
 from search_spaces.presets import names as preset_names
@@ -21,11 +24,14 @@ from search_spaces.spaces import Part
 from search_spaces.spec import ExperimentSpec, parse
 from service.api import create_app
 from service.client import Client
+from service.reports.compare import paired
+from service.reports.intervals import smallest_p
 from service.reports.kinds import KINDS
 from service.reports.summary import BY, FIGURES
 from service.store import RESULT_COLUMNS
 from trainers.methods import METHODS
 from trainers.protocols import PROTOCOLS
+from trainers.sampling import shares
 from trainers.tasks import TASKS
 
 ROOT = Path(__file__).parents[1]
@@ -270,6 +276,58 @@ def test_python_on_pages_compiles_and_calls_what_clients_have() -> None:
         compile(text, "page", "exec")
         for name in re.findall(r"client\.(\w+)\(", text):
             assert hasattr(Client, name), name
+
+
+def test_the_numbers_of_the_examples_are_computed() -> None:
+    """Scores, gains, tests and shares on "How to read these numbers" are what our code makes of its tables."""
+    text = page("reading-numbers").replace("\N{MINUS SIGN}", "-")
+    tables = [[[cell.strip() for cell in line.strip("|").split("|")] for line in found.splitlines()[2:]]
+              for found in re.findall(r"(?:^\|.*\n)+", text, re.MULTILINE)]  # fmt: skip
+
+    gold = [["B-PER", "I-PER", "B-LOC"], ["B-ORG", "O", "O"], ["O", "O", "B-LOC"], ["O", "O", "O"]]
+    predicted = [["B-PER", "I-PER", "B-LOC"], ["O", "O", "O"], ["B-PER", "O", "B-LOC"], ["B-LOC", "O", "O"]]
+    fractions = [one["f1"] for one in TASKS["ner"].fractions(gold, predicted)]
+    assert [tuple(map(int, row[3:])) for row in tables[0]] == fractions
+    assert [int(row[2]) for row in tables[0]] == [above / 2 for above, _ in fractions]
+    assert [int(row[0]) + int(row[1]) for row in tables[0]] == [below for _, below in fractions]
+    above, below = (sum(part) for part in zip(*fractions, strict=True))
+    f1 = TASKS["ner"].metrics(gold, predicted)["f1"]
+    said = [f"{above} / {below} = {f1:.1f}", f"would be {100 * np.mean([one / of for one, of in fractions]):.1f}"]
+
+    [scores] = [table for table in tables if table[0][0] == "A, de"]
+    sides = {side: pd.DataFrame([{"language": row[0][3:], "seed": seed, "value": float(value)}
+                                 for row in scores if row[0].startswith(f"{side},")
+                                 for seed, value in enumerate(row[1:6], 1)]) for side in "AB"}  # fmt: skip
+    means = {side: rows.groupby("seed")["value"].mean() for side, rows in sides.items()}
+    gains = means["A"] - means["B"]
+    assert scores[-1][1:] == [*(f"{gain:.2f}" for gain in gains), f"{gains.mean():.2f} ± {gains.std():.2f}"]
+    said += [f"{side} {has}{means[side].mean():.2f} ± {means[side].std():.2f}"
+             for side, has in (("A", "alone has "), ("B", ""))]  # fmt: skip
+    found, narrow = (paired(sides["A"], sides["B"], ("A", "B"), kind) for kind in ("t", "bootstrap"))
+    hindi = found.languages.set_index("language").loc["hi"]
+    said += [
+        f"that is {found.overall['low']:.2f} to {found.overall['high']:.2f}",
+        f"would be {narrow.overall['low']:.2f} to {narrow.overall['high']:.2f}",
+        f"{found.overall['p']:.3f} above",
+        f"it is {found.overall['p_permutation']:.4f}",
+        f"p = {hindi['p']:.3f}, and {hindi['p_holm']:.3f} after",
+        f"{smallest_p(3):g} with three seeds and {smallest_p(5):g} with five",
+    ]
+    said += [f"{stats.t.ppf(0.975, n - 1) / n**0.5:.2f} {words}"
+             for n, words in ((3, "sd with three"), (5, "with five"), (10, "with ten"))]  # fmt: skip
+
+    windows = [2000, *[5] * 6]
+    share, updates = shares(windows, 5)[1], -(-sum(windows) // 32)
+    said += [
+        f"shots are {100 * 30 / sum(windows):.1f} % of an epoch",
+        f"{32 * 30 / sum(windows):.1f} of them",
+        f"{100 * share:.1f} % of an epoch, so that a shot comes {share * sum(windows) / 5:.0f} times",
+        f"has {updates} updates",
+        f"{updates / 6:.1f} operations",
+        f"ner's α is {TASKS['ner'].under('paper').surgery_alpha(6):g}",
+    ]
+    flat = " ".join(text.split())
+    assert not [words for words in said if words not in flat]
 
 
 def test_the_loop_with_surgery_runs_as_it_stands() -> None:
