@@ -45,12 +45,12 @@ PUBLIC = [
     "search_spaces.problems", "service.client", "service.reports.alike", "service.reports.analyses",
     "service.reports.compare", "service.reports.compare_items", "service.reports.intervals",
     "service.reports.item_tests", "service.reports.kinds", "service.reports.left_out", "service.reports.paper",
-    "service.reports.papers_setting", "service.reports.published", "service.reports.report", "service.reports.setting",
-    "service.reports.sides", "service.reports.summary", "trainers", "trainers.cosines", "trainers.data.source",
-    "trainers.data.sources", "trainers.examples", "trainers.export", "trainers.methods", "trainers.protocols",
-    "trainers.registry", "trainers.surgery.optimizer", "trainers.surgery.rules", "trainers.tasks.hub",
-    "trainers.tasks.pairs", "trainers.tasks.passages", "trainers.tasks.tagging", "trainers.tasks.task",
-    "trainers.trial",
+    "service.reports.papers_setting", "service.reports.published", "service.reports.report",
+    "service.reports.setting", "service.reports.sides", "service.reports.summary", "trainers", "trainers.cosines",
+    "trainers.data.source", "trainers.data.sources", "trainers.examples", "trainers.export", "trainers.marks",
+    "trainers.methods", "trainers.protocols", "trainers.registry", "trainers.sampling", "trainers.selections",
+    "trainers.surgery.optimizer", "trainers.surgery.rules", "trainers.tasks.hub", "trainers.tasks.pairs",
+    "trainers.tasks.passages", "trainers.tasks.tagging", "trainers.tasks.task", "trainers.trial",
 ]  # fmt: skip
 
 FENCE = re.compile(r"^( *)```(\w*)[^\n]*\n(.*?)^\1```", re.MULTILINE | re.DOTALL)
