@@ -227,7 +227,7 @@ def test_a_hub_that_asks_to_wait_too_long_is_given_up_in_our_words(
     with pytest.raises(
         DataError, match=rf"{NAME} could not be fetched \(HTTP 429, and the server asks to wait 100000 s"
     ):
-        find_encoder(NAME, tmp_path).prepare()
+        find_encoder(NAME, tmp_path).prepare(print)
 
 
 # Pickles

@@ -13,11 +13,6 @@ from trainers.examples import DataError
 # Called with what is being done, in words.
 Tell = Callable[[str], None]
 
-
-def silent(_: str) -> None:
-    """Tells nobody."""
-
-
 # Attempts in a row that bring nothing before one gives up; the pauses after them are 2, 4, 8, ... seconds.
 ATTEMPTS = 7
 

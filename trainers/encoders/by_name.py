@@ -40,7 +40,6 @@ def prepare_encoder(name: str, home: Path, revision: str | None = None) -> Path:
 
     Raises:
         EncoderError: it does not exist or is not available.
-        DataError: the hub could not be reached for so long that one gives up.
         OSError: the disk has no room.
     """
     return find_encoder(name, home, revision).prepare()

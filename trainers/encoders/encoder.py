@@ -6,7 +6,7 @@ from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import Any, Self
 
-from trainers.data.download import Tell, silent
+from trainers.data.download import Tell
 
 
 class EncoderError(ValueError):
@@ -66,11 +66,11 @@ class Encoder(ABC):
         """
 
     @abstractmethod
-    def prepare(self, tell: Tell = silent) -> Path:
+    def prepare(self, tell: Tell | None = None) -> Path:
         """A Hugging Face folder with the encoder, which is fetched or converted first if need be.
 
         Args:
-            tell: is told why one waits for it.
+            tell: is told why one waits for the hub; without it nobody waits.
 
         Raises:
             EncoderError: it does not exist or is not available.

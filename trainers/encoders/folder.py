@@ -6,7 +6,7 @@ from pathlib import Path
 
 from trainers.artifacts import layout
 from trainers.artifacts.atomic import write_text
-from trainers.data.download import Tell, silent
+from trainers.data.download import Tell
 from trainers.digests import digest
 from trainers.encoders.encoder import Encoder, EncoderError, EncoderSize, Need
 from trainers.encoders.examination import config_warnings, examine, local_files, read_config
@@ -66,6 +66,6 @@ class FolderEncoder(Encoder):
         except EncoderError as error:
             raise EncoderError(f"{self.name}: {error}") from error
 
-    def prepare(self, tell: Tell = silent) -> Path:
+    def prepare(self, tell: Tell | None = None) -> Path:
         """The folder itself."""
         return self.folder.path

@@ -13,7 +13,7 @@ from secrets import token_hex
 from tempfile import TemporaryDirectory
 
 from trainers.artifacts import layout
-from trainers.data.download import Patience, Tell, silent, will_pass
+from trainers.data.download import Patience, Tell, will_pass
 from trainers.digests import digest
 from trainers.encoders import pickled_shapes, pickles
 from trainers.encoders.encoder import Encoder, EncoderError, EncoderSize, Need
@@ -128,14 +128,14 @@ class HubEncoder(Encoder):
         except EncoderError as error:
             raise EncoderError(f"{self.name}: {error}") from error
 
-    def prepare(self, tell: Tell = silent) -> Path:
+    def prepare(self, tell: Tell | None = None) -> Path:
         """A folder of the hub's cache, or one with safetensors that were pickles."""
-        patience = Patience(self.name, tell)
+        patience = Patience(self.name, tell) if tell is not None else None
         while True:
             try:
                 return self._prepare()
             except HubUnreachableError as error:
-                if not will_pass(error):
+                if patience is None or not will_pass(error):
                     raise
                 patience.wait(error)
 

@@ -20,7 +20,7 @@ import numpy.typing as npt
 
 from trainers.artifacts import layout
 from trainers.artifacts.atomic import need_room
-from trainers.data.download import Tell, silent
+from trainers.data.download import Tell
 from trainers.digests import DIGEST_LENGTH
 from trainers.encoders.encoder import Encoder, EncoderError, EncoderSize, Need
 
@@ -69,7 +69,7 @@ class OfflineEncoder(Encoder):
                 f" {need.task}"
             )
 
-    def prepare(self, tell: Tell = silent) -> Path:
+    def prepare(self, tell: Tell | None = None) -> Path:
         """The folder that it is converted into."""
         return prepare(layout.encoders_folder(self.home))
 
