@@ -91,6 +91,7 @@ def inventory(tmp_path_factory: pytest.TempPathFactory) -> set[str]:
     return {name for kind, objects in found.data.items() if kind.startswith("py:") for name in objects}
 
 
+@pytest.mark.service
 @pytest.mark.parametrize("name", PUBLIC)
 def test_everything_public_is_on_the_page_of_the_python_api(name: str, inventory: set[str]) -> None:
     missing = [one for one in public_names(importlib.import_module(name)) if one not in inventory]

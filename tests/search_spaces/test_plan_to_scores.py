@@ -63,7 +63,7 @@ def check(body: dict[str, Any], home: Path, data_root: Path | None = None) -> in
 
 
 @pytest.mark.parametrize(
-    "task", [pytest.param(task, marks=pytest.mark.slow) if task == "tydiqa" else task for task in TASKS]
+    "task", ["ner", *(pytest.param(task, marks=pytest.mark.slow) for task in TASKS if task != "ner")]
 )
 def test_every_method_of_every_task(tiny_encoder_for_all: Path, tmp_path: Path, task: str) -> None:
     # three tests each; the dev set of the source where it selects, also for the source where targets' own select
@@ -72,7 +72,9 @@ def test_every_method_of_every_task(tiny_encoder_for_all: Path, tmp_path: Path, 
     assert check(spec(tiny_encoder_for_all, task), tmp_path) == 3 * len(METHODS) + on_source + 2 * on_targets
 
 
-@pytest.mark.parametrize("task", TASKS)
+@pytest.mark.parametrize(
+    "task", [task if task in ("pos", "tydiqa") else pytest.param(task, marks=pytest.mark.slow) for task in TASKS]
+)
 def test_the_released_code(tiny_encoder_for_all: Path, tmp_path: Path, task: str) -> None:
     methods = ["zero-shot", "ord-FS", "ord-FS+dev", "gradient-mix-train"]
     training = {"epochs": 1, "max_source_examples": 40, "max_test_examples": 4, "learning_rate": 1e-3}

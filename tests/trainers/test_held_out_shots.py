@@ -18,8 +18,11 @@ Train = Callable[[Trial], Any]
 EPOCHS = 4
 
 
-@pytest.mark.parametrize("method", ["ord-FS", "mix-FT", "gradient-mix-train"])
-@pytest.mark.parametrize("held_out", [1, 2])
+@pytest.mark.parametrize(
+    ("method", "held_out"),
+    [("ord-FS", 2), ("gradient-mix-train", 1)]
+    + [pytest.param(*one, marks=pytest.mark.slow) for one in (("ord-FS", 1), ("mix-FT", 2), ("gradient-mix-train", 2))],
+)
 def test_it_is_the_training_with_fewer_shots_and_the_others_choose_the_epoch(
     train: Train, make_trial: Make, method: str, held_out: int
 ) -> None:

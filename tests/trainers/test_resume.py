@@ -60,9 +60,7 @@ def without_clock(measures: dict[str, Any]) -> dict[str, Any]:
 
 
 @pytest.mark.parametrize("method", ["zero-shot", "ord-FS", "gradient-mix-train"])
-@pytest.mark.parametrize(
-    "updates", [pytest.param(1, marks=pytest.mark.slow), 6, pytest.param(7, marks=pytest.mark.slow), 11]
-)
+@pytest.mark.parametrize("updates", [6, *(pytest.param(updates, marks=pytest.mark.slow) for updates in (1, 7, 11))])
 def test_killed_after_any_update_and_gone_on_with_ends_with_the_same_bits(
     make_trial: Make, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, method: str, updates: int
 ) -> None:
@@ -93,7 +91,7 @@ def test_killed_after_any_update_and_gone_on_with_ends_with_the_same_bits(
 
 
 @pytest.mark.parametrize("sampling", [Sampling(temperature=5.0), Sampling(repeat_shots=4)], ids=["drawn", "repeated"])
-@pytest.mark.parametrize("updates", [3, 9])
+@pytest.mark.parametrize("updates", [pytest.param(3, marks=pytest.mark.slow), 9])
 def test_an_epoch_whose_windows_are_drawn_is_gone_on_with(
     make_trial: Make, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, sampling: Sampling, updates: int
 ) -> None:
@@ -109,7 +107,7 @@ def test_an_epoch_whose_windows_are_drawn_is_gone_on_with(
         assert torch.equal(tensor, weights(broken)[name]), name
 
 
-@pytest.mark.parametrize("updates", [3, 14, 21, 27])
+@pytest.mark.parametrize("updates", [14, *(pytest.param(updates, marks=pytest.mark.slow) for updates in (3, 21, 27))])
 def test_averages_and_the_choice_of_each_target_are_gone_on_with(
     make_trial: Make, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, updates: int
 ) -> None:
@@ -126,7 +124,7 @@ def test_averages_and_the_choice_of_each_target_are_gone_on_with(
             assert torch.equal(tensor, weights(broken, selection)[name]), (selection, name)
 
 
-@pytest.mark.parametrize("updates", [4, 9])
+@pytest.mark.parametrize("updates", [pytest.param(4, marks=pytest.mark.slow), 9])
 def test_what_a_rule_remembers_of_each_language_is_gone_on_with(
     make_trial: Make, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, updates: int
 ) -> None:

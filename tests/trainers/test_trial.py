@@ -29,6 +29,8 @@ Make = Callable[..., Trial]
 Train = Callable[[Trial], Any]
 
 EVERY_METHOD = [name for name in METHODS if name not in FURTHER or name == "ord-FS+held-out"]
+EACH_KIND = ["zero-shot", "ord-FS", "gradient-mix-train"]
+EACH_KIND += [pytest.param(name, marks=pytest.mark.slow) for name in EVERY_METHOD if name not in EACH_KIND]
 ON_SOURCE_DEV = [name for name, method in METHODS.items() if method.selection is None]
 
 
@@ -133,7 +135,7 @@ def test_a_languages_score_does_not_depend_on_which_others_are_scored(
     assert alone.test_scores["hi"] == together.test_scores["hi"]
 
 
-@pytest.mark.parametrize("method", EVERY_METHOD)
+@pytest.mark.parametrize("method", EACH_KIND)
 def test_the_same_trial_gives_the_same_bits_also_after_another_in_the_same_process(
     train: Train, make_trial: Make, tmp_path: Path, method: str
 ) -> None:
@@ -207,7 +209,7 @@ def test_surgery_with_alpha_one_operates_at_every_step_and_changes_the_training(
     assert surgery.outcome.facts["shots"] == naive.outcome.facts["shots"]
 
 
-@pytest.mark.parametrize("method", EVERY_METHOD)
+@pytest.mark.parametrize("method", EACH_KIND)
 def test_the_encoder_stays_as_it_is(train: Train, make_trial: Make, tiny_encoder: Path, method: str) -> None:
     def contents() -> dict[str, str]:
         return {path.name: hashlib.sha256(path.read_bytes()).hexdigest() for path in tiny_encoder.iterdir()}
