@@ -81,7 +81,10 @@ def test_the_released_code(tiny_encoder_for_all: Path, tmp_path: Path, task: str
     check(spec(tiny_encoder_for_all, task, protocol="released-code", methods=methods, training=training), tmp_path)
 
 
-@pytest.mark.parametrize("grouping", ["single", "script", "family", [["de"], ["hi", "sw"]]])
+@pytest.mark.parametrize(
+    "grouping",
+    ["script", [["de"], ["hi", "sw"]], *(pytest.param(one, marks=pytest.mark.slow) for one in ("single", "family"))],
+)
 def test_groupings(tiny_encoder_for_all: Path, tmp_path: Path, grouping: Any) -> None:
     methods = ["zero-shot", "mix-FT", "gradient-mix-train"]
     targets = ["de", "hi", "sw"]

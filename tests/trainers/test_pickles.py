@@ -72,8 +72,11 @@ BOMBS = {
 }
 
 
-@pytest.mark.parametrize("is_archive", [True, False], ids=["archive", "before torch 1.6"])
 @pytest.mark.parametrize("bomb", BOMBS)
+@pytest.mark.parametrize(
+    "is_archive",
+    [pytest.param(True, id="archive", marks=pytest.mark.slow), pytest.param(False, id="before torch 1.6")],
+)
 def test_a_pickle_that_asks_for_everything_gets_little(
     bomb: str, is_archive: bool, monkeypatch: pytest.MonkeyPatch
 ) -> None:

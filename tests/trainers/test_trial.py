@@ -31,7 +31,6 @@ Train = Callable[[Trial], Any]
 EVERY_METHOD = [name for name in METHODS if name not in FURTHER or name == "ord-FS+held-out"]
 EACH_KIND = ["zero-shot", "ord-FS", "gradient-mix-train"]
 EACH_KIND += [pytest.param(name, marks=pytest.mark.slow) for name in EVERY_METHOD if name not in EACH_KIND]
-ON_SOURCE_DEV = [name for name, method in METHODS.items() if method.selection is None]
 
 
 @pytest.mark.parametrize("method", EVERY_METHOD)
@@ -64,7 +63,7 @@ def test_a_trial_scores_the_selected_weights_on_every_language(train: Train, mak
     assert facts["packages"]["torch"].startswith("2.")
 
 
-@pytest.mark.parametrize("method", ON_SOURCE_DEV)
+@pytest.mark.parametrize("method", ["zero-shot", "gradient-mix-train"])
 def test_the_first_epoch_with_the_best_source_dev_score_is_selected(
     train: Train, make_trial: Make, method: str
 ) -> None:
@@ -249,8 +248,8 @@ def test_weights_are_marked_by_what_was_lost_until_then(
     train: Train, make_trial: Make, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """The scale is halved at each overflow: what is much of the first epochs is little of all."""
-    monkeypatch.setattr(torch.amp, "GradScaler", partial(torch.amp.GradScaler, init_scale=2.0**22))
-    trial = make_trial("gradient-mix-train", precision="fp16", epochs=20, selections=("source-dev", "last"))
+    monkeypatch.setattr(torch.amp, "GradScaler", partial(torch.amp.GradScaler, init_scale=2.0**21))
+    trial = make_trial("gradient-mix-train", precision="fp16", epochs=14, selections=("source-dev", "last"))
     done = train(trial)
     marks = []
     for report in done.reports:

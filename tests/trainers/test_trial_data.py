@@ -10,7 +10,7 @@ import pytest
 
 from trainers.data import sample
 from trainers.examples import DataError
-from trainers.methods import METHODS
+from trainers.methods import NAMED
 from trainers.trial import DataReference, Trial
 
 Make = Callable[..., Trial]
@@ -60,7 +60,7 @@ def test_the_first_of_equal_epochs_is_selected_stored_and_adapted(
 
 def test_a_target_dev_set_is_never_read(train: Train, make_trial: Make, folder: DataReference) -> None:
     remove(folder, "de", "dev")
-    for method in (name for name, one in METHODS.items() if one.selection != "target-dev"):
+    for method in (name for name, one in NAMED.items() if one.selection != "target-dev"):
         targets = () if method == "zero-shot" else ("de",)
         done = train(make_trial(method, data=folder, evaluate=("en", "de"), target_languages=targets))
         assert list(done.test_scores) == ["en", "de"]

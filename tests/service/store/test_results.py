@@ -83,7 +83,7 @@ def test_filters_sorts_and_pages_are_those_of_pandas(store: Store, long_form: bo
     assert len(rows) == (4 + 6) * 3 * 4 * 3
     chance = random.Random(7)
     sizes = []
-    for _ in range(1000 if long_form else 300):
+    for _ in range(1000 if long_form else 150):
         where = random_tree(chance, rows)
         order = tuple(By(name, chance.random() < 0.5) for name in chance.sample(list(RESULT_COLUMNS), 2))
         expected = rows[as_pandas(where, rows)]
