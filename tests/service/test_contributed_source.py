@@ -178,6 +178,7 @@ def test_without_its_package_it_is_refused_and_stored_results_still_have_words(
         open_data(DataReference("few"), "ner", Path())
 
 
+@pytest.mark.slow
 def test_an_experiment_on_its_data_ends_with_scores_and_the_command_line_shows_them(
     start_service: Any, spec: dict[str, Any], install: Install, packages: Path, tmp_path: Path
 ) -> None:

@@ -132,7 +132,13 @@ def test_tpe_proposes_in_the_light_of_what_it_was_told(client: Client, sweep: Fi
     assert surgery["candidate"].nunique() == 5
 
 
-@pytest.mark.parametrize("searcher", [{"name": "random", "samples": 4}, {"name": "tpe", "samples": 4, "startup": 2}])
+@pytest.mark.parametrize(
+    "searcher",
+    [
+        pytest.param({"name": "random", "samples": 4}, marks=pytest.mark.slow),
+        {"name": "tpe", "samples": 4, "startup": 2},
+    ],
+)
 def test_a_killed_driver_loses_no_candidate_and_runs_none_twice(
     service: Any, client: Client, sweep: Fields, searcher: Fields
 ) -> None:
@@ -270,6 +276,7 @@ def test_a_preset_is_submitted_as_it_is_or_changed(client: Client, spec: Fields)
         client.submit({}, preset="table-9")
 
 
+@pytest.mark.slow
 def test_a_population_hands_on_weights_and_changes_what_is_searched_also_when_its_driver_dies(
     service: Any, client: Client, rates: Fields
 ) -> None:

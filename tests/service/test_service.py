@@ -296,6 +296,7 @@ def test_data_that_change_after_they_were_accepted_are_not_trained_on(
     finished(service.client, service.client.submit(mine))
 
 
+@pytest.mark.slow
 def test_data_that_change_while_trials_run_are_not_trained_on_under_their_old_name(
     tmp_path: Path, start_service: StartService, spec: Fields, longer: Fields
 ) -> None:
