@@ -87,7 +87,8 @@ class UsualScript:
         for _ in range(self.training.epochs):
             self.model.train()
             self._do(update, torch.randperm(len(windows), generator=order).split(self.training.batch_size))
-            found = self._f1(self.data.dev["source-dev"])
+            [dev] = self.data.selecting["source-dev"]
+            found = self._f1(dev)
             if found > best:
                 best = found
                 chosen = {name: tensor.detach().cpu().clone() for name, tensor in self.model.state_dict().items()}
