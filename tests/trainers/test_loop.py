@@ -2,6 +2,7 @@
 
 import copy
 import itertools
+import math
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -22,6 +23,7 @@ from trainers.training.batches import (
     parts_of_similar_length,
     shuffled_batches,
 )
+from trainers.training.finite import NotFiniteError
 from trainers.training.loop import Loop, Oracle, Progress, TrainingSet
 from trainers.training.schedule import linear_decay
 from trainers.trial import Training
@@ -247,6 +249,36 @@ def test_a_batch_has_the_gradient_of_the_mean_over_all_its_words(tiny_encoder: P
     assert distance(found, expected) < 1e-5
 
 
+@pytest.mark.parametrize("accumulation", [1, 12])
+def test_windows_without_terms_change_nothing(tiny_encoder: Path, accumulation: int) -> None:
+    """As a package's task may have them: the mean over such a window alone is no number."""
+    corpus = Corpus(tiny_encoder, number=12)
+    for place in (0, 5, 6):
+        corpus.labels[place][:] = -100
+    found, _ = trained(
+        corpus, Oracle(shots={"de": range(3)}, alpha=1.0, rule=GradientSurgery), accumulation=accumulation
+    )
+    model = corpus.model().train()
+
+    def gradient(places: Sequence[int]) -> list[Tensor]:
+        model.zero_grad()
+        model(**corpus._collate(places)).loss.backward()
+        return [parameter.grad.clone() for parameter in model.parameters() if parameter.grad is not None]
+
+    g, o = gradient(range(12)), gradient(range(3))
+    dot = sum(float((a * b).sum()) for a, b in zip(g, o, strict=True))
+    share = min(dot, 0.0) / sum(float((b * b).sum()) for b in o)
+    assert distance(found, [a - share * b for a, b in zip(g, o, strict=True)]) < 1e-5
+
+
+def test_an_update_without_terms_ends_the_training(tiny_encoder: Path) -> None:
+    corpus = Corpus(tiny_encoder, number=12)
+    for labels in corpus.labels:
+        labels[:] = -100
+    with pytest.raises(NotFiniteError, match="the loss is nan at step 1"):
+        trained(corpus)
+
+
 def test_micro_batches_count_equally_in_random_order(tiny_encoder: Path) -> None:
     corpus = Corpus(tiny_encoder, number=12)
     found, _ = trained(corpus, batching="micro-batches", accumulation=3)
@@ -327,6 +359,35 @@ def test_a_scale_at_which_only_the_oracle_pass_overflows_is_halved_too(tiny_enco
     assert met["per_language"]["hi"]["nonfinite"] == 0
     assert 0 < met["per_language"]["de"]["nonfinite"] < 0.8 * met["per_language"]["de"]["operations"]
     assert reports[-1].measures["loss_scale"] < 2.0**16
+
+
+def test_under_the_released_code_an_overflow_is_counted_for_its_own_language_alone(tiny_encoder: Path) -> None:
+    corpus = Corpus(tiny_encoder)
+
+    class Steep(Loop):
+        def _oracle_backward(self, indices: Sequence[int]) -> None:
+            self._backward(indices, 2.0**40 if 0 in indices else 1.0)
+
+    micro = training(precision="fp16", epochs=10, accumulation=12, batching="micro-batches")
+    loop = Steep(corpus.model(), corpus.training_set(), micro, 1, oracle(released_code=True))
+    reports: list[Progress] = []
+    loop.run(reports.append)
+    met = reports[-1].measures["surgery"]["per_language"]
+    assert met["hi"]["nonfinite"] == 0 < met["de"]["nonfinite"]
+    assert reports[-1].measures["loss_scale"] < 2.0**16
+
+
+def test_a_training_whose_loss_scale_falls_to_nothing_ends(tiny_encoder: Path) -> None:
+    """Where the forward pass over one language's shots overflows, no scale helps, and in the end nothing is learned."""
+    corpus = Corpus(tiny_encoder)
+
+    class Endless(Loop):
+        def _oracle_backward(self, indices: Sequence[int]) -> None:
+            self._backward(indices, math.inf if 0 in indices else 1.0)
+
+    loop = Endless(corpus.model(), corpus.training_set(), training(precision="fp16", epochs=60), 1, oracle())
+    with pytest.raises(NotFiniteError, match=r"the loss scale has fallen to .* at step .* try precision bf16"):
+        loop.run(lambda _: None)
 
 
 @settings(deadline=None, max_examples=100)

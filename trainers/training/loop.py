@@ -24,11 +24,14 @@ from trainers.training.batches import (
     parts_of_similar_length,
     shuffled_batches,
 )
-from trainers.training.finite import FiniteCheck
+from trainers.training.finite import FiniteCheck, NotFiniteError
 from trainers.training.schedule import learning_rate_factor, parameter_groups
 from trainers.trial import Schedule, Training, at_epoch
 
 DTYPES = {"fp32": torch.float32, "bf16": torch.bfloat16, "fp16": torch.float16}
+
+# With a smaller loss scale fp16 has few gradients that are not 0. fairseq ends a training there, too.
+LEAST_SCALE = 1e-4
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -137,7 +140,8 @@ class Loop:
             after_update: called after each update and its report; `state_dict()` is then a state to resume from.
 
         Raises:
-            NotFiniteError: the loss or the gradient of an update is not finite; the message names the step.
+            NotFiniteError: the loss or the gradient of an update is not finite, or under fp16 those of so many that the
+                loss scale is next to nothing; the message names the step.
         """
         self.model.train()
         self.since = time.monotonic()
@@ -152,6 +156,7 @@ class Loop:
                 self.step += 1
                 if self._is_due() or self.finite.is_due:
                     self.finite.check(self.step)
+                    self._check_scale()
                 if self._is_due():
                     report(self._progress())
                 if self.position < len(batches):
@@ -214,14 +219,16 @@ class Loop:
 
     def _update(self, indices: Sequence[int]) -> None:
         per_part = self.oracle is not None and self.oracle.released_code
-        losses = []
+        losses, finite = [], True
         divide = self._micro_batches if self.training.batching == "micro-batches" else self._parts
         for part, share in divide(indices):
             losses.append(self._backward(part, share))
             if per_part:
-                self._operate()
+                finite &= self._operate()
         if self.surgery is not None and not per_part:
-            self._operate()
+            finite = self._operate()
+        if self.scaler.is_enabled() and not finite:
+            self._overflow()
         self.scaler.unscale_(self.optimizer)
         norm = clip_grad_norm_(self.model.parameters(), self.training.clip_norm)
         self.scaler.step(self.optimizer)
@@ -242,14 +249,14 @@ class Loop:
         """The parts in which a batch is computed, each with the share of its mean loss in that of the batch.
 
         By its share a part's loss is a sum over its terms, divided by those of the batch: how a batch is divided does
-        not change its gradient.
+        not change its gradient. Windows without terms are left out, as a mean over theirs alone would be none.
         """
+        indices = [index for index in indices if self.data.supervised[index]] or indices
         lengths = [self.data.lengths[index] for index in indices]
         terms = [self.data.supervised[index] for index in indices]
         places = parts_of_similar_length(lengths, self._most(), PART_COST[self.device])
-        return [
-            ([indices[place] for place in part], sum(terms[place] for place in part) / sum(terms)) for part in places
-        ]
+        whole = sum(terms) or 1  # a batch without any has no loss, which `FiniteCheck` says
+        return [([indices[place] for place in part], sum(terms[place] for place in part) / whole) for part in places]
 
     def _most(self) -> int:
         """The most windows that pass through the model at once."""
@@ -266,16 +273,25 @@ class Loop:
         self.scaler.scale(loss).backward()  # type: ignore[no-untyped-call]
         return loss.detach()
 
-    def _operate(self) -> None:
+    def _operate(self) -> bool:
+        """One operation of surgery; whether its gradients were finite, if there was one."""
         assert self.surgery is not None
         operation = self.surgery.operate(self._oracle_backward)
-        if operation is not None and not operation.finite and self.scaler.is_enabled():
-            self._overflow()
+        return operation is None or operation.finite
 
     def _overflow(self) -> None:
         """Count an overflow of the oracle pass as one of the training pass: skip the update, and lower the scale."""
         gradients = (parameter.grad for parameter in self.model.parameters() if parameter.grad is not None)
         next(gradients).fill_(torch.inf)
+
+    def _check_scale(self) -> None:
+        """NotFiniteError once the loss scale is so small that gradients vanish, and nothing more is learned."""
+        scale = self.scaler.get_scale()
+        if scale < LEAST_SCALE:
+            raise NotFiniteError(
+                f"the loss scale has fallen to {scale:.1g} at step {self.step}, because gradients overflow in fp16"
+                " whatever it is: try precision bf16 or fp32, or a lower learning_rate"
+            )
 
     def _oracle_backward(self, indices: Sequence[int]) -> None:
         """Accumulate the gradient of one language's shots: of the mean loss over all of them."""
