@@ -7,10 +7,12 @@ from search_spaces.inputs import Inputs
 from search_spaces.method_space import searched_spaces
 from search_spaces.problems import Problem
 from search_spaces.spec import ExperimentSpec
-from search_spaces.targets import Targets, needed_of_target, target_languages
+from search_spaces.targets import Targets, needed_of_target, reads_target_dev, target_languages
 from trainers.data.source import RemoteSource
+from trainers.data.splits import shots_could_select
 from trainers.examples import Data, DataError, Facts
 from trainers.languages import unknown
+from trainers.methods import METHODS
 from trainers.tasks import TASKS
 from trainers.trial import Split
 
@@ -86,7 +88,7 @@ def _check_splits(spec: ExperimentSpec, data: Data, targets: Targets, available:
             )
         if split == TASKS[spec.task].under(spec.protocol).shots_split and language != spec.source_language:
             yield from _check_shots(spec, language, facts)
-        if facts.within_train:
+        if facts.within_train or split == "dev":
             yield from _check_rest(spec, language, facts)
 
 
@@ -101,9 +103,12 @@ def _check_shots(spec: ExperimentSpec, language: str, facts: Facts) -> Iterator[
 
 
 def _check_rest(spec: ExperimentSpec, language: str, facts: Facts) -> Iterator[Problem]:
-    """Whether a training split that also has to provide the dev set has enough examples for both."""
+    """Whether a split that trains, or gives shots, and also has to provide the dev set has enough examples for both."""
+    settings = TASKS[spec.task].under(spec.protocol)
     if language == spec.source_language:
-        if TASKS[spec.task].under(spec.protocol).selection != "source-dev":
+        if not facts.within_train:
+            return
+        if settings.selection != "source-dev":
             if spec.search.objective == "source-dev" and searched_spaces(spec):
                 yield Problem(
                     "search.objective",
@@ -112,8 +117,11 @@ def _check_rest(spec: ExperimentSpec, language: str, facts: Facts) -> Iterator[P
                 )
         elif facts.examples == 1:
             yield Problem("data", f"{language} has one training example and no third split; allowed: from 2 examples")
-    elif max(spec.k) == facts.examples:
-        yield Problem("k", f"{max(spec.k)} leaves no training example of {language} for the dev set of ord-FS+dev")
+    elif shots_could_select(facts, settings.shots_split) and max(spec.k) * len(facts.strata) == facts.examples:
+        reading = [method for method in spec.methods if METHODS[method].few_shot and reads_target_dev(spec, method)]
+        if reading:
+            what = "training" if settings.shots_split == "train" else "dev"
+            yield Problem("k", f"{max(spec.k)} leaves no {what} example of {language} for the dev set of {reading[0]}")
 
 
 def data_warnings(inputs: Inputs) -> list[str]:

@@ -33,10 +33,15 @@ def needed_of_target(spec: ExperimentSpec, method: str) -> tuple[Split, ...]:
     needed: list[Split] = []
     if METHODS[method].few_shot:
         needed.append(TASKS[spec.task].under(spec.protocol).shots_split)
-    is_judged = spec.search.objective == "target-dev" and bool(MethodSpace(spec, method).searched)
-    if METHODS[method].selection == "target-dev" or is_judged:
+    if reads_target_dev(spec, method):
         needed.append("dev")
     return tuple(dict.fromkeys(needed))
+
+
+def reads_target_dev(spec: ExperimentSpec, method: str) -> bool:
+    """Whether a method selects by the dev sets of its targets, or is judged on them."""
+    is_judged = spec.search.objective == "target-dev" and bool(MethodSpace(spec, method).searched)
+    return METHODS[method].selection == "target-dev" or is_judged
 
 
 class Targets:
