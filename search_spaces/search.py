@@ -3,11 +3,11 @@
 import json
 from typing import Annotated, Any, Literal, Self, get_args, get_origin
 
-from pydantic import Field
+from pydantic import Field, Tag
 
 from search_spaces.schedulers import AnyScheduler
 from search_spaces.searchers import AnySearcher, GridSearcher
-from search_spaces.spaces import Part, Whole
+from search_spaces.spaces import Part, Whole, by_field
 
 
 def variants(annotation: Any) -> dict[str, type[Part]]:
@@ -49,6 +49,12 @@ class HourBudget(Part):
     device_hours: Annotated[float, Field(gt=0, le=1e9)]
 
 
+AnyBudget = Annotated[
+    Annotated[TrialBudget, Tag("trials")] | Annotated[HourBudget, Tag("device_hours")],
+    by_field("trials", "device_hours"),
+]
+
+
 class SearchSpec(Part):
     """How the spaces of an experiment are searched."""
 
@@ -61,9 +67,7 @@ class SearchSpec(Part):
     objective: Literal["source-dev", "target-dev"] = Field(
         "source-dev", description="source-dev, or target-dev, which marks every result as selected on target dev"
     )
-    budget: TrialBudget | HourBudget | None = Field(
-        None, description='null, {"trials": n from 1} or {"device_hours": above 0}'
-    )
+    budget: AnyBudget | None = Field(None, description='null, {"trials": n from 1} or {"device_hours": above 0}')
 
     @property
     def population(self) -> str | None:

@@ -17,6 +17,8 @@ DIGITS = 4
 
 MAX_VALUES = 10_000
 
+NO_FORM = "not a form that this field takes"
+
 Number = int | float
 Value = Number | Schedule
 
@@ -28,6 +30,16 @@ class Part(BaseModel):
     """A part of a spec: strict types, no unknown fields, no NaN, immutable."""
 
     model_config = ConfigDict(strict=True, extra="forbid", allow_inf_nan=False, frozen=True)
+
+
+def by_field(*fields: str) -> Discriminator:
+    """Tells the forms of a value apart: each is a `Part` that has one of these fields, and is tagged with it."""
+
+    def field(value: object) -> str | None:
+        there = [name for name in fields if (name in value if isinstance(value, dict) else hasattr(value, name))]
+        return there[0] if len(there) == 1 else None
+
+    return Discriminator(field, custom_error_type="form", custom_error_message=NO_FORM)
 
 
 class Grid(Part):
@@ -122,7 +134,7 @@ _Spread = Annotated[Grid, Tag("grid")] | Annotated[Uniform, Tag("uniform")] | An
 _Float = Annotated[float, Tag("number")]
 _Int = Annotated[int, Tag("number")]
 _Scheduled = Annotated[Scheduled, Tag("schedule")]
-_by_form = Discriminator(form, custom_error_type="form", custom_error_message="not a form that this field takes")
+_by_form = Discriminator(form, custom_error_type="form", custom_error_message=NO_FORM)
 
 Alpha = Annotated[_Float | _Spread | _Scheduled, _by_form, AfterValidator(_within(0, 1))]
 LearningRate = Annotated[_Float | _Spread | _Scheduled, _by_form, AfterValidator(_within(0, 1, above=True))]

@@ -4,12 +4,12 @@ from collections import Counter
 from collections.abc import Mapping, Sequence
 from typing import Annotated, Any, Literal, Self, get_args
 
-from pydantic import AfterValidator, Field, ValidationError
+from pydantic import AfterValidator, Field, Tag, ValidationError
 
 from search_spaces.problems import Problem, SpecError
 from search_spaces.search import SearchSpec, variants
 from search_spaces.sources import DataField, DataSpec, forms
-from search_spaces.spaces import Alpha, BatchSize, Epochs, LearningRate, Part
+from search_spaces.spaces import Alpha, BatchSize, Epochs, LearningRate, Part, by_field
 from trainers.examples import LANGUAGE_CODE
 from trainers.methods import METHODS, SOURCE_TRAINING
 from trainers.protocols import PROTOCOLS
@@ -98,6 +98,12 @@ class RepeatedShots(Part):
     repeat_shots: Annotated[int, Field(ge=2, le=10_000)]
 
 
+AnySampling = Annotated[
+    Annotated[TemperatureSampling, Tag("temperature")] | Annotated[RepeatedShots, Tag("repeat_shots")],
+    by_field("temperature", "repeat_shots"),
+]
+
+
 class ResourcesSpec(Part):
     """The resources of a trial, and the number of trials that run at once."""
 
@@ -148,7 +154,7 @@ class ExperimentSpec(Part):
     alpha: Alpha | None = Field(
         None, description=f"null for the protocol's value for the task, a number in [0, 1], {SPREADS} of them{SCHEDULE}"
     )
-    sampling: TemperatureSampling | RepeatedShots | None = Field(
+    sampling: AnySampling | None = Field(
         None,
         description='null for each example once an epoch, {"temperature": T from 1 to 1000} or'
         ' {"repeat_shots": n from 2 to 10000}',

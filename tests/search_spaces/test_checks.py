@@ -152,6 +152,17 @@ def test_shots_that_leave_no_training_example_for_a_dev_set_within_them_are_refu
     assert {field for field, _ in two_splits.problems("tydiqa", methods=both, k=[13])} == {"k"}
 
 
+def test_shots_that_leave_nothing_of_the_dev_set_that_they_come_from_are_refused(place: Place) -> None:
+    released: dict[str, Any] = {"protocol": "released-code", "target_languages": ["fi"]}  # 6 examples of 3 classes
+    assert place.spec("xnli", **released, methods=["mix-FT", "naive-mix-train"], k=[2])
+    assert place.spec("xnli", **released, methods=["mix-FT+dev"], k=[1])
+    for method in ("ord-FS+dev", "naive-mix-train+dev"):
+        [problem] = place.problems("xnli", **released, methods=["mix-FT", method], k=[1, 2])
+        assert problem == ("k", f"2 leaves no dev example of fi for the dev set of {method}")
+    judged = {"alpha": {"grid": [0, 1]}, "search": {"objective": "target-dev"}, "methods": ["gradient-mix-train"]}
+    assert {field for field, _ in place.problems("xnli", **released, **judged, k=[2])} == {"k"}
+
+
 def test_with_a_third_split_all_training_examples_may_be_shots(place: Place) -> None:
     assert place.spec("tydiqa", methods=["ord-FS+dev"], k=[12])
 
@@ -262,8 +273,9 @@ SEARCHES: dict[str, tuple[dict[str, Any], str, str]] = {
         "search.searcher", "grid, random",
     ),
     "a judge that must not judge": ({"search": {"objective": "test"}}, "search.objective", "source-dev, or target-dev"),
-    "no trial at all": ({"search": {"budget": {"trials": 0}}}, "search.budget", "from 1"),
-    "no time at all": ({"search": {"budget": {"device_hours": 0}}}, "search.budget", "above 0"),
+    "no trial at all": ({"search": {"budget": {"trials": 0}}}, "search.budget", "0: Input should be greater"),
+    "no time at all": ({"search": {"budget": {"device_hours": 0}}}, "search.budget", "0: Input should be greater"),
+    "two budgets": ({"search": {"budget": {"trials": 1, "device_hours": 1}}}, "search.budget", "not a form"),
     "curves of a search": ({"test_at": "every"}, "test_at", "test scores"),
     "a schedule beyond the last epoch": ({"alpha": {"schedule": [[0, 1], [3, 0]]}}, "alpha", "from 0 to 2"),
     "too many trials": ({"alpha": {"grid": [place / 9999 for place in range(9999)]}, "seeds": [1, 2]},
@@ -322,12 +334,21 @@ def test_an_average_is_of_no_more_epochs_than_there_are(place: Place) -> None:
 
 
 def test_sampling_has_one_of_two_forms(place: Place) -> None:
-    wrong: list[Any] = [{"temperature": 0.5}, {"repeat_shots": 1}, {"repeat_shots": 2.5}, {}, 5, {"temperature": True},
-                        {"temperature": 2, "repeat_shots": 2}]  # fmt: skip
-    for sampling in wrong:
+    no_form = "not a form that this field takes"
+    wrong: list[tuple[Any, str]] = [
+        ({"temperature": 0.5}, "0.5: Input should be greater than or equal to 1"),
+        ({"temperature": True}, "True: Input should be a valid number"),
+        ({"repeat_shots": 1}, "1: Input should be greater than or equal to 2"),
+        ({"repeat_shots": 2.5}, "2.5: Input should be a valid integer"),
+        ({"temperature": 2, "repeat_shots": 2}, no_form),
+        ({}, no_form),
+        (5, no_form),
+    ]
+    for sampling, words in wrong:
         [(field, message)] = place.problems("ner", methods=["naive-mix-train"], sampling=sampling)
         assert field == "sampling"
-        assert '"repeat_shots": n from 2' in message
+        assert words in message
+        assert '; allowed: null for each example once an epoch, {"temperature": T from 1' in message
 
 
 def test_a_source_that_is_trained_on_as_a_whole_cannot_judge(place: Place) -> None:
