@@ -41,10 +41,10 @@ class Report:
     def markdown(self) -> str:
         """A GitHub table with title and notes."""
         table = self.display.reset_index()
-        lines = [" | ".join(map(str, row)) for row in (table.columns, *table.to_numpy())]
+        lines = [" | ".join(map(_md, row)) for row in (table.columns, *table.to_numpy())]
         ruler = "|".join("---" for _ in table.columns)
         rows = [f"| {lines[0]} |", f"|{ruler}|", *(f"| {line} |" for line in lines[1:])]
-        return "\n".join([f"**{self.title}**", "", *rows, "", *self.notes, ""])
+        return "\n".join([f"**{_md(self.title)}**", "", *rows, "", *map(_md, self.notes), ""])
 
     def latex(self) -> str:
         """A table whose first line, a comment, names the packages that it needs."""
@@ -115,8 +115,16 @@ def color(difference: float) -> str:
     return "".join(f"{round(white + share * (full - white)):02X}" for white, full in pairs)
 
 
+def _md(text: object) -> str:
+    """Text for GitHub: a bar is no cell, an asterisk that comes first no list, and nothing is HTML."""
+    words = str(text).replace("\\", "\\\\").replace("|", "\\|").replace("<", "\\<")
+    return f"\\{words}" if words.startswith("*") else words
+
+
 def _tex(text: object) -> str:
     special = {
+        "\\": r"\textbackslash{}", "~": r"\textasciitilde{}", "^": r"\textasciicircum{}", "<": r"\textless{}",
+        ">": r"\textgreater{}", "|": r"\textbar{}",
         "&": r"\&", "%": r"\%", "_": r"\_", "#": r"\#", "$": r"\$", "{": r"\{", "}": r"\}", "α": r"$\alpha$",
         "†": r"$\dagger$",
     }  # fmt: skip
