@@ -69,7 +69,7 @@ def summarized(request: Request, wanted: Annotated[Grouped, Query()]) -> Respons
     found = summary(rows, by)
     if wanted.published:
         try:
-            found = beside_published(found, rows, by)
+            found = beside_published(found, rows, by, wanted.split)
         except ValueError as error:
             raise SpecError([Problem("by", str(error))]) from error
     if wanted.format == "csv":

@@ -6,6 +6,7 @@ from typing import Any
 
 from service.reports import published
 from service.reports.setting import PLAIN, Setting, listed, of_protocol, shown
+from trainers.methods import PAPER as PAPERS_METHODS
 from trainers.protocols import PAPER
 from trainers.tasks import TASKS
 from trainers.trial import NUMERICS, TrialConfig
@@ -15,7 +16,14 @@ UNPUBLISHED = ("encoder_digest", "encoder_revision")
 
 
 def from_the_paper(
-    settings: Collection[Setting], task: str, metric: str, seeds: int, languages: int | None = None
+    settings: Collection[Setting],
+    task: str,
+    metric: str,
+    seeds: int,
+    languages: int | None = None,
+    split: str = "test",
+    method: str | None = None,
+    k: int | None = None,
 ) -> list[str]:
     """What is not as in the paper, in words with both values; "task" alone where the whole task is not in it.
 
@@ -28,11 +36,19 @@ def from_the_paper(
         metric: that of the results.
         seeds: the number that a mean is over.
         languages: the number that a mean is over, the source included; None for a score of one language.
+        split: that was scored.
+        method: that of the results, if it is asked whether the paper has it.
+        k: that of the results, if it is asked whether the paper has it.
     """
     known = published.published_of(task)
     if known is None:
         return [f"task {task} (paper: none)"]
     found: list[tuple[str, list[Any], Any]] = [("metric", [metric], known.metric), ("seeds", [seeds], published.SEEDS)]
+    found.append(("split", [split], "test"))
+    if method is not None and method not in PAPERS_METHODS:
+        found.append(("method", [method], "none in its tables"))
+    if k is not None and k not in (0, *published.SHOTS):
+        found.append(("k", [k], listed("k", published.SHOTS)))
     if languages is not None:
         found.append(("languages", [languages], known.languages))
     targets = sorted({len(value) for one in settings for value in one.all("target_languages")})

@@ -18,6 +18,7 @@ CITATION = (
 )
 SOURCE = "en"
 SEEDS = 5
+SHOTS = (1, 5, 10)
 CONFIGURATION = ["task", "split", "metric", "k", "method", "alpha"]  # what seeds repeat: a row of Table 1
 MEAN_OF_SEEDS = 0  # where our rows have a seed (the paper's are 1 to 5): its tables by language give only the mean
 

@@ -120,10 +120,10 @@ def summary(rows: pd.DataFrame, by: Sequence[str]) -> pd.DataFrame:
     return found.reset_index(drop=True)
 
 
-def beside_published(found: pd.DataFrame, rows: pd.DataFrame, by: Sequence[str]) -> pd.DataFrame:
+def beside_published(found: pd.DataFrame, rows: pd.DataFrame, by: Sequence[str], split: str = "test") -> pd.DataFrame:
     """A summary with `published`, Table 1's mean or a language's own of Tables 4 to 7, and `difference` from it.
 
-    A published figure stands beside our score by the same metric alone.
+    A published figure stands beside our score on the test set, by the same metric, alone.
 
     `differs` says what is not as it was in the paper, with both values (`service.reports.papers_setting`). Null
     where the paper has no such value, such as of another metric, or it can't be read.
@@ -132,6 +132,7 @@ def beside_published(found: pd.DataFrame, rows: pd.DataFrame, by: Sequence[str])
         found: a summary by method and k at least.
         rows: what it is of, all of one task in each group.
         by: what it is by.
+        split: that was scored.
 
     Raises:
         ValueError: it is not by method and k, or has groups of several tasks.
@@ -145,7 +146,8 @@ def beside_published(found: pd.DataFrame, rows: pd.DataFrame, by: Sequence[str])
         of_group[name] = [", ".join(sorted(set(values))) for _, values in groups[name]]
     if (groups["task"].nunique() > 1).any():
         raise ValueError("published figures are of one task: name task in by, or ask for one")
-    table, key, ours = published.table1(), ["task", "metric", "method", "k"], "mean_with_source"
+    of_group["split"] = split
+    table, key, ours = published.table1(), ["task", "split", "metric", "method", "k"], "mean_with_source"
     table = table.rename(columns={"mean_with_source": "published"})
     if "language" in by:
         table, key, ours = published.per_language(), [*key, "language"], "mean"
@@ -163,9 +165,10 @@ def _differs(
     """What is not as in the paper in each group of a summary, given its settings, and its task and metric."""
     known: dict[Any, list[str]] = {}
     differs = []
-    counted = zip(settings, of_group["task"], of_group["metric"], found["n"], found["languages"], strict=True)
-    for of, task, metric, seeds, languages in counted:
-        asked = of, task, metric, int(seeds), None if one_language else int(languages)
+    columns = of_group[["task", "split", "metric", "method", "k"]].itertuples(index=False, name=None)
+    counted = zip(settings, columns, found["n"], found["languages"], strict=True)
+    for of, (task, split, metric, method, k), seeds, languages in counted:
+        asked = of, task, metric, int(seeds), None if one_language else int(languages), split, method, int(k)
         if asked not in known:
             known[asked] = from_the_paper(*asked)
         differs.append(known[asked])

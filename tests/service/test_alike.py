@@ -306,6 +306,24 @@ def test_what_is_not_the_paper_s_is_named_alone_with_both_values(name: str) -> N
     assert differs(paper_s(**config), **asked) == [words]
 
 
+@pytest.mark.parametrize(
+    ("of", "words"),
+    [
+        ({"split": "dev"}, ["split dev (paper: test)"]),
+        ({"method": "pcgrad-mix-train"}, ["method pcgrad-mix-train (paper: none in its tables)"]),
+        ({"k": 3}, ["k 3 (paper: 1, 5, 10)"]),
+        ({"k": 10, "method": SURGERY}, []),
+        ({"k": 0, "method": "zero-shot"}, []),
+    ],
+)
+def test_what_no_table_of_the_paper_has_is_not_in_its_setting(of: dict[str, Any], words: list[str]) -> None:
+    config = paper_s("xnli")
+    known = TASKS["xnli"].published
+    assert known is not None
+    setting = setting_of(config, {"data": "xtreme-r"}, ())
+    assert from_the_paper([setting], "xnli", known.metric, 5, known.languages, **of) == words
+
+
 def test_the_encoder_s_name_counts_wherever_it_lies() -> None:
     for encoder in ("/models/xlm-roberta-large", "FacebookAI/xlm-roberta-large"):
         assert differs(paper_s(encoder=encoder, encoder_revision="c23d21b")) == []

@@ -13,7 +13,12 @@ from search_spaces.plan import Plan
 from search_spaces.spec import ExperimentSpec
 from service.reports import published
 from service.reports.cells import cells
+from service.reports.report import Report
+from service.reports.rows import selected
+from service.reports.summary import beside_published
+from service.reports.summary import summary as summary_of
 from service.store import Store
+from service.store.query import EVERYTHING
 from trainers import Outcome
 from trainers.tasks import TASKS
 from trainers.trial import Training
@@ -549,3 +554,21 @@ def test_latex_names_the_packages_that_it_needs(store: Store, client: TestClient
         assert latex.splitlines()[0] == f"% Needs: {packages}"
         assert ("cellcolor" in latex) == ("xcolor" in packages)
         assert r"\toprule" in latex
+
+
+def test_dev_scores_have_no_published_figure_beside_them(store: Store) -> None:
+    experiment(store, range(1, 3))
+    rows, by = selected(store, EVERYTHING), ["method", "k"]
+    tests, devs = (beside_published(summary_of(rows, by), rows, by, split) for split in ("test", "dev"))
+    assert tests["published"].notna().all()
+    assert devs["published"].isna().all()
+    assert all("split dev (paper: test)" in differs for differs in devs["differs"])
+
+
+def test_forms_keep_what_is_special_in_them() -> None:
+    table = pd.DataFrame({"a|b": ["1.00* (n = 1)"]}, index=pd.Index(["~^\\<"], name="x"))
+    found = Report("t", table, table, ("* lacks seeds.",))
+    assert found.markdown().splitlines()[2:] == [r"| x | a\|b |", "|---|---|", r"| ~^\\\< | 1.00* (n = 1) |", "",
+                                                r"\* lacks seeds."]  # fmt: skip
+    special = r"\textasciitilde{}\textasciicircum{}\textbackslash{}\textless{}"
+    assert f"\n{special} & 1.00* (n = 1) \\\\\n" in found.latex()
