@@ -18,9 +18,11 @@ from service.reports.compare import Interval, paired
 from service.reports.compare_items import kept_parts, over_items, over_seeds_and_items
 from service.reports.left_out import left_out
 from service.reports.rows import chosen, selected
+from service.reports.setting import searched
 from service.reports.sides import (
     Side,
     has_several_candidates,
+    missing,
     on_common_languages,
     require_comparable,
     side,
@@ -62,8 +64,9 @@ def compared(request: Request, wanted: Annotated[Pair, Query()]) -> JSONResponse
 
     Filters are of both sides, or of one: `better.alpha=1&over.alpha=0.1&method=gradient-mix-train`. Of a search whose
     candidates are not named its chosen one counts. The answer is `{"unit", "overall", "languages", "differs",
-    "left_out", "one_label", "surgery_overflow", "numerics"}`. `differs` has the settings in which the sides differ,
-    with the values of both; `left_out` the targets that a method left out, and why: neither is compared on them;
+    "left_out", "missing", "one_label", "surgery_overflow", "numerics"}`. `differs` has the settings in which the sides
+    differ, with the values of both; `left_out` the targets that a method left out, and why: neither is compared on
+    them; `missing` counts the scores that were planned for both sides and are not there, which no mean is over;
     `one_label` counts the scores of models that predict the same label everywhere, `surgery_overflow` those of models
     that lost more than a tenth of their surgery operations to overflow. 422 if the sides differ in anything that
     neither names, a search chose or `allow` allows.
@@ -90,7 +93,8 @@ def compared(request: Request, wanted: Annotated[Pair, Query()]) -> JSONResponse
     of_both = sorted({*better.rows["numerics"], *over.rows["numerics"]})
     numerics = int(of_both[0]) if len(of_both) == 1 else None
     marks = {name: sum(int(side.rows[name].sum()) for side in (better, over)) for name in MARK_NAMES}
-    said = {"differs": differs, "left_out": without, **marks, "numerics": numerics}
+    lacks = missing(better, over)
+    said = {"differs": differs, "left_out": without, "missing": lacks, **marks, "numerics": numerics}
     return JSONResponse({"unit": wanted.unit, **answer, **said})
 
 
@@ -106,7 +110,9 @@ def _refusing(field: str) -> Iterator[None]:
 def _side(store: Store, wanted: Pair, name: str) -> Side:
     """A side's scores; of several candidates of a search the chosen one's, unless the filter names some."""
     rows = targets(selected(store, wanted.of_side(name), wanted.split, wanted.metric).assign(split=wanted.split))
-    if "candidate" not in {*wanted.named(name), *wanted.model_fields_set} and has_several_candidates(rows):
+    given = {*wanted.named(name), *wanted.model_fields_set}
+    is_of_search = bool(names := searched(rows["candidate"])) and not names & given
+    if "candidate" not in given and (is_of_search or has_several_candidates(rows)):
         rows = chosen(store, rows)
     return side(name, rows, wanted.named(name), wanted.allow)
 

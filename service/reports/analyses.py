@@ -8,7 +8,7 @@ import pandas as pd
 
 from service.reports import figures, left_out
 from service.reports.alike import require_alike, require_same_languages
-from service.reports.cells import cells, counted, hollow, lacks, marked, need, pivot, rounded, seeds
+from service.reports.cells import absent, cells, counted, hollow, lacks, marked, need, pivot, rounded, seeds
 from service.reports.compare import comparison
 from service.reports.paper import SURGERY
 from service.reports.report import Report
@@ -62,25 +62,31 @@ def conflicts(rows: pd.DataFrame, allow: Collection[str] = ()) -> Report:
 def gain_by(rows: pd.DataFrame, allow: Collection[str] = (), *, trait: Literal["family", "script"]) -> Report:
     """What surgery adds to mixed training for the languages of each family, or script, at each K."""
     ours = rows[rows["method"].isin([SURGERY, NAIVE]) & (rows["language"] != rows["source_language"])]
-    planned, ours = ours["seed"].nunique(), ours.dropna(subset="value")
+    known = {code: getattr(language, trait) for code, language in LANGUAGES.items()}
+    asked = left_out.in_common(ours)
+    asked = asked.assign(trait=asked["language"].map(known).fillna("unknown"))
+    planned = asked.groupby(["task", "k", "trait"])[["seed", "language"]].nunique()
+    without, ours = left_out.notes(ours), asked.dropna(subset="value")
     need(ours, f"scores of {SURGERY} and {NAIVE} on targets")
     unlike = require_alike(ours, allow=allow)
-    without, ours = left_out.notes(ours), left_out.in_common(ours)
-    known = {code: getattr(language, trait) for code, language in LANGUAGES.items()}
     found = []
     for (task, k), scores in ours.groupby(["task", "k"]):
-        for name, group in scores.groupby(scores["language"].map(known).fillna("unknown")):
+        for name, group in scores.groupby("trait"):
             gained = comparison(group, SURGERY, NAIVE, int(k), group["source_language"].iloc[0])
             row = {"task": task, "k": k, trait: name, "languages": len(gained.languages)}
             found.append({**row, **gained.overall[["gain", "sd", "seeds", "wins", "ties", "losses"]]})
     counts = dict.fromkeys(["seeds", "wins", "ties", "losses"], int)
     data = pd.DataFrame(found).astype(counts).sort_values(["task", "k", "gain"], ascending=[True, True, False])
-    shown = data.assign(seeds=counted(data["seeds"], planned))
+    of_rows = planned.loc[pd.MultiIndex.from_frame(data[["task", "k", trait]])]
+    shown = data.assign(
+        seeds=counted(data["seeds"], of_rows["seed"]), languages=counted(data["languages"], of_rows["language"])
+    )
     columns = ["languages", "gain", "sd", "seeds", "wins", "losses"]
     display = shown.set_index(["task", "k", trait])[columns].map(rounded)
     notes = (
         f"{SURGERY} minus {NAIVE}, paired by seed: mean and sd over {seeds(data['seeds'])} of the mean over languages.",
         "Wins and losses: pairs of a language and a seed.",
+        *absent(asked),
         *without,
         *marked(ours),
         *unlike,

@@ -8,7 +8,7 @@ from service.reports.left_out import MARK
 from trainers.marks import MARKS, Mark
 from trainers.methods import METHODS
 
-# Groups of models that a note names.
+# Groups of models, or languages, that a note names.
 NOTED = 8
 
 
@@ -64,9 +64,21 @@ def hollow(found: pd.DataFrame) -> tuple[str, ...]:
     return ("Hollow points lack seeds: n says over how many they are.",) if short.any() else ()
 
 
-def counted(seeds: "pd.Series[int]", planned: int) -> list[str]:
-    """Numbers of seeds as text, with an asterisk where they are fewer than were planned."""
-    return [f"{n}{'*' if n < planned else ''}" for n in seeds]
+def counted(numbers: "pd.Series[int]", planned: "pd.Series[int]") -> list[str]:
+    """Numbers, such as those of seeds, as text, with an asterisk where they are fewer than were planned."""
+    return [f"{n}{'*' if n < most else ''}" for n, most in zip(numbers, planned, strict=True)]
+
+
+def absent(rows: pd.DataFrame) -> tuple[str, ...]:
+    """The note of gains that are over what is there: which languages and seeds have no score; none if all have.
+
+    Args:
+        rows: of the methods that are compared, also those that have no value yet.
+    """
+    found = rows[rows["value"].isna()].groupby("language")["seed"].unique()
+    said = [f"{language} (seed {', '.join(map(str, sorted(of)))})" for language, of in found.items()]
+    more = f" and {len(said) - NOTED} more" if len(said) > NOTED else ""
+    return (f"* lacks seeds or languages; not there: {'; '.join(said[:NOTED])}{more}.",) if said else ()
 
 
 def rounded(value: object) -> str:

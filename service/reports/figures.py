@@ -22,6 +22,8 @@ CROWDED = 20
 def sweep_figure(table: pd.DataFrame, over: str) -> Any:
     """Objective and test score of a search's candidates against a hyperparameter, as a matplotlib figure.
 
+    The objective of a candidate that is not complete is hollow: it lacks seeds, or was stopped.
+
     Args:
         table: as `service.client.Client.sweep` returns it.
         over: the hyperparameter on the horizontal axis.
@@ -50,6 +52,12 @@ def sweep_figure(table: pd.DataFrame, over: str) -> Any:
             axes.errorbar(
                 known[over].astype(float), known[f"{column}_mean"], yerr=known[f"{column}_sd"].fillna(0.0),
                 color=color, marker=marker, capsize=3, label=words,
+            )  # fmt: skip
+        short = ordered[~ordered["complete"].astype(bool) & ordered["objective_mean"].notna()]
+        if len(short):
+            axes.plot(
+                short[over].astype(float), short["objective_mean"], color=BLUE, marker="o", linestyle="none",
+                markerfacecolor="white", zorder=3, label="lacks seeds, or was stopped",
             )  # fmt: skip
         for value in ordered[ordered["chosen"]][over]:
             axes.axvline(value, color=GREY, linestyle=":", label="chosen")

@@ -11,7 +11,7 @@ import pandas as pd
 
 from service.reports import figures, left_out, published
 from service.reports.alike import require_alike, require_same_languages
-from service.reports.cells import cells, counted, hollow, lacks, marked, need, pivot, rounded, seeds
+from service.reports.cells import absent, cells, counted, hollow, lacks, marked, need, pivot, rounded, seeds
 from service.reports.compare import comparison
 from service.reports.report import Report
 from service.reports.summary import beside_published, summary
@@ -96,8 +96,8 @@ def gain_table(rows: pd.DataFrame, allow: Collection[str] = (), beside: bool = F
 
     With `beside`, what each gains in the paper's Tables 4 to 7.
     """
-    ours = rows[rows["method"].isin([SURGERY, "ord-FS"])].drop(columns="data")
-    planned, ours = ours["seed"].nunique(), ours.dropna(subset="value")
+    asked = rows[rows["method"].isin([SURGERY, "ord-FS"]) & (rows["k"] == 5)].drop(columns="data")
+    planned, ours = asked.groupby("task")["seed"].nunique(), asked.dropna(subset="value")
     need(ours, f"{SURGERY} and ord-FS")
     unlike = require_alike(ours, allow=allow)
     parts = []
@@ -110,7 +110,7 @@ def gain_table(rows: pd.DataFrame, allow: Collection[str] = (), beside: bool = F
     found = pd.concat(parts, ignore_index=True)
     found["name"] = [LANGUAGES[code].name if code in LANGUAGES else code for code in found["language"]]
     display = found.set_index(["task", "language"])[["name", "gain", "sd"]].map(rounded)
-    display["seeds"] = counted(found["seeds"], planned)
+    display["seeds"] = counted(found["seeds"], found["task"].map(planned))
     if beside:
         known = published.gains(SURGERY, "ord-FS", 5).reindex(pd.MultiIndex.from_frame(found[GAIN_OF]))
         found["published"] = known.to_numpy()
@@ -118,7 +118,7 @@ def gain_table(rows: pd.DataFrame, allow: Collection[str] = (), beside: bool = F
     words = "least" if least else "most"
     paired = f"{SURGERY} minus ord-FS at K = 5, paired by seed: mean and sd over {seeds(found['seeds'])}."
     cited = [f"Published: {published.CITATION}."] if beside else []
-    notes = (paired, *left_out.notes(ours), *marked(ours[ours["k"] == 5]), *unlike, *cited)
+    notes = (paired, *absent(asked), *left_out.notes(ours), *marked(ours), *unlike, *cited)
     return Report(f"Languages that gain {words} by surgery", found, display, notes)
 
 
@@ -232,7 +232,9 @@ def cosines(rows: pd.DataFrame, allow: Collection[str] = ()) -> Report:
     )
     display = display.map(rounded).rename(columns={"mean": "mean cosine", "negative": "percent negative"})
     models = apart.groupby(["task", "k", "method"])["n"].min()
-    display["seeds"] = counted(models, rows["seed"].nunique())
+    display["seeds"] = counted(
+        models, models.index.get_level_values("task").map(rows.groupby("task")["seed"].nunique())
+    )
     means = f"Mean over {seeds(found['n'])}' models; languages by family; negative cells are white."
     notes = (means, *left_out.notes(rows), *unlike)
     return Report("Cosines between languages' gradients", found, display, notes,

@@ -65,10 +65,10 @@ def _scored(rows: pd.DataFrame, metric: str | None) -> pd.DataFrame:
 
 
 def chosen(store: Store, rows: pd.DataFrame) -> pd.DataFrame:
-    """The rows of the candidates that the searches of their experiments chose.
+    """The rows of the candidates that the searches of their experiments chose, and those that nothing was searched for.
 
     Raises:
-        ValueError: a search has chosen none so far, or a package that its experiment needs is gone.
+        ValueError: a search has chosen none so far for a language, or a package that its experiment needs is gone.
     """
     wanted = set()
     for id_, stored in store.results.specs(list(rows["experiment"].unique())).items():
@@ -85,9 +85,12 @@ def chosen(store: Store, rows: pd.DataFrame) -> pd.DataFrame:
             for language in one["target_languages"]
         }
     keys = rows[["experiment", "method", "k", "candidate", "language"]].itertuples(index=False, name=None)
-    found = rows[[key in wanted for key in keys]]
-    for id_, of_experiment in rows.groupby("experiment"):
-        if id_ not in set(found["experiment"]):
+    is_wanted = pd.Series([key in wanted for key in keys], index=rows.index, dtype=bool)
+    found = rows[is_wanted | (rows["candidate"] == "")]
+    of = ["experiment", "method", "k", "language"]
+    have = set(found[of].itertuples(index=False, name=None))
+    for (id_, *rest), of_experiment in rows.groupby(of):
+        if (id_, *rest) not in have:
             candidates = ", ".join(sorted(of_experiment["candidate"].unique()))
             raise ValueError(f"the search of experiment {id_} has chosen no candidate so far: name one ({candidates})")
     return found

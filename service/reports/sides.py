@@ -36,25 +36,28 @@ class Side:
         name: "better" or "over".
         rows: its scores of target languages, of `service.reports.rows.selected`.
         named: the columns that its own filter names.
+        missing: those that are planned and not there.
     """
 
     name: str
     rows: pd.DataFrame
     named: frozenset[str]
+    missing: pd.DataFrame
 
 
 def targets(rows: pd.DataFrame) -> pd.DataFrame:
-    """The scores of target languages that are there."""
-    return rows[rows["language"] != rows["source_language"]].dropna(subset="value")
+    """The scores of target languages, null for those that are not there yet."""
+    return rows[rows["language"] != rows["source_language"]]
 
 
 def side(name: str, rows: pd.DataFrame, named: Collection[str], allow: Collection[str] = ()) -> Side:
     """A side of the `targets` that a filter left.
 
     Raises:
-        ValueError: there are none; they are of several methods, K or candidates; or they are of several settings, but
-            for what is allowed. The field to name is named.
+        ValueError: there are no scores; they are of several methods, K or candidates; or they are of several settings,
+            but for what is allowed. The field to name is named.
     """
+    missing, rows = rows[rows["value"].isna()], rows.dropna(subset="value")
     if rows.empty:
         raise ValueError("no scores on target languages")
     several = [column for column in ONE_PER_SIDE if rows[column].nunique() > 1]
@@ -65,7 +68,7 @@ def side(name: str, rows: pd.DataFrame, named: Collection[str], allow: Collectio
         fields = [f"{name}.{column}" for column in several]
         raise ValueError(f"several values of {', '.join(words)}: choose one by {', '.join(fields)}")
     require_alike(rows, ("task", "k", "method", "language"), allow)
-    return Side(name=name, rows=rows, named=frozenset(named))
+    return Side(name=name, rows=rows, named=frozenset(named), missing=missing)
 
 
 def on_common_languages(better: Side, over: Side) -> tuple[Side, Side]:
@@ -75,10 +78,19 @@ def on_common_languages(better: Side, over: Side) -> tuple[Side, Side]:
         ValueError: none remains.
     """
     gone = {language for one in (better, over) for language, _ in union(one.rows["left_out"])}
-    ours, theirs = (replace(one, rows=one.rows[~one.rows["language"].isin(gone)]) for one in (better, over))
+
+    def kept(rows: pd.DataFrame) -> pd.DataFrame:
+        return rows[~rows["language"].isin(gone)]
+
+    ours, theirs = (replace(one, rows=kept(one.rows), missing=kept(one.missing)) for one in (better, over))
     if ours.rows.empty or theirs.rows.empty:
         raise ValueError("there is no target language that both have")
     return ours, theirs
+
+
+def missing(*sides: Side) -> int:
+    """How many scores are planned and not there, those that experiments share once."""
+    return sum(len(one.missing.drop_duplicates(["trial", "selection", "language", "seed"])) for one in sides)
 
 
 def has_several_candidates(rows: pd.DataFrame) -> bool:
