@@ -31,6 +31,7 @@ from service.reports.sides import (
 from service.store import Store
 from service.store.query import And, Where, equal
 from trainers.marks import MARK_NAMES
+from trainers.methods import METHODS
 
 router = APIRouter(tags=["results"])
 
@@ -54,8 +55,15 @@ class Pair(Cells):
         return {name: values for name, values in given.items() if values}
 
     def of_side(self, of: str) -> Where:
-        """The filters of a side, those of both included."""
-        return And((self.where(), equal(self.named(of))))
+        """The filters of a side, those of both included, but for K and α where its method has none."""
+        shared = {column.name: getattr(self, column.name) for column in EVERYWHERE}
+        own = self.named(of)
+        methods = [METHODS.get(name) for name in own.get("method") or shared["method"]]
+        if methods and not any(one is None or one.few_shot for one in methods):
+            shared["k"] = []
+        if methods and not any(one is None or one.surgery for one in methods):
+            shared["alpha"] = []
+        return And((equal({name: values for name, values in shared.items() if values}), equal(own)))
 
 
 @router.get("/results/compare", responses=refusals(422))

@@ -150,7 +150,19 @@ def test_one_alpha_over_another(sqlite_store: Store, client: TestClient, tmp_pat
 
 def test_zero_shot_is_the_same_at_every_k(sqlite_store: Store, client: TestClient, tmp_path: Path) -> None:
     experiment(sqlite_store, tmp_path, {ORD: None, ZERO: None})
-    assert compared(client, **sides(ORD, ZERO))["differs"]["k"] == {"better": [5], "over": [0]}
+    found = compared(client, **sides(ORD, ZERO))
+    assert found["differs"]["k"] == {"better": [5], "over": [0]}
+    assert compared(client, **sides(ORD, ZERO), k=5) == found
+    assert "no scores on target languages" in refused(client, **sides(ORD, ZERO), k=1)
+
+
+def test_alpha_of_both_sides_is_that_of_the_one_that_has_any(
+    sqlite_store: Store, client: TestClient, tmp_path: Path
+) -> None:
+    for alpha in (1.0, 0.1):
+        experiment(sqlite_store, tmp_path, {SURGERY: alpha, ORD: None})
+    found = compared(client, **sides(SURGERY, ORD), alpha=0.1)
+    assert found["differs"]["alpha"] == {"better": [0.1], "over": [None]}
 
 
 def test_one_experiment_over_another(sqlite_store: Store, client: TestClient, tmp_path: Path) -> None:
