@@ -167,6 +167,7 @@ def test_following_shows_what_runs_and_ends_with_the_experiment(
     assert "2/2" in shown
 
 
+@pytest.mark.slow
 def test_a_kept_model_is_downloaded_and_loads_and_one_that_was_not_kept_is_said(
     service: Any, spec: Fields, tmp_path: Path
 ) -> None:

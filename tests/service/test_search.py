@@ -72,6 +72,7 @@ def test_a_grid_trains_every_candidate_at_every_seed_and_tests_none_of_them_befo
     assert client.results(id_, candidate="alpha 0.5")["alpha"].eq(0.5).all()
 
 
+@pytest.mark.slow
 def test_asha_stops_trials_early_and_keeps_their_scores(client: Client, rates: Fields) -> None:
     asha = {"name": "asha", "grace_period": 2, "reduction_factor": 2}
     id_ = client.submit({**rates, "search": {"scheduler": asha}})

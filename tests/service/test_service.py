@@ -374,6 +374,7 @@ def test_a_process_is_known_by_a_time_that_no_clock_changes(tmp_path: Path) -> N
     assert process.find() is None
 
 
+@pytest.mark.slow
 def test_a_database_server_that_is_started_anew_is_waited_for(
     tmp_path: Path, start_service: StartService, postgres: str, postgres_server: Any, longer: Fields
 ) -> None:
