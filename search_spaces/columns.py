@@ -6,6 +6,8 @@ A further column is one more row: answers, filters, sorting, grouping and the do
 from dataclasses import dataclass
 from typing import Literal
 
+from trainers.marks import MARKS
+
 # Where a value is stored: a column of that table (of `tags`: several a row), or a field of the experiment's spec.
 # "marks": a mark of the score has this name. "computed": the store works it out.
 Place = Literal["planned_results", "scores", "marks", "experiments", "tags", "spec", "computed"]
@@ -80,10 +82,8 @@ COLUMNS = (
            words="task that was trained and scored"),
     Column(name="numerics", shown=True, type=int, place="planned_results", filter="everywhere", groupable=True,
            setting="per task", words="version of the computation: scores of different ones are not comparable"),
-    Column(name="one_label", shown=True, type=bool, place="marks",
-           words="whether the model predicts the same label everywhere"),
-    Column(name="surgery_overflow", shown=True, type=bool, place="marks",
-           words="whether its training lost more than a tenth of the surgery operations to overflow"),
+    *(Column(name=mark.name, shown=True, type=bool, place="marks", words=f"whether it is of {mark.models}")
+      for mark in MARKS),
     Column(name="encoder", type=str, place="spec", filter="everywhere", groupable=True, setting="per task",
            words="pretrained encoder"),
     Column(name="protocol", type=str, place="spec", filter="everywhere", groupable=True, setting="per task",

@@ -17,7 +17,7 @@ from trainers.methods import METHODS, SOURCE_TRAINING
 from trainers.selections import dev_languages
 from trainers.surgery.rules import RULES
 from trainers.tasks import TASKS
-from trainers.trial import Schedule, Selection, Split, TrialConfig, Wanted
+from trainers.trial import RULE, Schedule, Selection, Split, TrialConfig, Wanted
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -110,7 +110,7 @@ def plugins(task: str, method: str, source: str) -> tuple[tuple[str, str, str], 
     """What other packages bring to a trial, for `TrialConfig.plugins`; what is built in adds nothing."""
     rule = METHODS[method].rule
     distributions = {
-        "rule": RULES.distribution(rule) if rule is not None else None,
+        RULE: RULES.distribution(rule) if rule is not None else None,
         "source": SOURCES.distribution(source),
         "task": TASKS.distribution(task),
     }

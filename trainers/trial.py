@@ -20,6 +20,9 @@ FIRST_BATCHING = "bucketed"  # the only one before NUMERICS 5
 Split = Literal["train", "dev", "test"]
 SPLITS: tuple[Split, ...] = ("train", "dev", "test")
 
+# What in `TrialConfig.plugins` is a part of the method: other methods of the same experiment do not have it.
+RULE = "rule"
+
 # Which weights of a training count, by name (`trainers.selections`).
 Selection = str
 

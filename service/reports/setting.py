@@ -20,7 +20,7 @@ from trainers.protocols import PROTOCOLS
 from trainers.sampling import Sampling
 from trainers.selections import averaged_epochs, dev_languages
 from trainers.tasks import TASKS
-from trainers.trial import Selection, Training, TrialConfig
+from trainers.trial import RULE, Selection, Training, TrialConfig
 
 # A name, and what the value is of: a target language, training data, a method, or "" where there is one value.
 Part = tuple[str, str]
@@ -64,9 +64,6 @@ FOLLOWS = {
     "examples": ("max_test_examples",),
     "max_test_examples": ("examples",),
 }
-
-# What of `TrialConfig.plugins` is a part of a method.
-RULE = "rule"
 
 # How None reads.
 ABSENT = {"max_source_examples": "all", "max_test_examples": "all", "evaluate_every": "an epoch"}
@@ -127,7 +124,7 @@ def setting_of(
             values["alpha", language] = config.alpha
     rule = tuple(one for one in config.plugins if one[0] == RULE)
     others = tuple(one for one in config.plugins if one not in rule)
-    if rule:  # which other methods do not have
+    if rule:
         values["plugins", config.method] = rule
     if others or not rule:
         values["plugins", ""] = others
