@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Literal
 
-# More than this share of the operations of surgery lost to overflow is worth a mark.
+# More than this share of the surgery operations, all or one language's, lost to overflow is worth a mark.
 MUCH = 0.1
 
 
@@ -35,7 +35,7 @@ MARKS = (
     Mark(
         name="surgery_overflow",
         brief="surgery overflowed",
-        models="models that lost more than a tenth of their surgery operations to overflow",
+        models="models that lost more than a tenth of all, or of a language's, surgery operations to overflow",
         of="seed",
     ),
 )
@@ -52,13 +52,16 @@ def marks_of(score: Any) -> list[Mark]:
 def surgery_overflow(measures: Mapping[str, Any]) -> str | None:
     """What surgery lost to overflow up to a report, by the report's measures; None if it is no more than a tenth.
 
-    An operation is lost where the gradient of the batch or of the shots is not finite, as in fp16 while the loss scale
-    is too large: nothing is projected.
+    A tenth of all operations, or of one language's: one among 47 may lose all of its own, which are 2 % of all. An
+    operation is lost where the gradient of the batch or of the shots is not finite, as in fp16 while the loss scale is
+    too large: nothing is projected.
     """
     met = measures.get("surgery")
-    if met is None or not _is_much(met):
+    if met is None:
         return None
     hit = {language: of for language, of in met.get("per_language", {}).items() if _is_much(of)}
+    if not hit and not _is_much(met):
+        return None
     languages = ", ".join(f"{language} {of['nonfinite']} of {of['operations']}" for language, of in hit.items())
     most = f" ({languages})" if languages else ""
     return f"{met['nonfinite']} of {met['operations']} surgery operations were lost to overflow{most}"

@@ -265,7 +265,8 @@ class Score:
         data: digest of the examples.
         cut: the split has more examples.
         one_label: the model predicts the same label everywhere.
-        surgery_overflow: more than a tenth of the surgery operations of its training were lost to overflow.
+        surgery_overflow: more than a tenth of the surgery operations of its training, all or one language's, were lost
+            to overflow.
     """
 
     step: int

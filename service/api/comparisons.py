@@ -76,8 +76,8 @@ def compared(request: Request, wanted: Annotated[Pair, Query()]) -> JSONResponse
     differ, with the values of both; `left_out` the targets that a method left out, and why: neither is compared on
     them; `missing` counts the scores that were planned for both sides and are not there, which no mean is over;
     `one_label` counts the scores of models that predict the same label everywhere, `surgery_overflow` those of models
-    that lost more than a tenth of their surgery operations to overflow. 422 if the sides differ in anything that
-    neither names, a search chose or `allow` allows.
+    that lost more than a tenth of all, or of a language's, surgery operations to overflow. 422 if the sides differ in
+    anything that neither names, a search chose or `allow` allows.
 
     With the unit `seeds`, something is said of methods: `gain`, `sd`, a 95 % interval (`low`, `high`) and `p` by
     Student's t over `seeds`, `p_permutation` with the `smallest_p` that this many can give, `p_holm` over languages,

@@ -58,8 +58,8 @@ def summarized(request: Request, wanted: Annotated[Grouped, Query()]) -> Respons
     `mean_in_common`, `mean_with_source`, `sd_with_source`, `languages`, `missing`, `one_label`, `surgery_overflow`,
     `complete`, `mixed`, `left_out` and `best`. A seed that lacks a language does not count, and its group is not
     `complete`. `one_label` counts the scores of models that predict the same label everywhere, `surgery_overflow` those
-    of models that lost more than a tenth of their surgery operations to overflow. `published=true` adds the paper's
-    figure, the `difference` from it, and what `differs` from its setting.
+    of models that lost more than a tenth of all, or of a language's, surgery operations to overflow. `published=true`
+    adds the paper's figure, the `difference` from it, and what `differs` from its setting.
     """
     by = list(dict.fromkeys(name for given in wanted.by for name in given.split(",")))
     for name in by:

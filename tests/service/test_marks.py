@@ -55,6 +55,12 @@ def test_languages_that_lost_much_are_named() -> None:
     assert surgery_overflow({"loss": 1.0}) is None
 
 
+def test_one_language_that_lost_much_is_enough() -> None:
+    languages = {"ar": {"operations": 20, "nonfinite": 20}, "de": {"operations": 980, "nonfinite": 9}}
+    met = {"operations": 1000, "nonfinite": 29, "per_language": languages}
+    assert surgery_overflow({"surgery": met}) == "29 of 1000 surgery operations were lost to overflow (ar 20 of 20)"
+
+
 def test_events_say_what_was_lost(store: Store, id_: str) -> None:
     told = [event.data for event in store.events.after(id_, 0) if event.kind == "trial"]
     assert [score["surgery_overflow"] for data in told for score in data.get("scores", [])] == [True, True]
@@ -70,7 +76,8 @@ def test_conflicts_say_of_how_many_operations_they_speak(client: TestClient, id_
     assert "25.00 % of 4" in table
     assert "50.00 % of 14" in table
     said = (
-        "Models that lost more than a tenth of their surgery operations to overflow: ner, gradient-mix-train, K = 5 ("
+        "Models that lost more than a tenth of all, or of a language's, surgery operations to overflow: ner,"
+        " gradient-mix-train, K = 5 ("
     )
     assert any(note.startswith(said) for note in found["notes"])
 

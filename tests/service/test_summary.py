@@ -413,7 +413,8 @@ def test_where_there_is_nothing_there_is_no_summary(client: TestClient) -> None:
         ("one_label", "Models that predict the same label everywhere: ner, ord-FS, K = 5 (de)."),
         (
             "surgery_overflow",
-            "Models that lost more than a tenth of their surgery operations to overflow: ner, ord-FS, K = 5 (seed 1).",
+            "Models that lost more than a tenth of all, or of a language's, surgery operations to overflow: ner,"
+            " ord-FS, K = 5 (seed 1).",
         ),
     ],
 )
