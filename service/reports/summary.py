@@ -65,8 +65,8 @@ def summary(rows: pd.DataFrame, by: Sequence[str]) -> pd.DataFrame:
         The columns of `by`; FIGURES, NaN where there are none; `languages` and `seeds`, how many there are;
         `missing`, how many values are not there; for each mark, such as `one_label`, how many values have it;
         `complete`; `mixed`, the names of what differs within the group; `left_out`, the targets that its methods left
-        out; `best`, whether its `mean_in_common` is the greatest among those that differ in their methods alone; and
-        `numerics`, that of its trials, null where they are of several.
+        out; `best`, whether its `mean_in_common` is the greatest among those that differ in their methods alone, where
+        none of them lacks a score or a seed; and `numerics`, that of its trials, null where they are of several.
     """
     by, asked = list(by), rows
     if "experiment" not in by:  # a trial that several experiments asked for counts once
@@ -110,14 +110,19 @@ def summary(rows: pd.DataFrame, by: Sequence[str]) -> pd.DataFrame:
     found["complete"] = found.pop("short") == 0
     found["mixed"] = mixed(rows, by)
     found["left_out"] = _left_out(asked, by)
-    others = [name for name in by if name != "method"]
-    common = found["mean_in_common"]
-    best = found.groupby(others, dropna=False)["mean_in_common"].transform("max") if others else common.max()
-    found["best"] = common == best
+    found["best"] = _is_best(found, [name for name in by if name != "method"])
     if "numerics" not in by:
         of_group = rows.groupby(by or (lambda _: 0), dropna=False, observed=True)["numerics"].agg(["min", "max"])
         found["numerics"] = of_group["min"].astype("Int64").where(of_group["min"] == of_group["max"]).array
     return found.reset_index(drop=True)
+
+
+def _is_best(found: pd.DataFrame, others: list[str]) -> "pd.Series[bool]":
+    """Which means are the greatest of their group of `others`, all of one number of seeds."""
+    keys = [found[name] for name in others] or [pd.Series(0, index=found.index)]
+    groups = found.groupby(keys, dropna=False, observed=True)
+    is_whole = groups["complete"].transform("all") & (groups["n"].transform("nunique") == 1)
+    return is_whole & (found["mean_in_common"] == groups["mean_in_common"].transform("max"))
 
 
 def beside_published(found: pd.DataFrame, rows: pd.DataFrame, by: Sequence[str], split: str = "test") -> pd.DataFrame:
