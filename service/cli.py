@@ -23,8 +23,11 @@ from trainers.artifacts import layout
 from trainers.data import sample
 from trainers.marks import MARKS
 
-# What a stopping server leaves to open streams.
-STREAM_SECONDS = 1
+# Seconds that a stopping server leaves to open requests and streams, and in which it has ended, whatever it is at.
+STREAM_SECONDS, STOP_SECONDS = 1, 14
+
+# Connections that wait to be accepted, as in uvicorn.
+BACKLOG = 2048
 
 DEMO_START_SECONDS = 60.0
 
@@ -57,7 +60,7 @@ def _parser() -> argparse.ArgumentParser:
 
     serve = commands.add_parser("serve", help="run the service until Ctrl-C")
     serve.add_argument("--host", default="127.0.0.1", help="another than loopback needs ALLASPRAK_TOKEN(_FILE)")
-    serve.add_argument("--port", type=int, default=8000)
+    serve.add_argument("--port", type=_port, default=8000)
     serve.set_defaults(command=_serve)
 
     plan = commands.add_parser("plan", help="print what the experiment in a JSON file would take, submitting nothing")
@@ -111,9 +114,16 @@ def _add_url(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--url", default=DEFAULT_URL, help=f"the service (default {DEFAULT_URL})")
 
 
+def _port(text: str) -> int:
+    if not text.isdecimal() or int(text) >= 2**16:
+        raise argparse.ArgumentTypeError(f"{text!r}; allowed: 0 to 65535, 0 for any that is free")
+    return int(text)
+
+
 def _serve(arguments: argparse.Namespace) -> int:
     import gc
     import logging
+    import threading
 
     import uvicorn
     from pythonjsonlogger.json import JsonFormatter
@@ -133,32 +143,46 @@ def _serve(arguments: argparse.Namespace) -> int:
     lines = logging.StreamHandler(sys.stdout)
     lines.setFormatter(JsonFormatter(["asctime", "levelname", "name", "message"]))
     logging.basicConfig(level=logging.INFO, handlers=[lines])
-    signal.signal(signal.SIGTERM, _exit)  # uvicorn raises the signal again when it is done: to end in `finally`
+    signal.signal(signal.SIGTERM, _exit)
+    listening = _listen(arguments.host, arguments.port)  # before anything is started: the port may be taken
     settings.home.mkdir(parents=True, exist_ok=True)
     store = Store(settings.database_url, lambda what, seconds: STORE_SECONDS.labels(what).observe(seconds))
-    supervisor = Supervisor(settings, store)
 
     def environment() -> Environment:
         pool = supervisor.pool
         return Environment(settings.home, settings.data_root, pool.cpus, pool.gpus, pool.memory)
 
+    app = create_app(store, environment, settings.token)
+    supervisor = Supervisor(settings, store)
+    server = uvicorn.Server(uvicorn.Config(app, log_config=None, timeout_graceful_shutdown=STREAM_SECONDS))
+    # a daemon, as are the threads of its requests: a plan that is being computed cannot be told to end
+    serving = threading.Thread(target=server.run, args=([listening],), name="server", daemon=True)
     try:
         supervisor.start()
         examiner.start()
-        app = create_app(store, environment, settings.token)
         gc.collect()
         gc.freeze()  # what is there for good is looked at no more, and so garbage is collected sooner: it grew by 13 %
-        # streams of events would never end
-        uvicorn.run(
-            app, host=arguments.host, port=arguments.port, log_config=None, timeout_graceful_shutdown=STREAM_SECONDS
-        )
+        serving.start()
+        serving.join()
     finally:
         for repeated in (signal.SIGTERM, signal.SIGINT):  # stopping takes seconds, and must not be stopped
             signal.signal(repeated, signal.SIG_IGN)
+        signal.alarm(STOP_SECONDS)  # the kernel ends a server that hangs; the next one takes over
+        server.should_exit = True
+        if serving.is_alive():
+            serving.join(STREAM_SECONDS + 0.5)
         examiner.stop()
         supervisor.close()
         store.close()
     return 0
+
+
+def _listen(host: str, port: int) -> socket.socket:
+    family = socket.AF_INET6 if ":" in host else socket.AF_INET
+    try:
+        return socket.create_server((host, port), family=family, backlog=BACKLOG)
+    except OSError as error:
+        raise OSError(f"--host {host} --port {port}: {error.strerror}") from error
 
 
 def _exit(_signal: int, _frame: FrameType | None) -> None:

@@ -585,6 +585,14 @@ def _services() -> Iterator[StartService]:
 
 
 @pytest.fixture
+def empty_trials(tmp_path: Path) -> Callable[[float], dict[str, str]]:
+    """The environment of a service whose trials sleep so many seconds, and write down when in the file `times`."""
+    paths = [str(Path(__file__).parent / "chaos" / "empty"), *filter(None, [os.environ.get("PYTHONPATH")])]
+    common = {"PYTHONPATH": os.pathsep.join(paths), "EMPTY_TIMES": str(tmp_path / "times")}
+    return lambda seconds: {**common, "EMPTY_SECONDS": str(seconds)}
+
+
+@pytest.fixture
 def spec(tiny_encoder: Path) -> dict[str, Any]:
     """A small experiment over the sample corpus with a tiny encoder: some seconds of work."""
     text = json.dumps(

@@ -7,16 +7,26 @@ Face folder, `trainers.cosines.gradient_cosines` computes Figure 1. A trial and 
 
 from collections.abc import Callable
 
-from trainers.trial import NUMERICS, Change, Outcome, Report, Score, Trial, TrialConfig
+from trainers.trial import NUMERICS, Change, Interrupted, Outcome, Report, Score, Trial, TrialConfig
 
-__all__ = ["NUMERICS", "Outcome", "Report", "Score", "Trial", "TrialConfig", "resumed_hyperparameters", "run"]
+__all__ = [
+    "NUMERICS",
+    "Interrupted",
+    "Outcome",
+    "Report",
+    "Score",
+    "Trial",
+    "TrialConfig",
+    "resumed_hyperparameters",
+    "run",
+]
 
 
-def run(trial: Trial, report: Callable[[Report], None]) -> Outcome:
+def run(trial: Trial, report: Callable[[Report], None], is_asked_to_end: Callable[[], bool] = lambda: False) -> Outcome:
     """Train and score one trial; see `trainers.one_trial.run`."""
     from trainers.one_trial import run as run_trial
 
-    return run_trial(trial, report)
+    return run_trial(trial, report, is_asked_to_end)
 
 
 def resumed_hyperparameters(trial: Trial) -> Change | None:

@@ -29,7 +29,7 @@ log = logging.getLogger(__name__)
 FURTHER_ACCUMULATION = 8
 
 
-def run(trial: Trial, report: Callable[[Report], None]) -> Outcome:
+def run(trial: Trial, report: Callable[[Report], None], is_asked_to_end: Callable[[], bool] = lambda: False) -> Outcome:
     """Train one model by its method and score it.
 
     An interrupted attempt is resumed from its last checkpoint, to the bit; a model that was kept is not trained again.
@@ -41,11 +41,13 @@ def run(trial: Trial, report: Callable[[Report], None]) -> Outcome:
     Args:
         trial: what to train and to score, and where.
         report: called at every evaluation.
+        is_asked_to_end: called after every update; once it is true, a checkpoint is written and `Interrupted` raised.
 
     Returns:
         The scores of the weights that each selection chooses, on the test splits.
 
     Raises:
+        Interrupted: as asked for.
         ValueError: the trial is of another NUMERICS.
         DataError: a split is missing or malformed.
         EncoderError: the encoder is not available.
@@ -54,7 +56,7 @@ def run(trial: Trial, report: Callable[[Report], None]) -> Outcome:
     """
     trial.config.require_current()
     try:
-        return _run(trial, report)
+        return _run(trial, report, is_asked_to_end)
     except torch.OutOfMemoryError as error:
         too_much = str(error).partition(". ")[0]
     memory.release()  # outside of the block, whose exception refers to the tensors that were in use
@@ -63,7 +65,7 @@ def run(trial: Trial, report: Callable[[Report], None]) -> Outcome:
         steps = min(training.batch_size, FURTHER_ACCUMULATION * training.accumulation)
         log.warning("%s: retrying with %d gradient-accumulation steps", too_much, steps)
         try:
-            outcome = _run(replace(trial, accumulation=steps), report)
+            outcome = _run(replace(trial, accumulation=steps), report, is_asked_to_end)
             return replace(outcome, facts={**outcome.facts, "out_of_memory": too_much, "accumulation": steps})
         except torch.OutOfMemoryError:
             too_much += f", also with {steps} gradient-accumulation steps"
@@ -72,11 +74,11 @@ def run(trial: Trial, report: Callable[[Report], None]) -> Outcome:
     )
 
 
-def _run(trial: Trial, report: Callable[[Report], None]) -> Outcome:
+def _run(trial: Trial, report: Callable[[Report], None], is_asked_to_end: Callable[[], bool]) -> Outcome:
     with lock(lock_of(trial.home, trial.config.digest)):
         begin = time.monotonic()
         _set_up(trial)
-        bench = TrialBench(trial, report, lambda source: _source_model(trial, source))
+        bench = TrialBench(trial, report, lambda source: _source_model(trial, source, is_asked_to_end), is_asked_to_end)
         kept = {
             selection: kept_models.load(trial.home, trial.config, selection) for selection in trial.wanted.selections
         }
@@ -106,12 +108,13 @@ def resumed_hyperparameters(trial: Trial) -> Change | None:
     return Change(alpha, learning_rate)
 
 
-def _source_model(trial: Trial, source: TrialConfig) -> Model:
+def _source_model(trial: Trial, source: TrialConfig, is_asked_to_end: Callable[[], bool]) -> Model:
     """The model of a source training, which is trained if it is not kept."""
     selection = TASKS[source.task].under(source.protocol).selection
     model = kept_models.load(trial.home, source, selection)
     if model is None:
-        run(replace(trial, config=source, source=None, wanted=Wanted(selections=(selection,))), lambda _: None)
+        of_source = replace(trial, config=source, source=None, wanted=Wanted(selections=(selection,)))
+        run(of_source, lambda _: None, is_asked_to_end)
         shutil.rmtree(
             checkpoints_of(trial.home, source.digest), ignore_errors=True
         )  # no longer needed: its model is kept

@@ -250,6 +250,18 @@ class Trial:
     accumulation: int | None = None
 
 
+class Interrupted(Exception):  # noqa: N818  (asked for, and no error)
+    """A trial was asked to end, and has written a checkpoint to go on from.
+
+    Attributes:
+        step: optimizer steps up to that checkpoint.
+    """
+
+    def __init__(self, step: int) -> None:
+        super().__init__(f"asked to end after step {step}")
+        self.step = step
+
+
 @dataclass(frozen=True, kw_only=True)
 class Score:
     """A score on a part of one language's data.

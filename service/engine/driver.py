@@ -3,12 +3,14 @@
 `python -m service.engine.driver <experiment> <address of the Ray cluster> <slots of the pool, 0 if unknown>`
 """
 
+import contextlib
 import logging
 import os
 import signal
 import sys
+import threading
+import time
 from functools import partial
-from types import FrameType
 
 from search_spaces.plan import Planner, plan
 from search_spaces.problems import SpecError
@@ -23,7 +25,8 @@ from service.engine.trial_queue import TrialQueue
 from service.settings import Settings
 from service.store import Resources, Store, StoreFullError, reserve
 from trainers import memory
-from trainers.artifacts.layout import tune_folder
+from trainers.artifacts.atomic import write_text
+from trainers.artifacts.layout import end_file, tune_folder
 from trainers.examples import CHANGED, DataError
 from trainers.registry import require_installed
 from trainers.trial import NUMERICS
@@ -33,6 +36,9 @@ MOST_AT_ONCE = 16
 
 # Seconds to wait for a database server that restarts.
 DATABASE_SECONDS = 60.0
+
+# Seconds that the checkpoints of running trials may take when the driver is told to end, if nobody kills it before.
+CHECKPOINT_SECONDS = 60.0
 
 log = logging.getLogger(__name__)
 
@@ -51,6 +57,7 @@ def drive(experiment: str, address: str, slots: int | None, settings: Settings) 
         if not store.control.set_driver(experiment, os.getpid(), started(os.getpid())):
             log.warning("experiment %s has another driver, or needs none", experiment)
             return
+        end_file(settings.home, experiment).unlink(missing_ok=True)  # was meant for an earlier driver
         _run(experiment, address, slots, settings, store)
     except ConnectionError:
         raise  # Ray is gone; the supervisor restarts it and starts another driver
@@ -109,6 +116,7 @@ def _run_trials(
     slots = SlotClient(store, experiment, resources, wanted.max_concurrent_trials)
     recorder = Recorder(store=store, experiment=experiment, home=settings.home, queue=queue)
     storage = tune_folder(settings.home, experiment)
+    signal.signal(signal.SIGTERM, lambda _signal, _frame: _end(recorder, slots))
     tune.run_trials(queue, slots, storage, recorder, build_scheduler(spec, queue, slots))
 
 
@@ -129,7 +137,23 @@ def _conclude(experiment: str, store: Store) -> None:
     )
 
 
-def _exit(_signal: int, _frame: FrameType | None) -> None:
+def _end(recorder: Recorder, slots: SlotClient) -> None:
+    """Ask the running trials to write a checkpoint and end, and end this process with the last of them."""
+    slots.close()
+    with contextlib.suppress(OSError):  # on a full disk there is no room for a checkpoint either
+        if not recorder.end_file.exists():
+            write_text(recorder.end_file, "its driver was told to end")
+    deadline = time.monotonic() + CHECKPOINT_SECONDS
+
+    def wait() -> None:
+        while recorder.running & slots.held and time.monotonic() < deadline:
+            time.sleep(0.05)
+        _exit()
+
+    threading.Thread(target=wait, name="end", daemon=True).start()
+
+
+def _exit(*_: object) -> None:
     os._exit(128 + signal.SIGTERM)  # the store is always consistent, and Ray ends the workers of a dead driver
 
 

@@ -43,6 +43,7 @@ class Gate(SearchAlgorithm):  # type: ignore[misc]
         self.waiting: dict[str, Trial] = {}
         self.running: dict[str, Trial] = {}
         self.failed = set(queue.failed_before)
+        self.interrupted: set[str] = set()
         self.deaths: dict[str, int] = {}
         self.due: dict[str, float] = {}
         self.furthest_epoch: dict[str, int] = {}
@@ -52,7 +53,7 @@ class Gate(SearchAlgorithm):  # type: ignore[misc]
 
     def is_done(self) -> bool:
         """Whether all trials have ended."""
-        return self.is_finished() and not self.waiting and self.queue.is_complete()
+        return self.is_finished() and not self.waiting and not self.interrupted and self.queue.is_complete()
 
     def requeue(self, digest: str, trial: Trial, why: str) -> None:
         """A trial has to go on in another process: it waits again, the longer the more often it has died."""
@@ -62,6 +63,10 @@ class Gate(SearchAlgorithm):  # type: ignore[misc]
         self._take({digest: trial})
         reason = f"{why} ({self.deaths[digest]} times without progress); it goes on in {delay:g} s"
         self.recorder.died(digest, reason)
+
+    def note_interruption(self, digest: str) -> None:
+        """A trial has ended because it was asked to: it goes on in another driver, and this one has not done all."""
+        self.interrupted.add(digest)
 
     def note_progress(self, digest: str, epoch: int) -> None:
         """A trial has finished an epoch; if it never got that far before, its deaths are forgotten."""
@@ -176,7 +181,12 @@ class Gate(SearchAlgorithm):  # type: ignore[misc]
 
     def _build(self, digest: str, trial: Trial) -> Any:
         """A trial in the form that Tune has it."""
-        config = {"trial": trial, "alpha": trial.config.alpha, "learning_rate": trial.config.training.learning_rate}
+        config = {
+            "trial": trial,
+            "alpha": trial.config.alpha,
+            "learning_rate": trial.config.training.learning_rate,
+            "end_file": self.recorder.end_file,
+        }
         if trial.config.population is not None and (now := trainers.resumed_hyperparameters(trial)) is not None:
             config |= {"alpha": now.alpha, "learning_rate": now.learning_rate}
         again = f"{digest}.{self.taken}"  # Tune needs a new id for a trial whose process has died

@@ -15,6 +15,7 @@ import tempfile
 import time
 from dataclasses import asdict, dataclass
 from pathlib import Path
+from threading import Event
 from types import FrameType
 
 from service.engine.processes import ProcessId, start, started, stop
@@ -74,8 +75,12 @@ def join(address: str) -> Pool:
     return Pool(address, None, None, None, None, None)
 
 
-def ensure(home: Path) -> Pool:
+def ensure(home: Path, given_up: Event) -> Pool:
     """The embedded pool: the one that is running already, or a new one.
+
+    Args:
+        home: the folder of all files.
+        given_up: once it is set, nobody waits for the pool any more.
 
     Raises:
         PoolError: it did not start; the message quotes the end of its log.
@@ -94,7 +99,7 @@ def ensure(home: Path) -> Pool:
     write_text(layout.starting_pool_file(home), json.dumps(asdict(process)))
     try:
         deadline = time.monotonic() + START_SECONDS
-        while time.monotonic() < deadline and process.find() is not None:
+        while time.monotonic() < deadline and process.find() is not None and not given_up.is_set():
             if (pool := _last(home)) is not None and pool.process == process:
                 return pool
             time.sleep(0.1)
@@ -105,10 +110,10 @@ def ensure(home: Path) -> Pool:
     raise PoolError(f"Ray did not start; the end of {log}:\n{log.read_text(errors='replace')[-2000:]}")
 
 
-def close(pool: Pool, home: Path) -> None:
-    """Stop the embedded pool; an existing cluster is left alone."""
+def close(pool: Pool, home: Path, patience: float) -> None:
+    """Stop the embedded pool, which has `patience` seconds to end by itself; an existing cluster is left alone."""
     if pool.process is not None:
-        _end(pool, patience=10)
+        _end(pool, patience)
         layout.pool_file(home).unlink(missing_ok=True)
 
 

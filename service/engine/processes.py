@@ -64,6 +64,14 @@ def start(arguments: Sequence[str], environment: Mapping[str, str], log: Path) -
     return ProcessId(process.pid, started(process.pid))
 
 
+def ask_to_end(id_: ProcessId) -> None:
+    """Send SIGTERM to a process, if it is running."""
+    process = id_.find()
+    if process is not None:
+        with contextlib.suppress(psutil.NoSuchProcess):
+            process.terminate()
+
+
 def stop(id_: ProcessId, patience: float) -> None:
     """End a process and all others of the session that it leads, even if it is dead already.
 

@@ -7,7 +7,7 @@ from pathlib import Path
 from service.engine.trial_queue import TrialQueue
 from service.store import Store
 from trainers import Outcome, Report
-from trainers.artifacts.layout import checkpoints_of
+from trainers.artifacts.layout import checkpoints_of, end_file
 from trainers.examples import CHANGED
 
 
@@ -21,6 +21,7 @@ class Recorder:
         home: the service's folder, where checkpoints lie.
         queue: is notified of trials that have ended.
         attempts: the number of the current attempt at each trial.
+        running: the trials that have begun and not ended yet.
     """
 
     store: Store
@@ -28,12 +29,19 @@ class Recorder:
     home: Path
     queue: TrialQueue
     attempts: dict[str, int] = field(default_factory=dict)
+    running: set[str] = field(default_factory=set)
+
+    @property
+    def end_file(self) -> Path:
+        """The file that asks the running trials to end once it is there; it says why."""
+        return end_file(self.home, self.experiment)
 
     def started(self, digest: str) -> None:
         """An attempt at a trial begins."""
         if not self.attempts:
             self.store.control.move(self.experiment, "start")
         self.attempts[digest] = self.store.trials.started(self.experiment, digest)
+        self.running.add(digest)
 
     def reported(self, digest: str, report: Report) -> None:
         """A trial has finished an epoch."""
@@ -50,14 +58,14 @@ class Recorder:
         if found == "incomplete":
             self.store.trials.failed(self.experiment, digest, f"it lacks scores that were planned: {CHANGED}")
         self._remove_checkpoints(digest)
-        self.queue.ended(digest)
+        self._ended(digest)
         return True
 
     def stopped(self, digest: str, reason: str) -> None:
         """A scheduler has stopped a trial. Its scores stay; its checkpoints stay if another experiment needs them."""
         if self.store.trials.stopped(self.experiment, digest, reason):
             self._remove_checkpoints(digest)
-        self.queue.ended(digest)
+        self._ended(digest)
 
     def refused(self, digest: str, reason: str) -> None:
         """A trial will not start."""
@@ -67,11 +75,22 @@ class Recorder:
     def failed(self, digest: str, reason: str) -> None:
         """A trial has failed and is not run again."""
         self.store.trials.failed(self.experiment, digest, reason)
-        self.queue.ended(digest)
+        self._ended(digest)
 
     def died(self, digest: str, reason: str) -> None:
         """The process of a trial has died; another attempt will follow."""
         self.store.trials.died(self.experiment, digest, reason)
+        self.running.discard(digest)
+
+    def interrupted(self, digest: str, step: int) -> None:
+        """A trial that was asked to end has written a checkpoint after an update."""
+        why = self.end_file.read_text(encoding="utf-8")
+        self.store.trials.interrupted(self.experiment, digest, f"{why}; a checkpoint was written after step {step}")
+        self.running.discard(digest)
+
+    def _ended(self, digest: str) -> None:
+        self.running.discard(digest)
+        self.queue.ended(digest)
 
     def _remove_checkpoints(self, digest: str) -> None:
         shutil.rmtree(checkpoints_of(self.home, digest), ignore_errors=True)

@@ -34,12 +34,15 @@ class SlotClient:
         self.held: set[str] = set()
         self._released: set[str] = set()
         self._is_waiting, self._note = False, ""
+        self._is_closed = False
         self._asked = 0.0
         store.slots.join(experiment, resources)
         threading.Thread(target=self._heartbeat, name="heartbeat", daemon=True).start()
 
     def claim(self, wanted: Sequence[str]) -> str | None:
         """Claim a slot for one of some trials, the best first. The trial that has one now; None if none has."""
+        if self._is_closed:
+            return None
         wanted = [trial for trial in wanted if trial not in self.held]
         if self.at_once is not None:
             wanted = wanted[: max(0, self.at_once - len(self.held))]
@@ -61,6 +64,10 @@ class SlotClient:
         """Trials do not need their slots any more; the next `claim` gives the slots back, or takes one over."""
         self._released |= self.held & set(trials)
         self.held -= set(trials)
+
+    def close(self) -> None:
+        """Claim no more slots."""
+        self._is_closed = True
 
     def _why_nothing_runs(self, nodes: Sequence[Resources], fits: bool) -> str:
         if self.held or not self._is_waiting:

@@ -4,6 +4,9 @@ import fcntl
 import logging
 import shutil
 import threading
+import time
+from contextlib import suppress
+from dataclasses import dataclass
 from pathlib import Path
 from typing import IO
 
@@ -11,10 +14,12 @@ import psutil
 
 from service import planning
 from service.engine import pool as pools
-from service.engine.processes import ProcessId, start, stop
+from service.engine.processes import ProcessId, ask_to_end, start, stop
 from service.settings import Settings
 from service.store import Store, StoreFullError, reserve
-from trainers.artifacts.layout import driver_log, server_lock, tune_folder
+from service.store.states import FINAL
+from trainers.artifacts.atomic import write_text
+from trainers.artifacts.layout import driver_log, end_file, server_lock, tune_folder
 from trainers.trial import NUMERICS
 
 log = logging.getLogger(__name__)
@@ -32,16 +37,41 @@ RENEW_DRIVERS = 50
 
 INTERVAL_SECONDS = 0.2
 
+# Seconds that running trials have to write a checkpoint: when their experiment is paused or outranked, and when the
+# server stops. Trials in an evaluation that takes longer go on from the last checkpoint that they wrote.
+PAUSE_SECONDS, CLOSE_SECONDS = 30.0, 5.0
+
+# Seconds that a closing server waits for what the supervisor is at, and for Ray.
+LOOK_SECONDS, POOL_SECONDS = 2.0, 4.0
+
+STOPPED = "the server was stopped"
+
 
 class HomeInUseError(RuntimeError):
     """Another server uses this home."""
 
 
+@dataclass(kw_only=True)
+class _Ending:
+    """A driver that was asked to end: why, and when it is killed (`time.monotonic`)."""
+
+    process: ProcessId
+    why: str
+    deadline: float
+
+    def has_ended(self) -> bool:
+        """Whether it has, of its own accord or now."""
+        if self.process.find() is not None and time.monotonic() < self.deadline:
+            return False
+        stop(self.process, patience=0)  # also what it left behind; the store is always consistent
+        return True
+
+
 class Supervisor(threading.Thread):
     """Runs stored experiments, several at once: the highest priority first, and of equal ones the longest queued.
 
-    A driver whose experiment is paused or cancelled is stopped. A pool and drivers that an earlier server left behind
-    are taken over. `close` stops everything resumably.
+    A driver whose experiment is paused or cancelled is stopped; when it is paused, its trials write a checkpoint first.
+    A pool and drivers that an earlier server left behind are taken over. `close` stops everything resumably.
 
     Args:
         settings: where to read, write and run.
@@ -57,6 +87,7 @@ class Supervisor(threading.Thread):
         self.settings, self.store = settings, store
         self._lock = _lock(settings.home)
         self._closing = threading.Event()
+        self._ending: dict[str, _Ending] = {}
         self._environment = pools.environment(settings.home, embedded=settings.ray_address is None)
         reserve.make(settings.home)
         for experiment, numerics in store.control.outdated(NUMERICS).items():
@@ -66,7 +97,7 @@ class Supervisor(threading.Thread):
 
     def _ensure_pool(self) -> pools.Pool:
         address = self.settings.ray_address
-        return pools.ensure(self.settings.home) if address is None else pools.join(address)
+        return pools.ensure(self.settings.home, self._closing) if address is None else pools.join(address)
 
     def run(self) -> None:
         """Watch the pool and the drivers until `close`."""
@@ -80,29 +111,57 @@ class Supervisor(threading.Thread):
                 log.exception("the supervisor goes on after")
 
     def close(self) -> None:
-        """Stop the drivers and the pool resumably: what was running is queued again for the next server."""
+        """Stop the drivers and the pool resumably: what was running is queued again for the next server.
+
+        Within `LOOK_SECONDS`, `CLOSE_SECONDS` and `POOL_SECONDS` all processes have ended. Then it is stored, which may
+        take as long as another transaction does.
+        """
         self._closing.set()
         if self.is_alive():
-            self.join()
-        for experiment, driver in self.store.control.drivers().items():
-            self._release(experiment, driver, "the server was stopped; it goes on when the server starts again")
-        pools.close(self.pool, self.settings.home)
+            self.join(LOOK_SECONDS)
+        try:
+            for experiment, driver in self.store.control.drivers().items():
+                self._end(experiment, driver, STOPPED, CLOSE_SECONDS)
+            while not all(ending.has_ended() for ending in self._ending.values()):
+                time.sleep(0.05)
+        finally:
+            pools.close(self.pool, self.settings.home, POOL_SECONDS)
+        for experiment, ending in self._ending.items():
+            self._release(experiment, ending.why)
         self._lock.close()
 
-    def _release(self, experiment: str, driver: tuple[int, float], reason: str = "") -> None:
-        """Stop a driver resumably: what was running is queued again, unless its experiment was paused or cancelled."""
-        stop(ProcessId(*driver), patience=0)  # the store is always consistent
+    def _end(self, experiment: str, driver: tuple[int, float], why: str, patience: float) -> None:
+        """Ask a driver to end, once; it is killed where that takes longer than `patience` seconds."""
+        deadline = time.monotonic() + patience
+        if experiment in self._ending:
+            self._ending[experiment].deadline = min(deadline, self._ending[experiment].deadline)
+            return
+        self._ending[experiment] = _Ending(process=ProcessId(*driver), why=why, deadline=deadline)
+        with suppress(OSError):  # on a full disk there is no room for a checkpoint either
+            write_text(end_file(self.settings.home, experiment), why)
+        ask_to_end(ProcessId(*driver))
+
+    def _release(self, experiment: str, why: str) -> None:
+        """Of a driver that has ended what was running is queued again, unless it was paused or cancelled."""
         shutil.rmtree(tune_folder(self.settings.home, experiment), ignore_errors=True)
+        end_file(self.settings.home, experiment).unlink(missing_ok=True)
+        self.store.control.release_driver(experiment, why)
+        reason = f"{why}; it goes on when the server starts again" if why == STOPPED else why
         self.store.control.move(experiment, "requeue", reason)
-        self.store.control.release_driver(experiment)
 
     def _look(self) -> None:
         control = self.store.control
         for experiment, driver in control.unwanted().items():
-            self._release(experiment, driver)
+            if (state := control.state(experiment)) in FINAL:
+                self._end(experiment, driver, f"the experiment is {state}", patience=0.0)
+            else:
+                self._end(experiment, driver, "the experiment was paused", PAUSE_SECONDS)
+        self._release_ended()
         if self.pool.process is not None and self.pool.process.find() is None:
             self._renew_pool()
         for experiment, driver in control.drivers().items():
+            if experiment in self._ending:
+                continue
             process = ProcessId(*driver).find()
             if process is None:
                 stop(ProcessId(*driver), patience=0)  # its remaining processes
@@ -112,13 +171,19 @@ class Supervisor(threading.Thread):
                 self._end_of_pool(experiment, driver)
         drivers = control.drivers()
         for experiment in control.outranked(MAX_DRIVERS):
-            self._release(experiment, drivers[experiment], "experiments of a higher priority go first")
+            self._end(experiment, drivers[experiment], "experiments of a higher priority go first", PAUSE_SECONDS)
         if self.pool.process is not None and self._drivers_of_pool >= RENEW_DRIVERS and not control.drivers():
-            pools.close(self.pool, self.settings.home)
+            pools.close(self.pool, self.settings.home, POOL_SECONDS)
             self._renew_pool()
         for experiment in control.runnable(MAX_DRIVERS):
             self._start(experiment)
         reserve.make(self.settings.home)
+
+    def _release_ended(self) -> None:
+        for experiment, ending in list(self._ending.items()):
+            if ending.has_ended():
+                self._release(experiment, ending.why)
+                del self._ending[experiment]
 
     def _renew_pool(self) -> None:
         for experiment, driver in self.store.control.drivers().items():
@@ -128,6 +193,7 @@ class Supervisor(threading.Thread):
     def _end_of_pool(self, experiment: str, driver: tuple[int, float]) -> None:
         """Stop a driver whose pool has died: it would wait for a minute, or forever if it was about to join it."""
         stop(ProcessId(*driver), patience=0)
+        self._ending.pop(experiment, None)
         self.store.control.driver_died(experiment, "the pool died, and is started again", ())
 
     def _is_of_pool(self, driver: psutil.Process) -> bool:
@@ -154,7 +220,7 @@ class Supervisor(threading.Thread):
 
 def _lock(home: Path) -> IO[str]:
     home.mkdir(parents=True, exist_ok=True)
-    file = server_lock(home).open("w")
+    file = server_lock(home).open("w", encoding="utf-8")
     try:
         fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except BlockingIOError:

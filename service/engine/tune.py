@@ -1,5 +1,6 @@
 """Runs an experiment's trials on Ray Tune, in the driver's process."""
 
+import contextlib
 import logging
 import os
 import shutil
@@ -28,7 +29,8 @@ logging.getLogger("ray.tune.analysis.experiment_analysis").setLevel(logging.ERRO
 
 def join(address: str) -> None:
     """Join a Ray cluster. ConnectionError if it is not there."""
-    ray.init(address=address, log_to_driver=False, configure_logging=False)
+    with contextlib.chdir("/"):  # Ray has workers import from the folder in which a driver joins it
+        ray.init(address=address, log_to_driver=False, configure_logging=False)
 
 
 def run_trials(
@@ -98,6 +100,9 @@ class _Relay(tune.Callback):  # type: ignore[misc]
         digest, kind, value = digest_of(trial.trial_id), result["kind"], result["value"]
         if kind == "failed":
             self._guarded(self.recorder.failed, digest, value)
+        elif kind == "interrupted":
+            self.gate.note_interruption(digest)
+            self._guarded(self.recorder.interrupted, digest, value)
         elif kind == "succeeded":
             if not self._guarded(self.recorder.succeeded, digest, Outcome.from_dict(value)):
                 self._guarded(self.gate.requeue, digest, trial.config["trial"], "it counted as dead, and came late")

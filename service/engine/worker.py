@@ -19,7 +19,7 @@ from ray.tune import Checkpoint
 import trainers
 from search_spaces.objective import objective
 from search_spaces.plan import plugins
-from trainers import Report, Trial, memory
+from trainers import Interrupted, Report, Trial, memory
 from trainers.artifacts.layout import checkpoints_of, log_of
 from trainers.data.sources import open_data
 from trainers.data.splits import training_data
@@ -66,7 +66,10 @@ def _run(trial: Trial, config: Mapping[str, Any]) -> None:
     try:
         log.info("starting on %s, process %d: %s", platform.node(), os.getpid(), trial.config)
         _check(trial)
-        outcome = trainers.run(_resumed(trial, config, checkpoints), report)
+        outcome = trainers.run(_resumed(trial, config, checkpoints), report, config["end_file"].exists)
+    except Interrupted as asked:
+        log.info("%s", asked)
+        tune.report({"kind": "interrupted", "value": asked.step})
     except Exception as error:
         log.exception("failed")
         tune.report({"kind": "failed", "value": _reason(error)})

@@ -91,7 +91,7 @@ class Control:
                 connection.execute(again.values(state="queued", reason=""))
             unwanted = connection.execute(select(experiments.c.driver_unwanted).where(mine)).scalar_one()
             if move.to != "running" and not unwanted:
-                self._settle(connection, experiment, move.to, f"the experiment is {move.to}")
+                self._settle(connection, experiment, move.to, reason or f"the experiment is {move.to}")
         return True
 
     def outdated(self, numerics: int) -> dict[str, int]:
@@ -211,14 +211,14 @@ class Control:
             state = connection.execute(select(experiments.c.state).where(mine)).scalar_one()
             self._settle(connection, experiment, state, "its driver died")
 
-    def release_driver(self, experiment: str) -> None:
-        """Forget a driver that was stopped on purpose."""
+    def release_driver(self, experiment: str, why: str) -> None:
+        """Forget a driver that was stopped on purpose; attempts that are still running end with that reason."""
         mine = experiments.c.id == experiment
         free = {"driver_pid": None, "driver_created": None, "driver_deaths": 0, "driver_due": None}
         with self._database.write() as connection:
             connection.execute(update(experiments).where(mine).values(**free, driver_unwanted=False))
             state = connection.execute(select(experiments.c.state).where(mine)).scalar_one()
-            self._settle(connection, experiment, state, f"the experiment is {state}")
+            self._settle(connection, experiment, state, why)
 
 
 def _needs_driver(row: Row[Any, Any, Any]) -> bool:

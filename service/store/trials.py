@@ -180,11 +180,16 @@ class Trials:
         with self._database.write() as connection:
             self._end_early(connection, experiment, digest, "died", reason)
 
+    def interrupted(self, experiment: str, digest: str, reason: str) -> None:
+        """Store that a trial ended because it was asked to; it is queued again."""
+        with self._database.write() as connection:
+            self._end_early(connection, experiment, digest, "interrupted", reason)
+
     def _end_early(self, connection: Connection, experiment: str, digest: str, state: str, reason: str) -> None:
         key = {"experiment": experiment, "trial": digest}
         record_event(connection, experiment, "trial", trial=digest, state=state, reason=reason)
         end(connection, state, reason, **key)
-        becomes = "queued" if state == "died" else state
+        becomes = "queued" if state in ("died", "interrupted") else state
         connection.execute(update(planned_trials).filter_by(**key).values(state=becomes, reason=reason))
 
     def one(self, digest: str) -> dict[str, Any] | None:

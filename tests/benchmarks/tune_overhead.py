@@ -6,6 +6,7 @@ import tempfile
 import time
 from collections.abc import Collection, Mapping, Sequence
 from pathlib import Path
+from threading import Event
 
 from side_by_side import Spread, at_most, parser, print_table, setting
 
@@ -27,6 +28,7 @@ class Nothing:
         self.waiting = {trial.config.digest: trial for trial in made}
         self.trials, self.runs, self.resources = dict(self.waiting), False, Resources(1, 0, 0)
         self.times: list[float] = []
+        self.end_file = home / "end"
         self.failed_before: set[str] = set()
 
     def more(self) -> Mapping[str, Trial]:
@@ -74,7 +76,7 @@ def main() -> None:
     trials = 12 if arguments.quick else arguments.trials
     with tempfile.TemporaryDirectory(prefix="tune-", dir="/tmp") as folder:
         home = Path(folder)
-        pool = pools.ensure(home)
+        pool = pools.ensure(home, Event())
         nothing = Nothing(home, trials)
         try:
             os.environ.update(pools.environment(home, embedded=True))  # which Ray reads when it is imported
@@ -86,7 +88,7 @@ def main() -> None:
             tune.run_trials(nothing, nothing, home / "tune" / "nothing", nothing)  # type: ignore[arg-type]
             ray.shutdown()
         finally:
-            pools.close(pool, home)
+            pools.close(pool, home, patience=10)
     between = [later - earlier for earlier, later in zip(nothing.times, nothing.times[1:], strict=False)]
     spread, mean = Spread.of(between), (nothing.times[-1] - nothing.times[0]) / len(between)
     print(f"{trials} trials that do nothing, one at a time in one worker.")

@@ -91,11 +91,14 @@ def memory(service: Any) -> float:
 
 @pytest.mark.slow
 def test_mixed_load_meets_no_error_and_needs_no_more_memory(
-    tmp_path: Path, start_service: Callable[..., Any], spec: Fields, full: bool
+    tmp_path: Path,
+    start_service: Callable[..., Any],
+    empty_trials: Callable[..., dict[str, str]],
+    spec: Fields,
+    full: bool,
 ) -> None:
     seconds = 1800.0 if full else 10.0
-    empty = {"PYTHONPATH": str(Path(__file__).with_name("empty")), "EMPTY_SECONDS": "1"}
-    service = start_service(tmp_path / "home", **empty, EMPTY_TIMES=str(tmp_path / "times"))
+    service = start_service(tmp_path / "home", **empty_trials(1))
     load = Load(service, {**spec, "methods": ["zero-shot", "ord-FS", "naive-mix-train"], "resources": {}})
     for seed in range(100 if full else 1):  # as many as a page lists: it would grow until there are
         service.client.cancel(service.client.submit({**load.spec, "seeds": [10**6 + seed]}))

@@ -16,15 +16,9 @@ SLOTS = 2
 
 
 @pytest.fixture
-def start_empty(tmp_path: Path, start_service: Start) -> Start:
+def start_empty(tmp_path: Path, start_service: Start, empty_trials: Start) -> Start:
     """A service whose trials sleep, and write down when."""
-
-    def start(seconds: float) -> Any:
-        empty = Path(__file__).with_name("empty")
-        times = str(tmp_path / "times")
-        return start_service(tmp_path / "home", PYTHONPATH=str(empty), EMPTY_SECONDS=str(seconds), EMPTY_TIMES=times)
-
-    return start
+    return lambda seconds: start_service(tmp_path / "home", **empty_trials(seconds))
 
 
 def of_trials(spec: Fields, first: int, trials: int) -> Fields:

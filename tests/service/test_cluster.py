@@ -14,7 +14,6 @@ from service.client import ServiceError
 
 Fields = dict[str, Any]
 
-EMPTY = Path(__file__).parents[1] / "chaos" / "empty"
 
 # Does what the lines of its input say, and answers each with a line.
 CLUSTER = """
@@ -131,10 +130,13 @@ def test_a_cluster_grows_for_what_waits_and_loses_a_node_in_mid_trial(
 
 @pytest.mark.slow
 def test_a_trial_sees_the_gpus_that_it_asked_for_and_no_other(
-    tmp_path: Path, start_cluster: Callable[..., Cluster], start_service: Callable[..., Any], spec: Fields
+    tmp_path: Path,
+    start_cluster: Callable[..., Cluster],
+    start_service: Callable[..., Any],
+    empty_trials: Callable[..., dict[str, str]],
+    spec: Fields,
 ) -> None:
-    empty = {"PYTHONPATH": str(EMPTY), "EMPTY_SECONDS": "2", "EMPTY_TIMES": str(tmp_path / "times")}
-    cluster = start_cluster(**empty)
+    cluster = start_cluster(**empty_trials(2))
     cluster.tell("add 2 2")
     service = start_service(tmp_path / "home", **cluster.settings)
     client = service.client

@@ -1,6 +1,7 @@
 """What may be done with an experiment: in the store, and with real drivers and trials."""
 
 import itertools
+import re
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -52,8 +53,8 @@ def test_a_move_is_made_from_its_origins_alone(sqlite_store: Store, state: str, 
 
 @pytest.fixture(scope="module")
 def service(tmp_path_factory: pytest.TempPathFactory, start_services: StartService) -> Any:
-    """A service that writes a checkpoint after every update."""
-    return start_services(tmp_path_factory.mktemp("control") / "home", ALLASPRAK_CHECKPOINT_SECONDS="0")
+    """A service whose trials write a checkpoint only where they are asked to end."""
+    return start_services(tmp_path_factory.mktemp("control") / "home", ALLASPRAK_CHECKPOINT_SECONDS="100000")
 
 
 def training(service: Any, id_: str) -> Any:
@@ -65,6 +66,21 @@ def steps(service: Any, id_: str) -> dict[str, int]:
     """Updates of the last attempt at each trial."""
     trials = service.client.results(id_)["trial"].unique()
     return {trial: service.client.trial(trial)["facts"]["work"]["training"]["steps"] for trial in trials}
+
+
+def written_after(service: Any, id_: str) -> dict[str, int]:
+    """The step after which each interrupted trial of an experiment that was paused has written its checkpoint."""
+    found = {}
+    for trial in service.client.results(id_)["trial"].unique():
+        shown = service.client.trial(trial)
+        if shown["attempts"][-1]["state"] == "interrupted":
+            said = re.fullmatch(
+                r"the experiment was paused; a checkpoint was written after step (\d+)", shown["attempts"][-1]["reason"]
+            )
+            assert said, shown["attempts"][-1]
+            assert shown["saved"]["checkpoint"]
+            found[trial] = int(said[1])
+    return found
 
 
 def test_cancelling_frees_the_workers_at_once_and_keeps_what_is_done(
@@ -101,7 +117,8 @@ def test_a_paused_experiment_goes_on_from_its_checkpoints_with_equal_scores(serv
     paused = service.until(lambda: not (one := client.experiment(id_))["trials"]["running"] and one, 10)
     time.sleep(1)
     assert client.experiment(id_) == paused
-    assert any(client.trial(trial)["saved"]["checkpoint"] for trial in client.results(id_)["trial"].unique())
+    interrupted = written_after(service, id_)
+    assert interrupted
     client.resume(id_)
     assert client.wait(id_, progress=False)["state"] == "succeeded"
     scores = service.scores(id_)
@@ -112,7 +129,8 @@ def test_a_paused_experiment_goes_on_from_its_checkpoints_with_equal_scores(serv
     undisturbed = client.submit(wanted)
     assert client.wait(undisturbed, progress=False)["trials"]["reused"] == 0
     pd.testing.assert_series_equal(service.scores(undisturbed), scores)
-    assert any(taken > resumed[trial] for trial, taken in steps(service, undisturbed).items())
+    whole = steps(service, undisturbed)
+    assert {trial: whole[trial] - resumed[trial] for trial in interrupted} == interrupted  # no step was lost
 
 
 @pytest.mark.slow

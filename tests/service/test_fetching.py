@@ -42,7 +42,7 @@ class Experiment:
 
     def drive(self) -> Any:
         driver.drive(self.id, "nowhere", None, self.settings)
-        self.store.control.release_driver(self.id)
+        self.store.control.release_driver(self.id, "it was stopped")
         return self.store.experiments.one(self.id)
 
     def events(self) -> list[dict[str, Any]]:

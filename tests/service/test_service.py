@@ -3,6 +3,7 @@
 import contextlib
 import json
 import os
+import re
 import signal
 import socket
 import subprocess
@@ -19,6 +20,7 @@ import pytest
 
 from service.client import Client, ServiceError
 from service.engine import pool, processes
+from service.store import Store
 from trainers.artifacts.layout import fetched_data
 from trainers.data import sample
 from trainers.data.shots import draw
@@ -29,7 +31,6 @@ from trainers.trial import DataReference
 
 Fields = dict[str, Any]
 StartService = Callable[..., Any]
-ProcessesOf = Callable[[Path], list[psutil.Process]]
 
 
 @pytest.fixture(scope="module")
@@ -195,18 +196,68 @@ def test_a_trial_whose_process_dies_is_tried_again_and_again_and_it_is_told_why(
     assert 0 < client.trial(digest)["facts"]["seconds"] <= last["device_seconds"]
 
 
-def test_a_stopped_server_goes_on_where_it_was(tmp_path: Path, start_service: StartService, longer: Fields) -> None:
-    service = start_service(tmp_path / "home")
-    id_ = service.client.submit({**longer, "methods": ["zero-shot", "ord-FS"]})
-    service.until(lambda: service.client.experiment(id_)["trials"]["succeeded"] > 0)
+# A plan that never ends.
+ENDLESS = "import service.planning as planning; planning.preview = lambda *_: all(one < 1 for one in iter(int, 1))"
+
+
+def begin(url: str, request: str, *headers: str, body: str = "") -> socket.socket:
+    """A connection on which a request, or the beginning of one, has been sent."""
+    connection = socket.create_connection(("127.0.0.1", int(url.rpartition(":")[2])))
+    lines = (f"{request} HTTP/1.1", "Host: localhost", *headers, "", body)
+    connection.sendall("\r\n".join(lines).encode())
+    return connection
+
+
+def test_a_busy_server_is_stopped_within_15_seconds_and_goes_on_where_it_was(
+    tmp_path: Path, start_service: StartService, longer: Fields
+) -> None:
+    service = start_service(tmp_path / "home", ENDLESS, ALLASPRAK_CHECKPOINT_SECONDS="100000")
+    training = {**longer["training"], "epochs": 40}
+    id_ = service.client.submit({**longer, "methods": ["zero-shot"], "training": training})
+    service.until(lambda: service.client.experiment(id_)["progress"] > 0)
+    plan = ("POST /v1/plans", "Content-Type: application/json", "Content-Length: 2")
+    open_ = [
+        begin(service.url, f"GET /v1/experiments/{id_}/events"),
+        begin(service.url, "POST /v1/datasets?name=mine&task=ner", "Content-Length: 1000"),
+        *(begin(service.url, *plan, body="{}") for _ in range(4)),
+    ]
+    time.sleep(1)
+    asked = time.monotonic()
     while service.process.poll() is None:  # asking again changes nothing
         service.process.send_signal(signal.SIGTERM)
         time.sleep(0.3)
-    assert service.process.returncode == 0
+    assert time.monotonic() - asked < 15
+    assert service.process.returncode == 0, service.log.read_text()
     assert not service.processes()
+    for connection in open_:
+        connection.close()
     service = start_service(tmp_path / "home")
-    experiment = finished(service.client, id_)
-    assert experiment["trials"]["succeeded"] == 3
+    finished(service.client, id_)
+    [trial] = service.client.results(id_)["trial"].unique()
+    shown = service.client.trial(trial)
+    stopped, succeeded = shown["attempts"]
+    said = re.fullmatch(r"the server was stopped; a checkpoint was written after step (\d+)", stopped["reason"])
+    assert said, stopped
+    assert shown["facts"]["work"]["training"]["steps"] + int(said[1]) == 40 * 7  # 200 examples are 7 batches an epoch
+    assert succeeded["state"] == "succeeded"
+
+
+@pytest.mark.slow
+def test_trials_that_do_not_end_when_they_are_asked_to_do_not_keep_a_server_alive(
+    tmp_path: Path, start_service: StartService, empty_trials: Callable[..., dict[str, str]], spec: Fields
+) -> None:
+    service = start_service(tmp_path / "home", **empty_trials(7200))  # as in a long evaluation
+    id_ = service.client.submit({**spec, "methods": ["zero-shot"]})
+    service.until(lambda: service.client.experiment(id_)["trials"]["running"])
+    asked = time.monotonic()
+    assert service.stop() == 0
+    assert time.monotonic() - asked < 15
+    assert not service.processes()
+    store = Store(f"sqlite:///{service.home / 'allasprak.sqlite'}")
+    [trial] = store.trials.begun(id_)
+    [attempt] = store.trials.one(trial)["attempts"]  # type: ignore[index]
+    store.close()
+    assert (attempt["state"], attempt["reason"]) == ("interrupted", "the server was stopped")
 
 
 def test_a_killed_server_s_work_goes_on_and_is_taken_over(
@@ -476,7 +527,7 @@ def test_another_address_than_loopback_needs_a_token(tmp_path: Path) -> None:
 
 
 @pytest.mark.service
-def test_a_port_that_is_taken_is_a_clear_end_that_leaves_nothing(tmp_path: Path, processes_of: ProcessesOf) -> None:
+def test_a_port_that_is_taken_is_found_before_anything_is_started(tmp_path: Path) -> None:
     home = tmp_path / "home"
     with socket.socket() as taken:
         taken.bind(("127.0.0.1", 0))
@@ -484,10 +535,9 @@ def test_a_port_that_is_taken_is_a_clear_end_that_leaves_nothing(tmp_path: Path,
         command = [sys.executable, "-m", "service.cli", "serve", "--port", str(taken.getsockname()[1])]
         environment = {**os.environ, "ALLASPRAK_HOME": str(home)}
         answer = subprocess.run(command, env=environment, capture_output=True, text=True, timeout=60)
-    assert answer.returncode != 0
-    assert "address already in use" in answer.stdout  # the log
-    assert "Traceback" not in answer.stderr
-    assert not processes_of(home)
+    assert answer.returncode == 1
+    assert answer.stderr == f"allasprak: --host 127.0.0.1 --port {command[-1]}: Address already in use\n"
+    assert not home.exists()  # nothing was begun
 
 
 def test_the_command_line_submits_and_shows_results(tmp_path: Path, start_service: StartService, spec: Fields) -> None:

@@ -16,7 +16,7 @@ from trainers.one_trial import run
 from trainers.sampling import Sampling
 from trainers.training import loop
 from trainers.training.resuming import Checkpoints
-from trainers.trial import Report, Trial, Wanted
+from trainers.trial import Interrupted, Report, Trial, Wanted
 
 Make = Callable[..., Trial]
 
@@ -194,6 +194,31 @@ def test_an_attempt_with_other_selections_is_not_gone_on_with(
     resumed = run(both(home=tmp_path / "broken"), reports.append)
     assert (resumed.selected, resumed.scores) == (undisturbed.selected, undisturbed.scores)
     assert [report.step for report in reports] == [1, 2, 3, 4, 5, 6]
+
+
+@pytest.mark.parametrize("method", ["ord-FS", "gradient-mix-train"])
+def test_asked_to_end_a_trial_writes_a_checkpoint_at_once_and_ends_with_the_same_bits(
+    make_trial: Make, tmp_path: Path, method: str
+) -> None:
+    make = partial(make_trial, method, keep=True, checkpoint_seconds=3600.0)
+    whole, broken = make(home=tmp_path / "whole"), make(home=tmp_path / "broken")
+    expected: list[Report] = []
+    undisturbed = run(whole, expected.append)
+    reports: list[Report] = []
+    steps: list[int] = []
+    while True:  # once in the source training or the first epoch, then after every update
+        asked = iter([False] * 2 + [True])
+        try:
+            resumed = run(broken, reports.append, lambda: next(asked, True))  # noqa: B023
+            break
+        except Interrupted as interrupted:
+            steps.append(interrupted.step)
+    assert steps[0] == 3
+    assert len(steps) > 1
+    assert (resumed.selected, resumed.scores) == (undisturbed.selected, undisturbed.scores)
+    assert essence(reports) == essence(expected)  # none is repeated: nothing was lost
+    for name, tensor in weights(whole).items():
+        assert torch.equal(tensor, weights(broken)[name]), name
 
 
 def test_a_checkpoint_waits_until_training_took_long_enough(make_trial: Make, monkeypatch: pytest.MonkeyPatch) -> None:

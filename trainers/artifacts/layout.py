@@ -161,6 +161,11 @@ def tune_folder(home: Path, experiment: str) -> Path:
     return home / "tune" / experiment
 
 
+def end_file(home: Path, experiment: str) -> Path:
+    """Asks an experiment's running trials to end, and says why."""
+    return home / "tune" / f"{experiment}.end"
+
+
 def pool_file(home: Path) -> Path:
     """Address and process of the embedded Ray."""
     return home / "pool.json"

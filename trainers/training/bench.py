@@ -25,7 +25,7 @@ from trainers.training.selecting import Selector
 from trainers.training.training_windows import TrainingWindows
 from trainers.training.trial_data import TrialData
 from trainers.training.trial_model import TrialModel
-from trainers.trial import Outcome, Report, Schedule, Selection, Trial, TrialConfig, Work
+from trainers.trial import Interrupted, Outcome, Report, Schedule, Selection, Trial, TrialConfig, Work
 
 log = logging.getLogger(__name__)
 
@@ -37,6 +37,7 @@ class TrialBench:
         trial: the trial.
         report: called at every evaluation.
         source_model: returns the model that a source training selected, training it if it is not kept.
+        is_asked_to_end: as for `trainers.run`.
 
     Raises:
         DataError: a split is missing or malformed.
@@ -44,9 +45,14 @@ class TrialBench:
     """
 
     def __init__(
-        self, trial: Trial, report: Callable[[Report], None], source_model: Callable[[TrialConfig], Model]
+        self,
+        trial: Trial,
+        report: Callable[[Report], None],
+        source_model: Callable[[TrialConfig], Model],
+        is_asked_to_end: Callable[[], bool],
     ) -> None:
         self.trial, self.config, self.report, self.source_model = trial, trial.config, report, source_model
+        self.is_asked_to_end = is_asked_to_end
         encoder = prepare_encoder(self.config.encoder, trial.home, self.config.encoder_revision)
         tokenizer = load_tokenizer(encoder)
         self.data = TrialData(trial, tokenizer)
@@ -170,6 +176,9 @@ class TrialBench:
         def after_update() -> None:
             if training.position == 0:
                 self.selector.end_epoch(training.epoch - 1)
+            if self.is_asked_to_end():
+                checkpoints.write()
+                raise Interrupted(training.step)
             checkpoints.write_if_due()
 
         log.info("training from step %d", training.step)

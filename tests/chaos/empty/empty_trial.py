@@ -15,7 +15,7 @@ from trainers.tasks import TASKS
 from trainers.trial import Outcome, Report, Score, Split, Trial
 
 
-def run(trial: Trial, report: Callable[[Report], None]) -> Outcome:
+def run(trial: Trial, report: Callable[[Report], None], _is_asked_to_end: Callable[[], bool]) -> Outcome:
     """One report, and scores where they are asked for."""
     begin = time.time()
     time.sleep(float(os.environ["EMPTY_SECONDS"]))

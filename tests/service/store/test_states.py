@@ -16,7 +16,7 @@ def test_nothing_runs_in_an_experiment_that_was_stopped(store: Store) -> None:
     store.control.move(id_, "start")
     store.trials.started(id_, SOURCE.digest)
     store.control.move(id_, "requeue", "the server was stopped")
-    store.control.release_driver(id_)
+    store.control.release_driver(id_, "it was stopped")
     found = store.experiments.one(id_)
     assert found is not None
     assert (found.state, found.reason) == ("queued", "the server was stopped")
@@ -60,14 +60,14 @@ def test_so_many_experiments_have_drivers_and_those_of_a_higher_priority_take_th
     [high] = submit(1, 1)
     assert store.control.runnable(3) == []
     assert store.control.outranked(3) == [low[2]]
-    store.control.release_driver(low[2])
+    store.control.release_driver(low[2], "it was stopped")
     start()
     assert set(store.control.drivers()) == {high, *low[:2]}
     assert store.control.outranked(3) == []
     highest = submit(2, 4)
     assert set(store.control.outranked(3)) == {high, *low[:2]}
     for id_ in store.control.outranked(3):
-        store.control.release_driver(id_)
+        store.control.release_driver(id_, "it was stopped")
     start()
     assert set(store.control.drivers()) == set(highest[:3])
 
@@ -86,7 +86,7 @@ def test_a_driver_is_unwanted_from_a_pause_or_cancellation_until_it_is_released(
     assert store.control.unwanted() == {paused: (0, 2.0), cancelled: (1, 2.0), done: (2, 2.0)}
     assert store.control.delete(cancelled) is None
     for id_ in (paused, cancelled, done):
-        store.control.release_driver(id_)
+        store.control.release_driver(id_, "it was stopped")
     assert store.control.drivers() == {wanted: (3, 2.0)}
     assert not store.control.unwanted()
     counts = {id_: found.trials for id_ in (paused, cancelled) if (found := store.experiments.one(id_))}
