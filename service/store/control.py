@@ -4,8 +4,9 @@ import time
 from collections.abc import Sequence
 from typing import Any
 
-from sqlalchemy import ColumnElement, Connection, Row, delete, func, select, update
+from sqlalchemy import ColumnElement, Connection, Row, case, delete, func, select, update
 
+from service.store.clocks import moment
 from service.store.database import Database
 from service.store.events import record_event
 from service.store.schema import (
@@ -23,6 +24,9 @@ from service.store.schema import (
 from service.store.slots import leave
 from service.store.states import ACTIVE, FINAL, MOVES, MoveName
 from service.store.trials import end
+
+# No driver that died is followed by another later than this.
+LONGEST_DELAY_SECONDS = 300.0
 
 
 class Control:
@@ -73,7 +77,8 @@ class Control:
         if move.to == "running":
             change["started"] = func.coalesce(experiments.c.started, time.time())
         if move.to in FINAL:
-            change["finished"] = time.time()
+            now, started = time.time(), experiments.c.started
+            change["finished"] = case((started > now, started), else_=now)  # the clock may have been set back
         if name in ("pause", "cancel"):
             change["driver_unwanted"] = experiments.c.driver_pid.is_not(None)
         if name == "retry":
@@ -194,7 +199,8 @@ class Control:
         Args:
             experiment: its id.
             reason: with `{deaths}` and `{delay}`, which are filled in.
-            delays: in seconds; the last one for all further deaths. None: at once, and the death does not count.
+            delays: in seconds, at most `LONGEST_DELAY_SECONDS`; the last one for all further deaths. None: at once, and
+                the death does not count.
         """
         mine = experiments.c.id == experiment
         with self._database.write() as connection:
@@ -203,7 +209,7 @@ class Control:
             deaths += 1 if delays else 0
             words = reason.format(deaths=deaths, delay=f"{delay:g}")
             gone = {"driver_pid": None, "driver_created": None, "driver_unwanted": False}
-            again = {"driver_deaths": deaths, "driver_due": time.time() + delay}
+            again = {"driver_deaths": deaths, "driver_due": moment() + delay}
             connection.execute(update(experiments).where(mine).values(**gone, **again))
             active = update(experiments).where(mine, experiments.c.state.in_(ACTIVE))
             if connection.execute(active.values(reason=words, state=MOVES["requeue"].to)).rowcount:
@@ -222,4 +228,6 @@ class Control:
 
 
 def _needs_driver(row: Row[Any, Any, Any]) -> bool:
-    return row.driver_pid is None and (row.driver_due or 0.0) <= time.time()
+    """Whether it is due; a moment further ahead than any delay is from before the machine was started anew."""
+    left = (row.driver_due or 0.0) - moment()
+    return row.driver_pid is None and not 0 < left <= LONGEST_DELAY_SECONDS

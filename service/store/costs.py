@@ -10,6 +10,7 @@ from search_spaces.cost.estimate import devices
 from search_spaces.cost.timing import Measured
 from search_spaces.method_space import Candidate
 from search_spaces.spec import ExperimentSpec, ResourcesSpec
+from service.store.clocks import elapsed
 from service.store.schema import attempts, planned_trials, trials
 from trainers.methods import METHODS
 from trainers.trial import Work
@@ -22,10 +23,11 @@ def measured(connection: Connection, spec: ExperimentSpec, encoder: str) -> list
     """Measurements of the latest trials with the encoder, task, precision, threads and kind of device of a spec."""
     config, facts, on_cpu = trials.c.config, trials.c.facts, trials.c.facts["device"].as_string().startswith("cpu")
     query = (
-        select(config["method"].as_string(), attempts.c.ended - attempts.c.started, facts["work"])
+        select(config["method"].as_string(), elapsed(attempts.c.started, attempts.c.ended), facts["work"])
         .join(attempts, and_(attempts.c.trial == trials.c.digest, attempts.c.number == trials.c.attempt))
         .where(
             attempts.c.state == "succeeded",
+            attempts.c.ended > attempts.c.started,  # otherwise the clock was set back in between
             config["encoder_digest"].as_string() == encoder,
             config["task"].as_string() == spec.task,
             config["method"].as_string().in_(list(METHODS)),  # not those of a package that is gone
@@ -63,7 +65,7 @@ class Ran(NamedTuple):
 
 def ran(experiments: Collection[str]) -> Ran:
     """The attempts at the planned trials of some experiments."""
-    took = func.coalesce(attempts.c.ended, time.time()) - attempts.c.started
+    took = elapsed(attempts.c.started, func.coalesce(attempts.c.ended, time.time()))
     key = attempts.c.trial, attempts.c.experiment
     mine = select(*key, func.max(attempts.c.number).label("number"), func.sum(took).label("took"))
     mine = mine.where(attempts.c.experiment.in_(experiments)).group_by(*key)
@@ -75,13 +77,13 @@ def ran(experiments: Collection[str]) -> Ran:
         .outerjoin(own, of_own)
         .outerjoin(last, and_(last.c.trial == planned_trials.c.trial, last.c.number == number))
     )
-    seconds = func.coalesce(own.c.took, last.c.ended - last.c.started, 0.0)
+    seconds = func.coalesce(own.c.took, elapsed(last.c.started, last.c.ended), 0.0)
     return Ran(tables, seconds, func.coalesce(last.c.epoch, 0))
 
 
 def spent(connection: Connection, experiments: Collection[str]) -> dict[str, tuple[int, float]]:
     """For each experiment the number of trials that were started for it, and the seconds of all attempts so far."""
-    took = func.coalesce(attempts.c.ended, time.time()) - attempts.c.started
+    took = elapsed(attempts.c.started, func.coalesce(attempts.c.ended, time.time()))
     mine = attempts.c.experiment
     query = select(mine, func.count(attempts.c.trial.distinct()), func.sum(took)).where(mine.in_(experiments))
     found = {id_: (begun, seconds) for id_, begun, seconds in connection.execute(query.group_by(mine))}
@@ -94,7 +96,7 @@ def with_device_seconds(attempt: Mapping[Any, Any]) -> dict[str, Any]:
     spec, ended = known.pop("spec"), known["ended"]
     is_known = spec is not None and ended is not None
     of_trial = devices(ResourcesSpec.model_validate(spec["resources"])) if is_known else None
-    return {**known, "device_seconds": of_trial and of_trial * (ended - known["started"])}
+    return {**known, "device_seconds": of_trial and of_trial * max(0.0, ended - known["started"])}
 
 
 def cost(connection: Connection, specs: Mapping[str, Mapping[str, Any]]) -> dict[str, dict[str, float | None]]:

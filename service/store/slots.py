@@ -1,12 +1,12 @@
 """Slots of the pool: which trial runs where, and whose turn it is. A driver asks here before it lets a trial go."""
 
-import time
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from sqlalchemy import Connection, delete, func, insert, select, update
+from sqlalchemy import Connection, and_, delete, func, insert, select, update
 
+from service.store.clocks import moment
 from service.store.database import Database
 from service.store.schema import experiments, shares, slots
 from service.store.trials import end
@@ -68,14 +68,14 @@ class Slots:
             used = connection.execute(select(func.min(shares.c.used))).scalar() or 0.0
             connection.execute(
                 insert(shares).values(
-                    experiment=experiment, beat=time.time(), waiting=None, wants=0, used=used, turns=0, **vars(room)
+                    experiment=experiment, beat=moment(), waiting=None, wants=0, used=used, turns=0, **vars(room)
                 )
             )
 
     def heartbeat(self, experiment: str) -> None:
         """Its driver is alive."""
         with self._database.write() as connection:
-            connection.execute(update(shares).filter_by(experiment=experiment).values(beat=time.time()))
+            connection.execute(update(shares).filter_by(experiment=experiment).values(beat=moment()))
 
     def claim(self, experiment: str, wanted: Sequence[str], left: Collection[str], pool: Resources) -> str | None:
         """A slot for one of the trials that an experiment could start now, if it is its turn.
@@ -89,7 +89,7 @@ class Slots:
         Returns:
             The trial that has a slot now. None if others go first, if the pool is full, or if others run all of them.
         """
-        now = time.time()
+        now = moment()
         with self._database.write() as connection:
             self._database.lock(connection, slots)
             self._free(connection, experiment, left, now)
@@ -150,7 +150,7 @@ class Slots:
             return None
         query = select(slots.c.trial, shares.c.beat).join(shares, shares.c.experiment == slots.c.experiment)
         beats = dict(connection.execute(query).all())
-        found = next((trial for trial in wanted if beats.get(trial, 0.0) <= now - LEASE_SECONDS), None)
+        found = next((trial for trial in wanted if trial not in beats or not _is_alive(beats[trial], now)), None)
         if found in beats:  # its driver is dead
             connection.execute(delete(slots).where(slots.c.trial == found))
         return found
@@ -166,7 +166,7 @@ class Slots:
             connection.execute(away.values(used=least))
 
     def _is_next(self, connection: Connection, experiment: str, pool: Resources, now: float, keeps: bool) -> bool:
-        alive = shares.c.beat > now - LEASE_SECONDS
+        alive = and_(shares.c.beat > now - LEASE_SECONDS, shares.c.beat < now + LEASE_SECONDS)
         query = select(slots).join(shares, shares.c.experiment == slots.c.experiment).where(alive)
         free, charges = pool, dict[str, float]()
         for slot in connection.execute(query).mappings():
@@ -200,6 +200,11 @@ def leave(connection: Connection, experiment: str) -> None:
     """An experiment has no part in the pool any more."""
     for table in (slots, shares):
         connection.execute(delete(table).where(table.c.experiment == experiment))
+
+
+def _is_alive(beat: float, now: float) -> bool:
+    """Whether a driver is alive: a heartbeat to come is from before the machine was started anew."""
+    return abs(now - beat) < LEASE_SECONDS
 
 
 def _room(row: Mapping[Any, Any]) -> Resources:

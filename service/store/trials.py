@@ -1,4 +1,7 @@
-"""Trials: what is outstanding, every attempt at it, and how each ended."""
+"""Trials: what is outstanding, every attempt at it, and how each ended.
+
+More than 300 lines: all that changes a trial's state stands in one file.
+"""
 
 import json
 import time
@@ -10,6 +13,7 @@ from sqlalchemy import Connection, func, insert, or_, select, update
 
 from search_spaces.plan import PlannedTrial
 from service.store import marks
+from service.store.clocks import moment
 from service.store.costs import with_device_seconds
 from service.store.coverage import Coverage
 from service.store.database import Database
@@ -19,6 +23,9 @@ from service.store.schema import attempts, experiments, measures, planned_trials
 from service.store.states import ACTIVE
 from trainers.marks import MARK_NAMES
 from trainers.trial import Outcome, Report, Score, TrialConfig, Wanted
+
+# When this process began an attempt, by trial and number.
+_BEGUN: dict[tuple[str, int], float] = {}
 
 # What became of an outcome.
 Taken = Literal["taken", "incomplete", "refused"]
@@ -91,6 +98,7 @@ class Trials:
             attempt = int(connection.execute(select(trials.c.attempt).filter_by(digest=digest)).scalar_one())
             new = {"trial": digest, "number": attempt, "experiment": experiment, "started": time.time()}
             connection.execute(insert(attempts).values(**new, state="running", reason="", epoch=0))
+            _BEGUN[digest, attempt] = moment()
             mine = update(planned_trials).filter_by(experiment=experiment, trial=digest)
             connection.execute(mine.values(state="running", reason=""))
         return attempt
@@ -276,9 +284,16 @@ def wanted_of(row: Mapping[Any, Any]) -> Wanted:
 
 
 def end(connection: Connection, state: str, reason: str = "", **of: Any) -> None:
-    """Running attempts end: of an experiment, of a trial for it, or one by its number."""
-    running = update(attempts).filter_by(**of, state="running")
-    connection.execute(running.values(state=state, reason=reason, ended=time.time()))
+    """Running attempts end: of an experiment, of a trial for it, or one by its number.
+
+    How long they took is measured where this process has begun them, whatever has become of the wall's clock.
+    """
+    query = select(attempts.c.trial, attempts.c.number, attempts.c.started).filter_by(**of, state="running")
+    for trial, number, started in connection.execute(query).all():
+        begun = _BEGUN.pop((trial, number), None)
+        took = time.time() - started if begun is None else moment() - begun
+        one = update(attempts).filter_by(trial=trial, number=number)
+        connection.execute(one.values(state=state, reason=reason, ended=started + max(0.0, took)))
 
 
 def _as_json(measured: Mapping[str, Any]) -> Any:

@@ -19,7 +19,7 @@ ONE = Resources(1, 0, 0)
 def clock(monkeypatch: pytest.MonkeyPatch) -> list[float]:
     """The time, for slots."""
     now = [1000.0]
-    monkeypatch.setattr(slots, "time", type("Clock", (), {"time": staticmethod(lambda: now[0])}))
+    monkeypatch.setattr(slots, "moment", lambda: now[0])
     return now
 
 
