@@ -4,7 +4,9 @@ More than 300 lines: a function for each command.
 """
 
 import argparse
+import io
 import json
+import os
 import signal
 import socket
 import subprocess
@@ -20,8 +22,10 @@ from service.score_table import printed
 from service.security import is_loopback
 from service.settings import Settings
 from trainers.artifacts import layout
+from trainers.child_process import python
 from trainers.data import sample
 from trainers.marks import MARKS
+from trainers.proxies import spare_loopback
 
 # Seconds that a stopping server leaves to open requests and streams, and in which it has ended, whatever it is at.
 STREAM_SECONDS, STOP_SECONDS = 1, 14
@@ -43,11 +47,21 @@ CONTROL = {
 
 def main() -> None:
     """Run the command that the arguments name; a failure is one line on standard error, and exit code 1."""
+    if sys.getfilesystemencoding() != "utf-8" and sys._xoptions.get("utf8") != "0":  # the locale may know ASCII alone
+        os.execv(sys.executable, [sys.executable, "-X", "utf8", *sys.orig_argv[1:]])
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(encoding="utf-8", errors="backslashreplace")
+    spare_loopback(os.environ)
     arguments = _parser().parse_args()
     try:
         code = arguments.command(arguments)
+        sys.stdout.flush()
     except KeyboardInterrupt:
         code = 130
+    except BrokenPipeError:  # nobody reads on, as with `| head`; Python would say so when it ends and flushes
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        code = 0
     except (OSError, RuntimeError, ValueError) as error:
         print(f"allasprak: {error}", file=sys.stderr)
         code = 1
@@ -163,7 +177,8 @@ def _serve(arguments: argparse.Namespace) -> int:
         gc.collect()
         gc.freeze()  # what is there for good is looked at no more, and so garbage is collected sooner: it grew by 13 %
         serving.start()
-        serving.join()
+        serving.join()  # until a signal
+        raise RuntimeError("the web server has ended; its log says why")
     finally:
         for repeated in (signal.SIGTERM, signal.SIGINT):  # stopping takes seconds, and must not be stopped
             signal.signal(repeated, signal.SIG_IGN)
@@ -174,7 +189,6 @@ def _serve(arguments: argparse.Namespace) -> int:
         examiner.stop()
         supervisor.close()
         store.close()
-    return 0
 
 
 def _listen(host: str, port: int) -> socket.socket:
@@ -182,7 +196,8 @@ def _listen(host: str, port: int) -> socket.socket:
     try:
         return socket.create_server((host, port), family=family, backlog=BACKLOG)
     except OSError as error:
-        raise OSError(f"--host {host} --port {port}: {error.strerror}") from error
+        why = str(error.strerror).partition(" (while attempting")[0]
+        raise OSError(f"--host {host} --port {port}: {why}") from error
 
 
 def _exit(_signal: int, _frame: FrameType | None) -> None:
@@ -218,7 +233,7 @@ def _spec(arguments: argparse.Namespace) -> Any:
             raise ValueError("give a file, --preset or both")
         return {}
     try:
-        spec = json.loads(arguments.file.read_text())
+        spec = json.loads(arguments.file.read_text(encoding="utf-8-sig"))
     except ValueError as error:
         raise ValueError(f"{arguments.file} is not JSON: {error}") from error
     if not isinstance(spec, dict):
@@ -284,7 +299,7 @@ def _demo(arguments: argparse.Namespace) -> int:
     log.parent.mkdir(parents=True, exist_ok=True)
     print(f"starting a service on 127.0.0.1:{port}; all that it writes lies in {settings.home}", flush=True)
     with log.open("ab") as output:
-        command = [sys.executable, "-m", "service.cli", "serve", "--port", str(port)]
+        command = python("service.cli", "serve", "--port", str(port))
         server = subprocess.Popen(command, stdout=output, stderr=subprocess.STDOUT, stdin=subprocess.DEVNULL)
     try:
         client = Client(f"http://127.0.0.1:{port}")
@@ -313,7 +328,9 @@ def _await_service(client: Any, server: "subprocess.Popen[bytes]", log: Path) ->
         if client.is_up():
             return
         time.sleep(0.2)
-    raise RuntimeError(f"the service did not start; the end of {log}:\n{log.read_text(errors='replace')[-2000:]}")
+    raise RuntimeError(
+        f"the service did not start; the end of {log}:\n{log.read_text(encoding='utf-8', errors='replace')[-2000:]}"
+    )
 
 
 def _print_table(client: Any, id_: str) -> None:

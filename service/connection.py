@@ -9,7 +9,9 @@ import httpx2
 import pandas as pd
 import pyarrow as pa
 
+from service.security import is_loopback
 from service.settings import secret
+from trainers.proxies import SOCKS
 
 NO_CONTENT = 204
 RECONNECT_SECONDS = 1.0
@@ -48,7 +50,12 @@ class Connection:
     def __init__(self, base_url: str, token: str | None) -> None:
         token = token or secret("TOKEN")
         headers = {"Authorization": f"Bearer {token}"} if token else {}
-        self._http = httpx2.Client(base_url=base_url, headers=headers, timeout=TIMEOUT)
+        # proxies of the environment are for other machines
+        is_elsewhere = not is_loopback(httpx2.URL(base_url).host)
+        try:
+            self._http = httpx2.Client(base_url=base_url, headers=headers, timeout=TIMEOUT, trust_env=is_elsewhere)
+        except ImportError as error:
+            raise ConnectionError(SOCKS) from error
 
     def answer(self, method: str, path: str, **arguments: Any) -> httpx2.Response:
         """The answer to a request; `arguments` are those of `httpx2.Client.request`."""

@@ -5,6 +5,7 @@ import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from urllib.parse import quote
 
 from trainers.artifacts.layout import database_file
 
@@ -45,7 +46,7 @@ class Settings:
         return cls(
             home=home,
             data_root=Path(data_root).expanduser().resolve() if data_root else None,
-            database_url=secret("DATABASE_URL", environment) or f"sqlite:///{database_file(home)}",
+            database_url=secret("DATABASE_URL", environment) or f"sqlite:///{quote(str(database_file(home)))}",
             ray_address=value("RAY_ADDRESS"),
             checkpoint_seconds=float(seconds),
             token=secret("TOKEN", environment),
@@ -65,7 +66,7 @@ def secret(name: str, environment: Mapping[str, str] = os.environ) -> str | None
     if value is not None:
         raise ValueError(f"{plain} and {variable} are both set; allowed: one of them")
     try:
-        content = Path(file).expanduser().read_text().strip()
+        content = Path(file).expanduser().read_text(encoding="utf-8-sig").strip()
     except OSError as error:
         raise ValueError(f"{variable} is {file!r}, which cannot be read: {error.strerror}") from error
     except UnicodeDecodeError as error:

@@ -1,5 +1,6 @@
 """The house is in order: style, types, import rules, pins."""
 
+import ast
 import re
 import subprocess
 import sys
@@ -33,8 +34,8 @@ def test_a_checker_has_nothing_to_say(command: tuple[str, ...]) -> None:
 
 @pytest.mark.parametrize(
     "module",
-    ["trainers", "trainers.data", "trainers.artifacts.layout", "trainers.encoders.by_name", "search_spaces.plan",
-     "service.api", "service.client", "service.cli"],
+    ["allasprak", "trainers", "trainers.data", "trainers.artifacts.layout", "trainers.encoders.by_name",
+     "search_spaces.plan", "service.api", "service.client", "service.cli"],
 )  # fmt: skip
 def test_planning_asking_and_answering_load_no_torch(module: str) -> None:
     heavy = "{'torch', 'transformers', 'ray'} & set(sys.modules)"
@@ -52,7 +53,8 @@ def test_every_heavy_package_is_pinned_and_says_where_it_is_used() -> None:
         assert re.search(r"# (trainers|search_spaces|service)", line), line
 
 
-SOURCES = sorted(path for room in ("service", "search_spaces", "trainers") for path in (ROOT / room).rglob("*.py"))
+ROOMS = ("allasprak", "service", "search_spaces", "trainers")
+SOURCES = sorted(path for room in ROOMS for path in (ROOT / room).rglob("*.py"))
 
 
 @pytest.mark.parametrize("source", SOURCES, ids=lambda path: str(path.relative_to(ROOT)))
@@ -62,3 +64,25 @@ def test_a_source_is_short_and_begins_with_what_it_is(source: Path) -> None:
     assert lines[0].startswith('"""'), "no sentence that says what the file is"
     if len(lines) > 300:
         assert re.search(r"\blong\b|300 lines", "\n".join(lines[:6])), "above 300 lines: its first lines say why"
+
+
+@pytest.mark.parametrize("source", SOURCES, ids=lambda path: str(path.relative_to(ROOT)))
+def test_modules_run_in_other_processes_in_one_way(source: Path) -> None:
+    assert source.name == "child_process.py" or "sys.executable" not in source.read_text(encoding="utf-8")
+
+
+def asks_the_locale(call: ast.Call) -> bool:
+    """Whether a call reads or writes text in the encoding of the locale: it names none itself."""
+    named = {keyword.arg: keyword.value for keyword in call.keywords}
+    if not isinstance(call.func, ast.Attribute) or "encoding" in named:
+        return False
+    if call.func.attr == "open":
+        mode = call.args[0] if call.args else named.get("mode", ast.Constant("r"))
+        return isinstance(mode, ast.Constant) and isinstance(mode.value, str) and mode.value in ("r", "w", "a", "x")
+    return call.func.attr in ("read_text", "write_text") or (call.func.attr in ("run", "Popen") and "text" in named)
+
+
+@pytest.mark.parametrize("source", SOURCES, ids=lambda path: str(path.relative_to(ROOT)))
+def test_text_is_utf_8_whatever_the_locale_says(source: Path) -> None:
+    calls = (node for node in ast.walk(ast.parse(source.read_bytes())) if isinstance(node, ast.Call))
+    assert not [f"{source}:{call.lineno}" for call in calls if asks_the_locale(call)]

@@ -10,7 +10,10 @@ from typing import Any
 def _texts() -> dict[str, str]:
     folder = files("search_spaces").joinpath("presets")
     found = (file for file in folder.iterdir() if file.name.endswith(".json"))
-    return {file.name.removesuffix(".json"): file.read_text() for file in sorted(found, key=lambda file: file.name)}
+    return {
+        file.name.removesuffix(".json"): file.read_text(encoding="utf-8")
+        for file in sorted(found, key=lambda file: file.name)
+    }
 
 
 def names() -> tuple[str, ...]:

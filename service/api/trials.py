@@ -2,7 +2,6 @@
 
 import shutil
 import subprocess
-import sys
 import tempfile
 import zipfile
 from contextlib import suppress
@@ -19,6 +18,7 @@ from search_spaces.problems import Problem, SpecError
 from service.api.problems import refusals
 from service.api.times import with_times
 from trainers.artifacts.layout import log_of, predictions_file, saved
+from trainers.child_process import python
 from trainers.examples import LANGUAGE_CODE
 from trainers.selections import PATTERN
 
@@ -104,9 +104,9 @@ def model(request: Request, id_: str, wanted: Annotated[Chosen, Query()]) -> Fil
     scratch = Path(tempfile.mkdtemp(prefix="model-", dir=request.app.state.environment().home))
     try:
         # in a process of its own: it takes the model's memory, and torch's
-        command = [sys.executable, "-m", "service.cli", "export", id_, str(scratch / id_)]
+        command = python("service.cli", "export", id_, str(scratch / id_))
         command += ["--selection", wanted.selection] if wanted.selection else []
-        done = subprocess.run(command, capture_output=True, text=True)
+        done = subprocess.run(command, capture_output=True, encoding="utf-8")
         if done.returncode:
             raise HTTPException(404, done.stderr.strip().rpartition("\n")[2].removeprefix("allasprak: "))
         file = scratch / f"{id_}.zip"

@@ -7,6 +7,7 @@ the file `pool.json` in the home names it.
 import contextlib
 import json
 import os
+import re
 import secrets
 import shutil
 import signal
@@ -21,9 +22,13 @@ from types import FrameType
 from service.engine.processes import ProcessId, start, started, stop
 from trainers.artifacts import layout
 from trainers.artifacts.atomic import write_text
+from trainers.child_process import VARIABLES
 
 # A Unix socket's path has at most 107 bytes; Ray appends "/session_<date>_<pid>/sockets/plasma_store" (67) to it.
 MAX_RAY_FOLDER = 38
+
+# Ray's core reads paths as ASCII (Ray 2.60, measured).
+PLAIN_PATH = re.compile(r"[A-Za-z0-9_./-]+")
 
 START_SECONDS = 60.0
 
@@ -67,7 +72,7 @@ def environment(home: Path, embedded: bool) -> dict[str, str]:
             "RAY_AUTH_MODE": "token",
             "RAY_AUTH_TOKEN_PATH": str(layout.ray_token(home)),
         }
-    return {**os.environ, **ours}
+    return {**os.environ, **ours, **VARIABLES}
 
 
 def join(address: str) -> Pool:
@@ -91,7 +96,7 @@ def ensure(home: Path, given_up: Event) -> Pool:
             return before
         _end(before, patience=0)  # a head that was killed leaves some of its processes behind
     with contextlib.suppress(FileNotFoundError):  # a pool that a server was starting when it was killed
-        stop(ProcessId(**json.loads(layout.starting_pool_file(home).read_text())), patience=0)
+        stop(ProcessId(**json.loads(layout.starting_pool_file(home).read_text(encoding="utf-8"))), patience=0)
     _write_token(layout.ray_token(home))
     layout.pool_file(home).unlink(missing_ok=True)
     log = layout.pool_log(home)
@@ -107,7 +112,9 @@ def ensure(home: Path, given_up: Event) -> Pool:
         stop(process, patience=5)
         raise
     stop(process, patience=1)
-    raise PoolError(f"Ray did not start; the end of {log}:\n{log.read_text(errors='replace')[-2000:]}")
+    raise PoolError(
+        f"Ray did not start; the end of {log}:\n{log.read_text(errors='replace', encoding='utf-8')[-2000:]}"
+    )
 
 
 def close(pool: Pool, home: Path, patience: float) -> None:
@@ -128,7 +135,7 @@ def _end(pool: Pool, patience: float) -> None:
 def _last(home: Path) -> Pool | None:
     """The embedded pool that was started last, whether it is running or not."""
     try:
-        state = json.loads(layout.pool_file(home).read_text())
+        state = json.loads(layout.pool_file(home).read_text(encoding="utf-8"))
     except FileNotFoundError:
         return None
     size = (state["cpus"], state["gpus"], state["memory"])
@@ -139,13 +146,13 @@ def _write_token(path: Path) -> None:
     """Write a token that only its owner may read; token files that Ray generates are world-readable."""
     path.unlink(missing_ok=True)
     path.touch(mode=0o600, exist_ok=False)
-    path.write_text(secrets.token_hex(32))
+    path.write_text(secrets.token_hex(32), encoding="utf-8")
 
 
 def _ray_folder(home: Path) -> Path:
-    """Ray's folder: in the home, or a temporary folder where that path is too long for sockets."""
+    """Ray's folder: in the home, or a temporary folder where that path is too long for sockets, or odd for Ray."""
     folder = layout.ray_folder(home)
-    if len(os.fsencode(folder)) <= MAX_RAY_FOLDER:
+    if len(os.fsencode(folder)) <= MAX_RAY_FOLDER and PLAIN_PATH.fullmatch(str(folder)):
         return folder
     return Path(tempfile.mkdtemp(prefix="ray-", dir="/tmp"))
 

@@ -6,12 +6,13 @@ The start time is that of the kernel, in seconds since the machine was started: 
 import contextlib
 import os
 import subprocess
-import sys
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 import psutil
+
+from trainers.child_process import python
 
 # Loading libraries takes a core for seconds: the server has to stay responsive.
 NICE = 5
@@ -41,7 +42,7 @@ class ProcessId:
 def started(pid: int) -> float:
     """The start time of a process, as in `ProcessId`: field 22 of /proc/<pid>/stat (proc(5)). psutil.NoSuchProcess."""
     try:
-        fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
+        fields = Path(f"/proc/{pid}/stat").read_text(encoding="utf-8").rpartition(")")[2].split()
     except (FileNotFoundError, ProcessLookupError) as error:
         raise psutil.NoSuchProcess(pid) from error
     return int(fields[19]) / os.sysconf("SC_CLK_TCK")
@@ -52,7 +53,7 @@ def start(arguments: Sequence[str], environment: Mapping[str, str], log: Path) -
     log.parent.mkdir(parents=True, exist_ok=True)
     with log.open("ab") as output:
         process = subprocess.Popen(
-            [sys.executable, "-m", *arguments],
+            python(*arguments),
             stdin=subprocess.DEVNULL,
             stdout=output,
             stderr=subprocess.STDOUT,

@@ -97,7 +97,7 @@ def _log(path: Path) -> Iterator[None]:
     """Write what this process logs in the meantime to a file as well, and the traceback if it crashes."""
     path.parent.mkdir(parents=True, exist_ok=True)
     root = logging.getLogger()
-    with path.open("a") as file:
+    with path.open("a", encoding="utf-8") as file:
         handler = logging.StreamHandler(file)
         handler.setFormatter(logging.Formatter("%(asctime)s %(levelname)s %(name)s %(message)s"))
         root.addHandler(handler)

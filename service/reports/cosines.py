@@ -15,6 +15,7 @@ from typing import Any
 from service.settings import Settings
 from trainers.artifacts.atomic import lock, write_text
 from trainers.artifacts.layout import cosines_file
+from trainers.child_process import python
 
 
 def cosines(home: Path, models: Sequence[tuple[str, str]]) -> list[dict[str, Any]]:
@@ -32,14 +33,14 @@ def cosines(home: Path, models: Sequence[tuple[str, str]]) -> list[dict[str, Any
     if not all(file.is_file() for file in files):
         with lock(files[0].with_name(".lock")):  # who asks again meanwhile waits for what is being computed
             _compute_in_process([model for model, file in zip(models, files, strict=True) if not file.is_file()])
-    return [json.loads(file.read_text()) for file in files]
+    return [json.loads(file.read_text(encoding="utf-8")) for file in files]
 
 
 def _compute_in_process(models: Sequence[tuple[str, str]]) -> None:
     if not models:
         return
-    command = [sys.executable, "-m", "service.reports.cosines", *map(":".join, models)]
-    done = subprocess.run(command, capture_output=True, text=True)
+    command = python("service.reports.cosines", *map(":".join, models))
+    done = subprocess.run(command, capture_output=True, encoding="utf-8")
     if done.returncode:
         raise ValueError(done.stderr.strip().rpartition("\n")[2])
 

@@ -70,7 +70,7 @@ def gains(method: str, over: str, k: int) -> "pd.Series[float]":
 
 
 def _read(name: str) -> pd.DataFrame:
-    with (files("service.reports") / "published" / name).open() as file:
+    with (files("service.reports") / "published" / name).open(encoding="utf-8") as file:
         frame = pd.read_csv(file)
     frame["split"] = "test"
     frame["metric"] = frame["task"].map({name: one.metric for name, one in _in_the_paper().items()})

@@ -16,6 +16,8 @@ import pyarrow.compute as pc
 from sqlalchemy import Dialect, Select, func, literal, make_url
 from sqlalchemy.dialects import postgresql, sqlite
 
+from trainers.child_process import python
+
 BATCH_ROWS = 2**16
 
 TYPES: Mapping[str, pa.DataType] = {"str": pa.string(), "int": pa.int64(), "float": pa.float64(), "bool": pa.bool_()}
@@ -53,7 +55,7 @@ def batches(url: str, statement: Select[Any], types: Mapping[str, type]) -> Iter
     plain = given.database if is_sqlite else given.set(drivername="postgresql").render_as_string(hide_password=False)
     asked: dict[str, Any] = {"sqlite": is_sqlite, "uri": plain, "sql": sql, "values": values}
     asked["types"] = {name: type_.__name__ for name, type_ in types.items()}
-    command = [sys.executable, "-m", "service.store.arrow"]
+    command = python("service.store.arrow")
     process = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.PIPE)
     assert process.stdin is not None
     assert process.stdout is not None

@@ -8,7 +8,7 @@ from contextlib import contextmanager
 from hashlib import sha256
 from typing import Any, Literal
 
-from sqlalchemy import ColumnElement, Connection, Engine, Table, create_engine, event, make_url
+from sqlalchemy import URL, ColumnElement, Connection, Engine, Table, create_engine, event, make_url
 from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.exc import OperationalError, SQLAlchemyError
 
@@ -62,8 +62,14 @@ class Database:
             raise DatabaseError(f"ALLASPRAK_DATABASE_URL: {error}") from error
 
     def _open(self, url: str) -> None:
+        parsed = make_url(url)
+        if parsed.get_backend_name() == "sqlite" and _is_in_memory(parsed):
+            raise DatabaseError(
+                "ALLASPRAK_DATABASE_URL: an SQLite database in memory is lost with its process, and no other sees it;"
+                " allowed: a file, such as sqlite:////var/lib/allasprak.sqlite"
+            )
         # pre_ping: a connection that the server closed meanwhile (it was restarted) is opened again
-        options = POSTGRESQL if make_url(url).drivername.startswith("postgresql") else {}
+        options = POSTGRESQL if parsed.drivername.startswith("postgresql") else {}
         self._reading = create_engine(url, pool_pre_ping=True, connect_args=options)
         self._writing = create_engine(url, pool_pre_ping=True, connect_args=options)
         if self._reading.dialect.name == "sqlite":
@@ -124,6 +130,12 @@ class Database:
     def insert(self, table: Table) -> Any:
         """An INSERT that supports ON CONFLICT."""
         return (sqlite if self._writing.dialect.name == "sqlite" else postgresql).insert(table)
+
+
+def _is_in_memory(url: URL) -> bool:
+    """Whether an SQLite URL names no file (https://sqlite.org/inmemorydb.html)."""
+    file = url.database or ""
+    return not file.removeprefix("file:") or ":memory:" in file or url.query.get("mode") == "memory"
 
 
 def _configure_sqlite(connection: Any, _record: Any) -> None:

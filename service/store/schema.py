@@ -19,6 +19,10 @@ from sqlalchemy import (
 
 metadata = MetaData()
 
+# Alembic's default name may be taken by another program in the same database.
+VERSION_TABLE = "allasprak_version"
+VERSION_TABLE_UNTIL_0005 = "alembic_version"
+
 # The last of `migrations/versions`: a table changes together with a migration that makes it so.
 REVISION = "0005"
 
@@ -31,7 +35,7 @@ clock = Table("clock", metadata, Column("now", Sequence, primary_key=True, autoi
 # What a user asked for. Times are seconds since 1970 (UTC). `request_key` is that of the request (Idempotency-Key),
 # `request_digest` of what was asked under it. `driver_*` name the process that runs it: its pid, when that process was
 # started (pids are used again), how many have died since a trial got further, before when no other is started, and
-# whether it is to be stopped. `events` is the number of the last one.
+# whether it is to be stopped. `driver_due` is a `clocks.moment`. `events` is the number of the last one.
 experiments = Table(
     "experiments",
     metadata,
@@ -108,7 +112,7 @@ events = Table(
 
 # The experiments whose drivers share the pool: what each of their trials takes, when the driver was last heard of,
 # since when it waits for slots (null: it does not) and for how many, how much it has `used` in seconds of the whole
-# pool, and how many slots it has had.
+# pool, and how many slots it has had. `beat` and `waiting` are `clocks.moment`s, as is `since` of slots.
 shares = Table(
     "shares",
     metadata,

@@ -4,7 +4,7 @@ from importlib.resources import files
 
 from sqlalchemy import Connection, inspect, text
 
-from service.store.schema import REVISION
+from service.store.schema import REVISION, VERSION_TABLE, VERSION_TABLE_UNTIL_0005, metadata
 
 # The PostgreSQL advisory lock that a service holds while it migrates.
 LOCK = 0x616C6C61
@@ -18,7 +18,8 @@ def upgrade(connection: Connection) -> None:
     """Create or migrate the tables, in the connection's transaction.
 
     Raises:
-        SchemaVersionError: a later version has migrated the database, or it is older than all migrations.
+        SchemaVersionError: a later version has migrated the database, it is older than all migrations, or it belongs to
+            another program.
     """
     if _revision(connection) == REVISION:
         return
@@ -26,8 +27,10 @@ def upgrade(connection: Connection) -> None:
 
     if connection.dialect.name == "postgresql":
         connection.exec_driver_sql(f"SELECT pg_advisory_xact_lock({LOCK})")
+    _take_over(connection)
     ours = config.Config()
-    ours.set_main_option("script_location", str(files("service.store") / "migrations"))
+    migrations = str(files("service.store") / "migrations")
+    ours.set_main_option("script_location", migrations.replace("%", "%%"))  # it is read as an ini file's
     ours.attributes["connection"] = connection
     try:
         command.upgrade(ours, "head")
@@ -42,6 +45,23 @@ def _revision(connection: Connection) -> str | None:
     tables = inspect(connection)
     if tables.has_table("schema_version"):
         raise SchemaVersionError("the database is of a schema from before the first that is upgraded; use another one")
-    if not tables.has_table("alembic_version"):
+    if not tables.has_table(VERSION_TABLE):
         return None
-    return connection.execute(text("SELECT version_num FROM alembic_version")).scalar()
+    return connection.execute(text(f"SELECT version_num FROM {VERSION_TABLE}")).scalar()
+
+
+def _take_over(connection: Connection) -> None:
+    """Rename the version table of a database of ours that has it under its first name; refuse another program's."""
+    there = set(inspect(connection).get_table_names())
+    if VERSION_TABLE in there:
+        return
+    is_ours = {VERSION_TABLE_UNTIL_0005, "experiments", "planned_trials"} <= there
+    if is_ours:
+        connection.execute(text(f"ALTER TABLE {VERSION_TABLE_UNTIL_0005} RENAME TO {VERSION_TABLE}"))
+        return
+    foreign = sorted(there & {VERSION_TABLE_UNTIL_0005, *metadata.tables})
+    if foreign:
+        raise SchemaVersionError(
+            f"the database belongs to another program: {', '.join(foreign)} in it "
+            f"{'is a table' if len(foreign) == 1 else 'are tables'} that allasprak has not made; name another database"
+        )

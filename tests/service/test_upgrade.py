@@ -10,11 +10,11 @@ from alembic.autogenerate import compare_metadata
 from alembic.config import Config
 from alembic.migration import MigrationContext
 from alembic.script import ScriptDirectory
-from sqlalchemy import create_engine, text
+from sqlalchemy import create_engine, inspect, text
 
 from service.store import Query, Store
 from service.store.query import equal
-from service.store.schema import REVISION, metadata
+from service.store.schema import REVISION, VERSION_TABLE, metadata
 
 FROZEN = sorted((Path(__file__).parent / "frozen").glob("*.sql"))
 
@@ -31,7 +31,8 @@ def test_the_migrations_make_the_tables(empty_url: str) -> None:
     Store(empty_url).close()
     engine = create_engine(empty_url)
     with engine.connect() as connection:
-        assert compare_metadata(MigrationContext.configure(connection), metadata) == []
+        context = MigrationContext.configure(connection, opts={"version_table": VERSION_TABLE})
+        assert compare_metadata(context, metadata) == []
     engine.dispose()
 
 
@@ -56,7 +57,17 @@ def test_a_database_of_any_version_is_upgraded_with_all_that_is_in_it(tmp_path: 
 
 @pytest.mark.parametrize(
     "url",
-    ["nonsense", "nodb://u:s3cret@h/x", "postgresql+psycopg://u:s3cret@127.0.0.1:1/x", "sqlite:////nowhere/x.sqlite"],
+    [
+        "nonsense",
+        "nodb://u:s3cret@h/x",
+        "postgresql+psycopg://u:s3cret@127.0.0.1:1/x",
+        "sqlite:////nowhere/x.sqlite",
+        "sqlite://",
+        "sqlite:///",
+        "sqlite:///:memory:",
+        "sqlite:///file::memory:?uri=true",
+        "sqlite:///file:x?mode=memory&uri=true",
+    ],
 )
 def test_a_database_that_is_not_there_is_named_by_its_setting_and_no_secret_is_told(url: str) -> None:
     with pytest.raises(RuntimeError, match="ALLASPRAK_DATABASE_URL: ") as raised:
@@ -74,7 +85,7 @@ def test_services_that_start_at_once_make_the_tables_once(empty_url: str) -> Non
 @pytest.mark.parametrize(
     ("statement", "words"),
     [
-        ("UPDATE alembic_version SET version_num = '9999'", f"schema 9999, of a later version.* has {REVISION}"),
+        ("UPDATE allasprak_version SET version_num = '9999'", f"schema 9999, of a later version.* has {REVISION}"),
         ("CREATE TABLE schema_version (version INTEGER)", "from before the first"),
     ],
 )
@@ -86,3 +97,28 @@ def test_a_database_that_this_service_does_not_know_is_refused(empty_url: str, s
     engine.dispose()
     with pytest.raises(RuntimeError, match=words):
         Store(empty_url)
+
+
+@pytest.mark.parametrize("tables", ["alembic_version (version_num VARCHAR(32))", "experiments (experiment_id INTEGER)"])
+def test_a_database_of_another_program_is_refused_and_left_as_it_is(empty_url: str, tables: str) -> None:
+    engine = create_engine(empty_url)
+    with engine.begin() as connection:
+        connection.execute(text(f"CREATE TABLE {tables}"))
+    name = tables.partition(" ")[0]
+    with pytest.raises(RuntimeError, match=f"belongs to another program: {name} in it"):
+        Store(empty_url)
+    with engine.connect() as connection:
+        assert inspect(connection).get_table_names() == [name]
+    engine.dispose()
+
+
+def test_the_version_table_of_a_database_beside_another_program_is_our_own(empty_url: str) -> None:
+    Store(empty_url).close()
+    engine = create_engine(empty_url)
+    with engine.begin() as connection:
+        connection.execute(text("CREATE TABLE alembic_version (version_num VARCHAR(32))"))
+        connection.execute(text("INSERT INTO alembic_version VALUES ('of somebody else')"))
+    Store(empty_url).close()
+    with engine.connect() as connection:
+        assert connection.execute(text("SELECT version_num FROM alembic_version")).scalar() == "of somebody else"
+    engine.dispose()

@@ -104,9 +104,17 @@ def test_it_may_say_so_by_a_date(fetched: Download, waited: list[float], monkeyp
     fault = Fault(path="*", status=503)
     fault.retry_after = date  # type: ignore[assignment]
     fetched.server.order(fault)
+    monkeypatch.setattr("trainers.data.download.datetime", None)  # our clock may be wrong
     fetched()
     [seconds] = waited
-    assert 90 < seconds <= 100
+    assert 90 < seconds <= 101
+
+
+@pytest.mark.parametrize("name", ["ALL_PROXY", "http_proxy"])
+def test_a_socks_proxy_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, name: str) -> None:
+    monkeypatch.setenv(name, "socks5://127.0.0.1:9")
+    with pytest.raises(DataError, match=r"names a SOCKS proxy .* not supported; allowed: an HTTP proxy"):
+        download("http://files.invalid/a.conllu", tmp_path / "a.part", print)
 
 
 def test_a_pause_that_is_too_long_is_an_error_at_once(fetched: Download, waited: list[float]) -> None:

@@ -36,7 +36,7 @@ def save(folder: Path, state: Any) -> None:
     unfinished.mkdir()
     try:
         save_file(tensors, unfinished / "tensors.safetensors")
-        (unfinished / "state.json").write_text(json.dumps(plain))
+        (unfinished / "state.json").write_text(json.dumps(plain), encoding="utf-8")
         unfinished.replace(version)
     finally:
         shutil.rmtree(unfinished, ignore_errors=True)
@@ -64,7 +64,7 @@ def load(folder: Path, tensors: bool = True) -> Any:
     if version is None:
         return None
     found = load_file(version / "tensors.safetensors") if tensors else defaultdict[str, Any](lambda: None)
-    return _with_tensors(json.loads((version / "state.json").read_text()), found)
+    return _with_tensors(json.loads((version / "state.json").read_text(encoding="utf-8")), found)
 
 
 def _versions(folder: Path) -> Iterator[Path]:

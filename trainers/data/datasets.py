@@ -92,7 +92,7 @@ class DatasetSource(Source):
 def datasets(home: Path) -> list[Dataset]:
     """All that there are, by name."""
     found = sorted(datasets_folder(home).glob("[!.]*/dataset.json"))
-    return [Dataset(**json.loads(path.read_text())) for path in found]
+    return [Dataset(**json.loads(path.read_text(encoding="utf-8"))) for path in found]
 
 
 def dataset(home: Path, name: str) -> Dataset:
@@ -101,7 +101,7 @@ def dataset(home: Path, name: str) -> Dataset:
     if not re.fullmatch(NAME, name) or not path.is_file():
         there = ", ".join(one.name for one in datasets(home)) or "none yet"
         raise DataError(f"there is no dataset {name!r}; there are: {there}")
-    return Dataset(**json.loads(path.read_text()))
+    return Dataset(**json.loads(path.read_text(encoding="utf-8")))
 
 
 def add_zip(home: Path, name: str, file: BinaryIO) -> Dataset:
@@ -170,7 +170,7 @@ def _add(home: Path, name: str, kind: Kind, fill: Callable[[Path], Path]) -> Dat
                 "; ".join([f"it has no file {layout}, a language code, and a split of {', '.join(SPLITS)}", *warnings])
             )
         found = Dataset(name, kind, str(root), time.time(), digest(tasks), tasks, warnings)
-        (folder / "dataset.json").write_text(json.dumps(asdict(found)))
+        (folder / "dataset.json").write_text(json.dumps(asdict(found)), encoding="utf-8")
         try:
             folder.rename(place)
         except OSError as error:  # another request was faster

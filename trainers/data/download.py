@@ -3,12 +3,13 @@
 import time
 from collections.abc import Callable, Iterator
 from datetime import UTC, datetime
-from email.utils import parsedate_to_datetime
+from email.utils import format_datetime, parsedate_to_datetime
 from pathlib import Path
 from typing import Any
 
 from trainers.artifacts.atomic import need_room
 from trainers.examples import DataError
+from trainers.proxies import SOCKS
 
 # Called with what is being done, in words.
 Tell = Callable[[str], None]
@@ -54,7 +55,7 @@ class Patience:
         """
         reason, asked = _interruption(error)
         if reason is None:
-            raise DataError(f"{self._what}: {_words(error)}") from error
+            raise DataError(f"{self._what}: {words_of(error)}") from error
         self._failures += 1
         pause = asked if asked is not None else 2.0**self._failures
         if self._failures >= ATTEMPTS or pause > LONGEST_PAUSE:
@@ -95,7 +96,7 @@ def download(url: str, path: Path, tell: Tell) -> None:
                     reported = time.monotonic()
                     tell(f"{name}, {there / 2**20:.0f} of {size / 2**20:.0f} MiB")
             return
-        except (httpx2.HTTPError, httpx2.InvalidURL) as error:
+        except (httpx2.HTTPError, httpx2.InvalidURL, ImportError) as error:
             patience.wait(error)
 
 
@@ -138,9 +139,9 @@ def _interruption(error: Exception) -> tuple[str | None, float | None]:
         if isinstance(cause, OfflineModeIsEnabled) or OfflineModeIsEnabled.__name__ in str(cause):
             return None, None  # `datasets` names it in the text of an error of its own
         if isinstance(cause, httpx2.TransportError):
-            return _words(cause), None
+            return words_of(cause), None
     lost = next((cause for cause in causes if isinstance(cause, ConnectionError | TimeoutError)), None)  # as of hf_xet
-    return (_words(lost), None) if lost is not None else (None, None)
+    return (words_of(lost), None) if lost is not None else (None, None)
 
 
 def _causes(error: BaseException) -> Iterator[BaseException]:
@@ -151,7 +152,10 @@ def _causes(error: BaseException) -> Iterator[BaseException]:
         cause = cause.__cause__ or cause.__context__
 
 
-def _words(error: BaseException) -> str:
+def words_of(error: BaseException) -> str:
+    """An error in one line."""
+    if isinstance(error, ImportError) and "SOCKS" in str(error):
+        return SOCKS
     response: Any = getattr(error, "response", None)
     if response is not None:
         return f"HTTP {response.status_code}"
@@ -159,7 +163,8 @@ def _words(error: BaseException) -> str:
 
 
 def _asked(response: Any) -> float | None:
-    """Seconds of the hub's header RateLimit, or of Retry-After: a number or a date (RFC 9110, section 10.2.3).
+    """Seconds of the hub's header RateLimit, or of Retry-After: a number or a date (RFC 9110, section 10.2.3),
+    which is of the server's clock.
 
     None without either.
     """
@@ -172,6 +177,7 @@ def _asked(response: Any) -> float | None:
     if given.isdecimal():
         return float(given)
     try:
-        return max(0.0, (parsedate_to_datetime(given) - datetime.now(UTC)).total_seconds())
+        now = parsedate_to_datetime(response.headers.get("Date") or format_datetime(datetime.now(UTC)))
+        return max(0.0, (parsedate_to_datetime(given) - now).total_seconds())
     except (TypeError, ValueError):  # none, or one that nobody can read
         return None

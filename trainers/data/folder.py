@@ -120,7 +120,7 @@ class FolderData:
         key = digest([str(path), status.st_size, status.st_mtime_ns, self.task.name, form])
         remembered = self.facts_cache / f"{key}.json"
         if remembered.is_file():
-            known = json.loads(remembered.read_text())
+            known = json.loads(remembered.read_text(encoding="utf-8"))
             lists = {name: tuple(known[name]) for name in ("labels", "sub_words", "warnings")}
             facts = Facts(**{**known, **lists})
         else:

@@ -126,7 +126,7 @@ class _Fetching:
                 if not (folder.is_dir() and comparison.is_file()):
                     write_language(folder, self.task, self._compared(language))
                     shutil.rmtree(self._downloads(language), ignore_errors=True)
-        found: dict[str, list[str]] = json.loads(comparison.read_text())
+        found: dict[str, list[str]] = json.loads(comparison.read_text(encoding="utf-8"))
         return found
 
     def _compared(self, language: str) -> Splits:

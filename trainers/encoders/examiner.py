@@ -6,11 +6,11 @@ It answers at once when it has started, and ends with this process (`trainers.en
 import json
 import os
 import subprocess
-import sys
 from contextlib import suppress
 from functools import lru_cache
 from threading import Lock, Timer
 
+from trainers.child_process import python
 from trainers.encoders.encoder import EncoderError
 
 # Seconds that an answer may take, with the imports.
@@ -79,7 +79,7 @@ class _Examiner:
         """The process, or another if it has died."""
         if self.process is None or self.process.poll() is not None:
             self.process = subprocess.Popen(
-                [sys.executable, "-m", "trainers.encoders.architecture"],
+                python("trainers.encoders.architecture"),
                 env={**os.environ, **ENVIRONMENT},
                 stdin=subprocess.PIPE,
                 stdout=subprocess.PIPE,

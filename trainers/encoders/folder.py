@@ -43,7 +43,7 @@ class FolderEncoder(Encoder):
         names = sorted(name for name in folder.sizes if is_any(name, COUNTED))
         cached = layout.encoder_digests(self.home) / f"{digest(folder.states(names))}.json"
         if cached.is_file():
-            return str(json.loads(cached.read_text()))
+            return str(json.loads(cached.read_text(encoding="utf-8")))
         found = digest([[name, folder.sha256(name)] for name in names])
         write_text(cached, json.dumps(found))
         return found

@@ -13,7 +13,7 @@ from secrets import token_hex
 from tempfile import TemporaryDirectory
 
 from trainers.artifacts import layout
-from trainers.data.download import Patience, Tell, will_pass
+from trainers.data.download import Patience, Tell, will_pass, words_of
 from trainers.digests import digest
 from trainers.encoders import pickled_shapes, pickles
 from trainers.encoders.encoder import Encoder, EncoderError, EncoderSize, Need
@@ -277,6 +277,8 @@ class HubEncoder(Encoder):
             raise HubError(f"{self.name!r} has no branch, tag or commit {self.asked!r}") from error
         except errors.RemoteEntryNotFoundError as error:
             raise HubError(f"{self.name!r} lacks a file: {error}") from error
+        except ImportError as error:
+            raise HubError(f"{self.name!r} cannot be asked for: {words_of(error)}") from error
         except Exception as error:  # any error of its HTTP library
             status = getattr(getattr(error, "response", None), "status_code", None)
             why = (

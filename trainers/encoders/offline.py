@@ -185,7 +185,7 @@ def _write_folder(reader: _Reader, folder: Path) -> None:
         "hidden_dropout_prob": 0.1, "initializer_range": 0.02,
         "bos_token_id": special[0], "eos_token_id": special[1], "pad_token_id": special[2],
     }  # fmt: skip
-    (folder / "config.json").write_text(json.dumps(config, indent=2))
+    (folder / "config.json").write_text(json.dumps(config, indent=2), encoding="utf-8")
     weights = _bert_weights(tensors, shape["hidden_size"], shape["num_hidden_layers"])
     save_file(weights, folder / "model.safetensors", metadata={"format": "pt"})
     _write_tokenizer(folder, pieces, scores, special, shape["max_position_embeddings"])
@@ -281,4 +281,4 @@ def _write_tokenizer(folder: Path, pieces: list[str], scores: list[float], speci
         "bos_token": begin, "eos_token": end, "cls_token": begin, "sep_token": end,
         "pad_token": pieces[pad], "unk_token": pieces[unknown],
     }  # fmt: skip
-    (folder / "tokenizer_config.json").write_text(json.dumps(settings, indent=2, ensure_ascii=False))
+    (folder / "tokenizer_config.json").write_text(json.dumps(settings, indent=2, ensure_ascii=False), encoding="utf-8")

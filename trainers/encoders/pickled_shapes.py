@@ -16,6 +16,7 @@ from contextlib import contextmanager, suppress
 from threading import Timer
 from typing import IO, Any
 
+from trainers.child_process import python
 from trainers.encoders.encoder import EncoderError
 from trainers.encoders.weights import Shapes
 
@@ -91,7 +92,7 @@ class _Bounded:
 
 def _ask(content: Any, before: int) -> Shapes | str:
     """What the process answers, which is given no more of the content than it reads."""
-    command = [sys.executable, "-m", __name__, str(before)]
+    command = python(__name__, str(before))
     with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL) as process:
         assert process.stdin is not None
         assert process.stdout is not None

@@ -11,6 +11,7 @@ import zipfile
 from pathlib import Path
 
 from trainers.artifacts.atomic import need_room, unfinished_file, write_text
+from trainers.child_process import python
 from trainers.encoders.encoder import EncoderError
 from trainers.encoders.files import PICKLE, PICKLE_INDEX, WEIGHTS_INDEX, Folder
 from trainers.encoders.weights import is_pickled, pickled
@@ -35,8 +36,8 @@ def convert(folder: Path, target: Path) -> list[Path]:
         raise EncoderError(f"{folder} has safetensors, or no {PICKLE} and no {PICKLE_INDEX}")
     names = pickled(inside.sizes, inside)
     need_room(target, sum(inside.sizes[name] for name in names))
-    command = [sys.executable, "-m", "trainers.encoders.pickles", str(folder), str(target)]
-    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    command = python("trainers.encoders.pickles", str(folder), str(target))
+    done = subprocess.run(command, capture_output=True, encoding="utf-8", check=False)
     if done.returncode:
         reason = (done.stderr.strip().splitlines() or [f"its process ended with {done.returncode}"])[-1]
         raise EncoderError(f"the pickles in {folder} cannot be converted: {reason}")
