@@ -11,7 +11,8 @@ import socket
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Iterator, Mapping
+import uuid
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -381,6 +382,33 @@ def postgres(postgres_url: str) -> str:
     return postgres_url
 
 
+@pytest.fixture
+def real_groups() -> Iterator[list[Path]]:
+    """Groups of this kernel with one CPU and 3 GiB, of whichever version it has."""
+    name, made = f"allasprak-test-{uuid.uuid4().hex}", []
+    limits = {
+        "/sys/fs/cgroup": {"cpu.max": "100000 100000", "memory.max": "3221225472"},
+        "/sys/fs/cgroup/cpu": {"cpu.cfs_period_us": "100000", "cpu.cfs_quota_us": "100000"},
+        "/sys/fs/cgroup/memory": {"memory.limit_in_bytes": "3221225472"},
+    }
+    try:
+        for folder, files in limits.items():
+            if (Path(folder) / "cgroup.procs").exists():
+                made.append(Path(folder) / name)
+                made[-1].mkdir()
+                for file, limit in files.items():
+                    (made[-1] / file).write_text(limit)
+    except OSError as error:
+        pytest.skip(f"this user may make no cgroup with limits: {error}")
+    else:
+        if not made:
+            pytest.skip("no cgroups are mounted in /sys/fs/cgroup")
+        yield made
+    finally:
+        for folder in made:
+            folder.rmdir()
+
+
 DATABASES = pytest.fixture(params=["sqlite", "postgresql"])
 
 
@@ -546,8 +574,8 @@ def start_services() -> Iterator[StartService]:
 def _services() -> Iterator[StartService]:
     services: list[Service] = []
 
-    def start(home: Path, changed: str = "", **settings: str) -> Service:
-        """`changed`: a statement before the server's own."""
+    def start(home: Path, changed: str = "", within: Sequence[str] = (), **settings: str) -> Service:
+        """`changed`: a statement before the server's own. `within`: the command that starts it."""
         with socket.socket() as probe:
             probe.bind(("127.0.0.1", 0))
             port = probe.getsockname()[1]
@@ -557,7 +585,7 @@ def _services() -> Iterator[StartService]:
         program = ["-c", f"{changed}; from service.cli import main; main()"] if changed else ["-m", "service.cli"]
         with log.open("ab") as output:
             process = subprocess.Popen(
-                [sys.executable, *program, "serve", "--port", str(port)],
+                [*within, sys.executable, *program, "serve", "--port", str(port)],
                 env={**clean, "ALLASPRAK_HOME": str(home), **settings},
                 stdout=output,
                 stderr=subprocess.STDOUT,

@@ -10,6 +10,7 @@ from fnmatch import fnmatchcase
 from pathlib import Path
 from typing import Any, NoReturn
 
+from trainers import machine
 from trainers.encoders.encoder import EncoderError
 
 CONFIG = "config.json"
@@ -147,7 +148,7 @@ class Folder:
             starts = range(0, max(1, os.fstat(descriptor).st_size), PART_BYTES)
             if len(starts) == 1:
                 return _part_sha256(descriptor, 0)
-            with ThreadPoolExecutor(os.cpu_count()) as pool:
+            with ThreadPoolExecutor(machine.cpus()) as pool:
                 parts = pool.map(lambda start: _part_sha256(descriptor, start), starts)
                 return hashlib.sha256("".join(parts).encode()).hexdigest()
         finally:
