@@ -18,6 +18,7 @@ from typing import Any
 
 from search_spaces.presets import names, preset
 from search_spaces.sources import DataSpec
+from service.owner import make_private
 from service.score_table import printed
 from service.security import is_loopback
 from service.settings import Settings
@@ -159,7 +160,7 @@ def _serve(arguments: argparse.Namespace) -> int:
     logging.basicConfig(level=logging.INFO, handlers=[lines])
     signal.signal(signal.SIGTERM, _exit)
     listening = _listen(arguments.host, arguments.port)  # before anything is started: the port may be taken
-    settings.home.mkdir(parents=True, exist_ok=True)
+    make_private(settings.home)
     store = Store(settings.database_url, lambda what, seconds: STORE_SECONDS.labels(what).observe(seconds))
 
     def environment() -> Environment:
@@ -189,6 +190,8 @@ def _serve(arguments: argparse.Namespace) -> int:
         examiner.stop()
         supervisor.close()
         store.close()
+        if supervisor.lost is not None:
+            raise supervisor.lost
 
 
 def _listen(host: str, port: int) -> socket.socket:
@@ -292,6 +295,7 @@ def _demo(arguments: argparse.Namespace) -> int:
     from service.client import Client
 
     settings = Settings.from_environment()
+    make_private(settings.home)
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         port = probe.getsockname()[1]

@@ -17,11 +17,12 @@ from search_spaces.problems import SpecError
 from search_spaces.spec import ExperimentSpec
 from service import planning
 from service.engine import tune
-from service.engine.processes import started
+from service.engine.processes import this
 from service.engine.recorder import Recorder
 from service.engine.schedulers import build_scheduler
 from service.engine.slot_client import SlotClient
 from service.engine.trial_queue import TrialQueue
+from service.owner import UMASK
 from service.settings import Settings
 from service.store import Resources, Store, StoreFullError, reserve
 from trainers import memory
@@ -39,6 +40,8 @@ DATABASE_SECONDS = 60.0
 
 # Seconds that the checkpoints of running trials may take when the driver is told to end, if nobody kills it before.
 CHECKPOINT_SECONDS = 60.0
+# Seconds between two looks whether the experiment is still this driver's.
+LOOK_SECONDS = 2.0
 
 log = logging.getLogger(__name__)
 
@@ -54,10 +57,11 @@ def drive(experiment: str, address: str, slots: int | None, settings: Settings) 
     """
     store = Store(settings.database_url, patience=DATABASE_SECONDS)
     try:
-        if not store.control.set_driver(experiment, os.getpid(), started(os.getpid())):
+        if not store.control.set_driver(experiment, this().pid, this().created):
             log.warning("experiment %s has another driver, or needs none", experiment)
             return
         end_file(settings.home, experiment).unlink(missing_ok=True)  # was meant for an earlier driver
+        threading.Thread(target=_watch, args=(experiment, store), name="watch", daemon=True).start()
         _run(experiment, address, slots, settings, store)
     except ConnectionError:
         raise  # Ray is gone; the supervisor restarts it and starts another driver
@@ -68,6 +72,17 @@ def drive(experiment: str, address: str, slots: int | None, settings: Settings) 
         store.control.move(experiment, "fail", str(error))
     finally:
         store.close()
+
+
+def _watch(experiment: str, store: Store) -> None:
+    """End this process once the experiment is not its any more: a server of another home has the database."""
+    me = (this().pid, this().created)
+    while True:
+        time.sleep(LOOK_SECONDS)
+        with contextlib.suppress(Exception):  # the database may be restarting
+            if store.control.drivers().get(experiment) != me:
+                log.warning("experiment %s has been taken from this driver", experiment)
+                os._exit(1)
 
 
 def _run(experiment: str, address: str, slots: int | None, settings: Settings, store: Store) -> None:
@@ -162,6 +177,7 @@ def main() -> None:
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(name)s %(message)s")
     for signal_ in (signal.SIGTERM, signal.SIGINT):
         signal.signal(signal_, _exit)
+    os.umask(UMASK)
     experiment, address, slots = sys.argv[1:]
     drive(experiment, address, int(slots) or None, Settings.from_environment())
 

@@ -1,10 +1,9 @@
 """The pool: an embedded Ray on this machine, loopback only and token-authenticated, or an existing Ray cluster.
 
 The embedded Ray lives in a process of its own (`python -m service.engine.pool`), so that it survives the API server;
-the file `pool.json` in the home names it.
+the file `pool.json` in the home names it. It ends once it cannot be found or joined any more.
 """
 
-import contextlib
 import json
 import os
 import re
@@ -18,8 +17,11 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from threading import Event
 from types import FrameType
+from typing import Any
 
-from service.engine.processes import ProcessId, start, started, stop
+from service.engine.processes import ProcessId, end_rest, start, stop, this
+from service.owner import UMASK, Owner, owner_of
+from trainers import machine
 from trainers.artifacts import layout
 from trainers.artifacts.atomic import write_text
 from trainers.child_process import VARIABLES
@@ -29,6 +31,8 @@ MAX_RAY_FOLDER = 38
 
 # Ray's core reads paths as ASCII (Ray 2.60, measured).
 PLAIN_PATH = re.compile(r"[A-Za-z0-9_./-]+")
+# Ray's own folder, within a private one.
+RAY = "r"
 
 START_SECONDS = 60.0
 
@@ -95,13 +99,14 @@ def ensure(home: Path, given_up: Event) -> Pool:
         if before.process.find() is not None:
             return before
         _end(before, patience=0)  # a head that was killed leaves some of its processes behind
-    with contextlib.suppress(FileNotFoundError):  # a pool that a server was starting when it was killed
-        stop(ProcessId(**json.loads(layout.starting_pool_file(home).read_text(encoding="utf-8"))), patience=0)
+    if (starting := _read(layout.starting_pool_file(home), home)) is not None:
+        stop(starting.process, patience=0)  # a pool that a server was starting when it was killed
+    shutil.rmtree(layout.ray_folder(home), ignore_errors=True)
     _write_token(layout.ray_token(home))
     layout.pool_file(home).unlink(missing_ok=True)
     log = layout.pool_log(home)
     process = start(["service.engine.pool", str(home)], environment(home, embedded=True), log)
-    write_text(layout.starting_pool_file(home), json.dumps(asdict(process)))
+    _write(layout.starting_pool_file(home), home, process)
     try:
         deadline = time.monotonic() + START_SECONDS
         while time.monotonic() < deadline and process.find() is not None and not given_up.is_set():
@@ -133,13 +138,39 @@ def _end(pool: Pool, patience: float) -> None:
 
 
 def _last(home: Path) -> Pool | None:
-    """The embedded pool that was started last, whether it is running or not."""
-    try:
-        state = json.loads(layout.pool_file(home).read_text(encoding="utf-8"))
-    except FileNotFoundError:
+    """The embedded pool of this home that was started last, whether it is running or not."""
+    found = _read(layout.pool_file(home), home)
+    if found is None:
         return None
+    state = found.state
     size = (state["cpus"], state["gpus"], state["memory"])
-    return Pool(state["address"], *size, ProcessId(**state["process"]), Path(state["folder"]))
+    return Pool(state["address"], *size, found.process, Path(state["folder"]))
+
+
+@dataclass(frozen=True)
+class _Written:
+    """What a file says of a process."""
+
+    process: ProcessId
+    state: dict[str, Any]
+
+
+def _write(file: Path, home: Path, process: ProcessId, **state: Any) -> None:
+    """Write down a process of this home on this machine."""
+    home.mkdir(parents=True, exist_ok=True)
+    write_text(file, json.dumps({**state, "process": asdict(process), "owner": asdict(owner_of(home))}))
+
+
+def _read(file: Path, home: Path) -> _Written | None:
+    """What was written down; None if nothing was, or in a home that this one is a copy of, or on another machine."""
+    try:
+        state = json.loads(file.read_text(encoding="utf-8"))
+    except (FileNotFoundError, ValueError):
+        return None
+    owner = state.get("owner")  # files of version 0.1.0 have none
+    if owner is not None and not Owner(**owner).is_same_as(owner_of(home)):
+        return None
+    return _Written(ProcessId(**state.get("process", state)), state)
 
 
 def _write_token(path: Path) -> None:
@@ -150,49 +181,60 @@ def _write_token(path: Path) -> None:
 
 
 def _ray_folder(home: Path) -> Path:
-    """Ray's folder: in the home, or a temporary folder where that path is too long for sockets, or odd for Ray."""
+    """A folder for Ray's: in the home, or a temporary one where that path is too long for sockets, or odd for Ray.
+
+    Ray lets everyone write into its own folder, whatever the umask: it lies in one that is private.
+    """
     folder = layout.ray_folder(home)
-    if len(os.fsencode(folder)) <= MAX_RAY_FOLDER and PLAIN_PATH.fullmatch(str(folder)):
+    if len(os.fsencode(folder / RAY)) <= MAX_RAY_FOLDER and PLAIN_PATH.fullmatch(str(folder)):
+        folder.mkdir(mode=0o700, exist_ok=True)
         return folder
     return Path(tempfile.mkdtemp(prefix="ray-", dir="/tmp"))
 
 
 def _serve(home: Path) -> None:
-    """Run a Ray head until SIGTERM, or until one of its processes dies: the supervisor then starts a new one."""
+    """Run a Ray head until SIGTERM, or until it is not whole any more: the supervisor then starts a new one."""
     import psutil
     import ray
 
-    me = ProcessId(os.getpid(), started(os.getpid()))
-    write_text(layout.starting_pool_file(home), json.dumps(asdict(me)))  # the server may die before it has written it
+    me = this()
+    _write(layout.starting_pool_file(home), home, me)  # the server may die before it has written it
     folder = _ray_folder(home)
     try:
         # "local": never join an address that an earlier Ray left in a file
         context = ray.init(
             "local",
-            num_cpus=len(os.sched_getaffinity(0)),
-            _memory=psutil.virtual_memory().total,
+            num_cpus=machine.cpus(),
+            _memory=machine.memory(),
             include_dashboard=False,
             log_to_driver=False,
             object_store_memory=100 * 2**20,  # objects are specs and scores
-            _temp_dir=str(folder),
+            _temp_dir=str(folder / RAY),
             _system_config=SYSTEM_CONFIG,
         )
         signal.signal(signal.SIGTERM, _exit)
         signal.signal(signal.SIGINT, _exit)
         resources = ray.cluster_resources()
-        state = {
-            "address": context.address_info["gcs_address"],
-            "cpus": int(resources["CPU"]),
-            "gpus": int(resources.get("GPU", 0)),
-            "memory": int(resources["memory"]),
-            "folder": str(folder),
-            "process": asdict(me),
-        }
-        write_text(layout.pool_file(home), json.dumps(state))
+        _write(
+            layout.pool_file(home),
+            home,
+            me,
+            address=context.address_info["gcs_address"],
+            cpus=int(resources["CPU"]),
+            gpus=int(resources.get("GPU", 0)),
+            memory=int(resources["memory"]),
+            folder=str(folder),
+        )
         head = [child for child in psutil.Process().children() if child.name() in ("gcs_server", "raylet")]
+        needed = [Path(context.address_info["session_dir"]) / "logs"]  # a temporary folder may be cleaned
+        needed += [Path(context.address_info[name]) for name in ("raylet_socket_name", "object_store_address")]
         while all(child.is_running() and child.status() != psutil.STATUS_ZOMBIE for child in head):
+            last = _last(home)
+            if last is None or last.process != me or not all(path.exists() for path in needed):
+                break
             time.sleep(0.5)
-        os._exit(1)  # a shutdown would wait for dead processes; the next pool's start ends the others
+        end_rest(me)
+        os._exit(1)  # a shutdown would wait for dead processes
     finally:
         ray.shutdown()
 
@@ -202,4 +244,5 @@ def _exit(_signal: int, _frame: FrameType | None) -> None:
 
 
 if __name__ == "__main__":
+    os.umask(UMASK)
     _serve(Path(sys.argv[1]))

@@ -39,6 +39,11 @@ class ProcessId:
             return None
 
 
+def this() -> ProcessId:
+    """This process."""
+    return ProcessId(os.getpid(), started(os.getpid()))
+
+
 def started(pid: int) -> float:
     """The start time of a process, as in `ProcessId`: field 22 of /proc/<pid>/stat (proc(5)). psutil.NoSuchProcess."""
     try:
@@ -83,7 +88,12 @@ def stop(id_: ProcessId, patience: float) -> None:
         process.terminate()
         with contextlib.suppress(psutil.TimeoutExpired):
             process.wait(patience)
-    left = _session(id_)
+    end_rest(id_)
+
+
+def end_rest(id_: ProcessId) -> None:
+    """Kill all processes of the session that a process leads or led, but for this one."""
+    left = [one for one in _session(id_) if one.pid != os.getpid()]
     for one in left:
         with contextlib.suppress(psutil.NoSuchProcess):
             one.kill()

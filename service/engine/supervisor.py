@@ -2,7 +2,10 @@
 
 import fcntl
 import logging
+import os
 import shutil
+import signal
+import socket
 import threading
 import time
 from contextlib import suppress
@@ -14,9 +17,10 @@ import psutil
 
 from service import planning
 from service.engine import pool as pools
-from service.engine.processes import ProcessId, ask_to_end, start, stop
+from service.engine.processes import ProcessId, ask_to_end, start, stop, this
+from service.owner import owner_of
 from service.settings import Settings
-from service.store import Store, StoreFullError, reserve
+from service.store import LeaseLostError, Store, StoreFullError, reserve
 from service.store.states import FINAL
 from trainers.artifacts.atomic import write_text
 from trainers.artifacts.layout import driver_log, end_file, server_lock, tune_folder
@@ -71,14 +75,23 @@ class Supervisor(threading.Thread):
     """Runs stored experiments, several at once: the highest priority first, and of equal ones the longest queued.
 
     A driver whose experiment is paused or cancelled is stopped; when it is paused, its trials write a checkpoint first.
-    A pool and drivers that an earlier server left behind are taken over. `close` stops everything resumably.
+    A pool and drivers that an earlier server of this home left behind are taken over; those of another home end by
+    themselves. `close` stops everything resumably.
+
+    Whatever is done to a driver is done after it was read from the store, and then the lease found to be held: a server
+    that was suspended meanwhile stops no driver of the server that has taken over.
 
     Args:
         settings: where to read, write and run.
         store: the database.
 
+    Attributes:
+        lost: that another server has taken the database over; this process is told to end, and `close` leaves the
+            database as it is.
+
     Raises:
         HomeInUseError: another server uses this home.
+        LeaseHeldError: another server uses this database.
         PoolError: Ray did not start.
     """
 
@@ -86,6 +99,20 @@ class Supervisor(threading.Thread):
         super().__init__(name="supervisor", daemon=True)
         self.settings, self.store = settings, store
         self._lock = _lock(settings.home)
+        self._lease = store.lease(owner_of(settings.home), (this().pid, this().created), _is_running)
+        self.lost: LeaseLostError | None = None
+        self._drivers: dict[str, tuple[int, float]] = {}  # when they were last seen while the lease was held
+        is_heir = self._lease.take(log.warning)
+        try:
+            self._begin(is_heir)
+        except BaseException:
+            self._lease.release()
+            raise
+
+    def _begin(self, is_heir: bool) -> None:
+        settings, store = self.settings, self.store
+        if not is_heir:
+            self._forget_drivers()
         self._closing = threading.Event()
         self._ending: dict[str, _Ending] = {}
         self._environment = pools.environment(settings.home, embedded=settings.ray_address is None)
@@ -104,6 +131,10 @@ class Supervisor(threading.Thread):
         while not self._closing.wait(INTERVAL_SECONDS):
             try:
                 self._look()
+            except LeaseLostError as error:
+                self._give_up(error)
+                os.kill(os.getpid(), signal.SIGTERM)
+                return
             except StoreFullError:
                 log.exception("the disk is full")
                 reserve.release(self.settings.home)
@@ -120,15 +151,39 @@ class Supervisor(threading.Thread):
         if self.is_alive():
             self.join(LOOK_SECONDS)
         try:
-            for experiment, driver in self.store.control.drivers().items():
+            for experiment, driver in self._held(self.store.control.drivers()).items():
                 self._end(experiment, driver, STOPPED, CLOSE_SECONDS)
             while not all(ending.has_ended() for ending in self._ending.values()):
                 time.sleep(0.05)
+        except LeaseLostError as error:
+            self._give_up(error)
         finally:
             pools.close(self.pool, self.settings.home, POOL_SECONDS)
-        for experiment, ending in self._ending.items():
+        for experiment, ending in self._ending.items() if self.lost is None else ():
             self._release(experiment, ending.why)
+        self._lease.release()
         self._lock.close()
+
+    def _held(self, drivers: dict[str, tuple[int, float]]) -> dict[str, tuple[int, float]]:
+        """These drivers, which are this server's: they were read while it had the lease."""
+        if drivers:
+            self._lease.check()
+        return drivers
+
+    def _give_up(self, error: LeaseLostError) -> None:
+        """Stop the drivers of this server, and leave to the other what the store says of experiments."""
+        if self.lost is None:
+            log.error("%s", error)
+            self.lost = error
+            for driver in self._drivers.values():
+                stop(ProcessId(*driver), patience=0)
+
+    def _forget_drivers(self) -> None:
+        """Those of another home or machine are none of this server's processes. They see it, and end."""
+        for experiment in self.store.control.drivers():
+            why = "a server with another home goes on with it"
+            self.store.control.release_driver(experiment, why)
+            self.store.control.move(experiment, "requeue", why)
 
     def _end(self, experiment: str, driver: tuple[int, float], why: str, patience: float) -> None:
         """Ask a driver to end, once; it is killed where that takes longer than `patience` seconds."""
@@ -151,7 +206,8 @@ class Supervisor(threading.Thread):
 
     def _look(self) -> None:
         control = self.store.control
-        for experiment, driver in control.unwanted().items():
+        self._lease.check()
+        for experiment, driver in self._held(control.unwanted()).items():
             if (state := control.state(experiment)) in FINAL:
                 self._end(experiment, driver, f"the experiment is {state}", patience=0.0)
             else:
@@ -159,7 +215,8 @@ class Supervisor(threading.Thread):
         self._release_ended()
         if self.pool.process is not None and self.pool.process.find() is None:
             self._renew_pool()
-        for experiment, driver in control.drivers().items():
+        self._drivers = dict(self._held(control.drivers()))
+        for experiment, driver in self._drivers.items():
             if experiment in self._ending:
                 continue
             process = ProcessId(*driver).find()
@@ -169,7 +226,7 @@ class Supervisor(threading.Thread):
                 control.driver_died(experiment, f"{reason}; another starts in {{delay}} s", DELAYS)
             elif not self._is_of_pool(process):
                 self._end_of_pool(experiment, driver)
-        drivers = control.drivers()
+        drivers = self._held(control.drivers())
         for experiment in control.outranked(MAX_DRIVERS):
             self._end(experiment, drivers[experiment], "experiments of a higher priority go first", PAUSE_SECONDS)
         if self.pool.process is not None and self._drivers_of_pool >= RENEW_DRIVERS and not control.drivers():
@@ -186,7 +243,7 @@ class Supervisor(threading.Thread):
                 del self._ending[experiment]
 
     def _renew_pool(self) -> None:
-        for experiment, driver in self.store.control.drivers().items():
+        for experiment, driver in self._held(self.store.control.drivers()).items():
             self._end_of_pool(experiment, driver)
         self.pool, self._drivers_of_pool = self._ensure_pool(), 0
 
@@ -207,6 +264,7 @@ class Supervisor(threading.Thread):
         arguments = ["service.engine.driver", experiment, self.pool.address, str(self.pool.cpus or 0)]
         process = start(arguments, self._environment, self._log(experiment))
         self._drivers_of_pool += 1
+        self._drivers[experiment] = (process.pid, process.created)
         known = False
         try:
             known = self.store.control.set_driver(experiment, process.pid, process.created)
@@ -218,12 +276,20 @@ class Supervisor(threading.Thread):
         return driver_log(self.settings.home, experiment)
 
 
+def _is_running(pid: int, created: float) -> bool:
+    return ProcessId(pid, created).find() is not None
+
+
 def _lock(home: Path) -> IO[str]:
     home.mkdir(parents=True, exist_ok=True)
-    file = server_lock(home).open("w", encoding="utf-8")
+    file = server_lock(home).open("a+", encoding="utf-8")
     try:
         fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except BlockingIOError:
+        file.seek(0)
+        who = file.read() or "another server"
         file.close()
-        raise HomeInUseError(f"another server uses {home}; set ALLASPRAK_HOME to have a second one") from None
+        raise HomeInUseError(f"{who} uses {home}; set ALLASPRAK_HOME to have a second one") from None
+    file.truncate(0)
+    print(f"the server with process {os.getpid()} on {socket.gethostname()}", end="", file=file, flush=True)
     return file

@@ -19,6 +19,7 @@ from ray.tune import Checkpoint
 import trainers
 from search_spaces.objective import objective
 from search_spaces.plan import plugins
+from service.owner import UMASK
 from trainers import Interrupted, Report, Trial, memory
 from trainers.artifacts.layout import checkpoints_of, log_of
 from trainers.data.sources import open_data
@@ -42,6 +43,7 @@ def _load() -> None:
 
 def train(config: dict[str, Any]) -> None:
     """Run one trial. An exception is a result; for Tune only the death of the process is a failure."""
+    os.umask(UMASK)  # a cluster that is not ours was started with another one
     trial: Trial = config["trial"]
     if trial.device == "cpu":
         os.environ["CUDA_VISIBLE_DEVICES"] = ""  # a trial without a GPU would see all of them

@@ -2,6 +2,7 @@
 
 from service.store.database import BadCursorError, StoreFullError
 from service.store.experiments import KeyReusedError, Submission
+from service.store.lease import LeaseHeldError, LeaseLostError
 from service.store.progress import Experiment
 from service.store.results import RESULT_COLUMNS, Page, Query
 from service.store.slots import Resources
@@ -12,6 +13,8 @@ __all__ = [
     "BadCursorError",
     "Experiment",
     "KeyReusedError",
+    "LeaseHeldError",
+    "LeaseLostError",
     "Page",
     "Query",
     "Resources",

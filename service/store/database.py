@@ -117,6 +117,11 @@ class Database:
         yield
         self._observe(what, time.perf_counter() - begin)
 
+    @property
+    def is_postgresql(self) -> bool:
+        """Whether it is a PostgreSQL server, else SQLite."""
+        return self._writing.dialect.name == "postgresql"
+
     def lock(self, connection: Connection, table: Table) -> None:
         """Block other writers of a table until the transaction ends. In SQLite a transaction blocks them anyway."""
         if self._writing.dialect.name == "postgresql":

@@ -24,13 +24,29 @@ VERSION_TABLE = "allasprak_version"
 VERSION_TABLE_UNTIL_0005 = "alembic_version"
 
 # The last of `migrations/versions`: a table changes together with a migration that makes it so.
-REVISION = "0005"
+REVISION = "0006"
 
 # SQLite counts up only an INTEGER primary key.
 Sequence = BigInteger().with_variant(Integer, "sqlite")
 
 # One row: the last moment at which something was written that has an `at` of it: planned results, selections, scores.
 clock = Table("clock", metadata, Column("now", Sequence, primary_key=True, autoincrement=False))
+
+# At most one row: the server that may start and stop drivers, or that had done so last, and the number of heartbeats of
+# all servers. `token` is of that server alone, empty once it has stopped; `folder` and `place` are those of `Owner`.
+lease = Table(
+    "lease",
+    metadata,
+    Column("number", Integer, primary_key=True, autoincrement=False),
+    Column("token", String(16), nullable=False),
+    Column("home", Text, nullable=False),
+    Column("folder", Text, nullable=False),
+    Column("host", Text, nullable=False),
+    Column("place", Text, nullable=False),
+    Column("pid", Integer, nullable=False),
+    Column("created", Float, nullable=False),
+    Column("beats", BigInteger, nullable=False),
+)
 
 # What a user asked for. Times are seconds since 1970 (UTC). `request_key` is that of the request (Idempotency-Key),
 # `request_digest` of what was asked under it. `driver_*` name the process that runs it: its pid, when that process was

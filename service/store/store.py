@@ -1,9 +1,13 @@
 """The store: one room for each idea, over one database."""
 
+from collections.abc import Callable
+
+from service.owner import Owner
 from service.store.control import Control
 from service.store.database import Database, Observe, nobody
 from service.store.events import Events
 from service.store.experiments import Experiments
+from service.store.lease import Lease
 from service.store.objectives import Objectives
 from service.store.results import Results
 from service.store.slots import Slots
@@ -37,6 +41,10 @@ class Store:
         self.results = Results(self._database)
         self.objectives = Objectives(self._database)
         self.events = Events(self._database)
+
+    def lease(self, owner: Owner, process: tuple[int, float], is_running: Callable[[int, float], bool]) -> Lease:
+        """The lease that a server needs before it runs experiments; see `Lease`. Nobody needs it to read."""
+        return Lease(self._database, owner, process, is_running)
 
     def close(self) -> None:
         """Close all connections."""
