@@ -23,7 +23,7 @@ from service.score_table import printed
 from service.security import is_loopback
 from service.settings import Settings
 from trainers.artifacts import layout
-from trainers.child_process import python
+from trainers.child_process import python, require_utf_8
 from trainers.data import sample
 from trainers.marks import MARKS
 from trainers.proxies import spare_loopback
@@ -48,8 +48,7 @@ CONTROL = {
 
 def main() -> None:
     """Run the command that the arguments name; a failure is one line on standard error, and exit code 1."""
-    if sys.getfilesystemencoding() != "utf-8" and sys._xoptions.get("utf8") != "0":  # the locale may know ASCII alone
-        os.execv(sys.executable, [sys.executable, "-X", "utf8", *sys.orig_argv[1:]])
+    require_utf_8()
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, io.TextIOWrapper):
             stream.reconfigure(encoding="utf-8", errors="backslashreplace")

@@ -41,7 +41,7 @@ class Owner:
 def owner_of(home: Path) -> Owner:
     """A home that is there, on this machine (proc_sys_kernel(5): boot_id; pid_namespaces(7))."""
     state = home.stat()
-    boot = Path("/proc/sys/kernel/random/boot_id").read_text().strip()
+    boot = Path("/proc/sys/kernel/random/boot_id").read_text(encoding="utf-8").strip()
     return Owner(
         home=str(home),
         folder=f"{state.st_dev}:{state.st_ino}",

@@ -1,5 +1,6 @@
-"""How modules of allasprak are run in other processes."""
+"""How modules of allasprak are run in other processes, and in this one: text is UTF-8, whatever the locale says."""
 
+import os
 import sys
 from collections.abc import Mapping
 from types import MappingProxyType
@@ -14,3 +15,9 @@ def python(module: str, *arguments: str) -> list[str]:
     A file of the same name in the current folder does not hide it (-P), and text is UTF-8, whatever the locale says.
     """
     return [sys.executable, "-P", "-X", "utf8", "-m", module, *arguments]
+
+
+def require_utf_8() -> None:
+    """Begin this process anew where the locale, which may know ASCII alone, sets how files are named."""
+    if sys.getfilesystemencoding() != "utf-8" and sys._xoptions.get("utf8") != "0":
+        os.execv(sys.executable, [sys.executable, "-X", "utf8", *sys.orig_argv[1:]])
