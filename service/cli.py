@@ -144,8 +144,10 @@ def _serve(arguments: argparse.Namespace) -> int:
 
     from search_spaces.environment import Environment
     from service.api import create_app
+    from service.api.downloads import sweep
     from service.api.metrics import STORE_SECONDS
     from service.engine.supervisor import Supervisor
+    from service.protocol import Connection
     from service.store import Store
     from trainers import memory
     from trainers.encoders import examiner
@@ -168,10 +170,13 @@ def _serve(arguments: argparse.Namespace) -> int:
 
     app = create_app(store, environment, settings.token)
     supervisor = Supervisor(settings, store)
-    server = uvicorn.Server(uvicorn.Config(app, log_config=None, timeout_graceful_shutdown=STREAM_SECONDS))
+    server = uvicorn.Server(
+        uvicorn.Config(app, http=Connection, ws="none", log_config=None, timeout_graceful_shutdown=STREAM_SECONDS)
+    )
     # a daemon, as are the threads of its requests: a plan that is being computed cannot be told to end
     serving = threading.Thread(target=server.run, args=([listening],), name="server", daemon=True)
     try:
+        sweep(settings.home)  # the supervisor holds the home: no other server uses what is left there
         supervisor.start()
         examiner.start()
         gc.collect()

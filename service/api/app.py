@@ -3,23 +3,44 @@
 from collections.abc import Callable
 from importlib.metadata import version
 from typing import Annotated
-from urllib.parse import urlsplit
 
 from fastapi import APIRouter, Depends, FastAPI, Request
-from fastapi.responses import JSONResponse
 from fastapi.security import HTTPBearer
 from starlette.exceptions import HTTPException
+from starlette.types import ASGIApp
 
 from search_spaces.environment import Environment
 from search_spaces.problems import Problem, SpecError
-from service.api import catalog, comparisons, control, events, experiments, metrics, reports, results, summaries, trials
+from service.api import (
+    catalog,
+    comparisons,
+    control,
+    events,
+    experiments,
+    health,
+    metrics,
+    pages,
+    reports,
+    results,
+    summaries,
+    trials,
+)
+from service.api.browsers import Browsers
 from service.api.problems import add_handlers
-from service.security import is_authorised, is_loopback
+from service.api.turns import Turns
+from service.security import is_authorised
 from service.store import Store
 
 MAX_BODY_BYTES = 2**20
 
 VERSION_PREFIX = "/v1"
+
+
+class _Service(FastAPI):
+    """An application, with what holds for every request around all of it."""
+
+    def build_middleware_stack(self) -> ASGIApp:
+        return Browsers(Turns(super().build_middleware_stack()), only_loopback=self.state.token is None)
 
 
 def create_app(store: Store, environment: Callable[[], Environment], token: str | None) -> FastAPI:
@@ -30,15 +51,18 @@ def create_app(store: Store, environment: Callable[[], Environment], token: str 
         environment: what specs are checked against, as it is at the moment.
         token: what every request under /v1 must carry; None on a loopback address.
     """
-    app = FastAPI(
+    app = _Service(
         title="allasprak",
         version=version("allasprak"),
         max_body_size=MAX_BODY_BYTES,
         redirect_slashes=False,
-        dependencies=[Depends(_expect_loopback)] if token is None else [],
+        docs_url=None,
+        redoc_url=None,
     )
     app.state.store, app.state.environment, app.state.token = store, environment, token
-    v1 = APIRouter(prefix=VERSION_PREFIX, dependencies=[Depends(_authorise), Depends(_know_all)])
+    app.state.news, app.state.health = events.News(lambda: app.state.store), health.Health(app.state)
+    allowed = [Depends(_authorise), Depends(_know_all), Depends(health.require)]
+    v1 = APIRouter(prefix=VERSION_PREFIX, dependencies=allowed)
     v1.include_router(experiments.router)
     v1.include_router(control.router)
     v1.include_router(catalog.router)
@@ -50,7 +74,8 @@ def create_app(store: Store, environment: Callable[[], Environment], token: str 
     v1.include_router(reports.router)
     app.include_router(v1)
     app.include_router(metrics.router, dependencies=[Depends(_authorise)])
-    app.add_api_route("/healthz", _health, methods=["GET"])
+    app.include_router(health.router)
+    app.include_router(pages.router)
     add_handlers(app)
     description = app.openapi()
     description["components"]["schemas"].update(experiments.SCHEMAS)
@@ -62,30 +87,13 @@ def create_app(store: Store, environment: Callable[[], Environment], token: str 
     return app
 
 
-def _expect_loopback(request: Request) -> None:
-    """Without a token only the loopback address protects us: a page elsewhere whose name resolves to it must not."""
-    host = request.headers.get("host", "")
-    try:
-        asked = urlsplit(f"//{host}").hostname or ""
-    except ValueError:
-        asked = ""
-    if not is_loopback(asked):
-        raise HTTPException(400, f"Host: {host!a} is not this machine alone; allowed: localhost, 127.0.0.1")
-
-
-def _authorise(request: Request, _: Annotated[object, Depends(HTTPBearer(auto_error=False))]) -> None:
+async def _authorise(request: Request, _: Annotated[object, Depends(HTTPBearer(auto_error=False))]) -> None:
     if not is_authorised(request.headers.get("authorization"), request.app.state.token):
         raise HTTPException(401, "this service asks for a token", {"WWW-Authenticate": "Bearer"})
 
 
-def _know_all(request: Request) -> None:
+async def _know_all(request: Request) -> None:
     """Refuse a query parameter that a route does not know: DELETE with `?dry_run=true` must not delete."""
     known = request.app.state.parameters[request.method, VERSION_PREFIX + request.scope["route"].path]
     if unknown := [name for name in request.query_params if name not in known]:
         raise SpecError([Problem(ascii(name)[1:-1], "there is no such parameter") for name in unknown])
-
-
-def _health(request: Request) -> JSONResponse:
-    """Alive, and the database answers."""
-    request.app.state.store.control.state("")
-    return JSONResponse({"status": "ok", "version": version("allasprak")})

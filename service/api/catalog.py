@@ -42,7 +42,7 @@ MAX_ZIP_BYTES = 4 * 2**30
 MAX_JSON_BYTES = 2**16
 
 # Of an upload so much is held in memory; the rest goes to a file.
-MEMORY_BYTES = 2**24
+MEMORY_BYTES = 2**18
 
 router = APIRouter(tags=["catalog"])
 

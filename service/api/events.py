@@ -1,7 +1,7 @@
 """What happens to an experiment, while it happens: server-sent events (HTML standard, section 9.2)."""
 
 import asyncio
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from datetime import UTC, datetime
 from typing import Annotated
 
@@ -20,6 +20,42 @@ from service.store.states import FINAL
 POLL_SECONDS = 0.5
 
 router = APIRouter(tags=["experiments"])
+
+
+class News:
+    """Tells streams that something has happened: one query for all of them, however many there are.
+
+    Args:
+        store: returns the store.
+    """
+
+    def __init__(self, store: Callable[[], Store]) -> None:
+        self._store = store
+        self._awaited: dict[asyncio.Future[None], tuple[str, tuple[str, int]]] = {}
+        self._asking: asyncio.Task[None] | None = None
+
+    async def after(self, id_: str, known: tuple[str, int]) -> None:
+        """Wait until an experiment's state and last event are others than are known, or the store cannot be asked."""
+        happened = asyncio.get_running_loop().create_future()
+        self._awaited[happened] = id_, known
+        if self._asking is None or self._asking.done():
+            self._asking = asyncio.create_task(self._ask())
+        try:
+            await happened
+        finally:
+            del self._awaited[happened]
+
+    async def _ask(self) -> None:
+        while self._awaited:
+            await asyncio.sleep(POLL_SECONDS)
+            ids = {id_ for id_, _ in self._awaited.values()}
+            try:
+                latest = await run_in_threadpool(self._store().events.latest, ids)
+            except Exception:  # each stream asks the store itself, and ends by what that raises
+                latest = {}
+            for happened, (id_, known) in list(self._awaited.items()):
+                if latest.get(id_) != known and not happened.done():
+                    happened.set_result(None)
 
 
 class Since(BaseModel):
@@ -53,6 +89,7 @@ async def events(request: Request, id_: str, number: Annotated[int, Depends(_beg
     stream goes on where it ended, and once all is over it is 204.
     """
     store: Store = request.app.state.store
+    news: News = request.app.state.news
     while True:
         state = await run_in_threadpool(store.control.state, id_)
         found = await run_in_threadpool(store.events.after, id_, number)
@@ -61,6 +98,6 @@ async def events(request: Request, id_: str, number: Annotated[int, Depends(_beg
             at = datetime.fromtimestamp(event.at, UTC).isoformat()
             yield ServerSentEvent(data={**event.data, "at": at}, event=event.kind, id=str(number))
         if not found:
-            if state in (None, *FINAL):
+            if state is None or state in FINAL:
                 return
-            await asyncio.sleep(POLL_SECONDS)
+            await news.after(id_, (state, number))

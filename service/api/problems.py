@@ -12,7 +12,7 @@ from fastapi.responses import JSONResponse, Response
 from starlette.exceptions import HTTPException
 
 from search_spaces.problems import Problem, SpecError
-from service.store import BadCursorError, KeyReusedError, StoreFullError
+from service.store import BadCursorError, DatabaseLostError, KeyReusedError, StoreFullError
 
 log = logging.getLogger(__name__)
 
@@ -46,6 +46,7 @@ def add_handlers(app: FastAPI) -> None:
     app.add_exception_handler(RequestValidationError, _request_error)
     app.add_exception_handler(BadCursorError, _bad_cursor)
     app.add_exception_handler(KeyReusedError, _key_reused)
+    app.add_exception_handler(DatabaseLostError, _database_lost)
     app.add_exception_handler(OSError, _disk_full)
     app.add_exception_handler(HTTPException, _http_error)
     app.add_exception_handler(Exception, _unforeseen)
@@ -74,6 +75,10 @@ def _bad_cursor(_: Request, error: Any) -> JSONResponse:
 
 def _key_reused(_: Request, error: Any) -> JSONResponse:
     return problem(422, "nothing was stored", [Problem("Idempotency-Key", f"{error}; allowed: a new one")])
+
+
+def _database_lost(_: Request, error: Any) -> JSONResponse:
+    return problem(503, str(error))
 
 
 def _disk_full(request: Request, error: Any) -> JSONResponse:

@@ -1,24 +1,20 @@
 """Trials: what they are, what became of them, what they predicted and said."""
 
-import shutil
-import subprocess
-import tempfile
-import zipfile
 from contextlib import suppress
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
-from fastapi import APIRouter, Query, Request
-from fastapi.responses import FileResponse, JSONResponse, PlainTextResponse
+from fastapi import APIRouter, Depends, Query, Request
+from fastapi.concurrency import run_in_threadpool
+from fastapi.responses import FileResponse, JSONResponse, PlainTextResponse, StreamingResponse
 from pydantic import BaseModel, ConfigDict, Field
-from starlette.background import BackgroundTask
 from starlette.exceptions import HTTPException
 
 from search_spaces.problems import Problem, SpecError
+from service.api.downloads import export, scratch, zipped
 from service.api.problems import refusals
 from service.api.times import with_times
 from trainers.artifacts.layout import log_of, predictions_file, saved
-from trainers.child_process import python
 from trainers.examples import LANGUAGE_CODE
 from trainers.selections import PATTERN
 
@@ -97,27 +93,18 @@ class Chosen(BaseModel):
     selection: str | None = Field(None, pattern=PATTERN, description="where there are several")
 
 
-@router.get("/trials/{id_}/model", responses=refusals(404))
-def model(request: Request, id_: str, wanted: Annotated[Chosen, Query()]) -> FileResponse:
-    """A kept model as a Hugging Face folder with full vocabulary, tokenizer and card, in a zip."""
-    _found_trial(request, id_)
-    scratch = Path(tempfile.mkdtemp(prefix="model-", dir=request.app.state.environment().home))
-    try:
-        # in a process of its own: it takes the model's memory, and torch's
-        command = python("service.cli", "export", id_, str(scratch / id_))
-        command += ["--selection", wanted.selection] if wanted.selection else []
-        done = subprocess.run(command, capture_output=True, encoding="utf-8")
-        if done.returncode:
-            raise HTTPException(404, done.stderr.strip().rpartition("\n")[2].removeprefix("allasprak: "))
-        file = scratch / f"{id_}.zip"
-        with zipfile.ZipFile(file, "w") as archive:  # weights do not get smaller
-            for path in sorted((scratch / id_).rglob("*")):
-                archive.write(path, path.relative_to(scratch))
-    except BaseException:
-        shutil.rmtree(scratch, ignore_errors=True)
-        raise
-    done_with = BackgroundTask(shutil.rmtree, scratch, ignore_errors=True)
-    return FileResponse(file, media_type="application/zip", filename=file.name, background=done_with)
+@router.get("/trials/{id_}/model", responses=refusals(404, 503))
+async def model(
+    request: Request, id_: str, wanted: Annotated[Chosen, Query()], folder: Annotated[Path, Depends(scratch)]
+) -> StreamingResponse:
+    """A kept model as a Hugging Face folder with full vocabulary, tokenizer and card, in a zip.
+
+    503 with Retry-After while two others are downloaded.
+    """
+    await run_in_threadpool(_found_trial, request, id_)
+    await export(request, [id_, str(folder / id_), *(["--selection", wanted.selection] if wanted.selection else [])])
+    headers = {"Content-Disposition": f'attachment; filename="{id_}.zip"'}
+    return StreamingResponse(zipped(folder / id_), media_type="application/zip", headers=headers)
 
 
 def _found_trial(request: Request, id_: str) -> dict[str, Any]:

@@ -1,6 +1,6 @@
 """Experiments, trials and scores in a database: SQLite by default, PostgreSQL by URL."""
 
-from service.store.database import BadCursorError, StoreFullError
+from service.store.database import BadCursorError, DatabaseLostError, StoreFullError
 from service.store.experiments import KeyReusedError, Submission
 from service.store.lease import LeaseHeldError, LeaseLostError
 from service.store.progress import Experiment
@@ -11,6 +11,7 @@ from service.store.store import Store
 __all__ = [
     "RESULT_COLUMNS",
     "BadCursorError",
+    "DatabaseLostError",
     "Experiment",
     "KeyReusedError",
     "LeaseHeldError",

@@ -6,8 +6,10 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from hashlib import sha256
+from pathlib import Path
 from typing import Any, Literal
 
+import sqlalchemy.exc
 from sqlalchemy import URL, ColumnElement, Connection, Engine, Table, create_engine, event, make_url
 from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.exc import OperationalError, SQLAlchemyError
@@ -17,6 +19,10 @@ from service.store.upgrade import upgrade
 
 class StoreFullError(OSError):
     """The disk or the database is full. The transaction was rolled back."""
+
+
+class DatabaseLostError(RuntimeError):
+    """The file of an SQLite database was removed, replaced or overwritten: what is stored in it would be lost."""
 
 
 class DatabaseError(RuntimeError):
@@ -49,6 +55,9 @@ class Database:
         observe: is called after each use of a connection, with its kind and its seconds.
         patience: seconds to wait for a database server that does not answer, since it may be restarting.
 
+    Attributes:
+        file: that of an SQLite database; None for a database server.
+
     Raises:
         DatabaseError: the database cannot be reached.
         SchemaVersionError: its schema is that of another version of allasprak.
@@ -76,8 +85,25 @@ class Database:
             for engine in (self._reading, self._writing):
                 event.listen(engine, "connect", _configure_sqlite)
             event.listen(self._writing, "begin", _lock_for_writing)
+        name = make_url(url).database
+        self.file = Path(name) if self._reading.dialect.name == "sqlite" and name and name != ":memory:" else None
+        self._identity: tuple[int, int] | None = None
         with self.write() as connection:
             upgrade(connection)
+        self._identity = self._identify()
+
+    def _identify(self) -> tuple[int, int] | None:
+        """Device and inode of the file; None if there is none."""
+        try:
+            found = self.file.stat() if self.file is not None else None
+        except OSError:
+            return None
+        return (found.st_dev, found.st_ino) if found is not None else None
+
+    def check_file(self) -> None:
+        """DatabaseLostError if the file is no more the one that was opened, though connections still write to that."""
+        if self._identity is not None and self._identify() != self._identity:
+            raise DatabaseLostError(f"the database {self.file} was removed or replaced")
 
     def close(self) -> None:
         """Close all connections."""
@@ -86,16 +112,19 @@ class Database:
 
     @contextmanager
     def read(self) -> Iterator[Connection]:
-        """A connection for queries."""
-        with self._timed("read"), self._connected(self._reading) as connection:
+        """A connection for queries. DatabaseLostError if its file is lost."""
+        self.check_file()
+        with _as_lost(), self._timed("read"), self._connected(self._reading) as connection:
             yield connection
 
     @contextmanager
     def write(self) -> Iterator[Connection]:
-        """A connection in one transaction. StoreFullError if the disk is full."""
+        """A connection in one transaction. StoreFullError if the disk is full, DatabaseLostError without its file."""
+        self.check_file()
         try:
-            with self._timed("write"), self._connected(self._writing) as connection, connection.begin():
+            with _as_lost(), self._timed("write"), self._connected(self._writing) as connection, connection.begin():
                 yield connection
+            self.check_file()  # or it went to a file that nobody will open again
         except OperationalError as error:
             if any(words in str(error.orig) for words in ("disk is full", "disk full", "No space left")):
                 raise StoreFullError(f"the database could not be written: {error.orig}") from error
@@ -141,6 +170,17 @@ def _is_in_memory(url: URL) -> bool:
     """Whether an SQLite URL names no file (https://sqlite.org/inmemorydb.html)."""
     file = url.database or ""
     return not file.removeprefix("file:") or ":memory:" in file or url.query.get("mode") == "memory"
+
+
+@contextmanager
+def _as_lost() -> Iterator[None]:
+    """Garbage in the file as DatabaseLostError."""
+    try:
+        yield
+    except sqlalchemy.exc.DatabaseError as error:
+        if any(words in str(error.orig) for words in ("malformed", "not a database")):
+            raise DatabaseLostError(f"the database is broken: {error.orig}") from error
+        raise
 
 
 def _configure_sqlite(connection: Any, _record: Any) -> None:

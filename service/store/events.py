@@ -1,7 +1,7 @@
 """Events of experiments, in order: states of the experiment, states and epochs of its trials."""
 
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import asdict
 from typing import Any, Literal, NamedTuple
 
@@ -40,6 +40,12 @@ class Events:
         query = select(*columns).where(events.c.experiment == experiment, events.c.number > number)
         with self._database.read() as connection:
             return [Event(*row) for row in connection.execute(query.order_by(events.c.number).limit(limit))]
+
+    def latest(self, ids: Collection[str]) -> dict[str, tuple[str, int]]:
+        """State, and number of the last event, of experiments; without those that there are not."""
+        query = select(experiments.c.id, experiments.c.state, experiments.c.events).where(experiments.c.id.in_(ids))
+        with self._database.read() as connection:
+            return {id_: (state, number) for id_, state, number in connection.execute(query)}
 
 
 def differences(connection: Connection, specs: Mapping[str, Mapping[str, Any]]) -> dict[str, list[str]]:

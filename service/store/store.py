@@ -7,6 +7,7 @@ from service.store.control import Control
 from service.store.database import Database, Observe, nobody
 from service.store.events import Events
 from service.store.experiments import Experiments
+from service.store.health import Health
 from service.store.lease import Lease
 from service.store.objectives import Objectives
 from service.store.results import Results
@@ -30,6 +31,7 @@ class Store:
         results: scores under each experiment that asked for them.
         objectives: what trials achieved.
         events: all that happened, in order.
+        health: whether the database can be trusted.
     """
 
     def __init__(self, url: str, observe: Observe = nobody, patience: float = 0.0) -> None:
@@ -41,6 +43,7 @@ class Store:
         self.results = Results(self._database)
         self.objectives = Objectives(self._database)
         self.events = Events(self._database)
+        self.health = Health(self._database)
 
     def lease(self, owner: Owner, process: tuple[int, float], is_running: Callable[[int, float], bool]) -> Lease:
         """The lease that a server needs before it runs experiments; see `Lease`. Nobody needs it to read."""

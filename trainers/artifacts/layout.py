@@ -1,6 +1,7 @@
 """The paths below the home, the folder for everything that a service and its trials write. No other file knows them."""
 
 import shutil
+import tempfile
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -119,6 +120,16 @@ def split_facts(home: Path) -> Path:
 
 
 # The service
+
+
+def new_download(home: Path) -> Path:
+    """A new folder for a model that is downloaded."""
+    return Path(tempfile.mkdtemp(prefix="model-", dir=home))
+
+
+def leftovers(home: Path) -> list[Path]:
+    """What is left where a server was killed: of downloads of models, and of datasets that were being added."""
+    return [*home.glob("model-*"), *datasets_folder(home).glob(".*")]
 
 
 def database_file(home: Path) -> Path:

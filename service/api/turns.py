@@ -1,0 +1,170 @@
+"""How many requests are at work at once: the others wait for their turn, and those that wait in vain are answered 503.
+
+A request that never ends, such as a plan over an encoder whose disk hangs, thus stops those of its kind alone.
+"""
+
+import asyncio
+import re
+import time
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import AsyncExitStack, asynccontextmanager
+from dataclasses import dataclass, field
+
+from anyio.lowlevel import RunVar
+from starlette.datastructures import Headers
+from starlette.exceptions import HTTPException
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+from service.api.problems import problem
+
+# A body is there after so many seconds, and one more for each so many bytes: a slow line may take hours.
+BODY_SECONDS, BYTES_A_SECOND = 30.0, 4096
+
+RETRY_SECONDS = 10
+
+
+@dataclass(frozen=True, kw_only=True)
+class Lane:
+    """Requests that are bounded together.
+
+    Attributes:
+        asks: which, as a regular expression over method and path.
+        most: how many are at work at once.
+        patience: seconds that further ones wait for their turn.
+    """
+
+    asks: str
+    most: int
+    patience: float = 30.0
+
+
+# A request belongs to the first lane that it matches. All but streams work in threads, of which anyio has 40: the lanes
+# together take fewer, so that none waits for another one's.
+LANES = (
+    Lane(asks=r"GET /v1/trials/[^/]+/model", most=2, patience=0.0),  # a process each, with torch and a model
+    Lane(asks=r"GET /v1/experiments/[^/]+/events", most=256, patience=0.0),
+    Lane(asks=r"POST /v1/(plans|experiments|experiments/[^/]+/resubmit)", most=4),
+    Lane(asks=r"POST /v1/datasets", most=4),
+    Lane(asks=r"GET /v1/(reports/.+|results.*)|POST /v1/results/query", most=4),
+    Lane(asks=r".*", most=12),
+)
+
+# Of each lane.
+MOST_WAITING = 64
+
+# What answers at once, whatever the others do: see `service.api.health`.
+EXEMPT = "/healthz"
+
+
+@dataclass
+class _Queue:
+    """The requests of a lane."""
+
+    free: asyncio.Semaphore
+    waiting: int = 0
+
+
+@dataclass
+class _Queues:
+    of: dict[Lane, _Queue] = field(default_factory=dict)
+
+
+# Semaphores belong to an event loop.
+_QUEUES: RunVar[_Queues] = RunVar("queues")
+
+
+class Turns:
+    """An application whose requests have their turns, and whose clients send their bodies at some speed.
+
+    A request has its turn once its body is there: who sends slowly keeps nobody waiting. A turn ends with the answer.
+
+    Args:
+        app: the application, which answers HTTPException.
+    """
+
+    def __init__(self, app: ASGIApp) -> None:
+        self._app = app
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Answer a request in its turn: 503 with Retry-After where it does not come, 408 where its body does not."""
+        if scope["type"] != "http" or scope["path"] == EXEMPT:
+            await self._app(scope, receive, send)
+            return
+        lane = next(lane for lane in LANES if re.fullmatch(lane.asks, f"{scope['method']} {scope['path']}", re.DOTALL))
+        async with AsyncExitStack() as stack:
+
+            async def begin() -> None:
+                await stack.enter_async_context(_turn(lane))
+
+            if _has_body(Headers(scope=scope)):
+                await self._app(scope, _timely(receive, begin), send)
+                return
+            try:
+                await begin()
+            except HTTPException as error:
+                await problem(error.status_code, error.detail, headers=dict(error.headers or {}))(scope, receive, send)
+                return
+            await self._app(scope, receive, send)
+
+
+@asynccontextmanager
+async def _turn(lane: Lane) -> AsyncIterator[None]:
+    """A turn in a lane. HTTPException 503 if there is none in time."""
+    queue = _QUEUES.get(_Queues()).of.setdefault(lane, _Queue(asyncio.Semaphore(lane.most)))
+    if queue.free.locked():
+        await _wait(lane, queue)
+    else:
+        await queue.free.acquire()
+    try:
+        yield
+    finally:
+        queue.free.release()
+
+
+async def _wait(lane: Lane, queue: _Queue) -> None:
+    busy = HTTPException(
+        503,
+        f"{lane.most} such requests are at work, which is all that may be at once; ask again",
+        {"Retry-After": str(RETRY_SECONDS)},
+    )
+    if queue.waiting >= MOST_WAITING or not lane.patience:
+        raise busy
+    queue.waiting += 1
+    try:
+        async with asyncio.timeout(lane.patience):
+            await queue.free.acquire()
+    except TimeoutError:
+        raise busy from None
+    finally:
+        queue.waiting -= 1
+
+
+def _has_body(headers: Headers) -> bool:
+    return "transfer-encoding" in headers or headers.get("content-length", "0") != "0"
+
+
+def _timely(receive: Receive, whole: Callable[[], Awaitable[None]]) -> Receive:
+    """The messages of a request, with `whole` called when its body is there. HTTPException 408 if it takes too long."""
+    waited, size, over = 0.0, 0, False
+
+    async def timed() -> Message:
+        nonlocal waited, size, over
+        if over:  # what may follow is that the client has gone
+            return await receive()
+        begin = time.monotonic()
+        try:
+            async with asyncio.timeout(BODY_SECONDS + size / BYTES_A_SECOND - waited):
+                message = await receive()
+        except TimeoutError:
+            over = True
+            detail = f"the body comes too slowly; allowed: {BYTES_A_SECOND // 1024} KiB a second"
+            raise HTTPException(408, detail, {"Connection": "close"}) from None
+        waited += time.monotonic() - begin
+        size += len(message.get("body", b""))
+        if not message.get("more_body", False):
+            over = True
+            if message["type"] == "http.request":
+                await whole()
+        return message
+
+    return timed
