@@ -16,6 +16,8 @@ from starlette.exceptions import HTTPException
 
 from trainers.artifacts.layout import leftovers, new_download
 
+COMMAND = (sys.executable, "-P", "-m", "service.cli", "export")
+
 CHUNK_BYTES = 2**20
 
 
@@ -38,7 +40,7 @@ async def export(request: Request, arguments: Sequence[str]) -> None:
         HTTPException: 404 with what the command says, 503 if it was killed or the client has gone.
     """
     process = await asyncio.create_subprocess_exec(
-        sys.executable, "-P", "-m", "service.cli", "export", *arguments,
+        *COMMAND, *arguments,
         stdin=asyncio.subprocess.DEVNULL, stdout=asyncio.subprocess.DEVNULL, stderr=asyncio.subprocess.PIPE,
     )  # fmt: skip
     done, gone = asyncio.create_task(process.communicate()), asyncio.create_task(_gone(request))

@@ -20,8 +20,9 @@ from service.api.browsers import SAFE_METHODS
 from service.api.problems import problem
 from service.store import DatabaseLostError
 
-# An answer waits so long for a look at the database; where that takes longer, an earlier look counts for a while.
-LOOK_SECONDS, STALE_SECONDS = 0.05, 10.0
+# A look at the database counts for so long; then there is another one, for which an answer waits so long. While that
+# looks for longer, what the one before has found stands, until it is taken for a sick database.
+FRESH_SECONDS, LOOK_SECONDS, SICK_SECONDS = 1.0, 0.05, 10.0
 
 VERSION = version("allasprak")
 
@@ -29,7 +30,7 @@ router = APIRouter(tags=["service"])
 
 
 class Health:
-    """What was found at the last look at the home and the database: one look for all who ask meanwhile.
+    """Looks at the home and the database: one look for all who ask meanwhile.
 
     Args:
         state: that of the application, with `store` and `environment`.
@@ -38,36 +39,46 @@ class Health:
     def __init__(self, state: State) -> None:
         self._state = state
         self._look: Future[str] | None = None
-        self._at, self._last = -inf, ""
+        self._begun, self._last = -inf, ""
 
     async def ailment(self) -> str:
         """What is wrong; empty if nothing is."""
-        if self._look is None or self._look.done():
-            self._look = Future()
+        if ailment := removed(self._state):
+            return ailment
+        if self._look is None or (self._look.done() and time.monotonic() - self._begun > FRESH_SECONDS):
+            self._look, self._begun = Future(), time.monotonic()
             # daemon: a database that does not answer keeps no server from ending
             threading.Thread(target=self._find, args=(self._look,), name="health", daemon=True).start()
+        if self._look.done():
+            return self._look.result()
         try:
             return await asyncio.wait_for(asyncio.shield(asyncio.wrap_future(self._look)), LOOK_SECONDS)
         except TimeoutError:
-            if time.monotonic() - self._at < STALE_SECONDS:
-                return self._last
-            return f"the database has not answered for {STALE_SECONDS:g} s"
+            took = time.monotonic() - self._begun
+            return self._last if took < SICK_SECONDS else f"the database has not answered for {took:.0f} s"
 
     def _find(self, look: "Future[str]") -> None:
         try:
-            self._last = found(self._state)
+            self._last = broken(self._state)
+            look.set_result(self._last)
         except Exception as error:
             look.set_exception(error)
-        else:
-            self._at = time.monotonic()
-            look.set_result(self._last)
 
 
-def found(state: State) -> str:
-    """What is wrong with the home or the database, as the look of the moment finds it; empty if nothing is."""
+def removed(state: State) -> str:
+    """That the home or the file of the database is gone; empty if they are there, which is known at once."""
     home = state.environment().home
     if not home.is_dir():
         return f"the home {home} was removed"
+    try:
+        state.store.health.check_file()
+    except DatabaseLostError as error:
+        return str(error)
+    return ""
+
+
+def broken(state: State) -> str:
+    """What is wrong with the database; empty if nothing is."""
     try:
         state.store.health.check()
     except DatabaseLostError as error:
@@ -79,7 +90,9 @@ def found(state: State) -> str:
 
 def require(request: Request) -> None:
     """HTTPException 503 if a request would change something in a home or a database that is lost."""
-    if request.method not in SAFE_METHODS and (ailment := found(request.app.state)):
+    if request.method in SAFE_METHODS:
+        return
+    if ailment := removed(request.app.state) or broken(request.app.state):
         raise HTTPException(503, f"nothing was stored: {ailment}")
 
 

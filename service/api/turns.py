@@ -8,7 +8,7 @@ import re
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import AsyncExitStack, asynccontextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 
 from anyio.lowlevel import RunVar
 from starlette.datastructures import Headers
@@ -43,9 +43,9 @@ class Lane:
 LANES = (
     Lane(asks=r"GET /v1/trials/[^/]+/model", most=2, patience=0.0),  # a process each, with torch and a model
     Lane(asks=r"GET /v1/experiments/[^/]+/events", most=256, patience=0.0),
-    Lane(asks=r"POST /v1/(plans|experiments|experiments/[^/]+/resubmit)", most=4),
-    Lane(asks=r"POST /v1/datasets", most=4),
-    Lane(asks=r"GET /v1/(reports/.+|results.*)|POST /v1/results/query", most=4),
+    Lane(asks=r"POST /v1/(plans|experiments|experiments/[^/]+/resubmit)", most=3),
+    Lane(asks=r"POST /v1/datasets", most=2),
+    Lane(asks=r"GET /v1/(reports/.+|results.*)|POST /v1/results/query", most=3),
     Lane(asks=r".*", most=12),
 )
 
@@ -64,13 +64,8 @@ class _Queue:
     waiting: int = 0
 
 
-@dataclass
-class _Queues:
-    of: dict[Lane, _Queue] = field(default_factory=dict)
-
-
 # Semaphores belong to an event loop.
-_QUEUES: RunVar[_Queues] = RunVar("queues")
+_QUEUES: RunVar[dict[Lane, _Queue]] = RunVar("queues")
 
 
 class Turns:
@@ -110,7 +105,11 @@ class Turns:
 @asynccontextmanager
 async def _turn(lane: Lane) -> AsyncIterator[None]:
     """A turn in a lane. HTTPException 503 if there is none in time."""
-    queue = _QUEUES.get(_Queues()).of.setdefault(lane, _Queue(asyncio.Semaphore(lane.most)))
+    queues = _QUEUES.get(None)
+    if queues is None:
+        queues = {}
+        _QUEUES.set(queues)
+    queue = queues.setdefault(lane, _Queue(asyncio.Semaphore(lane.most)))
     if queue.free.locked():
         await _wait(lane, queue)
     else:

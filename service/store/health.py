@@ -33,7 +33,7 @@ class Health:
             DatabaseLostError: the file was removed or replaced, or a page of it is broken.
             SQLAlchemyError: a database server does not answer.
         """
-        self._database.check_file()
+        self.check_file()
         if self._database.file is None:
             with self._database.read() as connection:
                 connection.execute(select(clock.c.now))
@@ -46,6 +46,10 @@ class Health:
                 self._took = self._looked - begin
         if self._lost:
             raise DatabaseLostError(self._lost)
+
+    def check_file(self) -> None:
+        """DatabaseLostError if the file of an SQLite database was removed or replaced."""
+        self._database.check_file()
 
     def _broken_page(self, file: str) -> str:
         """What SQLite says of a file (PRAGMA quick_check); empty if it is whole."""

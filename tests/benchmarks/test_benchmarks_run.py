@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 NOT_BENCHMARKS = {"side_by_side", "steps", "usual_script", "test_benchmarks_run"}
-OF_SERVICES = {"alpha_sweep", "results_at_scale", "tune_overhead"}
+OF_SERVICES = {"alpha_sweep", "results_at_scale", "tune_overhead", "under_load"}
 BENCHMARKS = sorted({file.stem for file in Path(__file__).parent.glob("*.py")} - NOT_BENCHMARKS - OF_SERVICES)
 
 
