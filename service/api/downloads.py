@@ -2,7 +2,6 @@
 
 import asyncio
 import shutil
-import sys
 import zipfile
 from collections.abc import AsyncIterator, Iterator, Sequence
 from contextlib import suppress

@@ -20,7 +20,7 @@ from service.engine import pool as pools
 from service.engine.processes import ProcessId, ask_to_end, start, stop, this
 from service.owner import owner_of
 from service.settings import Settings
-from service.store import LeaseLostError, Store, StoreFullError, reserve
+from service.store import DatabaseLostError, LeaseLostError, Store, StoreFullError, reserve
 from service.store.states import FINAL
 from trainers.artifacts.atomic import write_text
 from trainers.artifacts.layout import driver_log, end_file, server_lock, tune_folder
@@ -49,6 +49,9 @@ PAUSE_SECONDS, CLOSE_SECONDS = 30.0, 5.0
 LOOK_SECONDS, POOL_SECONDS = 2.0, 4.0
 
 STOPPED = "the server was stopped"
+
+# How often a database that is lost is looked at, and said to be.
+LOST_SECONDS = 10.0
 
 
 class HomeInUseError(RuntimeError):
@@ -135,6 +138,9 @@ class Supervisor(threading.Thread):
                 self._give_up(error)
                 os.kill(os.getpid(), signal.SIGTERM)
                 return
+            except DatabaseLostError as error:
+                log.error("%s", error)
+                self._closing.wait(LOST_SECONDS)
             except StoreFullError:
                 log.exception("the disk is full")
                 reserve.release(self.settings.home)
@@ -157,11 +163,14 @@ class Supervisor(threading.Thread):
                 time.sleep(0.05)
         except LeaseLostError as error:
             self._give_up(error)
+        except DatabaseLostError:
+            pass  # nobody knows the drivers then; they end with the pool
         finally:
             pools.close(self.pool, self.settings.home, POOL_SECONDS)
-        for experiment, ending in self._ending.items() if self.lost is None else ():
-            self._release(experiment, ending.why)
-        self._lease.release()
+        with suppress(DatabaseLostError):
+            for experiment, ending in self._ending.items() if self.lost is None else ():
+                self._release(experiment, ending.why)
+            self._lease.release()
         self._lock.close()
 
     def _held(self, drivers: dict[str, tuple[int, float]]) -> dict[str, tuple[int, float]]:
