@@ -10,7 +10,7 @@ from sqlalchemy import select
 from service.store.database import Database, DatabaseLostError
 from service.store.schema import clock
 
-# Looks at all pages take at most this share of the time.
+# Looks at all pages take at most this share of a core.
 SHARE = 0.05
 
 
@@ -40,10 +40,9 @@ class Health:
             return
         with self._looking:
             if time.monotonic() - self._looked > self._took / SHARE:
-                begin = time.monotonic()
+                begin = time.thread_time()
                 self._lost = self._broken_page(str(self._database.file))
-                self._looked = time.monotonic()
-                self._took = self._looked - begin
+                self._looked, self._took = time.monotonic(), time.thread_time() - begin
         if self._lost:
             raise DatabaseLostError(self._lost)
 

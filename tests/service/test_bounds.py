@@ -14,6 +14,7 @@ import threading
 import time
 import zipfile
 from collections.abc import Callable, Iterator
+from math import inf
 from pathlib import Path
 from typing import Any
 
@@ -335,6 +336,7 @@ def test_a_lost_database_is_said_and_takes_nothing(
     port: int, store: Store, spec: Fields, tmp_path: Path, what: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(health, "FRESH_SECONDS", 0.0)
+    monkeypatch.setattr("service.store.health.SHARE", inf)  # each look is a new one
     url = f"http://127.0.0.1:{port}/v1/experiments"
     id_ = store.experiments.add(ExperimentSpec.model_validate(spec), None)
     with contextlib.closing(sqlite3.connect(tmp_path / "store.sqlite")) as connection:
