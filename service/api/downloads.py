@@ -14,8 +14,9 @@ from fastapi.concurrency import run_in_threadpool
 from starlette.exceptions import HTTPException
 
 from trainers.artifacts.layout import leftovers, new_download
+from trainers.child_process import python
 
-COMMAND = (sys.executable, "-P", "-m", "service.cli", "export")
+COMMAND = python("service.cli", "export")
 
 CHUNK_BYTES = 2**20
 
