@@ -1,17 +1,21 @@
 """Validates a spec against its data, its encoder and the pool: all problems at once, each with its field."""
 
+from collections import Counter
 from collections.abc import Iterator, Sequence
 from typing import Any
 
 from search_spaces.data_checks import check_source
 from search_spaces.environment import Environment
+from search_spaces.groups import ungroupable
 from search_spaces.inputs import Inputs
-from search_spaces.method_space import Candidate, MethodSpace, epoch_range
-from search_spaces.problems import Problem, SpecError
+from search_spaces.method_space import Candidate, epoch_range
+from search_spaces.plan_size import check_size
+from search_spaces.problems import Problem, SpecError, listed
 from search_spaces.search_checks import check_epochs, check_search
 from search_spaces.spaces import lowest
-from search_spaces.spec import MAX_LARGE_TRIALS, MAX_TRIALS, ExperimentSpec, parse
+from search_spaces.spec import ExperimentSpec, parse
 from trainers.encoders.encoder import EncoderError, Need
+from trainers.examples import DataError
 from trainers.methods import METHODS
 from trainers.tasks import TASKS
 
@@ -58,7 +62,7 @@ def _checks(
     yield ("task", "protocol", *_SEARCHED_FIELDS), check_epochs(spec)
     yield ("methods", *_SEARCHED_FIELDS), check_search(spec)
     yield (), _resources(spec, environment)
-    yield _SEARCHED_FIELDS, _size(spec)
+    yield ("task", "data", "methods", "target_languages", "grouping", *_SEARCHED_FIELDS), _size(inputs)
 
 
 def _languages(spec: ExperimentSpec) -> Iterator[Problem]:
@@ -66,9 +70,8 @@ def _languages(spec: ExperimentSpec) -> Iterator[Problem]:
         return
     if spec.source_language in spec.target_languages:
         yield Problem("target_languages", f"{spec.source_language!r} is the source language; name only targets")
-    twice = sorted({target for target in spec.target_languages if spec.target_languages.count(target) > 1})
-    if twice:
-        yield Problem("target_languages", f"given twice: {', '.join(twice)}")
+    if twice := sorted(target for target, times in Counter(spec.target_languages).items() if times > 1):
+        yield Problem("target_languages", f"given twice: {listed(twice)}")
 
 
 def _encoder(inputs: Inputs, is_task_known: bool) -> Iterator[Problem]:
@@ -143,19 +146,12 @@ def _held_out(spec: ExperimentSpec) -> Iterator[Problem]:
         )
 
 
-def _size(spec: ExperimentSpec) -> Iterator[Problem]:
-    targets = 50 if spec.target_languages == "all" else len(spec.target_languages)
-    models = targets if spec.grouping != "all" else 1  # at most
-    per_seed = sum(
-        (targets if METHODS[method].model_per_target else models)
-        * (len(spec.k) if METHODS[method].few_shot else 1)
-        * MethodSpace(spec, method).count
-        for method in spec.methods
-    )
-    trials = per_seed * len(spec.seeds)
-    allowed = MAX_LARGE_TRIALS if spec.allow_large else MAX_TRIALS
-    if trials > allowed:
-        more = "" if spec.allow_large else f', or {MAX_LARGE_TRIALS} with "allow_large": true'
-        yield Problem(
-            "allow_large", f"candidates x K x seeds x targets is about {trials} trials; allowed: up to {allowed}{more}"
-        )
+def _size(inputs: Inputs) -> Iterator[Problem]:
+    """The size of the plan; nothing where its targets are unknown, which has been said by then."""
+    spec = inputs.spec
+    try:
+        targets = inputs.targets
+    except DataError:
+        return
+    if targets and ungroupable(spec, targets) is None:
+        yield from check_size(spec, targets)

@@ -5,7 +5,7 @@ from collections.abc import Iterator
 from search_spaces.groups import ungroupable
 from search_spaces.inputs import Inputs
 from search_spaces.method_space import searched_spaces
-from search_spaces.problems import Problem
+from search_spaces.problems import Problem, listed
 from search_spaces.spec import ExperimentSpec
 from search_spaces.targets import Targets, needed_of_target, reads_target_dev, target_languages
 from trainers.data.source import RemoteSource
@@ -46,7 +46,7 @@ def check_data(spec: ExperimentSpec, data: Data) -> Iterator[Problem]:
     for field, languages in (("source_language", [spec.source_language]), ("target_languages", targets)):
         for language in languages:
             if language not in available:
-                yield Problem(field, f"{language!r} has no test split for {spec.task}; allowed: {', '.join(available)}")
+                yield Problem(field, f"{language!r} has no test split for {spec.task}; allowed: {listed(available)}")
     there = Targets(spec, data, [target for target in targets if target in available])
     yield from _check_methods(spec, there)
     yield from _check_splits(spec, data, there, available)
@@ -83,8 +83,8 @@ def _check_splits(spec: ExperimentSpec, data: Data, targets: Targets, available:
         if unknown and spec.source_language in available:
             yield Problem(
                 "data",
-                f"{language}/{split} has labels that the source's training data lack: {', '.join(unknown)};"
-                f" allowed: {', '.join(sorted(labels))}",
+                f"{language}/{split} has labels that the source's training data lack: {listed(unknown)};"
+                f" allowed: {listed(sorted(labels))}",
             )
         if split == TASKS[spec.task].under(spec.protocol).shots_split and language != spec.source_language:
             yield from _check_shots(spec, language, facts)
@@ -154,9 +154,9 @@ def check_source(inputs: Inputs) -> Iterator[Problem]:
             return
         asked = [] if spec.target_languages == "all" else spec.target_languages
         named = [("source_language", spec.source_language), *(("target_languages", language) for language in asked)]
+        others = listed(allowed)
         for field, language in named:
             if language not in allowed:
-                others = ", ".join(allowed)
                 yield Problem(field, f"{title} has no {spec.task} for {language!r}; allowed: {others}{hint}")
         return
     try:

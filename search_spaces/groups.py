@@ -1,7 +1,9 @@
 """Groupings: which target languages share a model (Xu and Murray 2022, section 5.4)."""
 
+from collections import Counter
 from collections.abc import Sequence
 
+from search_spaces.problems import listed
 from search_spaces.spec import ExperimentSpec
 from trainers.languages import LANGUAGES
 from trainers.methods import METHODS
@@ -23,7 +25,8 @@ def groups(spec: ExperimentSpec, method: str, targets: Sequence[str]) -> list[tu
     if spec.grouping == "all":
         return [tuple(targets)]
     if isinstance(spec.grouping, list):
-        of_lists = (tuple(target for target in targets if target in group) for group in spec.grouping)
+        of_method = set(targets)
+        of_lists = (tuple(sorted(of_method.intersection(group))) for group in spec.grouping)
         return [group for group in of_lists if group]
     shared: dict[str, list[str]] = {}
     for target in targets:
@@ -34,12 +37,12 @@ def groups(spec: ExperimentSpec, method: str, targets: Sequence[str]) -> list[tu
 def ungroupable(spec: ExperimentSpec, targets: Sequence[str]) -> str | None:
     """Why the targets can't be grouped as the spec asks; None if they can."""
     if isinstance(spec.grouping, list):
-        named = [language for group in spec.grouping for language in group]
-        wrong = [language for language in named if language not in targets or named.count(language) > 1]
-        wrong += [target for target in targets if target not in named]
-        return f"each target must be in one list: {', '.join(sorted(set(wrong)))}" if wrong else None
+        named, wanted = Counter(language for group in spec.grouping for language in group), set(targets)
+        wrong = {language for language, times in named.items() if times > 1 or language not in wanted}
+        wrong |= wanted - named.keys()
+        return f"each target must be in one list: {listed(sorted(wrong))}" if wrong else None
     if spec.grouping in ("script", "family"):
         unknown = [target for target in targets if target not in LANGUAGES]
         if unknown:
-            return f"the {spec.grouping} of {', '.join(unknown)} is not known: give lists of targets"
+            return f"the {spec.grouping} of {listed(unknown)} is not known: give lists of targets"
     return None

@@ -5,6 +5,8 @@ from functools import cached_property
 from pathlib import Path
 
 from search_spaces.spec import ExperimentSpec
+from search_spaces.targets import target_languages
+from trainers.data.source import RemoteSource
 from trainers.data.sources import open_data
 from trainers.encoders.by_name import find_encoder
 from trainers.encoders.encoder import Encoder, EncoderSize
@@ -35,6 +37,15 @@ class Inputs:
     def data(self) -> Data:
         """The task's examples. DataError if there are none."""
         return open_data(self.reference, self.spec.task, self.home)
+
+    @property
+    def targets(self) -> tuple[str, ...]:
+        """The target languages, each once; those of remote data before they are fetched. DataError if unknown."""
+        source = self.spec.data.source
+        if self.spec.target_languages == "all" and isinstance(source, RemoteSource):
+            there = source.languages(self.reference.location, self.spec.task)
+            return tuple(language for language in there if language != self.spec.source_language)
+        return target_languages(self.spec, self.data)
 
     @cached_property
     def encoder(self) -> Encoder:

@@ -1,6 +1,9 @@
-"""From a spec to its plan: the trials, what is scored of each, and the result that each score becomes."""
+"""From a spec to its plan: the trials, what is scored of each, and the result that each score becomes.
 
-from collections.abc import Sequence
+More than 300 lines: the parts of a plan, and the one class that makes them.
+"""
+
+from collections.abc import Iterable, Mapping, Sequence, Set
 from dataclasses import dataclass, field, replace
 from functools import cache, partial
 
@@ -17,7 +20,7 @@ from trainers.methods import METHODS, SOURCE_TRAINING
 from trainers.selections import dev_languages
 from trainers.surgery.rules import RULES
 from trainers.tasks import TASKS
-from trainers.trial import RULE, Schedule, Selection, Split, TrialConfig, Wanted
+from trainers.trial import RULE, Schedule, Selection, Split, Training, TrialConfig, Wanted
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -81,8 +84,9 @@ class Plan:
 
     def add(self, trial: PlannedTrial) -> None:
         """Add a trial; if it is planned already, what is wanted of it is added to what was wanted before."""
-        planned = self.trials.get(trial.config.digest, trial)
-        self.trials[trial.config.digest] = replace(planned, wanted=planned.wanted.and_also(trial.wanted))
+        planned = self.trials.setdefault(trial.config.digest, trial)
+        if planned.wanted is not trial.wanted:
+            self.trials[trial.config.digest] = replace(planned, wanted=planned.wanted.and_also(trial.wanted))
 
 
 def plan(spec: ExperimentSpec, data: Data, encoder: str) -> Plan:
@@ -125,6 +129,8 @@ def _order(item: tuple[str, PlannedTrial]) -> tuple[bool, bool]:
 class Planner:
     """Plans the candidates of a spec, one after another.
 
+    What the seeds of a candidate share is made once: a plan of thousands of trials takes a fraction of a second.
+
     Args:
         spec: an accepted spec.
         data: the data that it names.
@@ -143,6 +149,10 @@ class Planner:
         self.targets = Targets(spec, self.data, target_languages(spec, data))
         self.spaces = {method: MethodSpace(spec, method) for method in spec.methods}
         self.judged_on = spec.search.objective if any(space.searched for space in self.spaces.values()) else ""
+        self._groups, self._tests = cache(self._groups_of), cache(self._tests_of)
+        self._selections, self._training_data = cache(self._selections_on), cache(self._training_data_of)
+        self._dev_digest, self._source_training = cache(self._dev_digest_of), cache(self._source_training_of)
+        self._plugins = cache(plugins)
 
     def plan(self) -> Plan:
         """Everything that was added: source trainings first, then mixed training, then adapting."""
@@ -162,90 +172,126 @@ class Planner:
 
     def add(self, name: str, k: int, candidate: Candidate) -> None:
         """Add the trials and results of one candidate of a method at one K, for every seed."""
+        training, adapts = candidate.training(self.spec), METHODS[name].adapts
+        models = [self._model(name, k, candidate, training, group, scored) for group, scored in self._groups(name)]
+        of_candidate = partial(
+            PlannedResult, method=name, k=k, candidate=self.spaces[name].label(candidate), judged_on=self.judged_on
+        )
         for seed in self.spec.seeds:
-            self._add(name, k, seed, candidate)
+            source = self._source_training(seed, training) if adapts else None
+            if source is not None:
+                self.planned.add(source)
+            for model in models:
+                self._add(model, seed, source, of_candidate)
+            if source is not None:
+                self._add_source_result(source, of_candidate)
 
-    def _add(self, name: str, k: int, seed: int, candidate: Candidate) -> None:
-        method, words, add = METHODS[name], self.spaces[name].label(candidate), self.planned.results.append
-        of_candidate = partial(PlannedResult, method=name, k=k, seed=seed, candidate=words, judged_on=self.judged_on)
-        source = self._source_training(seed, candidate) if method.adapts else None
-        for group in groups(self.spec, name, self.targets.trained[name]):
-            if not (scored := tuple(target for target in group if target in self.targets.of[name])):
-                continue
-            trial = self._trial(name, k, seed, candidate, group, scored, source)
-            self.planned.add(trial)
-            selections = {language: self._selection_of(name, language) for language in (self.source, *scored)}
-            devs = dev_languages((selections[language] for language in trial.wanted.evaluate), self.source, scored)
-            dev = {language: self._dev_digest(language, trial.config) for language in devs} | dict(trial.wanted.judge)
-            alpha = None if isinstance(trial.config.alpha, tuple) else trial.config.alpha
-            result = partial(of_candidate, alpha=alpha, trial=trial.config.digest)
-            for language, data in trial.wanted.evaluate.items():
-                add(result(selection=selections[language], language=language, split="test", data=data))
-            for language, data in dev.items():
-                add(result(selection=selections[language], language=language, split="dev", data=data))
-        if source is not None:
-            [selection] = source.wanted.selections
-            result = partial(of_candidate, alpha=None, trial=source.config.digest, selection=selection)
-            data = source.wanted.evaluate[self.source]
-            add(result(language=self.source, split="test", data=data))
+    def _add(
+        self, model: "_Model", seed: int, source: PlannedTrial | None, of_candidate: "partial[PlannedResult]"
+    ) -> None:
+        """Add the trial of a model at one seed, and its results."""
+        config = replace(model.config, seed=seed)
+        judge = self._dev_sets(model, model.judged_on, seed)
+        wanted = replace(model.wanted, judge=judge) if judge else model.wanted
+        self.planned.add(PlannedTrial(config=config, source=source.config if source else None, wanted=wanted))
+        dev = self._dev_sets(model, model.devs, seed) | judge
+        alpha = None if isinstance(config.alpha, tuple) else config.alpha
+        result = partial(of_candidate, seed=seed, alpha=alpha, trial=config.digest)
+        parts: list[tuple[Split, Mapping[str, str]]] = [("test", wanted.evaluate), ("dev", dev)]
+        self.planned.results.extend(
+            result(selection=model.selections[language], language=language, split=split, data=data)
+            for split, of_languages in parts
+            for language, data in of_languages.items()
+        )
 
-    def _trial(
+    def _add_source_result(self, source: PlannedTrial, of_candidate: "partial[PlannedResult]") -> None:
+        """Add the score on the source language that an adapted model takes from its source training."""
+        [selection] = source.wanted.selections
+        config, language = source.config, self.source
+        result = partial(of_candidate, seed=config.seed, alpha=None, trial=config.digest, selection=selection)
+        self.planned.results.append(result(language=language, split="test", data=source.wanted.evaluate[language]))
+
+    def _groups_of(self, name: str) -> list[tuple[tuple[str, ...], tuple[str, ...]]]:
+        """The targets of each of a method's models, and those of them that are scored."""
+        of_method = set(self.targets.of[name])
+        found = [
+            (group, tuple(target for target in group if target in of_method))
+            for group in groups(self.spec, name, self.targets.trained[name])
+        ]
+        return [(group, scored) for group, scored in found if scored]
+
+    def _model(
         self,
         name: str,
         k: int,
-        seed: int,
         candidate: Candidate,
+        training: Training,
         group: tuple[str, ...],
         scored: tuple[str, ...],
-        source: PlannedTrial | None,
-    ) -> PlannedTrial:
-        """The trial that trains one candidate of a method for a group of targets at one seed, and is scored on some."""
+    ) -> "_Model":
+        """What trains one candidate of a method for a group of targets, and is scored on some of them."""
         method, is_searched = METHODS[name], bool(self.spaces[name].searched)
         alpha = candidate.surgery_alpha(self.spec, len(group)) if method.surgery else None
-        config = self._config(method.trajectory or name, group if k else (), k, seed, alpha, candidate)
+        config = self._config(method.trajectory or name, group if k else (), k, alpha, training)
         config = replace(config, population=self.spec.search.population if is_searched else None)
         wanted = Wanted(
             selections=self._selections(name, config.target_languages),
             evaluate=self._tests(scored if method.adapts else (self.source, *scored)),
-            judge=self._judge(group, config) if is_searched else {},
             sweep=digest([config.method, k, group]) if is_searched else None,
             test_every_report=self.spec.test_at == "every",
             keep=self.spec.keeps(config.method),
         )
-        return PlannedTrial(config=config, source=source.config if source else None, wanted=wanted)
+        selections = {language: self._selection_of(name, language) for language in (self.source, *scored)}
+        of_source = self.spec.search.objective == "source-dev"
+        judged_on = ((self.source,) if of_source else group) if is_searched else ()
+        devs = dev_languages((selections[language] for language in wanted.evaluate), self.source, scored)
+        # drawing is slow: only where shots have to be left out of the dev set
+        without_shots = {
+            language
+            for language in {*devs, *judged_on}.intersection(config.target_languages) - {self.source}
+            if shots_could_select(self.data.facts(language, "dev"), self.settings.shots_split)
+        }
+        return _Model(
+            config=config,
+            wanted=wanted,
+            selections=selections,
+            devs=devs,
+            judged_on=judged_on,
+            without_shots=without_shots,
+        )
 
-    def _source_training(self, seed: int, candidate: Candidate) -> PlannedTrial:
+    def _source_training_of(self, seed: int, training: Training) -> PlannedTrial:
         """The source training that two-stage methods start from and take their score on the source language from."""
-        config = self._config(SOURCE_TRAINING, (), 0, seed, None, candidate)
+        config = replace(self._config(SOURCE_TRAINING, (), 0, None, training), seed=seed)
         selections, evaluate = self._selections(SOURCE_TRAINING, ()), self._tests((self.source,))
         wanted = Wanted(selections=selections, evaluate=evaluate, keep=True)
-        trial = PlannedTrial(config=config, source=None, wanted=wanted)
-        self.planned.add(trial)
-        return trial
+        return PlannedTrial(config=config, source=None, wanted=wanted)
 
-    def _judge(self, group: tuple[str, ...], config: TrialConfig) -> dict[str, str]:
-        """The dev sets that the objective is the mean over: {language: digest of the examples}."""
-        languages = (self.source,) if self.spec.search.objective == "source-dev" else group
-        return {language: self._dev_digest(language, config) for language in languages}
+    def _dev_sets(self, model: "_Model", languages: Iterable[str], seed: int) -> dict[str, str]:
+        """The dev sets of languages as a model's trial reads them: {language: digest of the examples}."""
+        k = model.config.k
+        return {
+            language: self._dev_digest(language, *((k, seed) if language in model.without_shots else (0, 0)))
+            for language in languages
+        }
 
-    def _dev_digest(self, language: str, config: TrialConfig) -> str:
+    def _dev_digest_of(self, language: str, k: int, seed: int) -> str:
+        """The digest of a language's dev set without the shots of K and seed; K = 0 for the whole."""
         if language == self.source:
             return source_dev(self.data, language).digest
         split = self.settings.shots_split
-        shots = None
-        # drawing is slow: only where shots have to be left out of the dev set
-        if language in config.target_languages and shots_could_select(self.data.facts(language, "dev"), split):
-            shots = draw_from(self.data, TASKS[self.spec.task], language, split, config.k, config.seed)
+        shots = draw_from(self.data, TASKS[self.spec.task], language, split, k, seed) if k else None
         return target_dev(self.data, language, shots, split).digest
 
-    def _selections(self, name: str, targets: tuple[str, ...]) -> tuple[Selection, ...]:
+    def _selections_on(self, name: str, targets: tuple[str, ...]) -> tuple[Selection, ...]:
         """The selections of a method's training on targets: its own, then those of the spec's methods that share it."""
         trajectory = METHODS[name].trajectory or name
         found = list(self._selections_of(trajectory, targets))
         for other in self.spec.methods:
-            scored = [target for target in targets if target in self.targets.of[other]]
-            if METHODS[other].trajectory == trajectory and scored:
-                found += self._selections_of(other, scored)
+            if METHODS[other].trajectory == trajectory:
+                of_other = set(self.targets.of[other])
+                if scored := [target for target in targets if target in of_other]:
+                    found += self._selections_of(other, scored)
         return tuple(dict.fromkeys(found))
 
     def _selections_of(self, name: str, targets: Sequence[str]) -> tuple[Selection, ...]:
@@ -257,39 +303,59 @@ class Planner:
         [selection] = self._selections_of(METHODS[name].trajectory or name if of_training else name, [language])
         return selection
 
-    def _tests(self, languages: tuple[str, ...]) -> dict[str, str]:
+    def _tests_of(self, languages: tuple[str, ...]) -> dict[str, str]:
         """The test splits of languages: {language: digest of the examples that are scored}."""
         cut = self.spec.training.max_test_examples
         return {language: evaluation_data(self.data.facts(language, "test"), cut) for language in languages}
 
-    def _config(
-        self,
-        method: str,
-        targets: tuple[str, ...],
-        k: int,
-        seed: int,
-        alpha: float | Schedule | None,
-        candidate: Candidate,
-    ) -> TrialConfig:
+    def _training_data_of(self, method: str, targets: tuple[str, ...]) -> str:
+        """The digest of all that a training reads."""
         shots, selections = self.settings.shots_split, self._selections(method, targets)
+        return training_data(self.data, self.source, targets, shots, selections)
+
+    def _config(
+        self, method: str, targets: tuple[str, ...], k: int, alpha: float | Schedule | None, training: Training
+    ) -> TrialConfig:
+        """A training, at seed 0."""
         return TrialConfig(
             task=self.spec.task,
             method=method,
             source_language=self.source,
             target_languages=targets,
             k=k,
-            seed=seed,
+            seed=0,
             alpha=alpha,
             protocol=self.spec.protocol,
-            training=candidate.training(self.spec),
+            training=training,
             encoder=self.spec.encoder,
             encoder_digest=self.encoder,
             encoder_revision=self.spec.encoder_revision,
-            data_digest=training_data(self.data, self.source, targets, shots, selections),
-            plugins=plugins(self.spec.task, method, self.spec.data.name),
+            data_digest=self._training_data(method, targets),
+            plugins=self._plugins(self.spec.task, method, self.spec.data.name),
             sampling=self.spec.sampling_of(method),
             held_out=self.spec.held_out_of(method),
         )
+
+
+@dataclass(frozen=True, kw_only=True)
+class _Model:
+    """What the trials of one candidate for one group of targets share over the seeds.
+
+    Attributes:
+        config: the training, but for its seed.
+        wanted: what is wanted of it, but for the dev sets that it is judged on.
+        selections: which checkpoint is scored on each language.
+        devs: the languages whose dev sets select.
+        judged_on: the languages whose dev sets the objective is the mean over; none where nothing is searched.
+        without_shots: the languages whose dev sets lack the shots that are drawn at a seed.
+    """
+
+    config: TrialConfig
+    wanted: Wanted
+    selections: Mapping[str, Selection]
+    devs: Sequence[str]
+    judged_on: Sequence[str]
+    without_shots: Set[str]
 
 
 class _Remembered:

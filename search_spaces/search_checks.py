@@ -5,18 +5,15 @@ from collections.abc import Iterator
 from search_spaces.method_space import MethodSpace, epoch_range, searched_spaces, spaces_of
 from search_spaces.problems import Problem
 from search_spaces.schedulers import SearchFacts
-from search_spaces.spaces import SEARCHABLE, Range, Scheduled, is_search
+from search_spaces.spaces import FIELDS, Range, Scheduled, is_search
 from search_spaces.spec import ExperimentSpec
 from trainers.methods import METHODS
-
-# The path of each searchable hyperparameter in a spec.
-_FIELDS = {name: name if name == "alpha" else f"training.{name}" for name in SEARCHABLE}
 
 
 def check_epochs(spec: ExperimentSpec) -> Iterator[Problem]:
     """Schedules that change a value, and schedulers that stop or change a trial, only after its last epoch."""
     fewest, most = epoch_range(spec)
-    spaces = {_FIELDS[name]: space for name, space in spaces_of(spec).items()}
+    spaces = {FIELDS[name]: space for name, space in spaces_of(spec).items()}
     for field, space in spaces.items():
         if isinstance(space, Scheduled) and space.steps()[-1][0] >= fewest:
             last = space.steps()[-1][0]
@@ -41,9 +38,9 @@ def check_search(spec: ExperimentSpec) -> Iterator[Problem]:
         if not isinstance(space, Range):
             continue
         if not searcher.draws_samples and space.samples is None:
-            yield Problem(_FIELDS[name], 'a range needs "samples", how many values are drawn of it; allowed: from 1')
+            yield Problem(FIELDS[name], 'a range needs "samples", how many values are drawn of it; allowed: from 1')
         if searcher.draws_samples and space.samples is not None:
-            yield Problem(_FIELDS[name], 'the searcher says how many samples are drawn; allowed: no "samples" here')
+            yield Problem(FIELDS[name], 'the searcher says how many samples are drawn; allowed: no "samples" here')
     if searched_spaces(spec):
         if spec.test_at == "every":
             yield Problem(

@@ -12,6 +12,9 @@ from trainers.trial import Schedule
 # The hyperparameters that take a space, and whether their values are whole numbers.
 SEARCHABLE = {"alpha": False, "learning_rate": False, "batch_size": True, "epochs": True}
 
+# The path of each in a spec.
+FIELDS = {name: name if name == "alpha" else f"training.{name}" for name in SEARCHABLE}
+
 # Significant digits of a drawn value: enough for any hyperparameter, few enough to read.
 DIGITS = 4
 
@@ -193,10 +196,13 @@ def values(space: Space, whole: bool, name: str, seed: int) -> list[Value]:
 
 def draw(space: Space, whole: bool, name: str, seed: int, place: int) -> Value:
     """Draw number `place` from a space: a function of name, seed and place, the same on every machine."""
-    if not isinstance(space, Range):
-        choices = values(space, whole, name, seed)
-        return choices[int(random.Random(f"{name} {seed} {place}").random() * len(choices))]
-    return from_unit(space, random.Random(f"{name} {seed} {place}").random(), whole)
+    unit = random.Random(f"{name} {seed} {place}").random()
+    if isinstance(space, Grid):
+        return _number(space.grid[int(unit * len(space.grid))], whole)
+    if isinstance(space, Range):
+        return from_unit(space, unit, whole)
+    [value] = values(space, whole, name, seed)
+    return value
 
 
 def from_unit(space: Range, unit: float, whole: bool) -> Number:

@@ -6,7 +6,7 @@ from typing import Annotated, Any, Literal, Self, get_args
 
 from pydantic import AfterValidator, Field, Tag, ValidationError
 
-from search_spaces.problems import Problem, SpecError
+from search_spaces.problems import MOST_PROBLEMS, Problem, SpecError, listed
 from search_spaces.search import SearchSpec, variants
 from search_spaces.sources import DataField, DataSpec, forms
 from search_spaces.spaces import Alpha, BatchSize, Epochs, LearningRate, Part, by_field
@@ -21,11 +21,16 @@ from trainers.trial import Batching
 # Experiments of a higher priority run first.
 Priority = Annotated[int, Field(ge=-100, le=100, strict=True)]
 
-# The most trials of an experiment, and of one whose spec has "allow_large".
+# The most trials of an experiment, and of one whose spec has "allow_large". More take seconds to plan: a larger search
+# is several experiments, which share the trials that they have in common.
 MAX_TRIALS = 10_000
-MAX_LARGE_TRIALS = 200_000
+MAX_LARGE_TRIALS = 20_000
 
-MAX_PROBLEMS = 100
+# The most scores of an experiment: trials times languages times splits.
+MAX_RESULTS = 200_000
+
+# The most stretches of a schedule, times the trials that have it.
+MAX_STRETCHES = 1_000_000
 
 
 def _storable(text: str) -> str:
@@ -38,7 +43,7 @@ def _storable(text: str) -> str:
 def _distinct(values: list[Any]) -> list[Any]:
     repeated = sorted(value for value, count in Counter(values).items() if count > 1)
     if repeated:
-        raise ValueError(f"given twice: {', '.join(map(str, repeated))}")
+        raise ValueError(f"given twice: {listed(repeated)}")
     return values
 
 
@@ -238,10 +243,13 @@ def parse(body: object) -> tuple[ExperimentSpec, list[Problem]]:
     except ValidationError as error:
         problems = _problems(error)
     rest = {key: value for key, value in body.items() if key in ExperimentSpec.model_fields}
+    wrong: dict[str, set[str]] = {}
     for problem in problems:
         field, _, part = problem.field.partition(".")
-        if part and isinstance(rest.get(field), dict):
-            rest[field] = {key: value for key, value in rest[field].items() if key != part}
+        wrong.setdefault(field, set()).add(part)
+    for field, parts in wrong.items():
+        if "" not in parts and isinstance(rest.get(field), dict):
+            rest[field] = {key: value for key, value in rest[field].items() if key not in parts}
         else:
             rest.pop(field, None)
     placeholders = {key: value for key, value in _PLACEHOLDERS.items() if key not in rest}
@@ -252,7 +260,7 @@ def parse(body: object) -> tuple[ExperimentSpec, list[Problem]]:
 
 
 def _problems(error: ValidationError) -> list[Problem]:
-    """One problem per wrong field, in the order of the fields, up to `MAX_PROBLEMS`."""
+    """One problem per wrong field, in the order of the fields, up to `MOST_PROBLEMS`."""
     problems: dict[str, Problem] = {}
     for detail in error.errors(include_url=False, include_context=False):
         field, allowed = _place(detail["loc"])
@@ -262,7 +270,7 @@ def _problems(error: ValidationError) -> list[Problem]:
         elif detail["type"] != "missing":
             message = f"{_shown(detail['input'])}: {message}"
         problems.setdefault(field, Problem(field, f"{message}; allowed: {allowed}"))
-        if len(problems) == MAX_PROBLEMS:
+        if len(problems) == MOST_PROBLEMS:
             break
     return list(problems.values())
 

@@ -22,10 +22,10 @@ class LeftOut:
 
 
 def target_languages(spec: ExperimentSpec, data: Data) -> tuple[str, ...]:
-    """The spec's target languages; "all" means every language of the data but the source language."""
+    """The spec's target languages, each once; "all" means every language of the data but the source language."""
     if spec.target_languages == "all":
         return tuple(language for language in data.languages() if language != spec.source_language)
-    return tuple(spec.target_languages)
+    return tuple(dict.fromkeys(spec.target_languages))
 
 
 def needed_of_target(spec: ExperimentSpec, method: str) -> tuple[Split, ...]:

@@ -8,9 +8,13 @@ from typing import Any
 DIGEST_LENGTH = 20
 
 
+# Made once: `json.dumps` makes one for each value, a quarter of a plan's time.
+_ENCODER = json.JSONEncoder(sort_keys=True, ensure_ascii=False, separators=(",", ":"), allow_nan=False)
+
+
 def canonical(value: Any) -> bytes:
     """The canonical JSON text of a plain value, which is hashed: equal values have equal texts."""
-    return json.dumps(value, sort_keys=True, ensure_ascii=False, separators=(",", ":"), allow_nan=False).encode()
+    return _ENCODER.encode(value).encode()
 
 
 def digest(value: Any) -> str:

@@ -22,4 +22,5 @@ class Sampling:
 def shares(windows: Sequence[int], temperature: float) -> list[float]:
     """The probability of each language, given how many windows it has."""
     weights = [number ** (1 / temperature) for number in windows]
-    return [weight / sum(weights) for weight in weights]
+    total = sum(weights)
+    return [weight / total for weight in weights]

@@ -52,7 +52,9 @@ def target_of(selection: Selection) -> str | None:
 def scored_by(selection: Selection, evaluate: Mapping[str, str]) -> dict[str, str]:
     """The part of the wanted test sets that the weights of a selection are scored on."""
     target = target_of(selection)
-    return {language: data for language, data in evaluate.items() if target in (None, language)}
+    if target is None:
+        return dict(evaluate)
+    return {target: evaluate[target]} if target in evaluate else {}
 
 
 def dev_languages(selections: Iterable[Selection], source: str, targets: Iterable[str]) -> tuple[str, ...]:

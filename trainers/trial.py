@@ -135,14 +135,12 @@ class TrialConfig:
     @cached_property
     def digest(self) -> str:
         """The trial's name: its configuration by content. Not the encoder's name and commit: its digest counts."""
-        training = dict(vars(self.training))  # `asdict` would copy all of it: most of a plan's time
+        named = self.to_dict()
         if self.training.batching == FIRST_BATCHING:
-            del training["batching"]
-        named = {**vars(self), "training": training}
-        if self.sampling is not None:
-            named["sampling"] = vars(self.sampling)
-        del named["encoder"], named["encoder_revision"]
-        return digest(_without_defaults(named))
+            del named["training"]["batching"]
+        for name in ("encoder", "encoder_revision"):
+            named.pop(name, None)
+        return digest(named)
 
     def require_current(self) -> None:
         """Raise ValueError if the trial is of code with another NUMERICS: this code would train another model."""
@@ -151,7 +149,12 @@ class TrialConfig:
 
     def to_dict(self) -> dict[str, Any]:
         """As plain data, without the fields of `ADDED` that are as they always were."""
-        return _without_defaults(asdict(self))
+        # `asdict` would copy every value: most of the time of a large plan
+        named = {name: value for name, value in vars(self).items() if name != "digest"}
+        named["training"] = dict(vars(self.training))
+        if self.sampling is not None:
+            named["sampling"] = dict(vars(self.sampling))
+        return _without_defaults(named)
 
     @classmethod
     def from_dict(cls, value: dict[str, Any]) -> "TrialConfig":

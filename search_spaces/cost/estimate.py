@@ -1,7 +1,7 @@
 """The cost of a plan before any of it runs: trainings, steps, tokens, time, disk and memory."""
 
 from collections import Counter
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Hashable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from typing import Any
 
@@ -9,7 +9,7 @@ from search_spaces.cost.timing import Clock, Measured
 from search_spaces.cost.trial_cost import Cost, trial_cost
 from search_spaces.cost.workload import Sizes
 from search_spaces.environment import Environment
-from search_spaces.plan import Plan
+from search_spaces.plan import Plan, PlannedTrial
 from search_spaces.problems import Problem
 from search_spaces.search import HourBudget
 from search_spaces.spec import ExperimentSpec, ResourcesSpec
@@ -170,10 +170,14 @@ def estimate(spec: ExperimentSpec, plan: Plan, data: Data, encoder: EncoderSize 
     """
     sizes = Sizes(spec, data, known.sizes)
     clock = Clock(spec, encoder, known.measured) if encoder is not None else None
-    costs = {
-        digest: trial_cost(trial, known.missing[digest], digest in known.trained, sizes, encoder, clock)
-        for digest, trial in plan.trials.items()
-    }
+    costs: dict[str, Cost] = {}
+    of_kind: dict[Hashable, Cost] = {}  # thousands of trials cost what a few kinds of them do
+    for digest, trial in plan.trials.items():
+        missing, is_trained = known.missing[digest], digest in known.trained
+        kind = (_kind(trial), missing if missing is None else tuple(missing), is_trained)
+        if kind not in of_kind:
+            of_kind[kind] = trial_cost(trial, missing, is_trained, sizes, encoder, clock)
+        costs[digest] = of_kind[kind]
     time_basis = clock.basis if clock is not None else "unknown: the encoder's config.json does not tell its size"
     return Estimate(
         spec=spec,
@@ -183,6 +187,14 @@ def estimate(spec: ExperimentSpec, plan: Plan, data: Data, encoder: EncoderSize 
         tokens_basis=sizes.basis,
         time_basis=time_basis,
     )
+
+
+def _kind(trial: PlannedTrial) -> Hashable:
+    """All of a trial but its seed and the digests of its data: trials that are equal in it cost the same."""
+    config, wanted = trial.config, trial.wanted
+    of_training = tuple(value for name, value in vars(config).items() if name not in ("seed", "digest"))
+    asked = (wanted.selections, tuple(wanted.evaluate), tuple(wanted.judge), wanted.test_every_report, wanted.keep)
+    return of_training, asked
 
 
 def _priced(plan: Plan, costs: Mapping[str, Cost]) -> Plan:

@@ -165,7 +165,9 @@ def _oracle(config: TrialConfig, sizes: Sizes, shots: Sequence[Size], windows: i
     settings = TASKS[config.task].under(config.protocol)
     limits = [limit for limit in (settings.oracle_limit, settings.oracle_sample) if limit is not None]
     of_pass = [size.sub_words * min([1.0, *(limit / size.windows for limit in limits)]) for size in shots]
-    alpha = fmean(at_epoch(config.alpha or 0.0, epoch) for epoch in range(config.training.epochs))
+    alpha = config.alpha or 0.0
+    if not isinstance(alpha, int | float):
+        alpha = fmean(at_epoch(alpha, epoch) for epoch in range(config.training.epochs))
     return alpha * passes * sum(of_pass) / len(of_pass)
 
 

@@ -53,8 +53,8 @@ def add_handlers(app: FastAPI) -> None:
 
 
 def _spec_error(_: Request, error: Any) -> JSONResponse:
-    count = len(error.problems)
-    return problem(422, f"{count} field{'s are' if count > 1 else ' is'} wrong", error.problems)
+    more = f"; the first {len(error.problems)} are listed" if error.count > len(error.problems) else ""
+    return problem(422, f"{error.count} field{'s are' if error.count > 1 else ' is'} wrong{more}", error.problems)
 
 
 def _request_error(_: Request, error: Any) -> JSONResponse:

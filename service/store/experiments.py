@@ -2,7 +2,7 @@
 
 import secrets
 import time
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from typing import NamedTuple
 
 from sqlalchemy import Connection, func, insert, select, update
@@ -16,7 +16,7 @@ from service.store.database import BadCursorError, Database, decode, encode
 from service.store.events import record_event, record_left_out
 from service.store.progress import Experiment, shown
 from service.store.revisions import next_revision
-from service.store.schema import attempts, experiments, planned_results, planned_trials, selections, sizes, tags, trials
+from service.store.schema import attempts, experiments, planned_results, planned_trials, sizes, tags, trials
 from trainers.data.token_counts import Size
 from trainers.trial import NUMERICS
 
@@ -132,7 +132,7 @@ class Experiments:
                 links.append({**row, "estimated": wanted["estimate"]})
             connection.execute(self._database.insert(planned_trials).on_conflict_do_nothing(), links)
             common = {"experiment": experiment, "at": next_revision(connection), "numerics": NUMERICS}
-            connection.execute(insert(planned_results), [{**common, **asdict(result)} for result in plan.results])
+            connection.execute(insert(planned_results), [{**common, **vars(result)} for result in plan.results])
         if plan.left_out:
             record_left_out(connection, experiment, plan.left_out)
         connection.execute(update(experiments).where(experiments.c.id == experiment).values(planned=True))
@@ -142,13 +142,12 @@ class Experiments:
         if not plan.trials:
             return Known(missing={}, trained=frozenset(), sizes={}, measured=[])
         encoder = next(iter(plan.trials.values())).config.encoder_digest
-        chosen = select(selections.c.trial).where(selections.c.trial.in_(plan.trials))
         counted = select(sizes.c.data, sizes.c.examples, sizes.c.windows, sizes.c.sub_words).filter_by(encoder=encoder)
         with self._database.read() as connection:
             there = Coverage(connection, plan.trials)
             return Known(
                 missing={digest: there.missing(digest, planned.wanted) for digest, planned in plan.trials.items()},
-                trained=frozenset(connection.execute(chosen).scalars()),
+                trained=frozenset(there.chosen),
                 sizes={data: Size(*counts) for data, *counts in connection.execute(counted)},
                 measured=costs.measured(connection, spec, encoder),
             )
