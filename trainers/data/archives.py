@@ -1,8 +1,10 @@
 """Archives (zip, tar, tar.gz), read safely: one regular file after another, nothing written by its name."""
 
+import errno
 import gzip
-import lzma
+import os
 import stat
+import struct
 import tarfile
 import zipfile
 import zlib
@@ -21,10 +23,18 @@ MAX_FILE_BYTES = 2**30
 MAX_BYTES = 2**35
 MAX_FILES = 100_000
 
-# What the libraries raise for an archive that is broken, encrypted, or compressed in a way that they do not know.
+# Unpacked bytes for each byte of an archive, beyond those that every archive may have: text has some 10, a bomb 1,000.
+MAX_RATIO = 200
+BYTES_OF_ANY = 24 * 2**20
+
+# Of a zip. Python unpacks others (bzip2, LZMA) in pieces that may fill the memory, and few programs write them.
+METHODS = (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED)
+
+# What the libraries raise for an archive that is broken, encrypted, or compressed in a way that they do not know: a zip
+# that states wrong numbers makes them look for what is not there.
 UNREADABLE = (
     zipfile.BadZipFile, zipfile.LargeZipFile, tarfile.TarError, NotImplementedError, RuntimeError, EOFError, zlib.error,
-    lzma.LZMAError,
+    ValueError, LookupError, struct.error, OverflowError, MemoryError,
 )  # fmt: skip
 
 
@@ -35,12 +45,12 @@ def readable(what: str) -> Iterator[None]:
         yield
     except DataError:
         raise
-    except (*UNREADABLE, ValueError) as error:  # ValueError where a zip says that it begins before its beginning
-        raise DataError(f"{what} that can be read: {error}") from error
+    except UNREADABLE as error:
+        raise DataError(f"{what} that can be read: {str(error) or type(error).__name__}") from error
     except PermissionError as error:
         raise DataError(f"{Path(str(error.filename)).name} cannot be read ({error.strerror})") from error
     except OSError as error:
-        if error.errno is None:  # of gzip and bz2, not of the disk
+        if error.errno in (None, errno.EINVAL):  # of gzip, or a seek before the beginning; not of the disk
             raise DataError(f"{what} that can be read: {error}") from error
         raise
 
@@ -61,6 +71,24 @@ class _Bounded:
         return self._file.read(size)
 
 
+def limit_of(file: IO[bytes], most: int) -> int:
+    """The bytes that an archive may have unpacked, at most `most`; the file is at its beginning afterwards."""
+    packed = file.seek(0, os.SEEK_END)
+    file.seek(0)
+    return min(most, BYTES_OF_ANY + MAX_RATIO * packed)
+
+
+def require_known(info: zipfile.ZipInfo) -> None:
+    """Refuse with DataError a file of a zip that is compressed in another way than `METHODS`, or encrypted."""
+    if info.compress_type not in METHODS:
+        name = zipfile.compressor_names.get(info.compress_type, str(info.compress_type))
+        raise DataError(
+            f"not a zip that is read here: {info.filename[:200]!r} is compressed by {name}; allowed: deflate, or none"
+        )
+    if info.flag_bits & 1:
+        raise DataError(f"not a zip that is read here: {info.filename[:200]!r} has a password; allowed: none")
+
+
 def members(file: IO[bytes]) -> Iterator[tuple[str, IO[bytes]]]:
     """(name, content) of each regular file of a zip, a tar or a gzipped tar; links and devices are passed over.
 
@@ -70,37 +98,49 @@ def members(file: IO[bytes]) -> Iterator[tuple[str, IO[bytes]]]:
         DataError: the archive is larger than allowed.
         UNREADABLE, OSError: it cannot be read; `readable` makes DataError of them, also while contents are read.
     """
+    most = limit_of(file, MAX_BYTES)
     begin = file.read(4)
     file.seek(0)
     if begin.startswith(b"PK"):
-        yield from _of_zip(file)
+        yield from _of_zip(file, most)
     else:
         packed = begin.startswith(b"\x1f\x8b")
-        yield from _of_tar(cast(IO[bytes], gzip.GzipFile(fileobj=file)) if packed else file)
+        yield from _of_tar(cast(IO[bytes], gzip.GzipFile(fileobj=file)) if packed else file, most)
 
 
-def _of_zip(file: IO[bytes]) -> Iterator[tuple[str, IO[bytes]]]:
+def _of_zip(file: IO[bytes], most: int) -> Iterator[tuple[str, IO[bytes]]]:
+    total = 0
     with zipfile.ZipFile(bounded(file)) as archive:
         for info in archive.infolist():
             if not info.is_dir() and not stat.S_ISLNK(info.external_attr >> 16):
-                _check(info.filename, info.file_size, info.file_size)
+                total += info.file_size  # no more of it is read, even if there is more
+                _check(info.filename, info.file_size, total, most)
+                require_known(info)
                 with archive.open(info) as content:
                     yield info.filename, content
 
 
-def _of_tar(file: IO[bytes]) -> Iterator[tuple[str, IO[bytes]]]:
+def _of_tar(file: IO[bytes], most: int) -> Iterator[tuple[str, IO[bytes]]]:
     with tarfile.open(fileobj=bounded(file), mode="r:") as archive:
         for number, info in enumerate(archive):
             if number >= MAX_FILES:
                 raise DataError(f"it has more files than allowed: {MAX_FILES}")
-            _check(info.name, info.size if info.isreg() else 0, info.offset_data + info.size)
+            _check(info.name, info.size if info.isreg() else 0, info.offset_data + info.size, most)
             if info.isreg() and (content := archive.extractfile(info)) is not None:
                 with content:
                     yield info.name, content
 
 
-def _check(name: str, size: int, total: int) -> None:
+def _check(name: str, size: int, total: int, most: int) -> None:
     if size > MAX_FILE_BYTES:
         raise DataError(f"{name[:200]!r} is larger than allowed: {MAX_FILE_BYTES / 2**30:g} GiB")
-    if total > MAX_BYTES:
-        raise DataError(f"unpacked it is larger than allowed: {MAX_BYTES / 2**30:g} GiB")
+    if total > most:
+        raise too_large(most)
+
+
+def too_large(most: int) -> DataError:
+    """The error of an archive that has more than `most` bytes unpacked."""
+    return DataError(
+        f"unpacked it is larger than allowed: {most / 2**20:,.0f} MiB, for a ratio of {MAX_RATIO} and"
+        f" {BYTES_OF_ANY / 2**20:g} MiB beyond it"
+    )

@@ -25,6 +25,9 @@ from trainers.examples import LANGUAGE_CODE, DataError, Example, Facts, MissingS
 from trainers.tasks import TASKS
 from trainers.trial import SPLITS, DataReference, Split
 
+# Of a split, which is read as a whole; XTREME-R's largest has 392,702.
+MAX_EXAMPLES = 1_000_000
+
 
 class FolderSource(Source):
     """The client's own folder under the data root: `{"folder": "<path under the data root>"}`.
@@ -199,7 +202,9 @@ class FolderData:
         name, form = self._shown(path), self.formats[path.suffix]
         place = None
         try:
-            for place, example in form.read(path, self.task, path.parent.name):
+            for count, (place, example) in enumerate(form.read(path, self.task, path.parent.name)):
+                if count == MAX_EXAMPLES:
+                    raise DataError(f"{form.unit} {place}: more examples than allowed: {MAX_EXAMPLES:,} of a split")
                 problem = self.task.problem(example)
                 if problem or not isinstance(example, dict):
                     raise DataError(f"{form.unit} {place}: {problem}")

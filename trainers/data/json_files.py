@@ -5,6 +5,7 @@ its questions (`qas`) and their `answers`. TyDi QA's gold passages have it, too.
 """
 
 import json
+from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
 from typing import IO, Any
@@ -83,8 +84,8 @@ def _value(text: str) -> Any:
 def _object(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
     found = dict(pairs)
     if len(found) < len(pairs):
-        names = [name for name, _ in pairs]
-        raise ValueError(f"the key {next(name for name in names if names.count(name) > 1)!r} stands twice in an object")
+        times = Counter(name for name, _ in pairs)
+        raise ValueError(f"the key {next(name for name in times if times[name] > 1)[:200]!r} stands twice in an object")
     return found
 
 

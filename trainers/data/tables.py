@@ -4,6 +4,7 @@ The header names the columns: both texts and the label, as in JSON Lines, and wh
 """
 
 import csv
+from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
@@ -50,8 +51,8 @@ def _reading(rows_of: Callable[[Iterable[tuple[int, str]]], Iterator[Row]]) -> C
 
 
 def _problem_of_header(header: Sequence[str], needed: Sequence[str]) -> str | None:
-    for name in header:
-        if header.count(name) > 1:
+    for name, times in Counter(header).items():
+        if times > 1:
             return f"the header has the column {shown(name)} twice"
     missing = [name for name in needed if name not in header]
     if missing:

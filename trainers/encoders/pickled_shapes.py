@@ -7,9 +7,11 @@ from its input and then that with the tensors, and writes their shapes by name, 
 import json
 import pickle
 import resource
+import struct
 import subprocess
 import sys
 import zipfile
+import zlib
 from collections import OrderedDict
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
@@ -31,6 +33,12 @@ MOST_ANSWER_BYTES, MOST_DIMENSIONS = 2**26, 64
 
 BLOCK_BYTES = 2**16
 
+# What is raised for a file that is none, or that states wrong numbers.
+UNREADABLE = (
+    ValueError, StopIteration, NotImplementedError, RuntimeError, LookupError, OverflowError, EOFError, struct.error,
+    zlib.error, zipfile.BadZipFile,
+)  # fmt: skip
+
 DTYPES = ("float16", "bfloat16", "float32", "float64", "int64", "int32", "uint8", "int8", "bool")
 
 
@@ -48,7 +56,7 @@ def shapes(file: IO[bytes]) -> Shapes:
     try:
         with _opened(bounded) as (content, before):
             answer = _ask(content, before)
-    except (ValueError, StopIteration, NotImplementedError, RuntimeError, zipfile.BadZipFile) as error:
+    except UNREADABLE as error:
         answer = f"{type(error).__name__}: {error}"
     if isinstance(answer, str):
         raise EncoderError(f"it is not a file of tensors that torch.save wrote: {answer}")
