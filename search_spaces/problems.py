@@ -1,7 +1,9 @@
 """What is wrong with a spec or a request: one problem per field, all reported together."""
 
-from collections.abc import Sequence
+import json
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 
 @dataclass(frozen=True)
@@ -37,12 +39,24 @@ class SpecError(ValueError):
     def __init__(self, problems: Sequence[Problem]) -> None:
         self.count = len(problems)
         self.problems = [
-            Problem(_shortened(one.field, 200), _shortened(one.message, MOST_CHARACTERS))
+            Problem(shortened(one.field, 200), shortened(one.message, MOST_CHARACTERS))
             for one in problems[:MOST_PROBLEMS]
         ]
         super().__init__("; ".join(f"{problem.field}: {problem.message}" for problem in self.problems))
 
 
-def _shortened(text: str, most: int) -> str:
+def unquoted(detail: Mapping[str, Any]) -> str:
+    """What to add to pydantic's words about a number or a truth value that is given as text; empty for others."""
+    given = detail["input"]
+    if not isinstance(given, str) or detail["type"] not in ("float_type", "int_type", "bool_type"):
+        return ""
+    try:
+        json.loads(given)
+    except (ValueError, RecursionError):
+        return ""
+    return ", without quotes"
+
+
+def shortened(text: str, most: int) -> str:
     """A text without its middle if it is longer than `most` characters."""
     return text if len(text) <= most else f"{text[: most // 2]} ... {text[-most // 2 :]}"

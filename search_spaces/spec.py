@@ -6,7 +6,7 @@ from typing import Annotated, Any, Literal, Self, get_args
 
 from pydantic import AfterValidator, Field, Tag, ValidationError
 
-from search_spaces.problems import MOST_PROBLEMS, Problem, SpecError, listed
+from search_spaces.problems import MOST_PROBLEMS, Problem, SpecError, listed, unquoted
 from search_spaces.search import SearchSpec, variants
 from search_spaces.sources import DataField, DataSpec, forms
 from search_spaces.spaces import Alpha, BatchSize, Epochs, LearningRate, Part, by_field
@@ -268,7 +268,7 @@ def _problems(error: ValidationError) -> list[Problem]:
         if detail["type"] == "extra_forbidden":
             message = "there is no such field"
         elif detail["type"] != "missing":
-            message = f"{_shown(detail['input'])}: {message}"
+            message = f"{_shown(detail['input'])}: {message}{unquoted(detail)}"
         problems.setdefault(field, Problem(field, f"{message}; allowed: {allowed}"))
         if len(problems) == MOST_PROBLEMS:
             break

@@ -61,8 +61,9 @@ class Client:
         Raises:
             ServiceError: the spec is refused; `errors` names every wrong field.
         """
+        named = {} if preset is None else {"preset": preset}
         headers = {"Idempotency-Key": key or secrets.token_hex(16)}  # with a key, a lost request can be repeated
-        answer = self._json("POST", "/v1/experiments", json=dict(spec), params=_preset(preset), headers=headers)
+        answer = self._json("POST", "/v1/experiments", json=dict(spec), params=named, headers=headers)
         _warn(answer)
         return str(answer["id"])
 
@@ -71,7 +72,8 @@ class Client:
 
         `left_out` has the targets that methods leave out.
         """
-        return self._json("POST", "/v1/plans", json=dict(spec), params=_preset(preset))
+        named = {} if preset is None else {"preset": preset}
+        return self._json("POST", "/v1/plans", json=dict(spec), params=named)
 
     def presets(self) -> dict[str, dict[str, Any]]:
         """The specs of the paper's tables and figures, by name."""
@@ -163,8 +165,8 @@ class Client:
     def predictions(self, trial: str, language: str, split: str = "test", selection: str | None = None) -> pd.DataFrame:
         """The predictions of a trial's model: a row per example with its place in the split, `gold`, `prediction`."""
         wanted = {"language": language, "split": split, **({"selection": selection} if selection else {})}
-        answer = self._connection.answer("GET", f"/v1/trials/{trial}/predictions", params=wanted)
-        return pd.read_feather(io.BytesIO(answer.content))
+        found = self._connection.answer("GET", f"/v1/trials/{trial}/predictions", params=wanted).content
+        return pd.read_feather(io.BytesIO(found))
 
     def model(self, trial: str, folder: str | Path, selection: str | None = None) -> Path:
         """Download a trial's kept model as a Hugging Face folder (weights, tokenizer, card); returns that folder.
@@ -178,8 +180,7 @@ class Client:
             ServiceError: the model was not kept (experiments with `"keep": "all"` keep every model).
         """
         with tempfile.TemporaryFile() as file:
-            wanted = {"selection": selection} if selection else {}
-            self._connection.download(f"/v1/trials/{trial}/model", wanted, file)
+            self._connection.download(f"/v1/trials/{trial}/model", {"selection": selection} if selection else {}, file)
             with zipfile.ZipFile(file) as archive:
                 archive.extractall(folder)
         return Path(folder) / trial
@@ -208,6 +209,10 @@ class Client:
                 answer = self._json("POST", "/v1/datasets", params={"name": name}, content=content, headers=headers)
         _warn(answer)
         return answer
+
+    def delete_dataset(self, name: str) -> None:
+        """Delete a dataset that was added. ServiceError while an experiment that is not over needs it."""
+        self._connection.answer("DELETE", f"/v1/datasets/{name}")
 
     # Results
 
@@ -299,8 +304,7 @@ class Client:
         found = self._json("GET", path, params=wanted, timeout=PATIENT)
 
         def form(format_: str) -> str:
-            asked = {**wanted, "format": format_}
-            return str(self._connection.answer("GET", path, params=asked, timeout=PATIENT).text)
+            return str(self._connection.answer("GET", path, params={**wanted, "format": format_}, timeout=PATIENT).text)
 
         return Report(title=found["title"], notes=tuple(found["notes"]), data=pd.DataFrame(found["data"]), form=form)
 
@@ -394,7 +398,3 @@ def _warn(answer: Mapping[str, Any]) -> None:
     """Show the warnings of an answer where the client was called."""
     for one in answer.get("warnings", ()):
         warnings.warn(one, stacklevel=3)
-
-
-def _preset(name: str | None) -> dict[str, str]:
-    return {} if name is None else {"preset": name}

@@ -26,7 +26,7 @@ from service.api import (
     trials,
 )
 from service.api.browsers import Browsers
-from service.api.problems import add_handlers
+from service.api.problems import PlainErrors, add_handlers
 from service.api.turns import Turns
 from service.security import is_authorised
 from service.store import Store
@@ -40,7 +40,8 @@ class _Service(FastAPI):
     """An application, with what holds for every request around all of it."""
 
     def build_middleware_stack(self) -> ASGIApp:
-        return Browsers(Turns(super().build_middleware_stack()), only_loopback=self.state.token is None)
+        inner = PlainErrors(super().build_middleware_stack())
+        return Browsers(Turns(inner), only_loopback=self.state.token is None)
 
 
 def create_app(store: Store, environment: Callable[[], Environment], token: str | None) -> FastAPI:

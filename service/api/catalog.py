@@ -8,25 +8,28 @@ from typing import Annotated, Any
 
 from fastapi import APIRouter, Query, Request
 from fastapi.concurrency import run_in_threadpool
-from fastapi.responses import JSONResponse
+from fastapi.responses import JSONResponse, Response
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 from starlette.exceptions import HTTPException
 
 from search_spaces.environment import Environment
 from search_spaces.problems import Problem, SpecError
-from search_spaces.spec import Text
+from search_spaces.spec import Name, Text
 from service.api.problems import problem, refusals
 from service.api.times import with_times
 from service.reports import published
+from service.store import Store
 from trainers.data.data_root import folder_under
 from trainers.data.datasets import (
     BadNameError,
     Dataset,
     NameTakenError,
+    NeededError,
     add_folder,
     add_hub,
     add_zip,
     dataset,
+    remove,
 )
 from trainers.data.sources import SOURCES
 from trainers.encoders import offline as offline_encoder
@@ -61,8 +64,8 @@ class Registration(BaseModel):
     model_config = ConfigDict(extra="forbid")
 
     name: Text | None = None
-    folder: Text | None = Field(None, description="a path under the service's data root; it stays there")
-    hub: Text | None = Field(None, description="a dataset repository on the Hugging Face hub")
+    folder: Name | None = Field(None, description="a path under the service's data root; it stays there")
+    hub: Name | None = Field(None, description="a dataset repository on the Hugging Face hub")
 
 
 @router.get("/tasks")
@@ -149,6 +152,19 @@ def show(request: Request, name: str) -> JSONResponse:
         raise HTTPException(404, str(error)) from error
 
 
+@router.delete("/datasets/{name}", status_code=204, responses=refusals(404, 409))
+def delete(request: Request, name: str) -> Response:
+    """Delete one that was added: 409 while an experiment that is not over needs it. A folder's files stay."""
+    store: Store = request.app.state.store
+    try:
+        remove(request.app.state.environment().home, name, lambda: store.experiments.unfinished_with({"dataset": name}))
+    except DataError as error:
+        raise HTTPException(404, str(error)) from error
+    except NeededError as error:
+        raise HTTPException(409, str(error)) from error
+    return Response(status_code=204)
+
+
 @router.post(
     "/datasets", status_code=201, responses=refusals(409, 413, 415, 422, 507), max_body_size=MAX_ZIP_BYTES,
     openapi_extra={"requestBody": {"required": True, "content": {
@@ -204,6 +220,9 @@ def _added(
 ) -> JSONResponse:
     if name is None:
         raise SpecError([Problem("name", "a dataset needs one")])
+    if name in SOURCES:
+        taken = ", ".join(SOURCES)
+        raise SpecError([Problem("name", f"{name!r} is a source of data itself; allowed: any name but {taken}")])
     try:
         found = add_(home, name, given)
     except NameTakenError as error:

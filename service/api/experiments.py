@@ -205,9 +205,11 @@ def _shown(experiment: Experiment, environment: Environment) -> dict[str, Any]:
 
 def _eta(experiment: Experiment, environment: Environment) -> str | None:
     """When a running experiment is expected to finish, as ISO 8601; None if unknown."""
+    left = experiment.cost["left"]
+    if experiment.state != "running" or left is None:
+        return None
     resources = ResourcesSpec.model_validate(experiment.spec["resources"])
-    at_once, left = trials_at_once(resources, environment), experiment.cost["left"]
-    if experiment.state != "running" or left is None or at_once is None:
+    if (at_once := trials_at_once(resources, environment)) is None:
         return None
     try:
         return datetime.fromtimestamp(time.time() + left / devices(resources) / at_once, UTC).isoformat()

@@ -2,6 +2,7 @@
 
 import errno
 import logging
+import secrets
 from collections.abc import Sequence
 from http import HTTPStatus
 from typing import Any
@@ -10,14 +11,28 @@ from fastapi import FastAPI, Request
 from fastapi.exceptions import RequestValidationError
 from fastapi.responses import JSONResponse, Response
 from starlette.exceptions import HTTPException
+from starlette.middleware.body_limit import MAX_BODY_SIZE_SCOPE_KEY
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from search_spaces.problems import Problem, SpecError
-from service.store import BadCursorError, DatabaseLostError, KeyReusedError, StoreFullError
+from search_spaces.problems import MOST_CHARACTERS, Problem, SpecError, shortened, unquoted
+from service.store import (
+    BadCursorError,
+    DatabaseLostError,
+    KeyReusedError,
+    OperationalError,
+    StoreFullError,
+    is_busy,
+)
 
 log = logging.getLogger(__name__)
 
 # FastAPI's words for a body that its JSON library gives up on.
 UNPARSED = "There was an error parsing the body"
+
+# When a client may ask again whose request met a database that others had locked.
+RETRY_SECONDS = 5
+
+FULL = (errno.ENOSPC, errno.EDQUOT)
 
 
 def refusals(*statuses: int) -> dict[int | str, dict[str, Any]]:
@@ -34,7 +49,7 @@ def problem(
         "type": "about:blank",
         "title": HTTPStatus(status).phrase,
         "status": status,
-        "detail": detail,
+        "detail": shortened(detail, MOST_CHARACTERS),
         "errors": [{"field": one.field, "message": one.message} for one in problems],
     }
     return JSONResponse(body, status, headers, media_type="application/problem+json")
@@ -48,6 +63,7 @@ def add_handlers(app: FastAPI) -> None:
     app.add_exception_handler(KeyReusedError, _key_reused)
     app.add_exception_handler(DatabaseLostError, _database_lost)
     app.add_exception_handler(OSError, _disk_full)
+    app.add_exception_handler(OperationalError, _database_error)
     app.add_exception_handler(HTTPException, _http_error)
     app.add_exception_handler(Exception, _unforeseen)
 
@@ -62,7 +78,7 @@ def _request_error(_: Request, error: Any) -> JSONResponse:
         # ascii: a lone surrogate in a query string can't be printed otherwise
         Problem(
             ascii(".".join(part for part in detail["loc"][1:] if isinstance(part, str)) or "body")[1:-1],
-            "there is no such parameter" if detail["type"] == "extra_forbidden" else detail["msg"],
+            "there is no such parameter" if detail["type"] == "extra_forbidden" else detail["msg"] + unquoted(detail),
         )
         for detail in error.errors()
     ]
@@ -82,9 +98,17 @@ def _database_lost(_: Request, error: Any) -> JSONResponse:
 
 
 def _disk_full(request: Request, error: Any) -> JSONResponse:
-    if isinstance(error, StoreFullError) or error.errno == errno.ENOSPC:
-        return problem(507, f"nothing was stored: {error}")
+    if isinstance(error, StoreFullError) or error.errno in FULL:
+        log.error("%s %s: %s", request.method, request.url.path, error)
+        return problem(507, "nothing was stored: the disk or the database of the service is full")
     return _unforeseen(request, error)
+
+
+def _database_error(request: Request, error: Any) -> JSONResponse:
+    if not is_busy(error):
+        return _unforeseen(request, error)
+    log.warning("%s %s: %s", request.method, request.url.path, error.orig)
+    return problem(503, "the database is busy: ask again", headers={"Retry-After": str(RETRY_SECONDS)})
 
 
 def _http_error(_: Request, error: Any) -> Response:
@@ -95,5 +119,44 @@ def _http_error(_: Request, error: Any) -> Response:
 
 
 def _unforeseen(request: Request, error: Exception) -> JSONResponse:
-    log.error("%s %s", request.method, request.url.path, exc_info=error)
-    return problem(500, "an error of the service; its log says more")
+    id_ = secrets.token_hex(4)
+    log.error("error %s: %s %s", id_, request.method, request.url.path, exc_info=error)
+    return problem(500, f"an error of the service; its log says more of error {id_}")
+
+
+class PlainErrors:
+    """An application whose errors in plain text, which the framework itself sends, are problems as well.
+
+    Args:
+        app: the application.
+    """
+
+    def __init__(self, app: ASGIApp) -> None:
+        self._app = app
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """As the application, but for its errors."""
+        replaced = False
+
+        async def send_problem(message: Message) -> None:
+            nonlocal replaced
+            if message["type"] == "http.response.start" and _is_plain_error(message):
+                replaced = True
+                answer = problem(message["status"], _detail(message["status"], scope))
+                await answer(scope, receive, send)
+            elif not replaced:
+                await send(message)
+
+        await self._app(scope, receive, send_problem)
+
+
+def _is_plain_error(message: Message) -> bool:
+    types = [value for name, value in message["headers"] if name.lower() == b"content-type"]
+    return message["status"] >= 400 and any(value.startswith(b"text/plain") for value in types)
+
+
+def _detail(status: int, scope: Scope) -> str:
+    limit = scope.get(MAX_BODY_SIZE_SCOPE_KEY)
+    if status == HTTPStatus.REQUEST_ENTITY_TOO_LARGE and limit is not None:
+        return f"the body is larger than allowed: {limit / 2**20:,.4g} MiB"
+    return HTTPStatus(status).phrase

@@ -6,7 +6,7 @@ from typing import Annotated, Any, get_args
 from pydantic import Field, TypeAdapter, ValidationError
 
 from search_spaces.columns import COLUMNS, Column
-from search_spaces.problems import Problem, SpecError
+from search_spaces.problems import Problem, SpecError, unquoted
 from search_spaces.spec import Text
 from service.store import RESULT_COLUMNS
 from service.store.query import And, By, Condition, Operator, Or, Where
@@ -99,7 +99,8 @@ def _value(given: Any, type_: type, field: str) -> Any:
     try:
         return VALUES[type_].validate_python(given)
     except ValidationError as error:
-        raise _wrong(field, error.errors()[0]["msg"]) from error
+        [detail, *_] = error.errors()
+        raise _wrong(field, detail["msg"] + unquoted(detail)) from error
 
 
 def _size(where: Where) -> tuple[int, int]:

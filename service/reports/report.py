@@ -52,10 +52,7 @@ class Report:
         head = " & ".join(_tex(name) for name in table.columns)
         rows = []
         for place, row in enumerate(table.to_numpy()):
-            cells = [
-                self._tex_color(place, column - indices) + _tex(value).replace("±", r"$\pm$")
-                for column, value in enumerate(row)
-            ]
+            cells = [self._tex_color(place, column - indices) + _tex(value) for column, value in enumerate(row)]
             rows.append(" & ".join(cells) + r" \\")
         shape = "l" * indices + "r" * (len(table.columns) - indices)
         is_colored = self.shades is not None and bool(self.shades.notna().any(axis=None))
@@ -126,6 +123,7 @@ def _tex(text: object) -> str:
         "\\": r"\textbackslash{}", "~": r"\textasciitilde{}", "^": r"\textasciicircum{}", "<": r"\textless{}",
         ">": r"\textgreater{}", "|": r"\textbar{}",
         "&": r"\&", "%": r"\%", "_": r"\_", "#": r"\#", "$": r"\$", "{": r"\{", "}": r"\}", "α": r"$\alpha$",
-        "†": r"$\dagger$",
+        "†": r"$\dagger$", "–": "--", "±": r"$\pm$",
     }  # fmt: skip
-    return "".join(special.get(letter, letter) for letter in str(text))
+    words = " ".join(str(text).split())  # an empty line ends a paragraph, which a cell must not
+    return "".join(special.get(letter, letter) for letter in words if letter.isprintable())

@@ -1,6 +1,8 @@
 """Experiments, trials and scores in a database: SQLite by default, PostgreSQL by URL."""
 
-from service.store.database import BadCursorError, DatabaseLostError, StoreFullError
+from sqlalchemy.exc import OperationalError
+
+from service.store.database import BadCursorError, DatabaseLostError, StoreFullError, is_busy
 from service.store.experiments import KeyReusedError, Submission
 from service.store.lease import LeaseHeldError, LeaseLostError
 from service.store.progress import Experiment
@@ -16,10 +18,12 @@ __all__ = [
     "KeyReusedError",
     "LeaseHeldError",
     "LeaseLostError",
+    "OperationalError",
     "Page",
     "Query",
     "Resources",
     "Store",
     "StoreFullError",
     "Submission",
+    "is_busy",
 ]

@@ -11,7 +11,7 @@ from search_spaces.cost.timing import Measured
 from search_spaces.method_space import Candidate
 from search_spaces.spec import ExperimentSpec, ResourcesSpec
 from service.store.clocks import elapsed
-from service.store.schema import attempts, planned_trials, trials
+from service.store.schema import Readable, attempts, planned_trials, trials
 from trainers.methods import METHODS
 from trainers.trial import Work
 
@@ -21,7 +21,8 @@ MAX_MEASURED = 100
 
 def measured(connection: Connection, spec: ExperimentSpec, encoder: str) -> list[Measured]:
     """Measurements of the latest trials with the encoder, task, precision, threads and kind of device of a spec."""
-    config, facts, on_cpu = trials.c.config, trials.c.facts, trials.c.facts["device"].as_string().startswith("cpu")
+    config, facts = Readable(trials.c.config), Readable(trials.c.facts)
+    on_cpu = facts["device"].as_string().startswith("cpu")
     query = (
         select(config["method"].as_string(), elapsed(attempts.c.started, attempts.c.ended), facts["work"])
         .join(attempts, and_(attempts.c.trial == trials.c.digest, attempts.c.number == trials.c.attempt))

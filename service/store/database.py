@@ -2,6 +2,7 @@
 
 import base64
 import json
+import sqlite3
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -33,12 +34,27 @@ class BadCursorError(ValueError):
     """A cursor that no page returned."""
 
 
+class Unreadable(dict[str, Any]):
+    """What is stored as JSON, and is none: somebody or something has changed the row."""
+
+
+def read_json(text: str) -> Any:
+    """The value of a JSON column. One that cannot be read is `Unreadable`, so that the other rows of a query can."""
+    try:
+        return json.loads(text)
+    except ValueError:
+        return Unreadable()
+
+
 CHECKSUM_BYTES = 8
 
 # Parameters of libpq: a server whose machine is gone is noticed within a minute, not hours.
 POSTGRESQL = {"connect_timeout": 10, "keepalives_idle": 30, "keepalives_interval": 10, "keepalives_count": 3}
 
 RETRY_SECONDS = 0.5
+
+# How long SQLite waits for the transactions of others.
+BUSY_SECONDS = 30.0
 
 Observe = Callable[[Literal["read", "write"], float], None]
 
@@ -79,8 +95,8 @@ class Database:
             )
         # pre_ping: a connection that the server closed meanwhile (it was restarted) is opened again
         options = POSTGRESQL if parsed.drivername.startswith("postgresql") else {}
-        self._reading = create_engine(url, pool_pre_ping=True, connect_args=options)
-        self._writing = create_engine(url, pool_pre_ping=True, connect_args=options)
+        self._reading = create_engine(url, pool_pre_ping=True, connect_args=options, json_deserializer=read_json)
+        self._writing = create_engine(url, pool_pre_ping=True, connect_args=options, json_deserializer=read_json)
         if self._reading.dialect.name == "sqlite":
             for engine in (self._reading, self._writing):
                 event.listen(engine, "connect", _configure_sqlite)
@@ -183,11 +199,28 @@ def _as_lost() -> Iterator[None]:
         raise
 
 
+def is_busy(error: OperationalError) -> bool:
+    """Whether the database was locked by others, or did not answer, for longer than is waited: it may later."""
+    words = str(error.orig)
+    return (
+        "is locked" in words
+        if isinstance(error.orig, sqlite3.Error)
+        else error.connection_invalidated
+        or any(words_ in words for words_ in ("connection", "lock timeout", "deadlock", "starting up", "shutting down"))
+    )
+
+
 def _configure_sqlite(connection: Any, _record: Any) -> None:
     # otherwise Python's driver begins transactions itself (SQLAlchemy's documentation of pysqlite)
     connection.isolation_level = None
     # half a megabyte of cache: every connection has its own, and the operating system caches the file anyway
-    pragmas = ("journal_mode=WAL", "synchronous=FULL", "busy_timeout=30000", "foreign_keys=ON", "cache_size=-512")
+    pragmas = (
+        "journal_mode=WAL",
+        "synchronous=FULL",
+        f"busy_timeout={BUSY_SECONDS * 1000:.0f}",
+        "foreign_keys=ON",
+        "cache_size=-512",
+    )
     for pragma in pragmas:
         connection.execute(f"PRAGMA {pragma}")
 

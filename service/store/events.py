@@ -10,7 +10,7 @@ from sqlalchemy import ColumnElement, Connection, insert, select, update
 from search_spaces.sources import DataSpec
 from search_spaces.targets import LeftOut
 from service.store.database import Database
-from service.store.schema import events, experiments
+from service.store.schema import Readable, events, experiments
 
 Kind = Literal["experiment", "trial"]
 
@@ -56,7 +56,7 @@ def differences(connection: Connection, specs: Mapping[str, Mapping[str, Any]]) 
         specs: of the experiments, by id.
     """
     remote = [id_ for id_, spec in specs.items() if DataSpec.from_json(spec["data"]).is_remote()]
-    said = events.c.data["differs"]
+    said = Readable(events.c.data)["differs"]
     first = (
         select(said)
         .where(events.c.experiment == experiments.c.id, events.c.kind == "experiment", said.as_string().is_not(None))
@@ -85,7 +85,7 @@ def left_out(connection: Connection, which: ColumnElement[bool]) -> dict[str, li
         connection: to the database.
         which: a condition on experiments.
     """
-    said = events.c.data["left_out"]
+    said = Readable(events.c.data)["left_out"]
     first = (
         select(said)
         .where(

@@ -2,8 +2,9 @@
 
 import secrets
 import time
+from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from sqlalchemy import Connection, func, insert, select, update
 
@@ -17,6 +18,7 @@ from service.store.events import record_event, record_left_out
 from service.store.progress import Experiment, shown
 from service.store.revisions import next_revision
 from service.store.schema import attempts, experiments, planned_results, planned_trials, sizes, tags, trials
+from service.store.states import FINAL
 from trainers.data.token_counts import Size
 from trainers.trial import NUMERICS
 
@@ -201,6 +203,13 @@ class Experiments:
             page = shown(connection, rows[:limit])
         more = len(rows) > limit
         return page, encode(page[-1].created, page[-1].id) if more else None
+
+    def unfinished_with(self, data: Mapping[str, Any]) -> list[str]:
+        """The experiments that are not over and whose spec has these data, the oldest first."""
+        query = select(experiments.c.id, experiments.c.spec).where(experiments.c.state.not_in(FINAL))
+        with self._database.read() as connection:
+            rows = connection.execute(query.order_by(experiments.c.created, experiments.c.id)).all()
+        return [id_ for id_, spec in rows if isinstance(spec, dict) and spec.get("data") == data]
 
     def spent(self, experiment: str) -> tuple[int, float]:
         """The number of trials that were started for an experiment, and the seconds of all attempts at them so far."""

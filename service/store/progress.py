@@ -1,7 +1,9 @@
 """Experiments as they stand: how far they are, what they cost, and what failed."""
 
+import logging
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
+from datetime import UTC, datetime
 from typing import Any
 
 from sqlalchemy import Connection, Float, cast, func, select
@@ -10,6 +12,8 @@ from service.store import costs
 from service.store.events import differences, left_out
 from service.store.schema import experiments, planned_results, planned_trials, tags, trials
 from service.store.states import TRIAL_STATES
+
+log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -52,8 +56,49 @@ class Experiment:
 
 
 def shown(connection: Connection, rows: Sequence[Mapping[Any, Any]]) -> list[Experiment]:
-    """Rows of `experiments` with trials, cost and failures: in a constant number of queries, however many rows."""
+    """Rows of `experiments` with trials, cost and failures: in a constant number of queries, however many rows.
+
+    A row that cannot be read, since something else has changed it, says so and keeps no other from being shown.
+    """
+    try:
+        return _shown(connection, rows)
+    except (LookupError, TypeError, ValueError, AttributeError, ArithmeticError, OSError) as error:
+        if len(rows) > 1:
+            return [one for row in rows for one in shown(connection, [row])]
+        [row] = rows
+        log.error("the experiment %s cannot be read", row["id"], exc_info=error)
+        return [_unreadable(row)]
+
+
+def _unreadable(row: Mapping[Any, Any]) -> Experiment:
+    """What is shown of a row that cannot be read."""
+    created = row["created"] if isinstance(row["created"], int | float) else 0.0
+    return Experiment(
+        id=row["id"],
+        name=str(row["name"]),
+        owner=str(row["owner"]),
+        tags=[],
+        priority=0,
+        state=str(row["state"]),
+        reason="what the database has of this experiment cannot be read; the service's log says more",
+        created=created,
+        started=None,
+        finished=None,
+        progress=0.0,
+        trials=dict.fromkeys(("total", *TRIAL_STATES, "reused"), 0),
+        cost={"planned": None, "spent": None, "left": None, "error": None},
+        left_out=[],
+        differs=[],
+        failures=[],
+        numerics=None,
+        spec={},
+    )
+
+
+def _shown(connection: Connection, rows: Sequence[Mapping[Any, Any]]) -> list[Experiment]:
     ids = [row["id"] for row in rows]
+    for at in (row[name] for row in rows for name in ("created", "started", "finished")):
+        _ = at is None or datetime.fromtimestamp(at, UTC)  # or an error, for what is no time
     progress, counts = _progress(connection, ids)
     mine = planned_trials.c.experiment
     failed = (

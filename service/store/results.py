@@ -31,6 +31,7 @@ from service.store.database import BadCursorError, Database, decode, encode
 from service.store.events import differences, left_out
 from service.store.query import EVERYTHING, By, Columns, Where, after
 from service.store.schema import (
+    Readable,
     clock,
     experiments,
     measures,
@@ -61,6 +62,10 @@ FEW_ROWS = 10_000
 
 # Trials that one statement names.
 ASKED_AT_ONCE = 10_000
+
+
+# Means and reports are of experiments whose specs can be read.
+_IS_READABLE = Readable(experiments.c.spec).is_not(None)
 
 
 @dataclass(frozen=True)
@@ -185,7 +190,7 @@ class Results:
         statement = (
             select(*(columns[name].label(name) for name in CELL_COLUMNS))
             .select_from(joined)
-            .where(planned_results.c.split == split, self._conditions(columns).clause(where))
+            .where(planned_results.c.split == split, _IS_READABLE, self._conditions(columns).clause(where))
         )
         with self._database.read() as connection:
             return arrow.batch(connection.execute(statement).all(), CELL_COLUMNS)
@@ -201,7 +206,7 @@ class Results:
         trainings = (
             select(*(columns[name].label(name) for name in TRAINING_COLUMNS))
             .select_from(joined)
-            .where(self._conditions(columns).clause(where))
+            .where(_IS_READABLE, self._conditions(columns).clause(where))
             .distinct()
             .subquery()
         )
@@ -291,7 +296,7 @@ def _as_sql(column: Column) -> ColumnElement[Any]:
         case "spec":
             # in the SQL itself: other drivers do not know how SQLAlchemy writes paths as parameters
             path = bindparam(None, column.name, type_=JSON.JSONStrIndexType(), literal_execute=True)
-            text: ColumnElement[str] = experiments.c.spec[path].as_string()
+            text: ColumnElement[str] = func.coalesce(Readable(experiments.c.spec)[path].as_string(), "")
             return text
         case "computed" if column.name == "selected":
             return func.coalesce(scores.c.step == selections.c.step, false())

@@ -1,5 +1,7 @@
 """The tables, as they are now."""
 
+from typing import Any
+
 from sqlalchemy import (
     JSON,
     BigInteger,
@@ -16,12 +18,34 @@ from sqlalchemy import (
     UniqueConstraint,
     false,
 )
+from sqlalchemy.ext.compiler import compiles
+from sqlalchemy.sql.functions import FunctionElement
 
 metadata = MetaData()
 
 # Alembic's default name may be taken by another program in the same database.
 VERSION_TABLE = "allasprak_version"
 VERSION_TABLE_UNTIL_0005 = "alembic_version"
+
+
+class Readable(FunctionElement[Any]):
+    """A JSON column where it is an object, null elsewhere: SQLite refuses a whole query for one row that is no JSON."""
+
+    name = "readable"
+    type = JSON()
+    inherit_cache = True
+
+
+@compiles(Readable)
+def _as_it_is(element: Readable, compiler: Any, **given: Any) -> str:
+    return str(compiler.process(element.clauses, **given))
+
+
+@compiles(Readable, "sqlite")
+def _if_valid(element: Readable, compiler: Any, **given: Any) -> str:
+    column = compiler.process(element.clauses, **given)
+    return f"CASE WHEN json_valid({column}) THEN CASE json_type({column}) WHEN 'object' THEN {column} END END"
+
 
 # The last of `migrations/versions`: a table changes together with a migration that makes it so.
 REVISION = "0006"

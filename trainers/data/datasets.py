@@ -4,6 +4,7 @@ They lie in `<home>/datasets/<name>`: what is known of one in `dataset.json`, an
 A dataset appears whole or not at all, and never changes under its name.
 """
 
+import errno
 import json
 import re
 import secrets
@@ -36,6 +37,10 @@ NAME = r"[a-z0-9][a-z0-9_-]{0,62}"
 
 class NameTakenError(ValueError):
     """There is a dataset of this name already."""
+
+
+class NeededError(ValueError):
+    """An experiment that is not over needs the dataset."""
 
 
 class BadNameError(ValueError):
@@ -107,6 +112,28 @@ def dataset(home: Path, name: str) -> Dataset:
     return Dataset(**json.loads(path.read_text(encoding="utf-8")))
 
 
+def remove(home: Path, name: str, needed_by: Callable[[], list[str]]) -> None:
+    """Delete a dataset; a folder under the data root stays as it is.
+
+    Args:
+        home: the service's folder.
+        name: of the dataset.
+        needed_by: the unfinished experiments that need it; asked when no further one can name it any more.
+
+    Raises:
+        DataError: there is no dataset of this name.
+        NeededError: an experiment needs it; it stays.
+    """
+    dataset(home, name)
+    place = datasets_folder(home) / name
+    hidden = place.with_name(f".{secrets.token_hex(8)}")
+    place.rename(hidden)
+    if needing := needed_by():
+        hidden.rename(place)
+        raise NeededError(f"{name!r} is needed by {', '.join(needing)}; allowed: once they are over")
+    shutil.rmtree(hidden)
+
+
 def add_zip(home: Path, name: str, file: BinaryIO) -> Dataset:
     """A dataset of a zip's files, such as `<task>/<language>/<split>.jsonl`, at its top or in one folder.
 
@@ -147,9 +174,10 @@ def add_hub(home: Path, name: str, repository: str) -> Dataset:
         try:
             snapshot_download(repository, repo_type="dataset", local_dir=folder, allow_patterns=patterns)
         except Exception as error:  # whatever its HTTP library raises when the hub can't be reached
-            raise DataError(
-                f"{repository!r} can't be fetched from the hub ({type(error).__name__}: {error})"
-            ) from error
+            if isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EDQUOT):
+                raise
+            said = f"{type(error).__name__}: {error}".replace(str(folder), "")
+            raise DataError(f"{repository!r} can't be fetched from the hub ({said})") from error
         return folder
 
     return _add(home, name, "hub", fill)
@@ -176,7 +204,10 @@ def _add(home: Path, name: str, kind: Kind, fill: Callable[[Path], Path]) -> Dat
         (folder / "dataset.json").write_text(json.dumps(asdict(found)), encoding="utf-8")
         try:
             folder.rename(place)
-        except OSError as error:  # another request was faster
+        except OSError as error:
+            if error.errno not in (errno.ENOTEMPTY, errno.EEXIST):
+                raise
+            # another request was faster
             raise NameTakenError(f"there is a dataset {name!r}; allowed: another name") from error
     return found
 

@@ -7,6 +7,7 @@ about what transformers does.
 
 import json
 import os
+import re
 import resource
 import signal
 import sys
@@ -267,9 +268,13 @@ def _count_tokens(folder: Path, class_: Any) -> int:
 # Questions and answers
 
 
+# The folders of a path in a message: they are of this machine, often temporary, and say nothing to the client.
+FOLDERS = re.compile(r"(?<![\w:/.~-])/(?:[^\s/'\"]+/)+")
+
+
 def _reason(error: Exception) -> str:
     """What an error of a library says, in one line."""
-    text = " ".join(str(error).split())
+    text = FOLDERS.sub("", " ".join(str(error).split()))
     known = isinstance(error, ValueError | OSError) or "Strict" in type(error).__name__
     return (text if known and text else f"{type(error).__name__}: {text}")[:400]
 

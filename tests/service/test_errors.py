@@ -1,0 +1,337 @@
+"""Errors: each is a problem that says what is allowed, and none tells where the service lies."""
+
+import errno
+import io
+import json
+import logging
+import random
+import sqlite3
+import tempfile
+import zipfile
+from pathlib import Path
+from typing import Any
+
+import pytest
+from sqlalchemy import text
+from starlette.testclient import TestClient
+
+from search_spaces.environment import Environment
+from service.api import create_app
+from service.reports.report import _tex
+from service.store import Store
+from tiny_encoders import write_encoder
+
+JSON, ZIP = {"Content-Type": "application/json"}, {"Content-Type": "application/zip"}
+
+FILES = {
+    f"ner/{language}/{split}.jsonl": "".join(
+        json.dumps({"tokens": [f"{language}{split}{place}"], "tags": ["B-PER"]}) + "\n" for place in range(8)
+    )
+    for language in ("en", "de")
+    for split in ("train", "dev", "test")
+}
+
+
+def zipped() -> bytes:
+    out = io.BytesIO()
+    with zipfile.ZipFile(out, "w", zipfile.ZIP_DEFLATED) as archive:
+        for name, content in FILES.items():
+            archive.writestr(name, content)
+    return out.getvalue()
+
+
+@pytest.fixture
+def store(sqlite_store: Store) -> Store:
+    return sqlite_store
+
+
+@pytest.fixture
+def environment(tmp_path: Path) -> Environment:
+    (tmp_path / "root").mkdir()
+    return Environment(tmp_path / "home", tmp_path / "root", cpus=2, gpus=0)
+
+
+@pytest.fixture
+def client(store: Store, environment: Environment) -> TestClient:
+    app = create_app(store, lambda: environment, None)
+    return TestClient(app, base_url="http://127.0.0.1", raise_server_exceptions=False)
+
+
+@pytest.fixture
+def small(client: TestClient, environment: Environment) -> dict[str, Any]:
+    """A spec over the dataset `mine`, without an encoder, so that it is planned at once."""
+    assert upload(client, "mine").status_code == 201
+    encoder = write_encoder(environment.home / "encoder")
+    return {"task": "ner", "encoder": str(encoder), "data": {"dataset": "mine"}, "target_languages": ["de"],
+            "methods": ["zero-shot"], "k": [1], "seeds": [1]}  # fmt: skip
+
+
+def upload(client: TestClient, name: str) -> Any:
+    return client.post("/v1/datasets", params={"name": name}, content=zipped(), headers=ZIP)
+
+
+def problem_of(answer: Any, status: int) -> dict[str, Any]:
+    assert (answer.status_code, answer.headers["content-type"]) == (status, "application/problem+json"), answer.text
+    found: dict[str, Any] = answer.json()
+    assert found["status"] == status
+    return found
+
+
+def message_of(answer: Any, field: str) -> str:
+    errors = {error["field"]: error["message"] for error in problem_of(answer, 422)["errors"]}
+    assert field in errors, errors
+    return str(errors[field])
+
+
+@pytest.mark.parametrize("is_chunked", [False, True])
+@pytest.mark.parametrize("path", ["/v1/plans", "/v1/experiments", "/v1/results/query"])
+def test_a_body_that_is_too_large_is_a_problem(client: TestClient, path: str, is_chunked: bool) -> None:
+    body = b'{"name": "' + b"x" * 2**20 + b'"}'
+    answer = client.post(path, content=iter([body]) if is_chunked else body, headers=JSON)
+    assert "413" in str(problem_of(answer, 413)["status"])
+
+
+def test_a_locked_database_is_said_and_when_to_ask_again(client: TestClient, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A real lock, met by a connection that does not wait for half a minute."""
+    monkeypatch.setattr("service.store.database.BUSY_SECONDS", 0.05)
+    url = client.app.state.store.experiments._database.url  # type: ignore[attr-defined]
+    impatient = Store(url)
+    other = sqlite3.connect(url.removeprefix("sqlite:///"), isolation_level=None)
+    other.execute("BEGIN IMMEDIATE")
+    try:
+        client.app.state.store = impatient  # type: ignore[attr-defined]
+        answer = client.post("/v1/experiments/000000000000/cancel")
+        assert answer.status_code == 404  # reading waits for nobody
+        with pytest.raises(Exception, match="locked"):
+            impatient.control.set_priority("000000000000", 1)
+        monkeypatch.setattr(impatient.control, "state", lambda _: "queued")
+        answer = client.patch("/v1/experiments/000000000000", json={"priority": 1})
+        assert problem_of(answer, 503)["detail"] == "the database is busy: ask again"
+        assert int(answer.headers["retry-after"]) > 0
+    finally:
+        other.close()
+        impatient.close()
+
+
+@pytest.mark.parametrize("number", [errno.ENOSPC, errno.EDQUOT])
+def test_a_disk_that_fills_up_during_an_upload_is_507_and_nothing_is_left(
+    client: TestClient, environment: Environment, monkeypatch: pytest.MonkeyPatch, number: int
+) -> None:
+    class Full(tempfile.SpooledTemporaryFile):  # type: ignore[type-arg]
+        def write(self, *_: Any) -> int:
+            raise OSError(number, "No space left on device", "/secret/place")
+
+    with monkeypatch.context() as of_upload:
+        of_upload.setattr("service.api.catalog.tempfile.SpooledTemporaryFile", Full)
+        assert "/secret" not in str(problem_of(upload(client, "mine"), 507))
+
+    def full(*_: Any) -> None:
+        raise OSError(number, "No space left on device", "/secret/place")
+
+    monkeypatch.setattr("trainers.data.zips.need_room", full)
+    assert "/secret" not in str(problem_of(upload(client, "mine"), 507))
+    assert not list((environment.home / "datasets").iterdir())
+
+
+def test_what_nobody_foresaw_is_a_problem_that_the_log_has_by_its_id(
+    client: TestClient, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    def broken(*_: Any, **__: Any) -> None:
+        raise AssertionError("a secret of /home/me")
+
+    monkeypatch.setattr(client.app.state.store.experiments, "page", broken)  # type: ignore[attr-defined]
+    with caplog.at_level(logging.ERROR):
+        answer = client.get("/v1/experiments")
+    found = problem_of(answer, 500)
+    assert "secret" not in answer.text
+    id_ = found["detail"].rpartition(" ")[2]
+    [record] = [record for record in caplog.records if id_ in record.getMessage()]
+    assert record.exc_info is not None
+
+
+@pytest.mark.parametrize("name", ["sample", "xtreme-r", "dataset", "folder", "conll", "xtreme"])
+def test_a_dataset_is_not_called_like_a_source(client: TestClient, name: str) -> None:
+    assert "is a source of data itself; allowed: any name but" in message_of(upload(client, name), "name")
+
+
+@pytest.mark.parametrize("where", [{"folder": ""}, {"hub": ""}])
+def test_an_empty_place_of_a_dataset_is_refused(client: TestClient, where: dict[str, str]) -> None:
+    answer = client.post("/v1/datasets", json={"name": "mine", **where})
+    assert "at least 1 character" in message_of(answer, next(iter(where)))
+
+
+def test_a_link_out_of_the_data_root_is_refused_by_name(
+    client: TestClient, environment: Environment, tmp_path: Path
+) -> None:
+    root = environment.data_root
+    assert root is not None
+    for name, content in FILES.items():
+        for folder in (root / "mine", tmp_path / "outside"):
+            (folder / name).parent.mkdir(parents=True, exist_ok=True)
+            (folder / name).write_text(content)
+    (root / "also").symlink_to(root / "mine")  # within the data root
+    assert client.post("/v1/datasets", json={"name": "also", "folder": "also"}).status_code == 201
+    (root / "mine" / "ner" / "de" / "dev.jsonl").unlink()
+    (root / "mine" / "ner" / "de" / "dev.jsonl").symlink_to(tmp_path / "outside" / "ner" / "de" / "dev.jsonl")
+    words = "mine/ner/de/dev.jsonl is a link that leads out of the data root"
+    answer = client.post("/v1/datasets", json={"name": "mine", "folder": "mine"})
+    assert words in message_of(answer, "folder")
+    spec = {"task": "ner", "encoder": "/none", "data": {"folder": "also"}, "target_languages": ["de"],
+            "methods": ["zero-shot"], "k": [1], "seeds": [1]}  # fmt: skip
+    assert words in message_of(client.post("/v1/plans", json=spec), "data")
+    (root / "whole").symlink_to(tmp_path / "outside")
+    answer = client.post("/v1/datasets", json={"name": "whole", "folder": "whole"})
+    assert "not under the data root" in message_of(answer, "folder")
+    assert str(tmp_path) not in answer.text
+
+
+ZEROS: list[dict[str, Any]] = [
+    {"search": {"budget": {"device_hours": 0}}}, {"search": {"budget": {"trials": 0}}}, {"k": [0]}, {"average": 0},
+    {"training": {"epochs": 0}}, {"training": {"batch_size": 0}}, {"training": {"learning_rate": 0}},
+    {"training": {"accumulation": 0}}, {"training": {"max_test_examples": 0}}, {"held_out": 0},
+    {"resources": {"cpus_per_trial": 0}}, {"resources": {"max_concurrent_trials": 0}}, {"sampling": {"temperature": 0}},
+    {"search": {"searcher": {"name": "random", "samples": 0}}}, {"alpha": {"uniform": [0, 1], "samples": 0}},
+    {"search": {"scheduler": {"name": "asha", "grace_period": 0}}},
+]  # fmt: skip
+
+
+@pytest.mark.parametrize("fields", ZEROS, ids=str)
+def test_a_limit_of_zero_says_what_is_allowed(client: TestClient, fields: dict[str, Any]) -> None:
+    spec = {"task": "ner", "encoder": "/none", "data": {"dataset": "none"}, "target_languages": ["de"],
+            "methods": ["zero-shot"], "k": [1], "seeds": [1], **fields}  # fmt: skip
+    errors = problem_of(client.post("/v1/plans", json=spec), 422)["errors"]
+    [message] = [one["message"] for one in errors if one["field"].split(".")[0] in fields]
+    assert "allowed: " in message
+
+
+@pytest.mark.parametrize(
+    ("fields", "field"),
+    [
+        ({"training": {"learning_rate": "3e-4"}}, "training.learning_rate"), ({"alpha": "0.5"}, "alpha"),
+        ({"training": {"epochs": "3"}}, "training.epochs"), ({"seeds": ["1"]}, "seeds"),
+        ({"priority": "5"}, "priority"), ({"allow_large": "true"}, "allow_large"),
+        ({"alpha": {"grid": ["0.1"]}}, "alpha"),
+    ],
+)  # fmt: skip
+def test_a_number_that_is_text_is_to_be_written_without_quotes(
+    client: TestClient, fields: dict[str, Any], field: str
+) -> None:
+    assert ", without quotes; allowed: " in message_of(client.post("/v1/plans", json=fields), field)
+    assert "quotes" not in message_of(client.post("/v1/plans", json={"alpha": "low"}), "alpha")
+    answer = client.post("/v1/results/query", json={"where": {"column": "k", "op": "eq", "value": "5"}})
+    assert "without quotes" in message_of(answer, "where.value")
+
+
+def test_a_dataset_is_deleted_once_no_unfinished_experiment_needs_it(
+    client: TestClient, environment: Environment, small: dict[str, Any]
+) -> None:
+    id_ = client.post("/v1/experiments", json=small).json()["id"]
+    assert id_ in problem_of(client.delete("/v1/datasets/mine"), 409)["detail"]
+    assert client.get("/v1/datasets/mine").status_code == 200
+    assert client.post(f"/v1/experiments/{id_}/cancel").status_code == 200
+    assert (client.delete("/v1/datasets/mine").status_code, client.get("/v1/datasets/mine").status_code) == (204, 404)
+    assert not list((environment.home / "datasets").iterdir())
+    problem_of(client.delete("/v1/datasets/mine"), 404)
+    problem_of(client.delete("/v1/datasets/sample"), 404)
+    assert "there is no dataset 'mine'" in message_of(client.post("/v1/plans", json=small), "data")
+
+
+def test_a_folder_stays_when_its_dataset_is_deleted(client: TestClient, environment: Environment) -> None:
+    root = environment.data_root
+    assert root is not None
+    for name, content in FILES.items():
+        (root / "mine" / name).parent.mkdir(parents=True, exist_ok=True)
+        (root / "mine" / name).write_text(content)
+    assert client.post("/v1/datasets", json={"name": "mine", "folder": "mine"}).status_code == 201
+    assert client.delete("/v1/datasets/mine").status_code == 204
+    assert (root / "mine" / "ner" / "de" / "test.jsonl").is_file()
+
+
+BREAKS = {
+    "a spec that is no JSON": "UPDATE experiments SET spec = '{\"task\": ' WHERE id = :id",
+    "a spec of another form": "UPDATE experiments SET spec = '[]' WHERE id = :id",
+    "no time": "UPDATE experiments SET created = 'yesterday' WHERE id = :id",
+    "a state of a trial that is none": "UPDATE planned_trials SET state = 'lost' WHERE experiment = :id",
+    "an event that is no JSON": "UPDATE events SET data = '{' WHERE experiment = :id",
+}
+
+
+@pytest.mark.parametrize("what", BREAKS)
+def test_one_broken_row_breaks_no_list(client: TestClient, store: Store, small: dict[str, Any], what: str) -> None:
+    whole, broken = (client.post("/v1/experiments", json={**small, "seeds": [seed]}).json()["id"] for seed in (1, 2))
+    before = client.get(f"/v1/experiments/{whole}").json()
+    with store.experiments._database.write() as connection:
+        connection.execute(text(BREAKS[what]), {"id": broken})
+    listed = client.get("/v1/experiments")
+    assert listed.status_code == 200, listed.text
+    shown = {one["id"]: one for one in listed.json()["experiments"]}
+    assert shown.keys() == {whole, broken}
+    assert shown[whole] == before
+    if "event" not in what:
+        assert "cannot be read" in shown[broken]["reason"]
+    for path in (
+        "/v1/results",
+        "/v1/results/summary",
+        "/metrics",
+        f"/v1/experiments/{broken}",
+        "/v1/experiments?limit=1",
+    ):
+        assert client.get(path).status_code == 200, path
+    assert client.post("/v1/plans", json=small).status_code == 200
+    client.post(f"/v1/experiments/{broken}/cancel")
+    assert client.delete(f"/v1/experiments/{broken}").status_code == 204
+
+
+def test_latex_takes_whatever_a_name_has() -> None:
+    assert _tex(r"\~^&%_#${}<>|") == (
+        r"\textbackslash{}\textasciitilde{}\textasciicircum{}\&\%\_\#\$\{\}\textless{}\textgreater{}\textbar{}"
+    )
+    assert _tex("a ± b – α†") == r"a $\pm$ b -- $\alpha$$\dagger$"
+    assert _tex("one\n\n two\x07\t") == "one two"
+
+
+SPEC = {"task": "ner", "encoder": "/none", "data": {"dataset": "none"}, "target_languages": ["de"], "k": [1],
+        "methods": ["zero-shot"], "seeds": [1], "alpha": {"grid": [0, 1]}, "training": {"epochs": 1}, "grouping": "all",
+        "search": {"searcher": {"name": "random", "samples": 2}, "budget": {"trials": 1}}, "tags": ["a"]}  # fmt: skip
+QUERY = {"where": {"and": [{"column": "k", "op": "ge", "value": 5}]}, "columns": ["k"], "sort": ["-k"], "limit": 3}
+BODIES = {"/v1/plans": SPEC, "/v1/experiments": SPEC, "/v1/results/query": QUERY,
+          "/v1/datasets": {"name": "mine", "folder": "none"}}  # fmt: skip
+WRONG = [None, True, 0, -1, 1e308, -0.5, 2**63, 10**30, "", "x", "\0", "\ud800", "é" * 300, [], {}, [[]], [None],
+         {"": 0}, {"name": "x"}, ["de", "de"], {"grid": []}, {"folder": ".."}, {"folder": "a" * 5000},
+         {"dataset": "../x"}]  # fmt: skip
+
+
+def mutated(value: Any, draw: random.Random) -> Any:
+    """A JSON value of which one part, at any depth, is another."""
+    if draw.random() < 0.3 or not isinstance(value, dict | list) or not value:
+        return draw.choice(WRONG)
+    if isinstance(value, list):
+        place = draw.randrange(len(value))
+        return [mutated(one, draw) if number == place else one for number, one in enumerate(value)]
+    key = draw.choice([*value, "unknown"])
+    return {**value, key: mutated(value.get(key), draw)}
+
+
+def sent(client: TestClient, seeds: range) -> None:
+    """Malformed bodies by the thousand: none is an error of the service, and no answer has its paths."""
+    for seed in seeds:
+        draw = random.Random(seed)
+        path = draw.choice(sorted(BODIES))
+        body = json.dumps(mutated(BODIES[path], draw)).encode()
+        if draw.random() < 0.15:
+            place = draw.randrange(len(body) + 1)
+            body = body[:place] + draw.choice([b"", b"\xff", b"\0", b"[" * 3000, b'"', b"NaN"])
+        answer = client.post(path, content=body, headers=JSON)
+        assert answer.status_code < 500, (seed, path, body[:300], answer.text)
+        assert len(answer.content) < 2**16
+        if answer.status_code >= 400:
+            problem_of(answer, answer.status_code)
+
+
+def test_malformed_bodies_are_no_errors_of_the_service(client: TestClient) -> None:
+    sent(client, range(150))
+
+
+@pytest.mark.slow
+def test_thousands_of_malformed_bodies_are_no_errors_of_the_service(client: TestClient) -> None:
+    sent(client, range(1000, 3000))
