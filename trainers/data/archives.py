@@ -29,6 +29,7 @@ BYTES_OF_ANY = 24 * 2**20
 
 # Of a zip. Python unpacks others (bzip2, LZMA) in pieces that may fill the memory, and few programs write them.
 METHODS = (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED)
+RARE_METHODS = {zipfile.ZIP_BZIP2: "bzip2", zipfile.ZIP_LZMA: "lzma"}
 
 # What the libraries raise for an archive that is broken, encrypted, or compressed in a way that they do not know: a zip
 # that states wrong numbers makes them look for what is not there.
@@ -81,7 +82,7 @@ def limit_of(file: IO[bytes], most: int) -> int:
 def require_known(info: zipfile.ZipInfo) -> None:
     """Refuse with DataError a file of a zip that is compressed in another way than `METHODS`, or encrypted."""
     if info.compress_type not in METHODS:
-        name = zipfile.compressor_names.get(info.compress_type, str(info.compress_type))
+        name = RARE_METHODS.get(info.compress_type, f"method {info.compress_type}")
         raise DataError(
             f"not a zip that is read here: {info.filename[:200]!r} is compressed by {name}; allowed: deflate, or none"
         )
