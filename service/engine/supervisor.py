@@ -1,4 +1,7 @@
-"""The supervisor: keeps the pool alive and gives each active experiment a driver of its own."""
+"""The supervisor: keeps the pool alive and gives each active experiment a driver of its own.
+
+More than 300 lines: what may be done to a driver, and when, stands in one file.
+"""
 
 import fcntl
 import logging
