@@ -2,19 +2,29 @@
 
 import json
 import time
-from collections.abc import Iterable, Iterator, Mapping
-from typing import IO, Any
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from http import HTTPStatus
+from typing import IO, Any, TypeVar
 
 import httpx2
 import pandas as pd
 import pyarrow as pa
 
+from service.patience import Patience
 from service.security import is_loopback
 from service.settings import secret
 from trainers.proxies import SOCKS
 
 NO_CONTENT = 204
+
+# Pause before an event stream that ended without any event is opened again.
 RECONNECT_SECONDS = 1.0
+
+# What a proxy answers for a service that is gone, or a service that cannot answer at the moment.
+GONE = (HTTPStatus.BAD_GATEWAY, HTTPStatus.SERVICE_UNAVAILABLE, HTTPStatus.GATEWAY_TIMEOUT)
+
+# Those after which a request is sent again at once; one that took too long for a proxy would do so again.
+AGAIN = (HTTPStatus.BAD_GATEWAY, HTTPStatus.SERVICE_UNAVAILABLE)
 
 # Seconds in which a service answers.
 TIMEOUT = 60.0
@@ -24,6 +34,11 @@ PATIENT = httpx2.Timeout(TIMEOUT, read=None)
 
 # Pauses before a request is sent again after its connection was lost, where sending it twice changes nothing.
 RETRIES = (0.2, 1.0, 3.0)
+
+# Of an answer that is no problem of the service's own, this much is shown.
+SHOWN_CHARACTERS = 200
+
+T = TypeVar("T")
 
 
 class ServiceError(RuntimeError):
@@ -66,7 +81,10 @@ class Connection:
             except httpx2.TransportError as error:
                 if seconds is None:
                     raise self._no_answer(error) from error
-                time.sleep(seconds)
+            except ServiceError as error:
+                if seconds is None or error.status not in AGAIN:
+                    raise
+            time.sleep(seconds)
         raise AssertionError("the last try answers or raises")
 
     def json(self, method: str, path: str, **arguments: Any) -> dict[str, Any]:
@@ -103,27 +121,33 @@ class Connection:
             for chunk in _succeeded(answer).iter_bytes():
                 file.write(chunk)
 
-    def events(self, path: str, after: int) -> Iterator[dict[str, Any]]:
+    def events(self, path: str, after: int, patience: Patience) -> Iterator[dict[str, Any]]:
         """Server-sent events with a larger number than `after`, until there will be no more.
 
-        A lost connection is opened again after the last event; ConnectionError if the first one fails.
+        A lost connection is opened again after the last event, as long as there is patience.
         """
-        connected = False
         while True:
+            before = after
             try:
                 with self._http.stream("GET", path, params={"after": after}) as answer:
-                    connected = True
                     if not answer.is_success:
                         answer.read()
-                    if _succeeded(answer).status_code == NO_CONTENT:
+                    is_over = _succeeded(answer).status_code == NO_CONTENT
+                    patience.answered()
+                    if is_over:
                         return
                     for event in _events(answer.iter_lines()):
                         after = event["number"]
                         yield event
             except httpx2.TransportError as error:
-                if not connected:
-                    raise self._no_answer(error) from error
-                time.sleep(RECONNECT_SECONDS)
+                patience.wait(self._no_answer(error))
+            except ServiceError as error:
+                if error.status not in GONE:
+                    raise
+                patience.wait(error)
+            else:
+                if after == before:
+                    time.sleep(RECONNECT_SECONDS)
 
     def is_up(self) -> bool:
         """Whether the service answers."""
@@ -136,6 +160,22 @@ class Connection:
         return ConnectionError(f"no service answers at {self._http.base_url} ({error})")
 
 
+def patiently(ask: Callable[[], T], patience: Patience) -> T:
+    """What a request answers, which is sent again while the service is gone, as long as there is patience."""
+    while True:
+        try:
+            found = ask()
+        except ConnectionError as error:
+            patience.wait(error)
+        except ServiceError as error:
+            if error.status not in GONE:
+                raise
+            patience.wait(error)
+        else:
+            patience.answered()
+            return found
+
+
 def _succeeded(answer: httpx2.Response) -> httpx2.Response:
     """The answer, unless it is a refusal."""
     if answer.is_success:
@@ -143,8 +183,9 @@ def _succeeded(answer: httpx2.Response) -> httpx2.Response:
     try:
         problem = answer.json()
         detail, errors = problem["detail"], problem["errors"]
-    except (ValueError, KeyError):
-        detail, errors = answer.text or f"status {answer.status_code}", []
+    except (ValueError, KeyError, TypeError):  # of a proxy, say
+        words = " ".join(answer.text.split())[:SHOWN_CHARACTERS]
+        detail, errors = f"status {answer.status_code} from {answer.url}{f': {words}' if words else ''}", []
     raise ServiceError(answer.status_code, detail, errors)
 
 

@@ -94,7 +94,7 @@ def test_who_follows_an_experiment_is_told(store: Store, id_: str, capsys: pytes
             assert trial is not None
             return trial
 
-        def events(self, id_: str) -> Iterator[dict[str, Any]]:
+        def events(self, id_: str, after: int = 0, patience: float = 0.0) -> Iterator[dict[str, Any]]:
             return iter([{"event": one.kind, **one.data} for one in store.events.after(id_, 0)])
 
     follow(Followed(), id_)
