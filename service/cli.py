@@ -18,6 +18,7 @@ from typing import Any
 
 from search_spaces.presets import names, preset
 from search_spaces.sources import DataSpec
+from service.csv_cells import as_csv
 from service.owner import make_private
 from service.score_table import printed
 from service.security import is_loopback
@@ -240,19 +241,14 @@ def _control(arguments: argparse.Namespace) -> int:
     return 0
 
 
-def _spec(arguments: argparse.Namespace) -> Any:
-    """What the file says, or nothing where the preset stands as it is."""
+def _spec(arguments: argparse.Namespace) -> Path | dict[str, Any]:
+    """The file, or nothing where the preset stands as it is."""
     if arguments.file is None:
         if arguments.preset is None:
             raise ValueError("give a file, --preset or both")
         return {}
-    try:
-        spec = json.loads(arguments.file.read_text(encoding="utf-8-sig"))
-    except ValueError as error:
-        raise ValueError(f"{arguments.file} is not JSON: {error}") from error
-    if not isinstance(spec, dict):
-        raise ValueError(f"{arguments.file} is no JSON object")
-    return spec
+    file: Path = arguments.file
+    return file
 
 
 def _results(arguments: argparse.Namespace) -> int:
@@ -260,7 +256,7 @@ def _results(arguments: argparse.Namespace) -> int:
 
     client = Client(arguments.url)
     if arguments.csv:
-        client.results(arguments.id).to_csv(sys.stdout, index=False)
+        print(as_csv(client.results(arguments.id)), end="")
     else:
         _print_table(client, arguments.id)
     return 0
@@ -325,7 +321,7 @@ def _demo(arguments: argparse.Namespace) -> int:
         experiment = client.wait(id_)
         if experiment["state"] == "succeeded":
             rows = layout.results_table(settings.home, id_)
-            client.results(id_).to_csv(rows, index=False)
+            rows.write_text(as_csv(client.results(id_)), encoding="utf-8")
             _print_table(client, id_)
             database = make_url(settings.database_url)  # which shows no password
             print(f"\nall rows: {rows}\ndatabase: {database}\nlog:      {layout.logs_folder(settings.home)}")

@@ -59,7 +59,9 @@ class Client(ResultsClient):
             ServiceError: the spec is refused; `errors` names every wrong field.
         """
         headers = {"Idempotency-Key": key or secrets.token_hex(16)}  # with a key, a lost request can be repeated
-        answer = self._json("POST", "/v1/experiments", json=spec_of(spec), params=_preset(preset), headers=headers)
+        answer = self._json(
+            "POST", "/v1/experiments", json=spec_of(spec), params={"preset": preset} if preset else {}, headers=headers
+        )
         _warn(answer)
         return str(answer["id"])
 
@@ -68,7 +70,7 @@ class Client(ResultsClient):
 
         `left_out` has the targets that methods leave out.
         """
-        return self._json("POST", "/v1/plans", json=spec_of(spec), params=_preset(preset))
+        return self._json("POST", "/v1/plans", json=spec_of(spec), params={"preset": preset} if preset else {})
 
     def presets(self) -> dict[str, dict[str, Any]]:
         """The specs of the paper's tables and figures, by name."""

@@ -4,13 +4,14 @@ import json
 import math
 import os
 from collections.abc import Iterable, Mapping
+from itertools import islice
 from numbers import Integral, Real
 from pathlib import Path
 from typing import Any
 
 from search_spaces.problems import Problem, SpecError
 
-MOST_DEPTH = 50
+MOST_DEPTH, MOST_VALUES = 50, 1_000_000
 
 ALLOWED = "allowed: text, numbers, booleans, None, dicts with text as keys, lists, tuples, ranges, sets, arrays, Paths"
 
@@ -48,7 +49,10 @@ def plain(value: Any, field: str = "", depth: int = MOST_DEPTH) -> Any:
     if hasattr(value, "tolist"):
         return plain(value.tolist(), field, depth - 1)
     if isinstance(value, Iterable) and not isinstance(value, bytes | bytearray | memoryview):
-        return [plain(one, _below(field, place), depth - 1) for place, one in enumerate(value)]
+        first = list(islice(value, MOST_VALUES + 1))
+        if len(first) > MOST_VALUES:
+            raise _wrong(field, f"more than {MOST_VALUES:,} values")
+        return [plain(one, _below(field, place), depth - 1) for place, one in enumerate(first)]
     raise _wrong(field, f"{type(value).__name__} is nothing that JSON has; {ALLOWED}")
 
 

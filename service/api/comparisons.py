@@ -11,6 +11,7 @@ from fastapi.responses import JSONResponse
 from pydantic import Field
 
 from search_spaces.problems import Problem, SpecError
+from service.api.known import require_known
 from service.api.problems import refusals
 from service.api.results import EVERYWHERE, with_filters
 from service.api.summaries import Allow, Cells, plain
@@ -88,6 +89,9 @@ def compared(request: Request, wanted: Annotated[Pair, Query()]) -> JSONResponse
     store, home = request.app.state.store, request.app.state.environment().home
     if wanted.interval == "bootstrap" and wanted.unit != "seeds":
         raise SpecError([Problem("interval", f"with the unit {wanted.unit} there is one kind; allowed: t")])
+    require_known(store, wanted.known())
+    for name in SIDES:
+        require_known(store, equal(wanted.named(name)), of=f"{name}.")
     with _refusing(BETTER):
         better = _side(store, wanted, BETTER)
     with _refusing(OVER):

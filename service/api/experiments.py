@@ -19,11 +19,13 @@ from search_spaces.presets import names, preset
 from search_spaces.problems import Problem, SpecError
 from search_spaces.spec import ExperimentSpec, ResourcesSpec, Text
 from service import planning
+from service.api.known import require_known
 from service.api.problems import refusals
 from service.api.times import with_times
 from service.api.trials import LogEnd, last_lines
 from service.reports.sweep import sweep
 from service.store import Experiment, Store, Submission
+from service.store.query import equal
 from service.store.states import FINAL, State
 from trainers.artifacts.layout import driver_log
 from trainers.tasks import TASKS
@@ -102,10 +104,14 @@ async def planned(request: Request, wanted: Annotated[From, Query()]) -> JSONRes
     return JSONResponse(await run_in_threadpool(_preview, request, body))
 
 
-@router.get("/experiments")
+@router.get("/experiments", responses=refusals(422))
 def listing(request: Request, wanted: Annotated[Listing, Query()]) -> JSONResponse:
     """Experiments, newest first: `{"experiments": [...], "next": cursor or null}`."""
-    page, following = request.app.state.store.experiments.page(**wanted.model_dump())
+    store: Store = request.app.state.store
+    if wanted.cursor is None:
+        given = {"owner": wanted.owner, "tags": wanted.tags, "name": wanted.name}
+        require_known(store, equal({name: [value] for name, value in given.items() if value is not None}))
+    page, following = store.experiments.page(**wanted.model_dump())
     environment = request.app.state.environment()
     return JSONResponse({"experiments": [_shown(experiment, environment) for experiment in page], "next": following})
 

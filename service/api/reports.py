@@ -9,13 +9,16 @@ from starlette.exceptions import HTTPException
 
 from search_spaces.problems import Problem, SpecError
 from search_spaces.spec import Text
+from service.api.known import require_known
 from service.api.problems import refusals
 from service.api.results import Filters
 from service.api.summaries import Allow, plain
+from service.csv_cells import as_csv
 from service.reports import kinds
 from service.reports.kinds import KINDS
 from service.reports.report import Report
 from service.reports.rows import rows_of
+from service.store.query import And, equal
 
 # A figure or table that a browser shows by itself has styles in it, and executes nothing.
 SHOWN = {
@@ -53,6 +56,8 @@ def report(request: Request, name: str, wanted: Annotated[Form, Query()]) -> Res
     if name not in KINDS:
         raise HTTPException(404, f"there is no such report; allowed: {', '.join(KINDS)}")
     store, home = request.app.state.store, request.app.state.environment().home
+    metric = equal({"metric": [wanted.metric]} if wanted.metric is not None else {})
+    require_known(store, And((wanted.where(), metric)))
     try:
         rows = rows_of(store, home, wanted.where(), KINDS[name].of, wanted.metric)
         if rows.empty:
@@ -69,7 +74,7 @@ def _answer(made: Report, form: str) -> Response:
             raise SpecError([Problem("format", "it is a table; allowed: json, csv, markdown, latex, html")])
         return Response(made.svg(), headers=SHOWN, media_type="image/svg+xml")
     if form == "csv":
-        return Response(made.data.to_csv(index=False), media_type="text/csv")
+        return Response(as_csv(made.data), media_type="text/csv")
     if form == "html":
         return HTMLResponse(made.html(), headers=SHOWN)
     if form in ("markdown", "latex"):

@@ -15,8 +15,10 @@ from search_spaces.problems import Problem, SpecError
 from search_spaces.spec import Text
 from service import store
 from service.api.formats import MEDIA_TYPES, as_arrow, as_parquet
+from service.api.known import require_known
 from service.api.problems import refusals
 from service.api.query import FORMS, columns, conditions, order
+from service.csv_cells import as_cell
 from service.store.query import EVERYTHING, Where, equal
 from service.store.results import Results
 
@@ -115,7 +117,9 @@ def results(request: Request, wanted: Annotated[ResultQuery, Query()]) -> Respon
     `now` in the headers `Next-Cursor` and `Now`. Parquet and Arrow streams (`application/vnd.apache.arrow.stream`) have
     no pages, and `left_out` as JSON in the metadata of their schema.
     """
-    return _answer(request, wanted.where(*ROWS), wanted)
+    where = wanted.where(*ROWS)
+    _require_known(request, where, wanted)
+    return _answer(request, where, wanted)
 
 
 @router.post("/results/query", responses=refusals(422))
@@ -125,7 +129,16 @@ def query(request: Request, wanted: ResultBody) -> Response:
     Operators are `eq`, `ne`, `lt`, `le`, `gt`, `ge` and `in`. Null equals null, and is neither less nor greater than
     any value. Text is compared by code points.
     """
-    return _answer(request, EVERYTHING if wanted.where is None else conditions(wanted.where), wanted)
+    where = EVERYTHING if wanted.where is None else conditions(wanted.where)
+    _require_known(request, where, wanted, field="where")
+    return _answer(request, where, wanted)
+
+
+def _require_known(request: Request, where: Where, wanted: Answer, field: str | None = None) -> None:
+    if (
+        wanted.cursor is None
+    ):  # the first page was asked for with the same filters, and may have been of more experiments
+        require_known(request.app.state.store, where, field=field)
 
 
 def _answer(request: Request, where: Where, wanted: Answer) -> Response:
@@ -146,6 +159,6 @@ def _answer(request: Request, where: Where, wanted: Answer) -> Response:
     table = io.StringIO()
     writer = csv.DictWriter(table, names)
     writer.writeheader()
-    writer.writerows(page.rows)
+    writer.writerows({name: as_cell(value) for name, value in row.items()} for row in page.rows)
     headers = {"Now": str(page.now), **({"Next-Cursor": page.next} if page.next else {})}
     return Response(table.getvalue(), media_type="text/csv", headers=headers)

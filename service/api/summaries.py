@@ -12,11 +12,14 @@ from pydantic_core import PydanticCustomError
 from search_spaces.problems import Problem, SpecError
 from search_spaces.spec import Text
 from service.api.formats import MEDIA_TYPES, frame_as_arrow
+from service.api.known import require_known
 from service.api.problems import refusals
 from service.api.results import Filters
+from service.csv_cells import as_csv
 from service.reports.rows import selected
 from service.reports.setting import NAMES
 from service.reports.summary import BY, beside_published, summary
+from service.store.query import And, Where, equal
 
 router = APIRouter(tags=["results"])
 
@@ -40,6 +43,10 @@ class Cells(Filters):
 
     split: Literal["test", "dev"] = Field("test", description="split that was scored")
     metric: Text | None = Field(None, description="name of the metric; if none is given, each task's main one")
+
+    def known(self) -> Where:
+        """What experiments must have: the filters, and the metric."""
+        return And((self.where(), equal({"metric": [self.metric]} if self.metric is not None else {})))
 
 
 class Grouped(Cells):
@@ -65,6 +72,7 @@ def summarized(request: Request, wanted: Annotated[Grouped, Query()]) -> Respons
     for name in by:
         if name not in BY:
             raise SpecError([Problem("by", f"{name[:100]!a} is unknown; allowed: {', '.join(BY)}")])
+    require_known(request.app.state.store, wanted.known())
     rows = selected(request.app.state.store, wanted.where(), wanted.split, wanted.metric)
     found = summary(rows, by)
     if wanted.published:
@@ -73,7 +81,7 @@ def summarized(request: Request, wanted: Annotated[Grouped, Query()]) -> Respons
         except ValueError as error:
             raise SpecError([Problem("by", str(error))]) from error
     if wanted.format == "csv":
-        return Response(found.to_csv(index=False), media_type="text/csv")
+        return Response(as_csv(found), media_type="text/csv")
     if wanted.format == "arrow":
         return Response(frame_as_arrow(found), media_type=MEDIA_TYPES["arrow"])
     return JSONResponse({"summary": plain(found)})

@@ -108,8 +108,8 @@ def summary(rows: pd.DataFrame, by: Sequence[str]) -> pd.DataFrame:
         short=("short", "sum"), **marks,
     )  # fmt: skip
     found["complete"] = found.pop("short") == 0
-    found["mixed"] = mixed(rows, by)
-    found["left_out"] = _left_out(asked, by)
+    found["mixed"] = pd.Series(mixed(rows, by), found.index, dtype=object)
+    found["left_out"] = pd.Series(_left_out(asked, by), found.index, dtype=object)
     found["best"] = _is_best(found, [name for name in by if name != "method"])
     if "numerics" not in by:
         of_group = rows.groupby(by or (lambda _: 0), dropna=False, observed=True)["numerics"].agg(["min", "max"])
@@ -161,7 +161,8 @@ def beside_published(found: pd.DataFrame, rows: pd.DataFrame, by: Sequence[str],
     wanted = pd.MultiIndex.from_frame(of_group[key])
     values = known.reindex(wanted).to_numpy()
     differs = _differs(found, [of for _, of in in_groups(rows, by)], of_group, "language" in by)
-    return found.assign(published=values, difference=found[ours].to_numpy() - values, differs=differs)
+    said = pd.Series(differs, found.index, dtype=object)
+    return found.assign(published=values, difference=found[ours].to_numpy() - values, differs=said)
 
 
 def _differs(

@@ -10,14 +10,11 @@ from typing import Any, NamedTuple
 
 from pyarrow import RecordBatch
 from sqlalchemy import (
-    JSON,
     ColumnElement,
     Connection,
     FromClause,
     Select,
     and_,
-    bindparam,
-    false,
     func,
     literal,
     select,
@@ -25,8 +22,9 @@ from sqlalchemy import (
     union,
 )
 
-from search_spaces.columns import COLUMNS, SHOWN, Column
+from search_spaces.columns import COLUMNS, SHOWN
 from service.store import arrow, marks
+from service.store.column_values import as_sql
 from service.store.database import BadCursorError, Database, decode, encode
 from service.store.events import differences, left_out
 from service.store.query import EVERYTHING, By, Columns, Where, after
@@ -246,7 +244,7 @@ class Results:
 
     def _columns(self) -> dict[str, ColumnElement[Any]]:
         """Each of COLUMNS as SQL, but for tags, of which an experiment has several."""
-        return {column.name: _as_sql(column) for column in COLUMNS if column.place != "tags"}
+        return {column.name: as_sql(column) for column in COLUMNS if column.place != "tags"}
 
     def _conditions(self, columns: dict[str, ColumnElement[Any]]) -> Columns:
         tagged = select(tags.c.tag).where(tags.c.experiment == experiments.c.id)
@@ -282,27 +280,6 @@ class Results:
             .order_by(*(key.desc() if descending else key for key, descending in keys))
         )
         return statement, keys
-
-
-def _as_sql(column: Column) -> ColumnElement[Any]:
-    """A column of COLUMNS where `planned_results`, `scores`, `selections` and `experiments` are joined."""
-    match column.place:
-        case "planned_results":
-            return planned_results.c[column.name]
-        case "scores":
-            return scores.c[column.name]
-        case "experiments":
-            return experiments.c[column.name]
-        case "spec":
-            # in the SQL itself: other drivers do not know how SQLAlchemy writes paths as parameters
-            path = bindparam(None, column.name, type_=JSON.JSONStrIndexType(), literal_execute=True)
-            text: ColumnElement[str] = func.coalesce(Readable(experiments.c.spec)[path].as_string(), "")
-            return text
-        case "computed" if column.name == "selected":
-            return func.coalesce(scores.c.step == selections.c.step, false())
-        case "marks":
-            return marks.is_marked(column.name)
-    raise ValueError(f"{column.name}: no single value in {column.place}")
 
 
 def _of_selection() -> ColumnElement[bool]:

@@ -3,6 +3,7 @@
 from collections.abc import Callable
 
 from service.owner import Owner
+from service.store.column_values import Values
 from service.store.control import Control
 from service.store.database import Database, Observe, nobody
 from service.store.events import Events
@@ -29,6 +30,7 @@ class Store:
         slots: which of their trials may run.
         trials: what is outstanding, and how each attempt ended.
         results: scores under each experiment that asked for them.
+        values: what experiments have in the columns of results.
         objectives: what trials achieved.
         events: all that happened, in order.
         health: whether the database can be trusted.
@@ -41,6 +43,7 @@ class Store:
         self.slots = Slots(self._database)
         self.trials = Trials(self._database)
         self.results = Results(self._database)
+        self.values = Values(self._database)
         self.objectives = Objectives(self._database)
         self.events = Events(self._database)
         self.health = Health(self._database)

@@ -1,0 +1,337 @@
+"""The client: what it can send, the columns of empty answers, and its patience with a service that is gone."""
+
+import json
+import logging
+import math
+import threading
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from functools import partial
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from io import StringIO
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import pytest
+from starlette.testclient import TestClient
+
+from plans import spec_of
+from queried import filled, planned
+from service.client import Client, ServiceError
+from service.csv_cells import as_csv
+from service.json_values import parameters, plain
+from service.json_values import spec_of as spec_to_send
+from service.patience import Patience
+from service.store import Store
+
+Fields = dict[str, Any]
+
+
+@pytest.fixture
+def notebook(client: TestClient, monkeypatch: pytest.MonkeyPatch) -> Client:
+    """A client of the interface over a store."""
+    monkeypatch.setattr("service.connection.httpx2.Client", lambda **_: client)
+    return Client()
+
+
+# What can be sent
+
+
+SENT: list[tuple[Any, Any]] = [
+    (np.int64(5), 5),
+    (np.float32(0.5), 0.5),
+    (np.bool_(True), True),
+    (np.str_("de"), "de"),
+    (np.array([[1, 5], [2, 3]]), [[1, 5], [2, 3]]),
+    (np.array(3), 3),
+    (range(1, 4), [1, 2, 3]),
+    ((1, (2,)), [1, [2]]),
+    ({10, 9, 1}, [1, 9, 10]),
+    (frozenset({"sw", "de", 1}), [1, "de", "sw"]),
+    (Path("/models/xlm-r"), "/models/xlm-r"),
+    (pd.Series([1, 2]), [1, 2]),
+    (pd.Index(["hi", "sw"]), ["hi", "sw"]),
+    ({"a": 1}.keys(), ["a"]),
+    (None, None),
+]
+
+
+def test_what_notebooks_have_is_sent_as_json() -> None:
+    for value, sent in SENT:
+        found = plain({"field": value})["field"]
+        assert (found, type(found)) == (sent, type(sent))
+        assert json.loads(json.dumps(found)) == sent
+
+
+REFUSED: list[Any] = [
+    b"de", object(), math.nan, np.array([1, math.inf]), 1j, datetime.now(UTC), pd.NaT, np.datetime64("2026"),
+    {1: "one"}, "\ud800", range(10**7), print,
+]  # fmt: skip
+
+
+def test_what_json_does_not_have_is_refused_by_the_name_of_its_field() -> None:
+    for value in REFUSED:
+        with pytest.raises(ValueError, match=r"^training\.epochs"):
+            plain({"name": "x", "training": {"epochs": value}})
+
+
+def test_what_contains_itself_is_refused() -> None:
+    endless: list[Any] = []
+    endless.append(endless)
+    with pytest.raises(ValueError, match=r"^k\.0\.0.*nested more than"):
+        plain({"k": endless})
+
+
+def test_a_filter_without_a_single_value_is_not_taken_for_none() -> None:
+    for given, words in (
+        ({"language": []}, "language: there is no value"),
+        ({"language": np.array([])}, "language: there is no value"),
+        ({"alpha": None}, "alpha: None is no value"),
+        ({"k": [[1]]}, r"k: \[1\] is no single value"),
+        ({"k": {"ge": 5}}, "k: .*is no single value"),
+    ):
+        with pytest.raises(ValueError, match=words):
+            parameters(given)
+    assert parameters({"columns": None, "sort": [], "k": np.int64(5)}, ("columns", "sort")) == {"k": [5]}
+
+
+def test_a_spec_of_numpy_and_paths_is_the_one_of_plain_values(notebook: Client, spec: Fields) -> None:
+    plain_id = notebook.submit({**spec, "k": [1, 5], "seeds": [1, 2]})
+    odd = {**spec, "k": np.array([1, 5]), "seeds": range(1, 3), "encoder": Path(spec["encoder"])}
+    odd["target_languages"] = ("de", np.str_("hi"))
+    assert notebook.experiment(notebook.submit(odd))["spec"] == notebook.experiment(plain_id)["spec"]
+    with pytest.raises(ValueError, match=r"training\.epochs: nan"):
+        notebook.plan({**spec, "training": {"epochs": np.nan}})
+
+
+def test_a_path_is_the_spec_in_its_file(notebook: Client, spec: Fields, tmp_path: Path) -> None:
+    file = tmp_path / "spec.json"
+    file.write_text(json.dumps(spec), encoding="utf-8-sig")
+    for path in (file, str(file)):
+        assert notebook.experiment(notebook.submit(path))["name"] == spec["name"]
+    assert notebook.plan(file)["trials"] == notebook.plan(spec)["trials"]
+    for text, words in (("[1]", "is no JSON object"), ("{", "is not JSON")):
+        file.write_text(text)
+        with pytest.raises(ValueError, match=rf"spec\.json {words}"):
+            notebook.submit(file)
+    with pytest.raises(FileNotFoundError):
+        notebook.submit("nowhere.json")
+    with pytest.raises(ValueError, match=r"json\.loads"):
+        spec_to_send(json.dumps(spec))
+
+
+# What is answered
+
+
+def test_empty_answers_have_the_columns_and_types_of_others(store: Store, notebook: Client) -> None:
+    def types() -> dict[str, dict[str, str]]:
+        frames = {
+            "results": notebook.results(language="de", k=0, method="gradient-mix-train") if id_ else notebook.results(),
+            "summary": notebook.summary(by="method", published=False),
+            "published": notebook.summary(["task", "method", "k"], published=True),
+            "experiments": notebook.experiments(),
+        }
+        return {name: dict(frame.dtypes.astype(str)) for name, frame in frames.items()}
+
+    id_ = ""
+    empty = types()
+    id_ = filled(store, range(1, 2))
+    assert types() == empty
+    assert list(notebook.results().dtypes.astype(str)) == list(empty["results"].values())
+    shots, samples = notebook.shots(id_), notebook.samples(id_)
+    assert list(shots) == ["language", "k", "seed", "split", "indices", "ids", "digest"]
+    assert (shots["k"].dtype, samples["of"].dtype, len(samples)) == (int, int, 0)
+    sweep = notebook.sweep(id_)
+    assert {"candidate", "alpha", "objective_mean", "one_label"} <= set(sweep)
+    waiting = store.experiments.add(spec_of(), None)  # its data are being fetched
+    assert list(notebook.results(waiting)) == list(empty["results"])
+    assert len(notebook.table(waiting)) == 0
+
+
+def test_one_name_groups(store: Store, notebook: Client) -> None:
+    filled(store, range(1, 3))
+    assert notebook.summary(by="method").equals(notebook.summary(by=["method"]))
+
+
+def test_a_filter_that_no_experiment_has_is_refused_with_what_there_is(store: Store, notebook: Client) -> None:
+    id_ = filled(store, range(1, 2))
+    sides = {"method": "naive-mix-train"}, {"method": "zero-shot"}
+    asks: list[Callable[..., object]] = [
+        notebook.results, notebook.summary, partial(notebook.report, "table-1"), partial(notebook.compare, *sides),
+    ]  # fmt: skip
+    for filters, said in (
+        ({"experiment": "deadbeef"}, f"experiment: no experiment has 'deadbeef'; there are: {id_}"),
+        ({"trial": "0" * 20}, "trial: no experiment has '0"),
+        ({"method": ["zero-shot", "naive"]}, "method: no experiment has 'naive'; there are: gradient-mix-train, naive"),
+        ({"k": 7}, "k: no experiment has 7; there are: 0, 5"),
+        ({"alpha": 0.3}, "alpha: no experiment has 0.3; there are: 0.25"),
+        ({"language": "xx"}, "language: no experiment has 'xx'; there are: Zz, de, en, zh-Hant"),
+        ({"owner": "ana", "task": "pos"}, "owner: no experiment has 'ana'; there are: owner-1"),
+        ({"tags": "x"}, "tags: no experiment has 'x'; there is none yet"),
+        ({"metric": "f2"}, "metric: no experiment has 'f2'; there are: f1"),
+        ({"numerics": 1}, "numerics: no experiment has 1; there are: "),
+    ):
+        for ask in asks:
+            with pytest.raises(ServiceError) as refused:
+                ask(**filters)
+            assert refused.value.status == 422
+            assert said in str(refused.value)
+
+
+def test_conditions_on_what_no_experiment_has_are_refused_as_well(store: Store, notebook: Client) -> None:
+    filled(store, range(1, 2))
+    with pytest.raises(ServiceError, match="epoch: no experiment has 9; there are: 1, 2, 3"):
+        notebook.results(epoch=9)
+    tree = {"or": [{"column": "k", "op": "ge", "value": 9}, {"column": "method", "op": "eq", "value": "naive"}]}
+    with pytest.raises(ServiceError, match="where: method: no experiment has 'naive'"):
+        notebook.results(where=tree)
+    assert notebook.results(where={"column": "k", "op": "ge", "value": 9}).empty
+    assert len(notebook.results(where={"column": "alpha", "op": "eq", "value": None}))
+    for name in ("owner", "tags", "name"):
+        with pytest.raises(ServiceError, match=f"{name}: no experiment has 'nobody'"):
+            notebook.experiments(**{name: "nobody"})
+
+
+def test_what_an_experiment_without_a_plan_may_have_is_not_refused(store: Store, notebook: Client) -> None:
+    id_ = filled(store, range(1, 2))
+    waiting = store.experiments.add(spec_of(methods=["mix-FT"], seeds=[77]), None)
+    for filters in ({"method": "mix-FT"}, {"seed": 77}, {"language": "sw"}, {"epoch": 50}):
+        assert notebook.results(id_, **filters).empty
+    with pytest.raises(ServiceError, match="no experiment has 'naive'"):
+        notebook.results(method="naive")
+    store.control.move(waiting, "cancel")
+    with pytest.raises(ServiceError, match="no experiment has 'mix-FT'"):
+        notebook.results(method="mix-FT")
+
+
+def test_csv_has_no_formulas_and_numbers_stay_numbers(store: Store, client: TestClient, notebook: Client) -> None:
+    spec, plan = planned(range(1, 2))
+    store.experiments.add(spec.model_copy(update={"owner": "=1+1"}), plan)
+    summary = pd.read_csv(StringIO(client.get("/v1/results/summary?by=owner,alpha&format=csv").text))
+    assert set(summary["owner"]) == {"'=1+1"}
+    assert summary["alpha"].dropna().tolist() == [0.25]
+    assert set(notebook.summary(by="owner")["owner"]) == {"=1+1"}
+    texts = ["=1+1", "+a", "-a", "@a", "\ta", "\ra", "de", "-1.5", "+2e3", "", None]
+    frame = pd.DataFrame({"text": texts, "number": np.linspace(-1, 1, len(texts)), "=x": -1})
+    read = pd.read_csv(StringIO(as_csv(frame)))
+    assert list(read) == ["text", "number", "'=x"]
+    assert read["text"][:9].tolist() == ["'=1+1", "'+a", "'-a", "'@a", "'\ta", "'\ra", "de", "-1.5", "+2e3"]
+    assert read["number"].equals(frame["number"])
+    within = pd.DataFrame({"text": ["a\r=1+1"]})
+    assert pd.read_csv(StringIO(as_csv(within))).equals(within)
+
+
+# Patience
+
+
+@dataclass
+class Scripted:
+    """A service that answers what a script says, one answer after the other, and the last one from then on."""
+
+    answers: list[tuple[int, str]] = field(default_factory=list)
+    asked: list[str] = field(default_factory=list)
+
+
+@pytest.fixture
+def scripted(monkeypatch: pytest.MonkeyPatch) -> Iterator[tuple[Scripted, str]]:
+    """A scripted service and its address. Status 0 is a connection that breaks off."""
+    script = Scripted()
+
+    class Handler(BaseHTTPRequestHandler):
+        def do_GET(self) -> None:
+            script.asked.append(self.path)
+            status, body = script.answers.pop(0) if len(script.answers) > 1 else script.answers[0]
+            if status:
+                self.send_response(status)
+                self.send_header("Content-Type", "text/event-stream" if body.startswith("id:") else "text/html")
+                if not body.startswith("id:"):
+                    self.send_header("Content-Length", str(len(body)))
+                self.end_headers()
+                self.wfile.write(body.encode())
+
+        def log_message(self, *_: Any) -> None:
+            """Say nothing."""
+
+    server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+    threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.01}, daemon=True).start()
+    monkeypatch.setattr("service.connection.RETRIES", (0.0,))
+    monkeypatch.setattr("service.connection.RECONNECT_SECONDS", 0.0)
+    monkeypatch.setattr("service.patience.PAUSES", (0.01,))
+    yield script, f"http://127.0.0.1:{server.server_port}"
+    server.shutdown()
+    server.server_close()
+
+
+def shown(state: str) -> tuple[int, str]:
+    trials = dict.fromkeys(("total", "succeeded", "stopped", "failed", "cancelled", "running"), 1)
+    return 200, json.dumps({"id": "x", "state": state, "reason": "", "progress": 0.5, "trials": trials})
+
+
+def event(number: int, state: str = "running") -> str:
+    data = json.dumps({"state": state, "reason": ""})
+    return f"id: {number}\nevent: experiment\ndata: {data}\n\n"
+
+
+GONE = [(0, ""), (0, ""), (502, "<html>Bad Gateway</html>"), (503, ""), (504, ""), (0, "")]
+
+
+def test_waiting_outlives_a_service_that_is_gone_and_says_so(
+    scripted: tuple[Scripted, str], capsys: pytest.CaptureFixture[str]
+) -> None:
+    script, url = scripted
+    script.answers = [shown("running"), *GONE, shown("running"), *GONE, shown("succeeded")]
+    assert Client(url).wait("x", progress=False, poll_seconds=0)["state"] == "succeeded"
+    said = capsys.readouterr().err
+    assert said.count("waiting for it, up to 600 seconds") == 2
+    assert said.count("the service answers again") == 2
+    script.answers = GONE
+    with pytest.raises(ConnectionError, match="no service answers"):
+        Client(url).wait("x", progress=False, patience=0)
+    script.answers = [(502, "<html>Bad\n Gateway</html>")]
+    with pytest.raises(ServiceError, match=r"status 502 from http.*: <html>Bad Gateway</html>"):
+        Client(url).wait("x", progress=False, patience=0.05)
+    script.answers = [(404, "[]"), shown("running")]
+    with pytest.raises(ServiceError, match="status 404"):
+        Client(url).wait("x", progress=False)
+
+
+def test_events_go_on_after_the_last_that_was_seen(
+    scripted: tuple[Scripted, str], caplog: pytest.LogCaptureFixture
+) -> None:
+    script, url = scripted
+    half = event(3)[:-9]  # breaks off within the event
+    script.answers = [*GONE, (200, event(1) + event(2) + half), *GONE, (200, event(3)), (200, event(4)), (204, "")]
+    with caplog.at_level(logging.WARNING):
+        assert [one["number"] for one in Client(url).events("x")] == [1, 2, 3, 4]
+    assert [path.partition("after=")[2] for path in script.asked][-3:] == ["2", "3", "4"]
+    assert caplog.text.count("waiting for it") == 2
+    script.answers = GONE
+    with pytest.raises((ConnectionError, ServiceError)):
+        next(Client(url).events("x", patience=0))
+
+
+def test_following_outlives_it_too(scripted: tuple[Scripted, str]) -> None:
+    script, url = scripted
+    answers = [shown("running"), *GONE, (200, event(1)), *GONE, shown("running"), (204, ""), *GONE, shown("succeeded")]
+    script.answers = answers
+    assert Client(url).follow("x")["state"] == "succeeded"
+
+
+def test_patience_ends_and_begins_anew_with_every_answer(monkeypatch: pytest.MonkeyPatch) -> None:
+    now, told = [0.0], list[str]()
+    monkeypatch.setattr("service.patience.time.monotonic", lambda: now[0])
+    monkeypatch.setattr("service.patience.time.sleep", lambda seconds: now.__setitem__(0, now[0] + seconds))
+    patience, gone = Patience(10, told.append), ConnectionError("gone")
+    for _ in range(3):
+        while now[0] < 9:
+            patience.wait(gone)
+        patience.answered()
+        now[0] = 0.0
+    assert len(told) == 6
+    while now[0] < 10:
+        patience.wait(gone)
+    with pytest.raises(ConnectionError, match="gone"):
+        patience.wait(gone)
