@@ -1,4 +1,4 @@
-"""Command line: serve, plan, submit, cancel, pause, resume, retry, resubmit, delete, results, export, convert, demo.
+"""Command line: serve, a command for each thing to do with an experiment, export, convert, backup, prune, demo.
 
 More than 300 lines: a function for each command.
 """
@@ -12,13 +12,16 @@ import socket
 import subprocess
 import sys
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from types import FrameType
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from search_spaces.presets import names, preset
 from search_spaces.sources import DataSpec
 from service.csv_cells import as_csv
+from service.keeping import KINDS, cleared, seconds_of
 from service.owner import make_private
 from service.score_table import printed
 from service.security import is_loopback
@@ -28,6 +31,9 @@ from trainers.child_process import python, require_utf_8
 from trainers.data import sample
 from trainers.marks import MARKS
 from trainers.proxies import spare_loopback
+
+if TYPE_CHECKING:
+    from service.store import Store
 
 # Seconds that a stopping server leaves to open requests and streams, and in which it has ended, whatever it is at.
 STREAM_SECONDS, STOP_SECONDS = 1, 14
@@ -113,6 +119,18 @@ def _parser() -> argparse.ArgumentParser:
     convert = commands.add_parser("convert", help="write an encoder's pickles (pytorch_model.bin) as safetensors")
     convert.add_argument("folder", type=Path, help="where they lie, and are written beside them")
     convert.set_defaults(command=_convert)
+
+    backup = commands.add_parser("backup", help="write database, datasets and predictions to a tar, to be restored")
+    backup.add_argument("file", type=Path, help="a .tar, which becomes a home where it is unpacked")
+    backup.add_argument("--models", action="store_true", help="with kept models, which may be large")
+    backup.set_defaults(command=_backup)
+
+    prune = commands.add_parser("prune", help="remove files that no unfinished experiment needs")
+    prune.add_argument("kinds", nargs="*", metavar="KIND", help=f"of {', '.join(KINDS)}")
+    prune.add_argument("--older-than", default="30d", metavar="AGE", help="such as 12h or 30d (default)")
+    prune.add_argument("--named", action="store_true", help="also datasets that experiments name which are over")
+    prune.add_argument("--dry-run", action="store_true", help="only print what would go, of all kinds if none is given")
+    prune.set_defaults(command=_prune)
 
     demo = commands.add_parser("demo", help="the sample experiment from start to end, in a service of its own")
     demo.add_argument("--task", default="ner", choices=sample.tasks(), help="ner if not given")
@@ -265,19 +283,16 @@ def _results(arguments: argparse.Namespace) -> int:
 def _export(arguments: argparse.Namespace) -> int:
     from sqlalchemy import make_url
 
-    from service.store import Store
     from trainers.export import export
     from trainers.trial import TrialConfig
 
     settings = Settings.from_environment()
-    store = Store(settings.database_url)
-    try:
+    with _existing_store(settings) as store:
         trial = store.trials.one(arguments.trial)
         if trial is None:
-            raise ValueError(f"there is no trial {arguments.trial} in {make_url(settings.database_url)}")
+            where = f"{make_url(settings.database_url)}; is ALLASPRAK_HOME the home of the service?"
+            raise ValueError(f"there is no trial {arguments.trial} in {where}")
         chosen = store.objectives.by_selection(arguments.trial)
-    finally:
-        store.close()
     matching = [selection for selection in chosen if arguments.selection in (None, selection)]
     if len(matching) != 1:
         raise ValueError(f"--selection: one of {', '.join(chosen)}" if chosen else f"{arguments.trial} is not done")
@@ -285,6 +300,45 @@ def _export(arguments: argparse.Namespace) -> int:
     export(settings.home, TrialConfig.from_dict(trial["config"]), selection, chosen[selection], arguments.folder)
     print(f"{arguments.folder}: the model of {arguments.trial}, selected by {selection}")
     return 0
+
+
+def _backup(arguments: argparse.Namespace) -> int:
+    from service.backup import backup
+
+    written = backup(Settings.from_environment(), arguments.file, arguments.models)
+    print(f"{arguments.file}: the database and {written.files} files, {written.bytes:,} bytes")
+    return 0
+
+
+def _prune(arguments: argparse.Namespace) -> int:
+    if not (arguments.kinds or arguments.dry_run):
+        raise ValueError(f"KIND: name what to remove, of {', '.join(KINDS)}; --dry-run shows all")
+    if unknown := [kind for kind in arguments.kinds if kind not in KINDS]:
+        raise ValueError(f"KIND: {unknown[0]!r} is none; allowed: {', '.join(KINDS)}")
+    older_than = seconds_of(arguments.older_than)
+    settings = Settings.from_environment()
+    kinds = arguments.kinds or KINDS
+    with _existing_store(settings) as store:
+        for line in cleared(settings.home, store, kinds, older_than, arguments.named, arguments.dry_run):
+            print(line, flush=True)
+    return 0
+
+
+@contextmanager
+def _existing_store(settings: Settings) -> "Iterator[Store]":
+    """The store of a home. ValueError if it has none: none is made; RuntimeError in a line if the database fails."""
+    from sqlalchemy.exc import SQLAlchemyError
+
+    from service.store import Store
+
+    settings.existing_database()
+    store = Store(settings.database_url)
+    try:
+        yield store
+    except SQLAlchemyError as error:
+        raise RuntimeError(f"the database failed: {str(error).splitlines()[0]}") from error
+    finally:
+        store.close()
 
 
 def _convert(arguments: argparse.Namespace) -> int:

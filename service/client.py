@@ -59,9 +59,7 @@ class Client(ResultsClient):
             ServiceError: the spec is refused; `errors` names every wrong field.
         """
         headers = {"Idempotency-Key": key or secrets.token_hex(16)}  # with a key, a lost request can be repeated
-        answer = self._json(
-            "POST", "/v1/experiments", json=spec_of(spec), params={"preset": preset} if preset else {}, headers=headers
-        )
+        answer = self._json("POST", "/v1/experiments", json=spec_of(spec), params=_of(preset), headers=headers)
         _warn(answer)
         return str(answer["id"])
 
@@ -70,7 +68,7 @@ class Client(ResultsClient):
 
         `left_out` has the targets that methods leave out.
         """
-        return self._json("POST", "/v1/plans", json=spec_of(spec), params={"preset": preset} if preset else {})
+        return self._json("POST", "/v1/plans", json=spec_of(spec), params=_of(preset))
 
     def presets(self) -> dict[str, dict[str, Any]]:
         """The specs of the paper's tables and figures, by name."""
@@ -232,3 +230,7 @@ def _warn(answer: Mapping[str, Any]) -> None:
     """Show the warnings of an answer where the client was called."""
     for one in answer.get("warnings", ()):
         warnings.warn(one, stacklevel=3)
+
+
+def _of(preset: str | None) -> dict[str, str]:
+    return {"preset": preset} if preset is not None else {}

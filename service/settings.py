@@ -52,6 +52,18 @@ class Settings:
             token=secret("TOKEN", environment),
         )
 
+    def existing_database(self) -> Path | None:
+        """The file of the database; None if it is a server's. ValueError if there is no such file, and none is made."""
+        from sqlalchemy import make_url  # imported late: clients read settings as well
+
+        url = make_url(self.database_url)
+        if url.get_backend_name() != "sqlite":
+            return None
+        file = Path(url.database or "")
+        if not file.is_file():
+            raise ValueError(f"there is no database {file}: set ALLASPRAK_HOME to the home of the service")
+        return file
+
 
 def secret(name: str, environment: Mapping[str, str] = os.environ) -> str | None:
     """`ALLASPRAK_<name>`, or what the file says that `ALLASPRAK_<name>_FILE` names, less the space around it.

@@ -6,6 +6,7 @@ import torch
 from torch import Tensor
 
 from trainers.artifacts import kept_models
+from trainers.artifacts.layout import fate
 from trainers.encoders.by_name import prepare_encoder
 from trainers.surgery.products import inner_products
 from trainers.training.fresh_model import load_tokenizer
@@ -62,7 +63,8 @@ def gradient_cosines(trial: Trial, selection: Selection, at_once: int = 8) -> tu
     config.require_current()
     kept = kept_models.load(trial.home, config, selection)
     if kept is None:
-        raise ValueError(f"the model of trial {config.digest} was not kept: {selection} of {config.method}")
+        became = fate(trial.home, "models", config.digest)
+        raise ValueError(f"the model of trial {config.digest} was {became}: {selection} of {config.method}")
     encoder = prepare_encoder(config.encoder, trial.home, config.encoder_revision)
     tokenizer = load_tokenizer(encoder)
     data = TrialData(trial, tokenizer)

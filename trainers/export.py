@@ -7,6 +7,7 @@ from pathlib import Path
 
 from trainers.artifacts import kept_models
 from trainers.artifacts.atomic import need_room
+from trainers.artifacts.layout import fate
 from trainers.encoders.by_name import prepare_encoder
 from trainers.marks import marks_of
 from trainers.registry import require_installed
@@ -33,8 +34,8 @@ def export(home: Path, config: TrialConfig, selection: Selection, scores: Sequen
     kept = kept_models.load(home, config, selection)
     if kept is None:
         raise ValueError(
-            f"trial {config.digest} has no kept model for the selection {selection!r}: an experiment with"
-            ' "keep": "all" keeps every one'
+            f"trial {config.digest} has no kept model for the selection {selection!r}, as it was"
+            f' {fate(home, "models", config.digest)}: an experiment with "keep": "all" keeps every one'
         )
     if folder.exists():
         raise ValueError(f"{folder} exists already")

@@ -26,6 +26,7 @@ from service.api import (
     trials,
 )
 from service.api.browsers import Browsers
+from service.api.disk import DiskUse
 from service.api.problems import PlainErrors, add_handlers
 from service.api.turns import Turns
 from service.security import is_authorised
@@ -61,6 +62,7 @@ def create_app(store: Store, environment: Callable[[], Environment], token: str 
         redoc_url=None,
     )
     app.state.store, app.state.environment, app.state.token = store, environment, token
+    app.state.disk = DiskUse()
     app.state.news, app.state.health = events.News(lambda: app.state.store), health.Health(app.state)
     allowed = [Depends(_authorise), Depends(_know_all), Depends(health.require)]
     v1 = APIRouter(prefix=VERSION_PREFIX, dependencies=allowed)

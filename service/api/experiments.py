@@ -118,7 +118,11 @@ def listing(request: Request, wanted: Annotated[Listing, Query()]) -> JSONRespon
 
 @router.get("/experiments/{id_}")
 def show(request: Request, id_: str) -> JSONResponse:
-    """One experiment: its state and the reason for it, progress, cost, and spec."""
+    """One experiment: its state and the reason for it, progress, cost, and spec.
+
+    `disk` is what its files take in bytes, those that it shares with other experiments included: null until that is
+    known, and of some seconds ago where there are many.
+    """
     return JSONResponse(show_experiment(request, id_))
 
 
@@ -199,10 +203,11 @@ def state_of(request: Request, id_: str) -> str:
 def show_experiment(request: Request, id_: str) -> dict[str, Any]:
     """An experiment as the API shows it. HTTPException 404 if no experiment has this id."""
     state_of(request, id_)
-    experiment = request.app.state.store.experiments.one(id_)
+    store, environment = request.app.state.store, request.app.state.environment()
+    experiment = store.experiments.one(id_)
     if experiment is None:
         raise HTTPException(404, "there is no experiment with this id any more")
-    return _shown(experiment, request.app.state.environment())
+    return {**_shown(experiment, environment), "disk": request.app.state.disk.of(store, environment.home, id_)}
 
 
 def _shown(experiment: Experiment, environment: Environment) -> dict[str, Any]:

@@ -14,7 +14,7 @@ from search_spaces.problems import Problem, SpecError
 from service.api.downloads import export, scratch, zipped
 from service.api.problems import refusals
 from service.api.times import with_times
-from trainers.artifacts.layout import log_of, predictions_file, saved
+from trainers.artifacts.layout import fate, log_of, predictions_file, pruned_mark, saved
 from trainers.examples import LANGUAGE_CODE
 from trainers.selections import PATTERN
 
@@ -58,7 +58,11 @@ class LogEnd(BaseModel):
 def log(request: Request, id_: str, wanted: Annotated[LogEnd, Query()]) -> PlainTextResponse:
     """The last lines that all attempts at a trial have written, as text."""
     _found_trial(request, id_)
-    return last_lines(log_of(request.app.state.environment().home, id_), wanted)
+    home = request.app.state.environment().home
+    path = log_of(home, id_)
+    if pruned_mark(home, "logs", id_).is_file() and not path.is_file():
+        raise HTTPException(404, f"the log of this trial was {fate(home, 'logs', id_)}")
+    return last_lines(path, wanted)
 
 
 @router.get("/trials/{id_}/predictions")
@@ -81,7 +85,8 @@ def predictions(request: Request, id_: str, wanted: Annotated[Evaluation, Query(
         step=latest.step, language=latest.language, split=latest.split, data=latest.data,
     )  # fmt: skip
     if not path.is_file():
-        raise HTTPException(404, "the predictions of this evaluation were not kept on this machine")
+        became = fate(request.app.state.environment().home, "predictions", id_)
+        raise HTTPException(404, f"the predictions of this evaluation were {became}")
     return FileResponse(path, media_type="application/vnd.apache.arrow.file", filename=path.name)
 
 

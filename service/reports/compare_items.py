@@ -18,7 +18,7 @@ from service.reports import item_tests
 from service.reports.compare import by_gain, differences
 from service.reports.intervals import beyond_the_examples, holm, percentiles
 from trainers.artifacts import predictions
-from trainers.artifacts.layout import predictions_file
+from trainers.artifacts.layout import fate, predictions_file
 from trainers.tasks import TASKS
 
 
@@ -114,15 +114,17 @@ def kept_parts(
 
 
 def _file(home: Path, row: dict[Any, Any]) -> Path:
-    return predictions_file(
-        home, row["trial"], step=int(row["step"]), language=row["language"], split=row["split"], data=row["examples"]
+    trial = row["trial"]
+    path = predictions_file(
+        home, trial, step=int(row["step"]), language=row["language"], split=row["split"], data=row["examples"]
     )
+    if not path.is_file():
+        raise ValueError(f"the predictions {path.name} of trial {trial} were {fate(home, 'predictions', trial)}")
+    return path
 
 
 def parts_of(path: Path, task: str, metric: str) -> tuple[list[int], item_tests.Parts]:
     """The places of the examples, and what each adds to the metric: `[examples, 2]`."""
-    if not path.is_file():
-        raise ValueError(f"the predictions {path.name} of trial {path.parent.name} were not kept on this machine")
     _, columns = predictions.read(path)
     of_each = TASKS[task].fractions(columns["gold"], columns["prediction"])
     return columns["example"], np.array([one[metric] for one in of_each], dtype=np.float64)

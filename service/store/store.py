@@ -9,6 +9,7 @@ from service.store.database import Database, Observe, nobody
 from service.store.events import Events
 from service.store.experiments import Experiments
 from service.store.health import Health
+from service.store.keeping import Keeping
 from service.store.lease import Lease
 from service.store.objectives import Objectives
 from service.store.results import Results
@@ -31,6 +32,7 @@ class Store:
         trials: what is outstanding, and how each attempt ended.
         results: scores under each experiment that asked for them.
         values: what experiments have in the columns of results.
+        keeping: what of the files of trials, experiments and datasets is still needed.
         objectives: what trials achieved.
         events: all that happened, in order.
         health: whether the database can be trusted.
@@ -44,6 +46,7 @@ class Store:
         self.trials = Trials(self._database)
         self.results = Results(self._database)
         self.values = Values(self._database)
+        self.keeping = Keeping(self._database)
         self.objectives = Objectives(self._database)
         self.events = Events(self._database)
         self.health = Health(self._database)

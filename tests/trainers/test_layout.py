@@ -24,8 +24,10 @@ PATHS = {
     "model_of": "models/digest/last",
     "predictions_of": "predictions/digest",
     "predictions_file": "predictions/digest/de.test.data.7.arrow",
+    "pruned_mark": "pruned/models/digest",
     "encoders_folder": "encoders",
     "datasets_folder": "datasets",
+    "dataset_folder": "datasets/name",
     "fetched_data": "fetched/xtreme-r",
     "encoder_digests": "cache/encoders",
     "split_facts": "cache/facts",
@@ -47,7 +49,7 @@ PATHS = {
 
 ARGUMENTS: dict[str, Any] = {
     "digest": "digest", "selection": "last", "step": 7, "language": "de", "split": "test", "data": "data",
-    "source": "xtreme-r", "experiment": "experiment",
+    "source": "xtreme-r", "experiment": "experiment", "kind": "models", "name": "name",
 }  # fmt: skip
 
 

@@ -2,9 +2,12 @@
 
 import shutil
 import tempfile
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import suppress
 from dataclasses import dataclass
+from datetime import UTC, datetime
 from pathlib import Path
+from typing import Literal
 
 from trainers.artifacts.atomic import lock
 from trainers.trial import Selection, Split
@@ -51,6 +54,34 @@ def predictions_file(home: Path, digest: str, *, step: int, language: str, split
     return predictions_of(home, digest) / f"{language}.{split}.{data}.{step}.arrow"
 
 
+Kind = Literal["models", "predictions", "checkpoints", "logs"]
+
+# Where a trial has its files of each kind.
+OF_TRIAL: Mapping[Kind, Callable[[Path, str], Path]] = {
+    "models": models_of, "predictions": predictions_of, "checkpoints": checkpoints_of, "logs": log_of,
+}  # fmt: skip
+
+
+def trials_with(home: Path, kind: Kind) -> dict[str, Path]:
+    """The files of a kind, by the digests of the trials that have any."""
+    there = OF_TRIAL[kind](home, "*").parent.glob("[!.]*")
+    return {path.name.removesuffix(".log"): path for path in there}
+
+
+def pruned_mark(home: Path, kind: str, digest: str) -> Path:
+    """The file that says that a trial's files of a kind were pruned, since it was written."""
+    return home / "pruned" / kind / digest
+
+
+def fate(home: Path, kind: Kind, digest: str) -> str:
+    """What became of a trial's files that are not there, in words."""
+    try:
+        pruned = pruned_mark(home, kind, digest).stat().st_mtime
+    except FileNotFoundError:
+        return "not kept on this machine"
+    return f"pruned on {datetime.fromtimestamp(pruned, UTC):%Y-%m-%d}"
+
+
 @dataclass(frozen=True, kw_only=True)
 class Saved:
     """The files of a trial.
@@ -89,6 +120,8 @@ def remove_trial(home: Path, digest: str) -> None:
         log_of(home, digest).unlink(missing_ok=True)
         for folder in (models_of, checkpoints_of, predictions_of):
             shutil.rmtree(folder(home, digest), ignore_errors=True)
+        for kind in OF_TRIAL:
+            pruned_mark(home, kind, digest).unlink(missing_ok=True)
 
 
 # Encoders and data
@@ -102,6 +135,16 @@ def encoders_folder(home: Path) -> Path:
 def datasets_folder(home: Path) -> Path:
     """Registered datasets, a folder each."""
     return home / "datasets"
+
+
+def dataset_folder(home: Path, name: str) -> Path:
+    """A registered dataset."""
+    return datasets_folder(home) / name
+
+
+def dataset_names(home: Path) -> list[str]:
+    """The registered datasets."""
+    return sorted(path.name for path in datasets_folder(home).glob("[!.]*"))
 
 
 def fetched_data(home: Path, source: str) -> Path:
@@ -197,9 +240,39 @@ def ray_folder(home: Path) -> Path:
     return home / "ray"
 
 
+def driver_logs(home: Path) -> dict[str, Path]:
+    """The logs of drivers, by experiment."""
+    others = (server_log(home), pool_log(home))
+    return {path.stem: path for path in logs_folder(home).glob("[!.]*.log") if path not in others}
+
+
+def tune_folders(home: Path) -> dict[str, Path]:
+    """Ray Tune's files, by experiment."""
+    return {path.name: path for path in tune_folder(home, "*").parent.glob("*")}
+
+
 def cosines_file(home: Path, digest: str, selection: str) -> Path:
     """The cosines of a kept model's gradients (Figure 1)."""
     return home / "cosines" / f"{digest}-{selection}.json"
+
+
+def cosines_files(home: Path) -> Iterator[tuple[str, Path]]:
+    """All cosines, each with the digest of its trial."""
+    for path in cosines_file(home, "*", "*").parent.glob("[!.]*.json"):
+        yield path.name.partition("-")[0], path
+
+
+def unfinished(home: Path) -> Iterator[Path]:
+    """What a process was writing, or removing, when it was killed: nothing else has a name that begins with a dot."""
+    for place in (*(of(home, "*").parent for of in OF_TRIAL.values()), datasets_folder(home)):
+        yield from place.glob(".*")
+    yield from home.glob("model-*")  # a model that was being packed
+
+
+def irreplaceable(home: Path, with_models: bool) -> list[Path]:
+    """The folders besides the database that neither a download nor a computation of minutes brings back."""
+    there = [datasets_folder(home), predictions_of(home, "*").parent, cosines_file(home, "*", "*").parent]
+    return [*there, *([models_of(home, "*").parent] if with_models else [])]
 
 
 def results_table(home: Path, experiment: str) -> Path:

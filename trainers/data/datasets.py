@@ -12,7 +12,7 @@ import shutil
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any, BinaryIO, Literal
 
@@ -99,8 +99,7 @@ class DatasetSource(Source):
 
 def datasets(home: Path) -> list[Dataset]:
     """All that there are, by name."""
-    found = sorted(datasets_folder(home).glob("[!.]*/dataset.json"))
-    return [Dataset(**json.loads(path.read_text(encoding="utf-8"))) for path in found]
+    return [_read(path) for path in sorted(datasets_folder(home).glob("[!.]*/dataset.json"))]
 
 
 def dataset(home: Path, name: str) -> Dataset:
@@ -109,7 +108,7 @@ def dataset(home: Path, name: str) -> Dataset:
     if not re.fullmatch(NAME, name) or not path.is_file():
         there = ", ".join(one.name for one in datasets(home)) or "none yet"
         raise DataError(f"there is no dataset {name!r}; there are: {there}")
-    return Dataset(**json.loads(path.read_text(encoding="utf-8")))
+    return _read(path)
 
 
 def remove(home: Path, name: str, needed_by: Callable[[], list[str]]) -> None:
@@ -132,6 +131,12 @@ def remove(home: Path, name: str, needed_by: Callable[[], list[str]]) -> None:
         hidden.rename(place)
         raise NeededError(f"{name!r} is needed by {', '.join(needing)}; allowed: once they are over")
     shutil.rmtree(hidden)
+
+
+def _read(path: Path) -> Dataset:
+    """A dataset from its file. What we hold lies beside it, also where the home has another path since."""
+    found = Dataset(**json.loads(path.read_text(encoding="utf-8")))
+    return found if found.kind == "folder" else replace(found, root=str(path.parent / "data"))
 
 
 def add_zip(home: Path, name: str, file: BinaryIO) -> Dataset:

@@ -1,0 +1,46 @@
+"""How much of the disk files and folders take, and when they were last written."""
+
+import os
+from collections.abc import Iterable, Iterator
+from contextlib import suppress
+from pathlib import Path
+from typing import NamedTuple
+
+
+class Taken(NamedTuple):
+    """What files take: `bytes`, and when the last of them was `written`, in seconds since 1970, 0 if there is none."""
+
+    bytes: int
+    written: float
+
+
+def taken(paths: Iterable[Path]) -> Taken:
+    """What files, and all that is in folders, take. A file with several names (hard links) counts once.
+
+    What is not there, or vanishes meanwhile, takes nothing. Links are not followed.
+    """
+    seen: set[tuple[int, int]] = set()
+    size, written = 0, 0.0
+    for path in paths:
+        for one in _files(path):
+            written = max(written, one.st_mtime)
+            if (one.st_dev, one.st_ino) not in seen:
+                seen.add((one.st_dev, one.st_ino))
+                size += one.st_size
+    return Taken(size, written)
+
+
+def _files(path: Path) -> Iterator[os.stat_result]:
+    with suppress(FileNotFoundError, NotADirectoryError):
+        if not path.is_dir() or path.is_symlink():
+            yield path.lstat()
+            return
+        folders = [str(path)]
+        while folders:
+            with suppress(FileNotFoundError), os.scandir(folders.pop()) as entries:
+                for entry in entries:
+                    if entry.is_dir(follow_symlinks=False):
+                        folders.append(entry.path)
+                    else:
+                        with suppress(FileNotFoundError):
+                            yield entry.stat(follow_symlinks=False)
