@@ -8,9 +8,10 @@ from search_spaces.data_checks import check_source
 from search_spaces.environment import Environment
 from search_spaces.groups import ungroupable
 from search_spaces.inputs import Inputs
+from search_spaces.messages import listed
 from search_spaces.method_space import Candidate, epoch_range
 from search_spaces.plan_size import check_size
-from search_spaces.problems import Problem, SpecError, listed
+from search_spaces.problems import Problem, SpecError
 from search_spaces.search_checks import check_epochs, check_search
 from search_spaces.spaces import lowest
 from search_spaces.spec import ExperimentSpec, parse

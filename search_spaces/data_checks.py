@@ -4,8 +4,9 @@ from collections.abc import Iterator
 
 from search_spaces.groups import ungroupable
 from search_spaces.inputs import Inputs
+from search_spaces.messages import listed
 from search_spaces.method_space import searched_spaces
-from search_spaces.problems import Problem, listed
+from search_spaces.problems import Problem
 from search_spaces.spec import ExperimentSpec
 from search_spaces.targets import Targets, needed_of_target, reads_target_dev, target_languages
 from trainers.data.source import RemoteSource

@@ -3,7 +3,7 @@
 from collections import Counter
 from collections.abc import Sequence
 
-from search_spaces.problems import listed
+from search_spaces.messages import listed
 from search_spaces.spec import ExperimentSpec
 from trainers.languages import LANGUAGES
 from trainers.methods import METHODS

@@ -1,9 +1,9 @@
 """What is wrong with a spec or a request: one problem per field, all reported together."""
 
-import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
+
+from search_spaces.messages import shortened
 
 
 @dataclass(frozen=True)
@@ -12,16 +12,6 @@ class Problem:
 
     field: str
     message: str
-
-
-# Of a list in a message: enough to see what is meant.
-MOST_LISTED = 50
-
-
-def listed(names: Sequence[object], most: int = MOST_LISTED) -> str:
-    """Names with commas between; of more than `most` the first ones, and how many more there are."""
-    shown = ", ".join(map(str, names[:most]))
-    return shown if len(names) <= most else f"{shown} and {len(names) - most:,} more"
 
 
 # Of an answer: what is wrong is said in a few kilobytes, however much of it there is.
@@ -43,20 +33,3 @@ class SpecError(ValueError):
             for one in problems[:MOST_PROBLEMS]
         ]
         super().__init__("; ".join(f"{problem.field}: {problem.message}" for problem in self.problems))
-
-
-def unquoted(detail: Mapping[str, Any]) -> str:
-    """What to add to pydantic's words about a number or a truth value that is given as text; empty for others."""
-    given = detail["input"]
-    if not isinstance(given, str) or detail["type"] not in ("float_type", "int_type", "bool_type"):
-        return ""
-    try:
-        json.loads(given)
-    except (ValueError, RecursionError):
-        return ""
-    return ", without quotes"
-
-
-def shortened(text: str, most: int) -> str:
-    """A text without its middle if it is longer than `most` characters."""
-    return text if len(text) <= most else f"{text[: most // 2]} ... {text[-most // 2 :]}"

@@ -1,4 +1,7 @@
-"""The spec of an experiment: what is POSTed, and every reason to refuse it."""
+"""The spec of an experiment: what is POSTed, and every reason to refuse it.
+
+More than 300 lines: a field or a check each.
+"""
 
 from collections import Counter
 from collections.abc import Mapping, Sequence
@@ -6,7 +9,8 @@ from typing import Annotated, Any, Literal, Self, get_args
 
 from pydantic import AfterValidator, Field, Tag, ValidationError
 
-from search_spaces.problems import MOST_PROBLEMS, Problem, SpecError, listed, unquoted
+from search_spaces.messages import listed, unquoted
+from search_spaces.problems import MOST_PROBLEMS, Problem, SpecError
 from search_spaces.search import SearchSpec, variants
 from search_spaces.sources import DataField, DataSpec, forms
 from search_spaces.spaces import Alpha, BatchSize, Epochs, LearningRate, Part, by_field

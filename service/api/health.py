@@ -67,9 +67,8 @@ class Health:
 
 def removed(state: State) -> str:
     """That the home or the file of the database is gone; empty if they are there, which is known at once."""
-    home = state.environment().home
-    if not home.is_dir():
-        return f"the home {home} was removed"
+    if not state.environment().home.is_dir():
+        return "the home of the service was removed"
     try:
         state.store.health.check_file()
     except DatabaseLostError as error:

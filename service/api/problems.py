@@ -14,7 +14,8 @@ from starlette.exceptions import HTTPException
 from starlette.middleware.body_limit import MAX_BODY_SIZE_SCOPE_KEY
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from search_spaces.problems import MOST_CHARACTERS, Problem, SpecError, shortened, unquoted
+from search_spaces.messages import shortened, unquoted
+from search_spaces.problems import MOST_CHARACTERS, Problem, SpecError
 from service.store import (
     BadCursorError,
     DatabaseLostError,

@@ -6,7 +6,8 @@ from typing import Annotated, Any, get_args
 from pydantic import Field, TypeAdapter, ValidationError
 
 from search_spaces.columns import COLUMNS, Column
-from search_spaces.problems import Problem, SpecError, unquoted
+from search_spaces.messages import unquoted
+from search_spaces.problems import Problem, SpecError
 from search_spaces.spec import Text
 from service.store import RESULT_COLUMNS
 from service.store.query import And, By, Condition, Operator, Or, Where

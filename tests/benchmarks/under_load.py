@@ -35,7 +35,7 @@ import sys, uvicorn
 from pathlib import Path
 from search_spaces.environment import Environment
 from service.api import create_app
-from service.cli import SWITCH_SECONDS
+from service.serving import SWITCH_SECONDS
 from service.protocol import Connection
 from service.store import Store
 sys.setswitchinterval(SWITCH_SECONDS)

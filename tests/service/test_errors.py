@@ -47,7 +47,8 @@ def store(sqlite_store: Store) -> Store:
 
 @pytest.fixture
 def environment(tmp_path: Path) -> Environment:
-    (tmp_path / "root").mkdir()
+    for folder in ("home", "root"):
+        (tmp_path / folder).mkdir()
     return Environment(tmp_path / "home", tmp_path / "root", cpus=2, gpus=0)
 
 
@@ -259,7 +260,7 @@ BREAKS = {
 @pytest.mark.parametrize("what", BREAKS)
 def test_one_broken_row_breaks_no_list(client: TestClient, store: Store, small: dict[str, Any], what: str) -> None:
     whole, broken = (client.post("/v1/experiments", json={**small, "seeds": [seed]}).json()["id"] for seed in (1, 2))
-    before = client.get(f"/v1/experiments/{whole}").json()
+    [before] = [one for one in client.get("/v1/experiments").json()["experiments"] if one["id"] == whole]
     with store.experiments._database.write() as connection:
         connection.execute(text(BREAKS[what]), {"id": broken})
     listed = client.get("/v1/experiments")

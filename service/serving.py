@@ -1,0 +1,110 @@
+"""The server's process: what it starts, in which order, and how all of it ends."""
+
+import gc
+import logging
+import signal
+import socket
+import sys
+import threading
+from types import FrameType
+from typing import NoReturn
+
+import uvicorn
+from pythonjsonlogger.json import JsonFormatter
+
+from search_spaces.environment import Environment
+from service.api import create_app
+from service.api.downloads import sweep
+from service.api.metrics import STORE_SECONDS
+from service.engine.supervisor import Supervisor
+from service.owner import make_private
+from service.protocol import Connection
+from service.security import is_loopback
+from service.settings import Settings
+from service.store import Store
+from trainers import memory
+from trainers.encoders import examiner
+
+# Seconds that a stopping server leaves to open requests and streams, and in which it has ended, whatever it is at.
+STREAM_SECONDS, STOP_SECONDS = 1, 14
+
+# Connections that wait to be accepted, as in uvicorn.
+BACKLOG = 2048
+
+# How long Python runs one thread of a server while others wait (5 ms by default): an answer takes dozens of turns, and
+# with four plans at work /healthz took half a second.
+SWITCH_SECONDS = 0.0005
+
+
+def serve(host: str, port: int) -> NoReturn:
+    """Serve until a signal.
+
+    Args:
+        host: where to listen.
+        port: 0 for any that is free.
+
+    Raises:
+        ValueError: the host is more than this machine, and there is no token.
+        OSError: there can be no listening there.
+        RuntimeError: the web server or the supervisor has ended.
+    """
+    memory.share_heaps()
+    sys.setswitchinterval(SWITCH_SECONDS)
+    settings = Settings.from_environment()
+    if not is_loopback(host) and settings.token is None:
+        raise ValueError(f"--host {host} is more than this machine: set ALLASPRAK_TOKEN(_FILE) first")
+    lines = logging.StreamHandler(sys.stdout)
+    lines.setFormatter(JsonFormatter(["asctime", "levelname", "name", "message"]))
+    logging.basicConfig(level=logging.INFO, handlers=[lines])
+    # what is asked every few seconds, by a machine
+    logging.getLogger("uvicorn.access").addFilter(lambda record: "/healthz" not in record.getMessage())
+    signal.signal(signal.SIGTERM, _exit)
+    listening = _listen(host, port)  # before anything is started: the port may be taken
+    make_private(settings.home)
+    store = Store(settings.database_url, lambda what, seconds: STORE_SECONDS.labels(what).observe(seconds))
+
+    def environment() -> Environment:
+        pool = supervisor.pool
+        return Environment(settings.home, settings.data_root, pool.cpus, pool.gpus, pool.memory)
+
+    app = create_app(store, environment, settings.token)
+    supervisor = Supervisor(settings, store)
+    server = uvicorn.Server(
+        uvicorn.Config(app, http=Connection, ws="none", log_config=None, timeout_graceful_shutdown=STREAM_SECONDS)
+    )
+    # a daemon, as are the threads of its requests: a plan that is being computed cannot be told to end
+    serving = threading.Thread(target=server.run, args=([listening],), name="server", daemon=True)
+    try:
+        sweep(settings.home)  # the supervisor holds the home: no other server uses what is left there
+        supervisor.start()
+        examiner.start()
+        gc.collect()
+        gc.freeze()  # what is there for good is looked at no more, and so garbage is collected sooner: it grew by 13 %
+        serving.start()
+        serving.join()  # until a signal
+        raise RuntimeError("the web server has ended; its log says why")
+    finally:
+        for repeated in (signal.SIGTERM, signal.SIGINT):  # stopping takes seconds, and must not be stopped
+            signal.signal(repeated, signal.SIG_IGN)
+        signal.alarm(STOP_SECONDS)  # the kernel ends a server that hangs; the next one takes over
+        server.should_exit = True
+        if serving.is_alive():
+            serving.join(STREAM_SECONDS + 0.5)
+        examiner.stop()
+        supervisor.close()
+        store.close()
+        if supervisor.lost is not None:
+            raise supervisor.lost
+
+
+def _listen(host: str, port: int) -> socket.socket:
+    family = socket.AF_INET6 if ":" in host else socket.AF_INET
+    try:
+        return socket.create_server((host, port), family=family, backlog=BACKLOG)
+    except OSError as error:
+        why = str(error.strerror).partition(" (while attempting")[0]
+        raise OSError(f"--host {host} --port {port}: {why}") from error
+
+
+def _exit(_signal: int, _frame: FrameType | None) -> None:
+    raise SystemExit(0)
