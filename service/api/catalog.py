@@ -17,6 +17,7 @@ from search_spaces.problems import Problem, SpecError
 from search_spaces.spec import Name, Text
 from service.api.problems import problem, refusals
 from service.api.times import with_times
+from service.keeping import remove_dataset
 from service.reports import published
 from service.store import Store
 from trainers.data.data_root import folder_under
@@ -24,12 +25,10 @@ from trainers.data.datasets import (
     BadNameError,
     Dataset,
     NameTakenError,
-    NeededError,
     add_folder,
     add_hub,
     add_zip,
     dataset,
-    remove,
 )
 from trainers.data.sources import SOURCES
 from trainers.encoders import offline as offline_encoder
@@ -157,11 +156,12 @@ def delete(request: Request, name: str) -> Response:
     """Delete one that was added: 409 while an experiment that is not over needs it. A folder's files stay."""
     store: Store = request.app.state.store
     try:
-        remove(request.app.state.environment().home, name, lambda: store.experiments.unfinished_with({"dataset": name}))
+        is_removed = remove_dataset(request.app.state.environment().home, store, name)
     except DataError as error:
         raise HTTPException(404, str(error)) from error
-    except NeededError as error:
-        raise HTTPException(409, str(error)) from error
+    if not is_removed:
+        needing = ", ".join(store.experiments.unfinished_with({"dataset": name}))
+        raise HTTPException(409, f"{name!r} is needed by {needing}; allowed: once they are over")
     return Response(status_code=204)
 
 

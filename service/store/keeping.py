@@ -7,7 +7,7 @@ from sqlalchemy import Connection, delete, literal, null, select, true, update
 
 from service.store.database import Database
 from service.store.events import record_event
-from service.store.schema import experiments, planned_trials, selections, shares, slots, trials
+from service.store.schema import experiments, lease, planned_trials, selections, shares, slots, trials
 from service.store.states import FINAL
 from service.store.trials import end
 from service.store.upgrade import upgrade
@@ -84,7 +84,7 @@ def become_another(connection: Connection, with_models: bool) -> None:
     for id_ in connection.execute(select(experiments.c.id).where(experiments.c.state == "running")).scalars().all():
         connection.execute(update(experiments).where(experiments.c.id == id_).values(state="queued", reason=why))
         record_event(connection, id_, "experiment", state="queued", reason=why)
-    for table in (slots, shares):
+    for table in (slots, shares, lease):
         connection.execute(delete(table))
     end(connection, "interrupted", why)
     connection.execute(update(planned_trials).where(planned_trials.c.state == "running").values(state="queued"))
@@ -124,5 +124,6 @@ def _of_trials(connection: Connection, digest: str | None) -> Iterator[Any]:
 def _of_datasets(connection: Connection, _name: str | None) -> Iterator[Any]:
     query = select(experiments.c.spec, experiments.c.state, experiments.c.finished)
     for spec, state, finished in connection.execute(query):
-        if isinstance(spec["data"], dict) and "dataset" in spec["data"]:
-            yield spec["data"]["dataset"], state, finished
+        data = spec.get("data") if isinstance(spec, dict) else None  # something else has changed the row
+        if isinstance(data, dict) and "dataset" in data:
+            yield data["dataset"], state, finished

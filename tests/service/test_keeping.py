@@ -25,6 +25,7 @@ from service.api.app import create_app
 from service.backup import backup
 from service.cli import main
 from service.keeping import KINDS, prunable, prune, seconds_of
+from service.owner import owner_of
 from service.settings import Settings
 from service.store import Query, Store
 from trainers.artifacts import layout
@@ -164,6 +165,8 @@ def test_a_restored_home_leaves_the_processes_of_the_first_alone(
     stored.control.move(id_, "start")
     digest, *_ = stored.trials.outstanding(id_)
     stored.trials.started(id_, digest)
+    lease = stored.lease(owner_of(home), (os.getpid(), 1.0), lambda _pid, _created: True)
+    assert lease.take(print)
     backup(settings, tmp_path / "backup.tar")
     with tarfile.open(tmp_path / "backup.tar") as archive:
         archive.extractall(tmp_path / "new", filter="data")
@@ -178,8 +181,13 @@ def test_a_restored_home_leaves_the_processes_of_the_first_alone(
         restored.events.after(id_, 0)[-1].data["reason"],
     )
     assert [attempt["state"] for attempt in found["attempts"]] == ["interrupted"]
+    other = restored.lease(owner_of(tmp_path / "new"), (os.getpid(), 2.0), lambda _pid, _created: True)
+    assert other.take(print)  # the first server has the first database, and not this one
+    other.release()
     restored.close()
     assert stored.control.state(id_) == "running"
+    lease.check()
+    lease.release()
 
 
 def test_models_are_in_a_backup_that_asks_for_them(

@@ -124,6 +124,24 @@ def test_a_seed_s_value_is_the_mean_over_targets_and_mean_sd_and_n_are_over_seed
     assert [row["best"] for row in few] == [row["mean"] == max(one["mean"] for one in few) for row in few]
 
 
+def test_none_is_the_best_of_means_over_unlike_numbers_of_seeds(store: Store, client: TestClient) -> None:
+    experiment(store, range(1, 4))
+    few = spec_of(target_languages=list(LANGUAGES[1:]), methods=["mix-FT"], seeds=[1])
+    plan = Plan()
+    config = config_of("mix-FT", target_languages=LANGUAGES[1:], k=5, seed=1)
+    plan.add(trial_of(config, evaluate=dict.fromkeys(LANGUAGES, "test")))
+    plan.results.extend(result_of(config, language) for language in LANGUAGES)
+    id_ = store.experiments.add(few, plan)
+    [(digest, _)] = store.trials.outstanding(id_).items()
+    scores = tuple(score_of(language, 99.0) for language in LANGUAGES)
+    outcome = Outcome(selected={"source-dev": 10}, scores=scores, facts={"shots": {}})
+    store.trials.succeeded(digest, store.trials.started(id_, digest), outcome)
+    rows = [row for row in summary(client, "method,k") if row["k"] == 5]
+    assert {row["n"] for row in rows} == {1, 3}
+    assert all(row["complete"] for row in rows)
+    assert not any(row["best"] for row in rows)
+
+
 def test_by_language_and_by_seed(store: Store, client: TestClient) -> None:
     experiment(store, range(1, 4))
     for row in summary(client, "method,language"):

@@ -39,10 +39,6 @@ class NameTakenError(ValueError):
     """There is a dataset of this name already."""
 
 
-class NeededError(ValueError):
-    """An experiment that is not over needs the dataset."""
-
-
 class BadNameError(ValueError):
     """A name that a dataset cannot have."""
 
@@ -109,28 +105,6 @@ def dataset(home: Path, name: str) -> Dataset:
         there = ", ".join(one.name for one in datasets(home)) or "none yet"
         raise DataError(f"there is no dataset {name!r}; there are: {there}")
     return _read(path)
-
-
-def remove(home: Path, name: str, needed_by: Callable[[], list[str]]) -> None:
-    """Delete a dataset; a folder under the data root stays as it is.
-
-    Args:
-        home: the service's folder.
-        name: of the dataset.
-        needed_by: the unfinished experiments that need it; asked when no further one can name it any more.
-
-    Raises:
-        DataError: there is no dataset of this name.
-        NeededError: an experiment needs it; it stays.
-    """
-    dataset(home, name)
-    place = datasets_folder(home) / name
-    hidden = place.with_name(f".{secrets.token_hex(8)}")
-    place.rename(hidden)
-    if needing := needed_by():
-        hidden.rename(place)
-        raise NeededError(f"{name!r} is needed by {', '.join(needing)}; allowed: once they are over")
-    shutil.rmtree(hidden)
 
 
 def _read(path: Path) -> Dataset:
