@@ -31,9 +31,12 @@ STREAM_SECONDS, STOP_SECONDS = 1, 14
 # Connections that wait to be accepted, as in uvicorn.
 BACKLOG = 2048
 
-# How long Python runs one thread of a server while others wait (5 ms by default): an answer takes dozens of turns, and
-# with four plans at work /healthz took half a second.
+# How long Python runs one thread of a server while others wait (5 ms by default): an answer takes dozens of turns.
 SWITCH_SECONDS = 0.0005
+
+# Collections of the second generation for one of all objects (10 by default), which holds all threads: with three plans
+# of 8,000 trials at work, for half a second.
+SECOND_FOR_ALL = 1000
 
 
 def serve(host: str, port: int) -> NoReturn:
@@ -49,7 +52,7 @@ def serve(host: str, port: int) -> NoReturn:
         RuntimeError: the web server or the supervisor has ended.
     """
     memory.share_heaps()
-    sys.setswitchinterval(SWITCH_SECONDS)
+    keep_threads_short()
     settings = Settings.from_environment()
     if not is_loopback(host) and settings.token is None:
         raise ValueError(f"--host {host} is more than this machine: set ALLASPRAK_TOKEN(_FILE) first")
@@ -95,6 +98,13 @@ def serve(host: str, port: int) -> NoReturn:
         store.close()
         if supervisor.lost is not None:
             raise supervisor.lost
+
+
+def keep_threads_short() -> None:
+    """Let a request that takes a millisecond be answered beside plans that take seconds."""
+    sys.setswitchinterval(SWITCH_SECONDS)
+    first, second, _ = gc.get_threshold()
+    gc.set_threshold(first, second, SECOND_FOR_ALL)
 
 
 def _listen(host: str, port: int) -> socket.socket:

@@ -35,10 +35,10 @@ import sys, uvicorn
 from pathlib import Path
 from search_spaces.environment import Environment
 from service.api import create_app
-from service.serving import SWITCH_SECONDS
+from service.serving import keep_threads_short
 from service.protocol import Connection
 from service.store import Store
-sys.setswitchinterval(SWITCH_SECONDS)
+keep_threads_short()
 home = Path(sys.argv[1])
 environment = Environment(home, home, 2, 0, None)
 app = create_app(Store(sys.argv[2]), lambda: environment, None)
