@@ -2,6 +2,7 @@
 
 import asyncio
 import shutil
+import tempfile
 import zipfile
 from collections.abc import AsyncIterator, Iterator, Sequence
 from contextlib import suppress
@@ -13,7 +14,7 @@ from fastapi import Request
 from fastapi.concurrency import run_in_threadpool
 from starlette.exceptions import HTTPException
 
-from trainers.artifacts.layout import leftovers, new_download
+from trainers.artifacts.layout import downloads_folder, leftovers
 from trainers.child_process import python
 
 COMMAND = python("service.cli", "export")
@@ -23,7 +24,9 @@ CHUNK_BYTES = 2**20
 
 async def scratch(request: Request) -> AsyncIterator[Path]:
     """A dependency: a folder for one answer, removed once that is sent, or its client has gone."""
-    folder = new_download(request.app.state.environment().home)
+    place = downloads_folder(request.app.state.environment().home)
+    place.mkdir(exist_ok=True)
+    folder = Path(tempfile.mkdtemp(dir=place))
     try:
         yield folder
     finally:

@@ -40,6 +40,7 @@ DATABASE_SECONDS = 60.0
 
 # Seconds that the checkpoints of running trials may take when the driver is told to end, if nobody kills it before.
 CHECKPOINT_SECONDS = 60.0
+
 # Seconds between two looks whether the experiment is still this driver's.
 LOOK_SECONDS = 2.0
 
@@ -55,13 +56,13 @@ def drive(experiment: str, address: str, slots: int | None, settings: Settings) 
         slots: the number of trials that the pool runs at once; None if unknown.
         settings: where to read and write.
     """
-    store = Store(settings.database_url, patience=DATABASE_SECONDS)
+    store, over = Store(settings.database_url, patience=DATABASE_SECONDS), threading.Event()
     try:
         if not store.control.set_driver(experiment, this().pid, this().created):
             log.warning("experiment %s has another driver, or needs none", experiment)
             return
         end_file(settings.home, experiment).unlink(missing_ok=True)  # was meant for an earlier driver
-        threading.Thread(target=_watch, args=(experiment, store), name="watch", daemon=True).start()
+        threading.Thread(target=_watch, args=(experiment, store, over), name="watch", daemon=True).start()
         _run(experiment, address, slots, settings, store)
     except ConnectionError:
         raise  # Ray is gone; the supervisor restarts it and starts another driver
@@ -71,14 +72,14 @@ def drive(experiment: str, address: str, slots: int | None, settings: Settings) 
             reserve.release(settings.home)
         store.control.move(experiment, "fail", str(error))
     finally:
+        over.set()
         store.close()
 
 
-def _watch(experiment: str, store: Store) -> None:
+def _watch(experiment: str, store: Store, over: threading.Event) -> None:
     """End this process once the experiment is not its any more: a server of another home has the database."""
     me = (this().pid, this().created)
-    while True:
-        time.sleep(LOOK_SECONDS)
+    while not over.wait(LOOK_SECONDS):
         with contextlib.suppress(Exception):  # the database may be restarting
             if store.control.drivers().get(experiment) != me:
                 log.warning("experiment %s has been taken from this driver", experiment)

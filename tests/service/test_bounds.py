@@ -29,7 +29,7 @@ from search_spaces.spec import ExperimentSpec
 from service import planning, protocol
 from service.api import create_app, downloads, events, health, turns
 from service.store import Store
-from trainers.artifacts.layout import datasets_folder, leftovers, new_download
+from trainers.artifacts.layout import datasets_folder, downloads_folder, leftovers
 
 pytestmark = pytest.mark.service
 
@@ -299,7 +299,8 @@ def test_a_server_sweeps_what_a_killed_one_has_left(tmp_path: Path) -> None:
     (tmp_path / "models" / "a").mkdir(parents=True)
     (datasets_folder(tmp_path) / "mine").mkdir(parents=True)
     (datasets_folder(tmp_path) / ".0123456789abcdef" / "data").mkdir(parents=True)
-    download = new_download(tmp_path)
+    download = downloads_folder(tmp_path) / "model"
+    download.mkdir(parents=True)
     still = subprocess.Popen([sys.executable, "-c", "import time; time.sleep(60)", str(download / "a")])
     downloads.sweep(tmp_path)
     assert still.wait(10) == -signal.SIGKILL

@@ -24,9 +24,9 @@ def test_who_asks_while_they_are_computed_waits_for_them(tmp_path: Path, monkeyp
     commands: list[list[str]] = []
 
     def compute(command: list[str], **_: Any) -> "subprocess.CompletedProcess[str]":
-        commands.append(command[3:])
+        commands.append(command[command.index("service.reports.cosines") + 1 :])
         time.sleep(SECONDS)
-        for model in command[3:]:
+        for model in commands[-1]:
             path = cosines_file(tmp_path, *model.split(":"))
             path.write_text(json.dumps({"languages": ["en"], "cosines": [[1.0]]}))
         return subprocess.CompletedProcess(command, 0, "", "")

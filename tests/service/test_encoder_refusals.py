@@ -18,6 +18,7 @@ from tiny_encoders import write_encoder
 @pytest.fixture
 def client(sqlite_url: str, tmp_path: Path) -> Iterator[TestClient]:
     store = Store(sqlite_url)
+    (tmp_path / "home").mkdir()
     app = create_app(store, lambda: Environment(tmp_path / "home", None, None, None), None)
     with TestClient(app, base_url="http://127.0.0.1", raise_server_exceptions=False) as client:
         yield client

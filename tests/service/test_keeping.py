@@ -399,15 +399,15 @@ def test_leftovers_belong_to_nothing_and_are_a_day_old(home: Path, stored: Store
         write(layout.tune_folder(home, "0" * 12) / "state.json", days=3),
         write(layout.datasets_folder(home) / ".0123" / "data" / "a.jsonl", days=3),
         write(layout.models_of(home, ".half") / "x", days=3),
-        write(home / "model-x" / "model.zip", days=3),
+        write(layout.downloads_folder(home) / "x" / "model.zip", days=3),
     ]
-    write(home / "model-y" / "model.zip", days=0.5)  # being downloaded
+    write(layout.downloads_folder(home) / "y" / "model.zip", days=0.5)  # being downloaded
     write(layout.cosines_file(home, digest, "last"), days=3)
     for one in list(prunable(home, stored, ["leftovers"], 0.0)):
         assert prune(home, stored, one)
     assert not any(path.exists() for path in left)
     assert all(path.exists() for path in known.values())
-    assert (home / "model-y").exists()
+    assert (layout.downloads_folder(home) / "y").exists()
     assert layout.cosines_file(home, digest, "last").exists()
 
 

@@ -193,6 +193,7 @@ def body(tmp_path: Path) -> dict[str, Any]:
 def test_a_dry_run_and_a_submission_say_it(
     sqlite_store: Store, client_over: Any, tmp_path: Path, body: dict[str, Any]
 ) -> None:
+    (tmp_path / "home").mkdir()
     client = client_over(sqlite_store, Environment(tmp_path / "home", tmp_path / "data", 1, 0))
     assert client.post("/v1/plans", json=body).json()["left_out"] == [SAID]
     answer = client.post("/v1/experiments", json=body)

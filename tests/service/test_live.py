@@ -14,6 +14,7 @@ import transformers
 
 from service.client import ServiceError
 from service.store import Store
+from trainers.artifacts.layout import downloads_folder
 from trainers.data import sample
 from trainers.trial import Split
 
@@ -178,10 +179,10 @@ def test_a_kept_model_is_downloaded_and_loads_and_one_that_was_not_kept_is_said(
     folder = client.model(by_method["zero-shot"], tmp_path)
     model = transformers.AutoModelForTokenClassification.from_pretrained(folder)
     assert model.config.id2label[0]
-    assert not list(service.home.glob("model-*"))
+    assert not list(downloads_folder(service.home).glob("*"))
     with pytest.raises(ServiceError, match='"keep": "all" keeps every one'):
         client.model(by_method["ord-FS"], tmp_path)
-    assert not list(service.home.glob("model-*"))
+    assert not list(downloads_folder(service.home).glob("*"))
 
 
 def test_a_dataset_is_added_from_a_notebook(service: Any, spec: Fields, tmp_path: Path) -> None:

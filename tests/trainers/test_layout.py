@@ -39,6 +39,8 @@ PATHS = {
     "pool_log": "logs/pool.log",
     "driver_log": "logs/experiment.log",
     "tune_folder": "tune/experiment",
+    "end_file": "tune/experiment.end",
+    "downloads_folder": "downloads",
     "pool_file": "pool.json",
     "starting_pool_file": "pool-starting.json",
     "ray_token": "ray-token",

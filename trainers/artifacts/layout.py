@@ -1,7 +1,6 @@
 """The paths below the home, the folder for everything that a service and its trials write. No other file knows them."""
 
 import shutil
-import tempfile
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import suppress
 from dataclasses import dataclass
@@ -165,14 +164,14 @@ def split_facts(home: Path) -> Path:
 # The service
 
 
-def new_download(home: Path) -> Path:
-    """A new folder for a model that is downloaded."""
-    return Path(tempfile.mkdtemp(prefix="model-", dir=home))
+def downloads_folder(home: Path) -> Path:
+    """Models that are being downloaded, a folder each."""
+    return home / "downloads"
 
 
 def leftovers(home: Path) -> list[Path]:
     """What is left where a server was killed: of downloads of models, and of datasets that were being added."""
-    return [*home.glob("model-*"), *datasets_folder(home).glob(".*")]
+    return [*downloads_folder(home).glob("*"), *datasets_folder(home).glob(".*")]
 
 
 def database_file(home: Path) -> Path:
@@ -266,7 +265,7 @@ def unfinished(home: Path) -> Iterator[Path]:
     """What a process was writing, or removing, when it was killed: nothing else has a name that begins with a dot."""
     for place in (*(of(home, "*").parent for of in OF_TRIAL.values()), datasets_folder(home)):
         yield from place.glob(".*")
-    yield from home.glob("model-*")  # a model that was being packed
+    yield from downloads_folder(home).glob("*")
 
 
 def irreplaceable(home: Path, with_models: bool) -> list[Path]:
