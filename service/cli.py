@@ -338,7 +338,9 @@ def _print_table(client: Any, id_: str) -> None:
         left_out.setdefault(one["method"], []).append(f"{one['language']} (no {' and no '.join(one['lacks'])} split)")
     for method, languages in left_out.items():
         print(f"{method} leaves out {', '.join(languages)}")
-    for digest in client.results(id_, method="gradient-mix-train", split="test")["trial"].unique():
+    surgery = {"method": "gradient-mix-train", "split": "test"}
+    trials = client.results(id_, **surgery)["trial"].unique() if surgery["method"] in spec["methods"] else ()
+    for digest in trials:
         met = client.trial(digest)["facts"]["training"]["surgery"]
         conflicts, cosine = met["conflict_rate"] or 0, met["mean_cosine"] or 0
         finite, lost = met["operations"] - met["nonfinite"], met["nonfinite"]

@@ -31,6 +31,7 @@ MAX_RAY_FOLDER = 38
 
 # Ray's core reads paths as ASCII (Ray 2.60, measured).
 PLAIN_PATH = re.compile(r"[A-Za-z0-9_./-]+")
+
 # Ray's own folder, within a private one.
 RAY = "r"
 
@@ -73,6 +74,8 @@ def environment(home: Path, embedded: bool) -> dict[str, str]:
         ours |= {
             # Without it Ray listens on every interface, whatever address it is given (Ray 2.60, measured).
             "RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER": "0",
+            # No port at all: Ray's autoscaler, of which there is none, tells its metrics to whoever asks.
+            "AUTOSCALER_METRIC_PORT": "65536",
             "RAY_AUTH_MODE": "token",
             "RAY_AUTH_TOKEN_PATH": str(layout.ray_token(home)),
         }

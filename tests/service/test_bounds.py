@@ -304,7 +304,7 @@ def test_a_server_sweeps_what_a_killed_one_has_left(tmp_path: Path) -> None:
     still = subprocess.Popen([sys.executable, "-c", "import time; time.sleep(60)", str(download / "a")])
     downloads.sweep(tmp_path)
     assert still.wait(10) == -signal.SIGKILL
-    assert sorted(path.name for path in tmp_path.iterdir()) == ["datasets", "models"]
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["datasets", "downloads", "models"]
     assert [path.name for path in datasets_folder(tmp_path).iterdir()] == ["mine"]
 
 

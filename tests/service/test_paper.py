@@ -200,7 +200,7 @@ def test_what_lacks_is_said(client: Client, id_: str) -> None:
     with pytest.raises(ServiceError, match="gradient-mix-train and ord-FS"):
         client.report("table-2", id_, method="zero-shot")
     for name in KINDS:
-        with pytest.raises(ServiceError, match="there are no"):
+        with pytest.raises(ServiceError, match="no experiment has"):
             client.report(name, "no-such-experiment")
 
 

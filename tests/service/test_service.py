@@ -507,7 +507,7 @@ def test_a_second_server_on_the_same_home_is_refused(tmp_path: Path, start_servi
     command = [sys.executable, "-m", "service.cli", "serve", "--port", "0"]
     answer = subprocess.run(command, env=environment, capture_output=True, text=True, timeout=60)
     assert answer.returncode == 1
-    assert "another server uses" in answer.stderr
+    assert f"uses {service.home}" in answer.stderr
     assert "Traceback" not in answer.stderr
     assert service.client.is_up()
 
