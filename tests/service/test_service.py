@@ -582,5 +582,5 @@ def test_the_command_line_submits_and_shows_results(tmp_path: Path, start_servic
     gone = run("results", id_)
     assert gone.returncode == 1
     with pytest.raises(ConnectionError, match="no service answers"):
-        next(Client(service.url, "s3cret").events(id_))
+        next(Client(service.url, "s3cret").events(id_, patience=0))
     assert "Traceback" not in gone.stderr
