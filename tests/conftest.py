@@ -1,5 +1,11 @@
 """Fixtures that several rooms share: a tiny encoder in the layout of a real one, the data beside the project, and real
-parts: a PostgreSQL server, a running service on a port."""
+parts: a PostgreSQL server, a running service on a port.
+
+What only the service needs is imported where it is used: the tests of `trainers` run from a checkout with torch and
+transformers alone, as on a machine that is lent for its GPU.
+"""
+
+from __future__ import annotations
 
 import contextlib
 import gc
@@ -15,30 +21,32 @@ import uuid
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-import pandas as pd
-import psutil
 import pytest
-from fastapi import FastAPI
-from sqlalchemy import Engine, create_engine, make_url, text
-from starlette.testclient import TestClient
 
-from search_spaces.environment import Environment
-from service.api import create_app
-from service.client import Client
-from service.store import Store
-from service.store.schema import clock, metadata
+if TYPE_CHECKING:
+    import pandas as pd
+    import psutil
+    from fastapi import FastAPI
+    from sqlalchemy import Engine
+    from starlette.testclient import TestClient
 
-ClientOver = Callable[[Store, Environment], TestClient]
+    from search_spaces.environment import Environment
+    from service.client import Client
+    from service.store import Store
+
+ClientOver = Callable[["Store", "Environment"], "TestClient"]
 
 SHARED = Path(__file__).parents[2] / "shared"
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
-    """The tests that are left out by default, and the long forms of tests/chaos."""
+    """The tests that are left out by default, the long forms of tests/chaos, and where trainings run."""
     parser.addoption("--slow", action="store_true", help="run tests that are marked `slow`, minutes each, as well")
     parser.addoption("--full", action="store_true", help="tests/chaos: the long forms, minutes to an hour each")
+    devices = {"choices": ("cpu", "cuda"), "default": "cpu"}
+    parser.addoption("--device", help="tests/trainers: where the loop and whole trials run", **devices)
 
 
 STARTS_SERVERS = {"start_service", "start_services", "start_empty", "postgres_server"}
@@ -74,6 +82,19 @@ def _frozen() -> None:
     """No garbage collection looks through what is there already, such as all imports: half of a tiny trial's time."""
     gc.collect()
     gc.freeze()
+
+
+@pytest.fixture(scope="session")
+def device(request: pytest.FixtureRequest) -> str:
+    """Where trainings run: "cpu" unless `--device` says otherwise; a GPU with deterministic algorithms, as trials do."""
+    asked = str(request.config.getoption("--device"))
+    if asked == "cuda":
+        import torch
+
+        assert torch.cuda.is_available(), "--device cuda: torch finds no GPU"
+        os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")
+        torch.use_deterministic_algorithms(True, warn_only=True)
+    return asked
 
 
 @pytest.fixture(scope="session")
@@ -374,6 +395,8 @@ def postgres_url(postgres_server: Postgres) -> str:
 @pytest.fixture
 def postgres(postgres_url: str) -> str:
     """URL of a PostgreSQL database that is empty."""
+    from sqlalchemy import create_engine, text
+
     engine = create_engine(postgres_url)
     with engine.begin() as connection:
         connection.execute(text("DROP SCHEMA public CASCADE"))
@@ -423,6 +446,8 @@ def empty_url(request: pytest.FixtureRequest, tmp_path: Path) -> str:
 @pytest.fixture(scope="session")
 def sqlite_tables(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A file with the tables of a store, to be copied: Alembic's migrations take longer than most tests."""
+    from service.store import Store
+
     file = tmp_path_factory.mktemp("tables") / "store.sqlite"
     Store(f"sqlite:///{file}").close()
     return file
@@ -437,6 +462,10 @@ def sqlite_url(sqlite_tables: Path, tmp_path: Path) -> str:
 @pytest.fixture(scope="session")
 def postgres_tables(postgres_url: str) -> Engine:
     """A database with the tables of a store, to be emptied."""
+    from sqlalchemy import create_engine, make_url, text
+
+    from service.store import Store
+
     server = create_engine(postgres_url, isolation_level="AUTOCOMMIT")
     with server.connect() as connection:
         connection.execute(text("CREATE DATABASE store"))
@@ -451,6 +480,8 @@ def url(request: pytest.FixtureRequest) -> str:
     """URL of a database with the empty tables of a store, of each kind in turn."""
     if request.param == "sqlite":
         return str(request.getfixturevalue("sqlite_url"))
+    from service.store.schema import clock, metadata
+
     engine: Engine = request.getfixturevalue("postgres_tables")
     with engine.begin() as connection:
         for table in reversed(metadata.sorted_tables):
@@ -461,6 +492,8 @@ def url(request: pytest.FixtureRequest) -> str:
 @pytest.fixture
 def store(url: str) -> Iterator[Store]:
     """An empty store, in a database of each kind in turn."""
+    from service.store import Store
+
     store = Store(url)
     yield store
     store.close()
@@ -469,6 +502,8 @@ def store(url: str) -> Iterator[Store]:
 @pytest.fixture
 def sqlite_store(sqlite_url: str) -> Iterator[Store]:
     """An empty store in SQLite, for what does not depend on the database."""
+    from service.store import Store
+
     store = Store(sqlite_url)
     yield store
     store.close()
@@ -476,12 +511,15 @@ def sqlite_store(sqlite_url: str) -> Iterator[Store]:
 
 @pytest.fixture(scope="session")
 def _app() -> FastAPI:
+    from service.api import create_app
+
     return create_app(None, None, None)  # type: ignore[arg-type]  # `client_over` sets the first two
 
 
 @pytest.fixture
 def client_over(_app: FastAPI) -> ClientOver:
     """Makes a client of the REST interface over a store. There is one application: describing it takes 50 ms."""
+    from starlette.testclient import TestClient
 
     def make(store: Store, environment: Environment) -> TestClient:
         _app.state.store, _app.state.environment = store, lambda: environment
@@ -501,6 +539,8 @@ class Service:
 
     @property
     def client(self) -> Client:
+        from service.client import Client
+
         return Client(self.url)
 
     def scores(self, id_: str) -> "pd.Series[float]":
@@ -520,6 +560,8 @@ class Service:
 
     def named(self, words: str) -> list[psutil.Process]:
         """Those of its processes whose command line has these words."""
+        import psutil
+
         found = []
         for process in self.processes():
             with contextlib.suppress(psutil.Error):
@@ -545,6 +587,8 @@ StartService = Callable[..., Service]
 
 
 def _processes_of(home: Path) -> list[psutil.Process]:
+    import psutil
+
     found = []
     for process in psutil.process_iter():
         with contextlib.suppress(psutil.Error):

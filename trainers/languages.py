@@ -8,8 +8,6 @@ well. Which tasks the paper has for a language stands with the tasks (`trainers.
 from collections.abc import Iterable
 from dataclasses import dataclass
 
-from langcodes import tag_is_valid
-
 
 @dataclass(frozen=True)
 class Language:
@@ -78,6 +76,8 @@ LANGUAGES: dict[str, Language] = {language.code: language for language in _TABLE
 
 def unknown(codes: Iterable[str]) -> list[str]:
     """In words, which codes are no language's: neither of ISO 639 nor a variant (BCP 47). They may be used anyway."""
+    from langcodes import tag_is_valid
+
     return [
         f"{code!r} is no language code that is known, such as 'de' or 'zh-Hant'; it is taken as it is"
         for code in codes

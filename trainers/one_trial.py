@@ -8,7 +8,7 @@ import shutil
 import time
 from collections.abc import Callable
 from dataclasses import replace
-from importlib.metadata import version
+from importlib.metadata import PackageNotFoundError, version
 
 import numpy as np
 import torch
@@ -94,9 +94,17 @@ def _run(trial: Trial, report: Callable[[Report], None], is_asked_to_end: Callab
         "seconds": time.monotonic() - begin,
         "device": torch.cuda.get_device_name() if trial.device == "cuda" else f"cpu ({platform.machine()})",
         "threads": trial.threads,
-        "packages": {name: version(name) for name in ("allasprak", "torch", "transformers", "tokenizers")},
+        "packages": {name: _version(name) for name in ("allasprak", "torch", "transformers", "tokenizers")},
     }
     return replace(outcome, facts={**outcome.facts, **facts})
+
+
+def _version(package: str) -> str:
+    """The version of a package; that of a checkout which is not installed is unknown."""
+    try:
+        return version(package)
+    except PackageNotFoundError:
+        return "unknown"
 
 
 def resumed_hyperparameters(trial: Trial) -> Change | None:

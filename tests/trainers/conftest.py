@@ -34,7 +34,7 @@ def part_of(class_: type, changed: dict[str, Any]) -> dict[str, Any]:
 
 
 @pytest.fixture
-def make_trial(tiny_encoder: Path, tmp_path: Path) -> Callable[..., Trial]:
+def make_trial(tiny_encoder: Path, device: str, tmp_path: Path) -> Callable[..., Trial]:
     """Makes a trial of a method; further arguments replace parts of the trial, its configuration or its training."""
 
     def make(method: str, **changed: Any) -> Trial:
@@ -70,6 +70,7 @@ def make_trial(tiny_encoder: Path, tmp_path: Path) -> Callable[..., Trial]:
             wanted=Wanted(**named),
             max_test_examples=NUMBER_OF_TESTS,
             home=tmp_path / "home",
+            device=device,
         )
         return replace(trial, **part_of(Trial, changed))
 

@@ -4,7 +4,6 @@ import copy
 import itertools
 import math
 from collections.abc import Iterator, Sequence
-from dataclasses import replace
 from pathlib import Path
 from statistics import fmean
 from typing import Any
@@ -140,7 +139,13 @@ def test_no_division_of_a_batch_costs_less_than_its_parts(lengths: list[int], mo
 
 
 class Corpus:
-    """Random windows for a token classifier, without dropout anywhere, so that only arithmetic differs."""
+    """Random windows for a token classifier, without dropout anywhere, so that only arithmetic differs.
+
+    Attributes:
+        device: of models and batches, as `--device` says.
+    """
+
+    device = "cpu"
 
     def __init__(self, tiny_encoder: Path, number: int = 24) -> None:
         self.encoder = tiny_encoder
@@ -157,7 +162,7 @@ class Corpus:
         torch.manual_seed(3)
         return AutoModelForTokenClassification.from_pretrained(
             self.encoder, num_labels=5, hidden_dropout_prob=0.0, attention_probs_dropout_prob=0.0
-        )
+        ).to(self.device)
 
     def training_set(self) -> TrainingSet:
         supervised = [int((labels != -100).sum()) for labels in self.labels]
@@ -172,11 +177,17 @@ class Corpus:
     def _collate(self, places: Sequence[int]) -> dict[str, Tensor]:
         pad = torch.nn.utils.rnn.pad_sequence
         ids = [self.ids[place] for place in places]
-        return {
+        batch = {
             "input_ids": pad(ids, batch_first=True, padding_value=1),
             "attention_mask": pad([torch.ones_like(one) for one in ids], batch_first=True),
             "labels": pad([self.labels[place] for place in places], batch_first=True, padding_value=-100),
         }
+        return {name: part.to(self.device) for name, part in batch.items()}
+
+
+@pytest.fixture(autouse=True)
+def _device(device: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(Corpus, "device", device)
 
 
 def training(**changed: Any) -> Training:
@@ -232,7 +243,7 @@ def test_a_batch_has_the_gradient_that_it_has_when_padded_to_one_length(
 ) -> None:
     corpus = Corpus(tiny_encoder)
     divided, reports = trained(corpus, of)
-    monkeypatch.setitem(PART_COST, "cpu", 10**6)
+    monkeypatch.setitem(PART_COST, corpus.device, 10**6)
     whole, others = trained(corpus, of)
     assert distance(divided, whole) < 1e-5
     assert reports[0].measures["loss"] == pytest.approx(others[0].measures["loss"], rel=1e-3)
@@ -333,7 +344,7 @@ def test_other_precisions_give_nearly_the_same_gradient_in_fp32_weights(
 def test_a_scale_that_overflows_skips_the_update_is_counted_and_halved(tiny_encoder: Path) -> None:
     corpus = Corpus(tiny_encoder)
     loop = Loop(corpus.model(), corpus.training_set(), training(precision="fp16", epochs=4), 1, oracle())
-    loop.scaler = torch.amp.GradScaler("cpu", init_scale=2.0**60)
+    loop.scaler = torch.amp.GradScaler(corpus.device, init_scale=2.0**60)
     before = [parameter.detach().clone() for parameter in loop.model.parameters()]
     reports: list[Progress] = []
     loop.run(reports.append)
@@ -414,12 +425,9 @@ def test_reports_come_each_epoch_or_as_often_as_the_training_says(
 
 
 @pytest.mark.parametrize("precision", ["fp32", "bf16", "fp16"])
-def test_trains_on_a_gpu_if_there_is_one_and_on_the_cpu_otherwise(tiny_encoder: Path, precision: str) -> None:
-    device = "cuda" if torch.cuda.is_available() else "cpu"
+def test_learns_where_it_is_asked_to(tiny_encoder: Path, device: str, precision: str) -> None:
     corpus = Corpus(tiny_encoder)
-    data = corpus.training_set()
-    moved = replace(data, collate=lambda places: {name: part.to(device) for name, part in data.collate(places).items()})
-    loop = Loop(corpus.model().to(device), moved, training(epochs=8, precision=precision), 1, oracle())
+    loop = Loop(corpus.model(), corpus.training_set(), training(epochs=8, precision=precision), 1, oracle())
     reports: list[Progress] = []
     loop.run(reports.append)
     assert next(loop.model.parameters()).device.type == device
@@ -427,14 +435,14 @@ def test_trains_on_a_gpu_if_there_is_one_and_on_the_cpu_otherwise(tiny_encoder: 
     assert reports[-1].measures["surgery"]["operations"] == 16
 
 
-@pytest.mark.skipif(not torch.cuda.is_available(), reason="no GPU at hand: torch.cuda.is_available() is false")
-def test_a_gpu_repeats_itself_and_goes_on_from_a_state_to_the_bit(tiny_encoder: Path) -> None:
+@pytest.mark.parametrize("precision", ["fp32", "bf16", "fp16"])
+def test_a_loop_repeats_itself_and_goes_on_from_a_state_to_the_bit(tiny_encoder: Path, precision: str) -> None:
     corpus = Corpus(tiny_encoder)
-    data = corpus.training_set()
-    moved = replace(data, collate=lambda places: {name: part.to("cuda") for name, part in data.collate(places).items()})
 
     def fresh() -> Loop:
-        return Loop(corpus.model().cuda(), moved, training(epochs=4, precision="bf16"), 1, oracle())
+        return Loop(
+            corpus.model(), corpus.training_set(), training(epochs=4, precision=precision, accumulation=3), 1, oracle()
+        )
 
     whole, states = fresh(), []
     whole.run(lambda _: None, lambda: states.append(copy.deepcopy(whole.state_dict())))
