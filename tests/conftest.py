@@ -86,7 +86,7 @@ def _frozen() -> None:
 
 @pytest.fixture(scope="session")
 def device(request: pytest.FixtureRequest) -> str:
-    """Where trainings run: "cpu" unless `--device` says otherwise; a GPU with deterministic algorithms, as trials do."""
+    """Where trainings run: "cpu" unless `--device` says otherwise. On a GPU they are deterministic, as trials are."""
     asked = str(request.config.getoption("--device"))
     if asked == "cuda":
         import torch
@@ -532,7 +532,7 @@ def client_over(_app: FastAPI) -> ClientOver:
 class Service:
     """A service in a process of its own."""
 
-    process: "subprocess.Popen[bytes]"
+    process: subprocess.Popen[bytes]
     home: Path
     url: str
     log: Path
@@ -543,7 +543,7 @@ class Service:
 
         return Client(self.url)
 
-    def scores(self, id_: str) -> "pd.Series[float]":
+    def scores(self, id_: str) -> pd.Series[float]:
         """An experiment's test scores by method, K, seed and language."""
         rows = self.client.results(id_, split="test")
         return rows.set_index(["method", "k", "seed", "language"])["value"].sort_index()

@@ -8,8 +8,6 @@ from typing import Any
 import torch
 from torch import Tensor
 from torch.nn.utils import clip_grad_norm_
-from torchjd.aggregation import PCGrad
-from torchjd.autojac import backward, jac_to_grad
 
 from trainers.encoders.vocabulary import WordEmbeddings
 from trainers.surgery.rules import GradientSurgery, Gramian
@@ -80,6 +78,9 @@ class TorchjdPCGrad(Loop):
     """PCGrad over the same two losses as torchjd's documentation has it: first the Jacobian, then the gradient."""
 
     def _update(self, places: Sequence[int]) -> None:
+        from torchjd.aggregation import PCGrad
+        from torchjd.autojac import backward, jac_to_grad
+
         assert self.surgery is not None
         language, _ = self.surgery.draw()
         losses = [self._loss(places), self._loss(self.surgery.oracle[language])]

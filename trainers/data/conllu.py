@@ -7,20 +7,17 @@ token is one word, as it is written; empty nodes, and sentences whose text may n
 import re
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
 from typing import Any
-
-from conllu.exceptions import ParseException
-from conllu.parser import DEFAULT_FIELD_PARSERS, DEFAULT_FIELDS, parse_line
 
 from trainers.data.format import Format, Placed, text_lines
 from trainers.examples import DataError, Example
 from trainers.tasks.pos import PartOfSpeechTagging
 from trainers.tasks.task import Task
 
-# Columns after these are not needed. Without parsers for features the library reads twice as fast.
-FIELDS = DEFAULT_FIELDS[: DEFAULT_FIELDS.index("head") + 1]
-PARSERS = {field: DEFAULT_FIELD_PARSERS[field] for field in ("id", "head")}
+COLUMNS = 10
+FIELDS = ("id", "form", "lemma", "upos", "xpos", "feats", "head")  # the columns after these are not needed
 
 # What stands for a form that may not be distributed.
 BLANKED = "_"
@@ -85,12 +82,23 @@ def _sentences(lines: Iterable[str]) -> Iterator[list[_Token]]:
         yield sentence
 
 
+@cache
+def _parsers() -> dict[str, Any]:
+    """Without parsers for features the library reads twice as fast."""
+    from conllu.parser import DEFAULT_FIELD_PARSERS
+
+    return {field: DEFAULT_FIELD_PARSERS[field] for field in ("id", "head")}
+
+
 def _token(line: str, number: int) -> _Token | None:
     """The token of a line; None for an empty node."""
-    if line.count("\t") != len(DEFAULT_FIELDS) - 1:
+    from conllu.exceptions import ParseException
+    from conllu.parser import parse_line
+
+    if line.count("\t") != COLUMNS - 1:
         raise DataError(f"line {number}: {line.count(chr(9)) + 1} columns; allowed: the 10 of CoNLL-U, between tabs")
     try:  # the library takes two blanks for a tab
-        found = parse_line(re.sub(" {2,}", " ", line), FIELDS, PARSERS)
+        found = parse_line(re.sub(" {2,}", " ", line), FIELDS, _parsers())
     except (ParseException, ValueError) as error:  # the latter for numbers of thousands of digits
         raise DataError(
             f"line {number}: {str(error)[:200]} Allowed: an ID as 3, 3-4 or 3.1; a head as 3, or _"
