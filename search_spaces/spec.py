@@ -117,9 +117,7 @@ class ResourcesSpec(Part):
     """The resources of a trial, and the number of trials that run at once."""
 
     cpus_per_trial: Annotated[int, Field(ge=1, le=1024)] = Field(1, description="a whole number from 1")
-    gpus_per_trial: Annotated[float, Field(ge=0, le=1024)] = Field(
-        0, description="0, a fraction of a GPU, or a whole number of GPUs"
-    )
+    gpus_per_trial: Annotated[float, Field(ge=0, le=1024)] = Field(0, description="0, a fraction of a GPU, or 1")
     memory_per_trial: Annotated[float, Field(ge=0, le=65536)] = Field(
         0, description="GiB that the pool reserves for a trial; 0 to reserve none"
     )

@@ -28,12 +28,14 @@ class Known:
         trained: planned trials whose training has finished; the model of a source training among them is on disk.
         sizes: per digest of a split's examples, the size of those that have been tokenized for this encoder.
         measured: finished trials of this encoder, task, precision and kind of device, with as many threads.
+        card: the GPU that the latest trial on one ran on; None if there was none.
     """
 
     missing: Mapping[str, Sequence[str] | None]
     trained: frozenset[str]
     sizes: Mapping[str, Size]
     measured: Sequence[Measured]
+    card: str | None = None
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -169,7 +171,7 @@ def estimate(spec: ExperimentSpec, plan: Plan, data: Data, encoder: EncoderSize 
         known: what earlier trials say about the plan.
     """
     sizes = Sizes(spec, data, known.sizes)
-    clock = Clock(spec, encoder, known.measured) if encoder is not None else None
+    clock = Clock(spec, encoder, known.measured, known.card) if encoder is not None else None
     costs: dict[str, Cost] = {}
     of_kind: dict[Hashable, Cost] = {}  # thousands of trials cost what a few kinds of them do
     for digest, trial in plan.trials.items():

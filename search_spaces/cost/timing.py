@@ -8,18 +8,17 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from statistics import median
 
+from search_spaces.cost.cards import card
 from search_spaces.method_space import Candidate
 from search_spaces.spec import ExperimentSpec
 from trainers.encoders.encoder import EncoderSize
 from trainers.methods import METHODS
 from trainers.trial import TrialConfig, Work
 
-# Assumed until trials have been measured: the operations and the bytes per second of a CPU thread, and of a GPU at fp32
-# and at half precision, in a training of this kind. The CPU's were chosen on 55 trials on two busy cores of an AMD
-# EPYC, where they predict 0.5 to 2.2 times the real duration, by method and task; the GPU's are a guess.
+# Assumed until trials have been measured: the operations and the bytes per second of a CPU thread in a training of this
+# kind. They were chosen on 55 trials on two busy cores of an AMD EPYC, where they predict 0.5 to 2.2 times the real
+# duration, by method and task. Those of GPUs: search_spaces/cost/cards.py.
 CPU_FLOPS, CPU_BYTES = 35e9, 5e9
-GPU_FLOPS = {"fp32": 20e12, "bf16": 100e12, "fp16": 100e12}
-GPU_BYTES = 1e12
 SECONDS_OF_A_LAYER = 1e-3  # per step, whatever the sizes: Python, launching kernels
 SECONDS_OF_A_TRIAL = 15.0  # loading the encoder and its tokenizer, tokenizing
 
@@ -50,21 +49,28 @@ class Clock:
         spec: the spec, for its resources and precision.
         encoder: the size of its encoder.
         measured: finished trials of the same encoder, task, precision, threads and kind of device.
+        card_name: the GPU, if there is one and its name is known.
 
     Attributes:
         basis: in words, what the prediction is based on.
     """
 
-    def __init__(self, spec: ExperimentSpec, encoder: EncoderSize, measured: Sequence[Measured]) -> None:
-        self.encoder = encoder
+    def __init__(
+        self, spec: ExperimentSpec, encoder: EncoderSize, measured: Sequence[Measured], card_name: str | None = None
+    ) -> None:
+        self.encoder, self.seconds_of_a_layer = encoder, SECONDS_OF_A_LAYER
         precision, threads = Candidate().training(spec).precision, spec.resources.cpus_per_trial
         if spec.resources.gpus_per_trial:
-            self.flops, self.bytes_per_second = GPU_FLOPS[precision], GPU_BYTES
-            device = f"a GPU at {precision}"
+            gpu = card(card_name)
+            self.flops, self.bytes_per_second = gpu.flops[precision], gpu.bytes_per_second
+            self.seconds_of_a_layer = gpu.seconds_of_a_layer
+            device, from_where = f"a GPU at {precision}", f" ({gpu.basis})"
         else:
             self.flops, self.bytes_per_second = CPU_FLOPS * threads, CPU_BYTES
-            device = f"{threads} CPU thread{'s' if threads > 1 else ''} at {precision}"
-        self.basis = f"assumed: {self.flops / 1e9:g} GFLOP/s on {device}; no trial of this kind has been measured"
+            device, from_where = f"{threads} CPU thread{'s' if threads > 1 else ''} at {precision}", ""
+        self.basis = (
+            f"assumed: {self.flops / 1e9:g} GFLOP/s on {device}{from_where}; no trial of this kind has been measured"
+        )
         if measured:
             self.basis = f"measured: {len(measured)} trials of this encoder and task on {device}"
         self.training = {adapts: _factor(
@@ -93,7 +99,7 @@ class Clock:
     def _training(self, tokens: float, steps: int, parameters: int) -> float:
         # forward and twice as much backward, two operations per weight and token (Kaplan et al. 2020, section 2.1)
         passes = 6 * self.encoder.layers_parameters * tokens / self.flops
-        of_step = BYTES_OF_A_STEP * parameters / self.bytes_per_second + self.encoder.layers * SECONDS_OF_A_LAYER
+        of_step = BYTES_OF_A_STEP * parameters / self.bytes_per_second + self.encoder.layers * self.seconds_of_a_layer
         return passes + steps * of_step
 
     def _evaluation(self, tokens: float) -> float:

@@ -50,6 +50,16 @@ def measured(connection: Connection, spec: ExperimentSpec, encoder: str) -> list
     ]
 
 
+def card(connection: Connection) -> str | None:
+    """The GPU that the latest trial on one ran on; None if there was none."""
+    device = trials.c.facts["device"].as_string()
+    query = select(device).join(
+        attempts, and_(attempts.c.trial == trials.c.digest, attempts.c.number == trials.c.attempt)
+    )
+    on_gpu = query.where(attempts.c.state == "succeeded", ~device.startswith("cpu"))
+    return connection.execute(on_gpu.order_by(attempts.c.ended.desc()).limit(1)).scalar()
+
+
 class Ran(NamedTuple):
     """The attempts at planned trials, for their own experiment or else for another one.
 

@@ -152,6 +152,7 @@ class Experiments:
                 trained=frozenset(there.chosen),
                 sizes={data: Size(*counts) for data, *counts in connection.execute(counted)},
                 measured=costs.measured(connection, spec, encoder),
+                card=costs.card(connection),
             )
 
     def plan_of(self, experiment: str) -> dict[str, dict[str, str]] | None:

@@ -222,6 +222,23 @@ def test_all_problems_come_together_each_with_its_field(place: Place) -> None:
     }  # fmt: skip
 
 
+@pytest.mark.parametrize("gpus", [1.5, 2, 8])
+def test_a_trial_has_one_gpu_at_most(place: Place, gpus: float) -> None:
+    environment = Environment(place.root / "home", place.root / "data", cpus=1, gpus=8)
+
+    def asked(number: float) -> ExperimentSpec:
+        spec = place.spec("ner").model_dump(mode="json")
+        return accepted({**spec, "resources": {"gpus_per_trial": number}}, environment).spec
+
+    with pytest.raises(SpecError) as caught:
+        asked(gpus)
+    [problem] = caught.value.problems
+    assert problem.field == "resources.gpus_per_trial"
+    assert "trains on one GPU" in problem.message
+    assert "allowed: up to 1" in problem.message
+    assert asked(1).resources.gpus_per_trial == 1
+
+
 SEARCHES: dict[str, tuple[dict[str, Any], str, str]] = {
     "a range without samples": ({"alpha": {"uniform": [0, 1]}}, "alpha", "samples"),
     "samples beside a searcher that counts": (

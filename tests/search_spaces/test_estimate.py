@@ -9,8 +9,9 @@ import pytest
 
 import trainers
 from search_spaces.checks import accepted
+from search_spaces.cost.cards import GUESSED
 from search_spaces.cost.estimate import Estimate, Known, check_budget, estimate
-from search_spaces.cost.timing import Measured
+from search_spaces.cost.timing import SECONDS_OF_A_TRIAL, Measured
 from search_spaces.environment import Environment
 from search_spaces.plan import Plan, plan
 from search_spaces.spec import ExperimentSpec
@@ -240,6 +241,30 @@ def test_twice_the_seconds_measured_are_twice_the_seconds_estimated(spec_of: Any
     one, two = (summary(estimated(spec, tmp_path, measured=measured(spec, assumed, slower))) for slower in (1.0, 2.0))
     assert one["basis"].startswith(f"measured: {len(assumed.plan.trials)} trials")
     assert two["device_hours"] == pytest.approx(2 * one["device_hours"])
+
+
+def test_a_card_that_was_measured_has_its_own_speed_and_any_other_a_guess(
+    spec_of: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    spec = spec_of(k=[5])
+    on_gpu = spec.resources.model_copy(update={"gpus_per_trial": 1})
+    spec = spec.model_copy(update={"resources": on_gpu})
+    fast = replace(
+        GUESSED,
+        flops={name: 2 * value for name, value in GUESSED.flops.items()},
+        bytes_per_second=2 * GUESSED.bytes_per_second,
+        seconds_of_a_layer=GUESSED.seconds_of_a_layer / 2,
+        basis="measured on a day",
+    )
+    monkeypatch.setattr("search_spaces.cost.cards.CARDS", {"Fast": fast})
+    unknown, other, known = (estimated(spec, tmp_path, card=name) for name in (None, "Slow", "Fast"))
+    assert "20000 GFLOP/s on a GPU at fp32 (guessed)" in summary(unknown)["basis"]
+    assert "40000 GFLOP/s on a GPU at fp32 (measured on a day)" in summary(known)["basis"]
+    for digest, cost in known.costs.items():
+        guessed = unknown.costs[digest].seconds
+        assert guessed is not None
+        assert cost.seconds == pytest.approx((guessed - SECONDS_OF_A_TRIAL) / 2 + SECONDS_OF_A_TRIAL)
+    assert other.costs == unknown.costs
 
 
 def test_device_hours_are_those_of_all_threads_of_a_trial(spec_of: Any, tmp_path: Path) -> None:

@@ -145,11 +145,10 @@ def test_a_trial_sees_the_gpus_that_it_asked_for_and_no_other(
         wanted = {**spec, "methods": ["naive-mix-train"], "seeds": [first, first + 1]}
         return client.submit({**wanted, "resources": {"cpus_per_trial": 1, "gpus_per_trial": gpus}})
 
-    for id_ in [trials(0, 0), trials(10, 0.5), trials(20, 1), trials(30, 2)]:
+    for id_ in [trials(0, 0), trials(10, 0.5), trials(20, 1)]:
         assert client.wait(id_, progress=False)["state"] == "succeeded"
     cluster.tell("kill")
     times = pd.read_csv(tmp_path / "times", sep=" ", names=["seed", "begin", "end", "gpus"])
     seen = {first: sorted(of["gpus"]) for first, of in times.groupby(times["seed"] // 10 * 10)}
     assert seen[0] == ["none", "none"]
     assert set(seen[10]) | set(seen[20]) <= {"0", "1"}
-    assert seen[30] == ["0,1", "0,1"]

@@ -5,13 +5,15 @@ import re
 import subprocess
 import sys
 import time
-from collections.abc import Iterator
+import warnings
+from collections.abc import Callable, Iterator, Mapping
+from functools import partial
 from pathlib import Path
 
 import torch
 from steps import ROWS, SHOTS
 
-from tests.benchmarks.gpu.section import Bench, Row
+from tests.benchmarks.gpu.section import Bench, Row, as_trials_do, median
 from tests.benchmarks.gpu.subjects import Windows, loop, mixed_lengths, shape
 from trainers import memory
 
@@ -85,43 +87,59 @@ def read(log: str) -> tuple[dict[str, int], dict[str, str]]:
 
 
 def _determinism(bench: Bench) -> Iterator[Row]:
-    """Trainings of XLM-R base with surgery, twice each: as trials set torch, and with errors instead of warnings."""
+    """Trainings of XLM-R base with surgery, twice each: as trials set torch, and in other ways to be deterministic."""
     for name in ("bf16",) if bench.quick else ("bf16", "fp16", "fp32"):
-        for warns in (True, False):
+        for way, set_up in DETERMINISTIC.items():
             if bench.time_is_up:
                 return
-            torch.use_deterministic_algorithms(True, warn_only=warns)
+            set_up()
             try:
-                yield {
-                    "precision": name,
-                    "what is not deterministic": "warns" if warns else "fails",
-                    **_repeated(bench, name),
-                }
+                yield {"precision": name, "set up": way, **_repeated(bench, name)}
             finally:
-                torch.use_deterministic_algorithms(True, warn_only=True)
+                as_trials_do()
 
 
 def _repeated(bench: Bench, name: str) -> Row:
+    """Whether both trainings on padded parts, with dropout, have the same bits."""
     of = shape("base", quick=bench.quick)
     windows = Windows.of(of, mixed_lengths(UPDATES * ROWS + SHOTS, bench.quick), bench.device)
-    weights = []
-    for _ in range(2):
-        made = loop(of, windows, name, ROWS, surgery=True)
-        try:
-            for update in range(UPDATES):
-                made._update(range(ROWS * update, ROWS * (update + 1)))
-        except RuntimeError as error:
-            return {"equal": None, "said": str(error).partition("\n")[0][:300]}
-        losses = torch.stack(made.losses).tolist()
-        weights.append(torch.cat([one.detach().flatten().cpu() for one in made.model.parameters()]))
-        del made
-        memory.release()
+    weights, seconds = [], []
+    with warnings.catch_warnings(record=True) as warned:
+        warnings.simplefilter("always")
+        for _ in range(2):
+            made = loop(of, windows, name, ROWS, surgery=True)
+            try:
+                for update in range(UPDATES):
+                    if bench.time_is_up:
+                        return {"equal": None, "said": "no time"}
+                    batch = range(ROWS * update, ROWS * (update + 1))
+                    seconds.append(bench.seconds(partial(made._update, batch)))
+            except RuntimeError as error:
+                return {"equal": None, "said": str(error).partition("\n")[0][:300]}
+            weights.append(torch.cat([one.detach().flatten().cpu() for one in made.model.parameters()]))
+            del made
+            memory.release()
     one, other = weights
-    different = int((one != other).sum())
-    largest = float((one - other).abs().max())
     return {
-        "equal": not different,
-        "weights that differ": different,
-        "largest difference": largest,
-        "last loss": losses[-1],
+        "equal": torch.equal(one, other),
+        "weights that differ": int((one != other).sum()),
+        "largest difference": float((one - other).abs().max()),
+        "ms an update": 1000 * median(seconds[UPDATES:]),
+        "warned": "; ".join(sorted({str(one.message)[:150] for one in warned if "determin" in str(one.message)})),
     }
+
+
+def _fails() -> None:
+    torch.use_deterministic_algorithms(True)
+
+
+def _without_efficient_attention() -> None:
+    torch.backends.cuda.enable_mem_efficient_sdp(False)
+
+
+# By name: ways to set torch up so that a training repeats itself.
+DETERMINISTIC: Mapping[str, Callable[[], None]] = {
+    "as trials: what is not deterministic warns": as_trials_do,
+    "what is not deterministic fails": _fails,
+    "as trials, without memory-efficient attention": _without_efficient_attention,
+}

@@ -1,5 +1,6 @@
 """What the store knows of costs: planned, spent, left, and what earlier trials tell of later ones."""
 
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -43,6 +44,15 @@ def test_trials_of_another_kind_are_no_measure(store: Store, other: dict[str, An
     store.trials.succeeded(SOURCE.digest, attempt, finished_in(2.0, ()))
     assert len(store.experiments.known(spec_of(), plan_of()).measured) == 1
     assert store.experiments.known(spec_of(**other), plan_of()).measured == []
+
+
+def test_the_card_is_that_of_the_latest_trial_on_one(store: Store) -> None:
+    id_ = store.experiments.add(spec_of(), plan_of())
+    for device, latest in (("cpu (x86_64)", None), ("Fast", "Fast"), ("Faster", "Faster")):
+        attempt = store.trials.started(id_, SOURCE.digest)
+        done = finished_in(1.0, ())
+        store.trials.succeeded(SOURCE.digest, attempt, replace(done, facts={**done.facts, "device": device}))
+        assert store.experiments.known(spec_of(), plan_of()).card == latest
 
 
 def test_of_a_split_the_size_of_the_most_examples_is_kept(store: Store) -> None:
