@@ -1,12 +1,14 @@
 """Correctness on the card before any time: the suite's tests of trainings there, and equal bits at XLM-R's size."""
 
 import importlib.util
+import os
 import re
 import subprocess
 import sys
 import time
 import warnings
 from collections.abc import Callable, Iterator, Mapping
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 
@@ -34,9 +36,10 @@ def measure(bench: Bench) -> Iterator[Row]:
     log = bench.folder / "pytest.log"
     begin = time.monotonic()
     with log.open("w") as output:
-        process = subprocess.Popen(_tests(bench), cwd=ROOT, stdout=output, stderr=subprocess.STDOUT)
+        unbuffered = {**os.environ, "PYTHONUNBUFFERED": "1"}
+        process = subprocess.Popen(_tests(bench), cwd=ROOT, stdout=output, stderr=subprocess.STDOUT, env=unbuffered)
         try:
-            yield from _determinism(bench)
+            yield from _determinism(replace(bench, until=bench.until - 20))
         finally:
             ended = _end(process, max(1.0, bench.until - time.monotonic()))
     said = log.read_text(errors="replace")
@@ -46,6 +49,8 @@ def measure(bench: Bench) -> Iterator[Row]:
         yield {"what": "a failed test", "test": name, "said": message}
     if not counts["passed"]:
         yield {"what": "no test passed", "said": said[-1500:]}
+    if failures or not counts["passed"]:
+        print(said[-20_000:], file=sys.stderr)  # with tracebacks, for gpu.log
 
 
 def _tests(bench: Bench) -> list[str]:

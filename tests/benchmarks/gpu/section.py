@@ -46,7 +46,7 @@ class Bench:
             torch.cuda.synchronize()
 
     def in_turn(
-        self, alternatives: Mapping[str, Callable[[], object]], rounds: int = 10, warm_up: int = 4
+        self, alternatives: Mapping[str, Callable[[], object]], rounds: int = 8, warm_up: int = 4
     ) -> dict[str, list[float]]:
         """Seconds of each alternative in each round, all taking turns.
 

@@ -30,7 +30,7 @@ def sizes(bench: Bench) -> Sequence[str]:
 
 def rounds(name: str) -> int:
     """Fewer of what takes long."""
-    return 5 if name == "fp32" else 10
+    return 5 if name == "fp32" else 8
 
 
 def windows_of(lengths: str, bench: Bench) -> list[int]:
