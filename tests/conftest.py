@@ -93,7 +93,7 @@ def device(request: pytest.FixtureRequest) -> str:
 
         assert torch.cuda.is_available(), "--device cuda: torch finds no GPU"
         os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")
-        torch.use_deterministic_algorithms(True, warn_only=True)
+        torch.use_deterministic_algorithms(True)
     return asked
 
 

@@ -31,7 +31,7 @@ def main() -> None:
     tokenizer = AutoTokenizer.from_pretrained(offline_encoder(arguments.home))
     rows = [_row(name, lengths(name, tokenizer, arguments), arguments.quick) for name in OF_THE_PAPER]
     print("Useful share of the processed tokens when the test splits of all languages are evaluated: together in")
-    print(f"length-sorted batches of at most {BATCH_TOKENS} tokens with padding (trainers.training.evaluation);")
+    print(f"length-sorted batches of at most {BATCH_TOKENS['cpu']} tokens with padding (trainers.training.evaluation);")
     print(f"language by language in file order, {FIXED_BATCH} windows a batch, each padded to its longest; the same,")
     print("padded to the task's maximal length, as the usual scripts do. Counted, not timed: the same everywhere.")
     print("--quick: NOT a measurement\n" if arguments.quick else "")
@@ -64,7 +64,7 @@ def useful_share(batches: Iterable[Sequence[int]]) -> float:
 def together(by_language: Lengths) -> list[list[int]]:
     """The project's batches."""
     pooled = [length for one in by_language for length in one]
-    return [[pooled[place] for place in batch] for batch in batches_by_length(pooled, BATCH_TOKENS)]
+    return [[pooled[place] for place in batch] for batch in batches_by_length(pooled, BATCH_TOKENS["cpu"])]
 
 
 def in_file_order(by_language: Lengths) -> list[list[int]]:

@@ -14,7 +14,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import Tensor
 
-from trainers.surgery.rules import GradientSurgery, PCGrad, Rule
+from token_windows import Corpus, oracle, training
+from trainers.surgery.rules import GradientSurgery, PCGrad
 from trainers.training.batches import (
     PART_COST,
     POOLED_BATCHES,
@@ -23,9 +24,8 @@ from trainers.training.batches import (
     shuffled_batches,
 )
 from trainers.training.finite import NotFiniteError
-from trainers.training.loop import Loop, Oracle, Progress, TrainingSet
+from trainers.training.loop import Loop, Oracle, Progress
 from trainers.training.schedule import linear_decay
-from trainers.trial import Training
 
 
 def batches(lengths: list[int], batch_size: int, seed: int = 1) -> list[list[int]]:
@@ -138,68 +138,9 @@ def test_no_division_of_a_batch_costs_less_than_its_parts(lengths: list[int], mo
 # Whole loops over a tiny model
 
 
-class Corpus:
-    """Random windows for a token classifier, without dropout anywhere, so that only arithmetic differs.
-
-    Attributes:
-        device: of models and batches, as `--device` says.
-    """
-
-    device = "cpu"
-
-    def __init__(self, tiny_encoder: Path, number: int = 24) -> None:
-        self.encoder = tiny_encoder
-        generator = torch.Generator().manual_seed(number)
-        lengths = torch.randint(4, 30, (number,), generator=generator).tolist()
-        self.ids = [torch.randint(4, 1000, (length,), generator=generator) for length in lengths]
-        self.labels = [torch.randint(0, 5, (length,), generator=generator) for length in lengths]
-        for place, labels in enumerate(self.labels):
-            labels[: place % 4] = -100
-
-    def model(self) -> Any:
-        from transformers import AutoModelForTokenClassification
-
-        torch.manual_seed(3)
-        return AutoModelForTokenClassification.from_pretrained(
-            self.encoder, num_labels=5, hidden_dropout_prob=0.0, attention_probs_dropout_prob=0.0
-        ).to(self.device)
-
-    def training_set(self) -> TrainingSet:
-        supervised = [int((labels != -100).sum()) for labels in self.labels]
-        return TrainingSet(
-            examples=range(len(self.ids)),
-            lengths=[len(ids) for ids in self.ids],
-            supervised=supervised,
-            collate=self._collate,
-            loss=lambda outputs, _: outputs.loss,
-        )
-
-    def _collate(self, places: Sequence[int]) -> dict[str, Tensor]:
-        pad = torch.nn.utils.rnn.pad_sequence
-        ids = [self.ids[place] for place in places]
-        batch = {
-            "input_ids": pad(ids, batch_first=True, padding_value=1),
-            "attention_mask": pad([torch.ones_like(one) for one in ids], batch_first=True),
-            "labels": pad([self.labels[place] for place in places], batch_first=True, padding_value=-100),
-        }
-        return {name: part.to(self.device) for name, part in batch.items()}
-
-
 @pytest.fixture(autouse=True)
 def _device(device: str, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(Corpus, "device", device)
-
-
-def training(**changed: Any) -> Training:
-    values: dict[str, Any] = {
-        "epochs": 1, "batch_size": 12, "learning_rate": 1e-3, "weight_decay": 0.0, "adam_epsilon": 1e-8,
-        "clip_norm": 1e9, "warmup_steps": 0, "max_length": 64,
-    }  # fmt: skip
-    return Training(**{**values, **changed})
-
-
-def oracle(alpha: float = 1.0, rule: type[Rule] = GradientSurgery, **changed: Any) -> Oracle:
-    return Oracle(shots={"de": range(5), "hi": range(5, 10)}, alpha=alpha, rule=rule, **changed)
 
 
 def trained(corpus: Corpus, of: Oracle | None = None, **changed: Any) -> tuple[list[Tensor], list[Progress]]:
@@ -361,7 +302,7 @@ def test_a_scale_at_which_only_the_oracle_pass_overflows_is_halved_too(tiny_enco
         """The loss of one language's shots has gradients of 2^30 times their length."""
 
         def _oracle_backward(self, indices: Sequence[int]) -> None:
-            self._backward(indices, 2.0**30 if 0 in indices else 1.0)
+            self._backward(indices, 2.0**30 if 0 in indices else 1.0, "oracle")
 
     loop = Steep(corpus.model(), corpus.training_set(), training(precision="fp16", epochs=40), 1, oracle())
     reports: list[Progress] = []
@@ -377,7 +318,7 @@ def test_under_the_released_code_an_overflow_is_counted_for_its_own_language_alo
 
     class Steep(Loop):
         def _oracle_backward(self, indices: Sequence[int]) -> None:
-            self._backward(indices, 2.0**40 if 0 in indices else 1.0)
+            self._backward(indices, 2.0**40 if 0 in indices else 1.0, "oracle")
 
     micro = training(precision="fp16", epochs=10, accumulation=12, batching="micro-batches")
     loop = Steep(corpus.model(), corpus.training_set(), micro, 1, oracle(released_code=True))
@@ -394,7 +335,7 @@ def test_a_training_whose_loss_scale_falls_to_nothing_ends(tiny_encoder: Path) -
 
     class Endless(Loop):
         def _oracle_backward(self, indices: Sequence[int]) -> None:
-            self._backward(indices, math.inf if 0 in indices else 1.0)
+            self._backward(indices, math.inf if 0 in indices else 1.0, "oracle")
 
     loop = Endless(corpus.model(), corpus.training_set(), training(precision="fp16", epochs=60), 1, oracle())
     with pytest.raises(NotFiniteError, match=r"the loss scale has fallen to .* at step .* try precision bf16"):

@@ -159,7 +159,7 @@ from trainers.trial import DataReference, Trial, TrialConfig, Wanted
 config = TrialConfig.from_dict(json.loads({json.dumps(asdict(trial.config))!r}))
 wanted = Wanted(selections={trial.wanted.selections}, evaluate={dict.fromkeys(EVALUATE, "")})
 there = Path({str(tmp_path / "there")!r})
-trial = Trial(config=config, source=None, data=DataReference("sample"), wanted=wanted,
+trial = Trial(config=config, source=None, data=DataReference("sample"), wanted=wanted, device={trial.device!r},
               max_test_examples={NUMBER_OF_TESTS}, home=there)
 reports = []
 outcome = trainers.run(trial, reports.append)

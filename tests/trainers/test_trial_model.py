@@ -17,6 +17,7 @@ from trainers.export import export
 from trainers.tasks import TASKS
 from trainers.tasks.ner import NER
 from trainers.tasks.xnli import XNLI
+from trainers.training.batches import PART_COST, padded_lengths, parts_of_similar_length
 from trainers.training.evaluation import predict
 from trainers.training.fresh_model import load_tokenizer
 from trainers.training.trial_model import TrialModel
@@ -120,7 +121,23 @@ def test_what_pads_a_batch_does_not_matter(tmp_path: Path, name: str) -> None:
     for place in range(3):
         alone = model.model(**model.batch(rows, windows, [place])).logits
         torch.testing.assert_close(together[place : place + 1], alone, rtol=1e-4, atol=1e-5)
+    batch = model.batch(rows, windows, range(3), lengths=padded_lengths(96, "cuda"))
+    assert batch["input_ids"].shape == batch["attention_mask"].shape == (3, 16 * -(-max(map(_length, windows)) // 16))
+    torch.testing.assert_close(model.model(**batch).logits, together, rtol=1e-4, atol=1e-5)
     assert model.untrimmed is None
+
+
+def _length(window: Any) -> int:
+    return len(window.input_ids)
+
+
+def test_on_a_gpu_batches_have_few_lengths_none_beyond_the_most_and_as_few_parts_as_can_be() -> None:
+    assert list(padded_lengths(40, "cuda")) == [16, 32, 40]
+    assert list(padded_lengths(16, "cuda")) == [16]
+    assert not padded_lengths(40, "cpu")
+    lengths = [3, 9, 5, 7, 1]
+    assert parts_of_similar_length(lengths, 8, PART_COST["cuda"]) == [[1, 3, 2, 0, 4]]
+    assert parts_of_similar_length(lengths, 2, PART_COST["cuda"]) == [[1, 3], [2, 0], [4]]
 
 
 @pytest.mark.parametrize(

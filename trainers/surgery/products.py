@@ -1,7 +1,7 @@
 """Inner products and weighted sums of two gradients that are spread over many tensors, at any scale of either."""
 
 import math
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 
 import torch
 from torch import Tensor
@@ -12,7 +12,7 @@ from trainers.surgery.rules import Gramian
 # way, little enough to be exact to 1e-7.
 BLOCK = 1 << 16
 
-# The same where every block costs kernel launches instead.
+# The same where every block costs kernel launches instead: small tensors are copied into one.
 ACCELERATOR_BLOCK = 1 << 24
 
 # Below it a sum of squares in float32 may have lost terms that are too small for it.
@@ -39,21 +39,42 @@ def _sums(pairs: Sequence[tuple[Tensor, Tensor]], dtype: torch.dtype) -> tuple[f
     """The three products, each block's in `dtype` or the tensors' own where that is finer."""
     on_cpu = [0.0, 0.0, 0.0]
     elsewhere: dict[torch.device, list[Tensor]] = {}
-    for gradient, oracle_gradient in pairs:
-        is_cpu = gradient.device.type == "cpu"
-        block = BLOCK if is_cpu else ACCELERATOR_BLOCK
-        flat, oracle_flat = gradient.detach().reshape(-1), oracle_gradient.detach().reshape(-1)
-        finer = torch.promote_types(gradient.dtype, dtype)
-        for g, o in zip(torch.split(flat, block), torch.split(oracle_flat, block), strict=True):
-            g, o = g.to(finer), o.to(finer)
-            products = (g.dot(o), g.dot(g), o.dot(o))
-            if is_cpu:
-                on_cpu = [total + product.item() for total, product in zip(on_cpu, products, strict=True)]
-            else:  # one at a time would wait for the device each time
-                elsewhere.setdefault(gradient.device, []).extend(products)
+    for g, o in _blocks(pairs):
+        finer = torch.promote_types(g.dtype, dtype)
+        g, o = g.to(finer), o.to(finer)
+        products = (g.dot(o), g.dot(g), o.dot(o))
+        if g.is_cpu:
+            on_cpu = [total + product.item() for total, product in zip(on_cpu, products, strict=True)]
+        else:  # one at a time would wait for the device each time
+            elsewhere.setdefault(g.device, []).extend(products)
     totals = [torch.stack(parts).double().view(-1, 3).sum(0).tolist() for parts in elsewhere.values()]
     dot, square, oracle_square = (sum(parts) for parts in zip(on_cpu, *totals, strict=True))
     return dot, square, oracle_square
+
+
+def _blocks(pairs: Sequence[tuple[Tensor, Tensor]]) -> Iterator[tuple[Tensor, Tensor]]:
+    """The pairs in flat blocks; elsewhere than on a CPU of several small tensors together."""
+    small: dict[tuple[torch.device, torch.dtype, torch.dtype], list[tuple[Tensor, Tensor]]] = {}
+    for gradient, oracle_gradient in pairs:
+        flat, oracle_flat = gradient.detach().reshape(-1), oracle_gradient.detach().reshape(-1)
+        if flat.is_cpu:
+            yield from zip(torch.split(flat, BLOCK), torch.split(oracle_flat, BLOCK), strict=True)
+            continue
+        if flat.numel() >= ACCELERATOR_BLOCK:
+            yield from zip(
+                torch.split(flat, ACCELERATOR_BLOCK), torch.split(oracle_flat, ACCELERATOR_BLOCK), strict=True
+            )
+            continue
+        block = small.setdefault((flat.device, flat.dtype, oracle_flat.dtype), [])
+        block.append((flat, oracle_flat))
+        if sum(len(one) for one, _ in block) >= ACCELERATOR_BLOCK:
+            yield _joined(block)
+            block.clear()
+    yield from map(_joined, filter(None, small.values()))
+
+
+def _joined(block: Sequence[tuple[Tensor, Tensor]]) -> tuple[Tensor, Tensor]:
+    return torch.cat([g for g, _ in block]), torch.cat([o for _, o in block])
 
 
 def combine(pairs: Sequence[tuple[Tensor, Tensor]], weight: float, oracle_weight: float) -> None:

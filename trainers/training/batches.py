@@ -10,9 +10,12 @@ Batch = dict[str, Tensor]
 # Batches in a pool whose windows are sorted by length. Larger pools pad less and shuffle less.
 POOLED_BATCHES = 32
 
-# What a part of a batch costs besides its tokens, in tokens of training: that of adding to all gradients once more, and
-# of starting the kernels. On a CPU it is measured (docs/benchmarks.md); on a GPU it is an estimate.
-PART_COST = {"cpu": 24, "cuda": 2500}
+# What a part of a batch costs besides its tokens, in tokens of training, measured (docs/benchmarks.md): on a CPU that
+# of adding to all gradients once more; on a GPU so much for the kernels that there are as few parts as can be.
+PART_COST = {"cpu": 24, "cuda": None}
+
+# On a GPU batches are padded to multiples of this: a few shapes, each of which is recorded once.
+LENGTH_STEP = 16
 
 
 def shuffled_batches(windows: int, batch_size: int, generator: torch.Generator) -> list[list[int]]:
@@ -51,7 +54,12 @@ def bucketed_batches(lengths: Sequence[int], batch_size: int, generator: torch.G
     return [batches[index] for index in torch.randperm(len(batches), generator=generator).tolist()]
 
 
-def parts_of_similar_length(lengths: Sequence[int], most: int, part_cost: int) -> list[list[int]]:
+def padded_lengths(max_length: int, device: str) -> Sequence[int]:
+    """The lengths to which batches of windows of at most `max_length` tokens are padded; none for their own."""
+    return [*range(LENGTH_STEP, max_length, LENGTH_STEP), max_length] if device == "cuda" else ()
+
+
+def parts_of_similar_length(lengths: Sequence[int], most: int, part_cost: int | None) -> list[list[int]]:
     """The parts of a batch, longest windows first, that cost least.
 
     A part costs its tokens, padding included, and `part_cost`. Parts are consecutive in the order of length, so that
@@ -60,12 +68,14 @@ def parts_of_similar_length(lengths: Sequence[int], most: int, part_cost: int) -
     Args:
         lengths: tokens of each of the batch's windows.
         most: windows of a part.
-        part_cost: the cost of a part besides its tokens, in tokens.
+        part_cost: the cost of a part besides its tokens, in tokens; None for more than any tokens.
 
     Returns:
         Indices of windows.
     """
     order = sorted(range(len(lengths)), key=lambda index: -lengths[index])
+    if part_cost is None:
+        return [order[first : first + most] for first in range(0, len(order), most)]
     best = [(0, 0)]  # of the first windows alone: the cost, and where the last part begins
     for after in range(1, len(order) + 1):
         firsts = range(max(0, after - most), after)

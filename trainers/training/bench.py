@@ -17,6 +17,7 @@ from trainers.sampling import Sampling
 from trainers.selections import scored_by
 from trainers.surgery.rules import Rule
 from trainers.training import loop
+from trainers.training.batches import padded_lengths
 from trainers.training.fresh_model import load_tokenizer
 from trainers.training.resuming import Checkpoints, History, last_checkpoint
 from trainers.training.sampled_epochs import SampledEpochs
@@ -158,7 +159,13 @@ class TrialBench:
             examples=examples,
             lengths=[len(window.input_ids) for window in windows],
             supervised=[window.supervised for window in windows],
-            collate=partial(self.model.batch, rows, windows, with_targets=True),
+            collate=partial(
+                self.model.batch,
+                rows,
+                windows,
+                with_targets=True,
+                lengths=padded_lengths(self.config.training.max_length, self.trial.device),
+            ),
             loss=self.data.task.loss,
             draw=draw,
         )

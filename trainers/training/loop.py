@@ -25,6 +25,7 @@ from trainers.training.batches import (
     shuffled_batches,
 )
 from trainers.training.finite import FiniteCheck, NotFiniteError
+from trainers.training.recorded import LEAST_UPDATES, Of, RecordedPasses
 from trainers.training.schedule import learning_rate_factor, parameter_groups
 from trainers.trial import Schedule, Training, at_epoch
 
@@ -126,6 +127,8 @@ class Loop:
         self.schedule = LambdaLR(self.optimizer, learning_rate_factor(training, self.steps_per_epoch))
         self.scaler = torch.amp.GradScaler(self.device, enabled=training.precision == "fp16")
         self.finite = FiniteCheck(self.scaler.is_enabled())
+        is_long = self.steps_per_epoch * training.epochs >= LEAST_UPDATES
+        self.recorded = RecordedPasses(self._pass, model.parameters()) if self.device == "cuda" and is_long else None
         self.epoch, self.position, self.step = 1, 0, 0
         self.losses: list[Tensor] = []
         self.windows = 0
@@ -222,7 +225,7 @@ class Loop:
         losses, finite = [], True
         divide = self._micro_batches if self.training.batching == "micro-batches" else self._parts
         for part, share in divide(indices):
-            losses.append(self._backward(part, share))
+            losses.append(self._backward(part, share, "training"))
             if per_part:
                 finite &= self._operate()
         if self.surgery is not None and not per_part:
@@ -262,14 +265,16 @@ class Loop:
         """The most windows that pass through the model at once."""
         return -(-self.training.batch_size // self.training.accumulation)
 
-    def _backward(self, indices: Sequence[int], share: float) -> Tensor:
+    def _backward(self, indices: Sequence[int], share: float, of: Of) -> Tensor:
         """Accumulate the gradient of `share` times the mean loss of these windows; returns that product."""
+        batch = self.data.collate(indices)
+        self.tokens += sum(self.data.lengths[index] for index in indices)
+        return self._pass(batch, share) if self.recorded is None else self.recorded(batch, share, of)
+
+    def _pass(self, batch: Batch, share: float | Tensor) -> Tensor:
         dtype = DTYPES[self.training.precision]
         with torch.autocast(self.device, dtype, enabled=dtype != torch.float32):
-            batch = self.data.collate(indices)
-            loss = self.data.loss(self.model(**batch), batch)
-        self.tokens += sum(self.data.lengths[index] for index in indices)
-        loss = loss * share
+            loss = self.data.loss(self.model(**batch), batch) * share
         self.scaler.scale(loss).backward()  # type: ignore[no-untyped-call]
         return loss.detach()
 
@@ -299,7 +304,7 @@ class Loop:
         if self.oracle.sample is not None:
             indices = [indices[index] for index in torch.randperm(len(indices))[: self.oracle.sample].tolist()]
         for part, share in self._parts(indices):
-            self._backward(part, share)
+            self._backward(part, share, "oracle")
 
     def _with_surgery(self, oracle: Oracle, seed: int) -> StochasticGradientSurgery[Sequence[int]]:
         alpha = at_epoch(oracle.alpha, 0)

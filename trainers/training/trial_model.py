@@ -10,6 +10,7 @@ from typing import Any
 
 import torch
 from torch import Tensor
+from torch.nn.functional import pad
 from torch.nn.utils.rnn import pad_sequence
 
 from trainers.artifacts.kept_models import Model
@@ -144,7 +145,14 @@ class TrialModel:
 
     # Batches
 
-    def batch(self, rows: Rows, windows: Sequence[Window], indices: Sequence[int], with_targets: bool = False) -> Batch:
+    def batch(
+        self,
+        rows: Rows,
+        windows: Sequence[Window],
+        indices: Sequence[int],
+        with_targets: bool = False,
+        lengths: Sequence[int] = (),
+    ) -> Batch:
         """A padded batch: input_ids, attention_mask and where the model has segments token_type_ids, [batch, length].
 
         Args:
@@ -152,16 +160,20 @@ class TrialModel:
             windows: any windows.
             indices: which of them are in the batch.
             with_targets: add the targets that the task's loss takes.
+            lengths: pad to the first of these that is long enough; without them to the longest window.
         """
         chosen = [windows[index] for index in indices]
         ids = [torch.tensor(window.input_ids) for window in chosen]
-        input_ids = pad_sequence(ids, batch_first=True, padding_value=self.embeddings.pad_id)
-        mask = pad_sequence([torch.ones(len(one), dtype=torch.long) for one in ids], batch_first=True)
+        longest = max(map(len, ids))
+        more = (0, next((length for length in lengths if length >= longest), longest) - longest)
+        padding = self.embeddings.pad_id
+        input_ids = pad(pad_sequence(ids, batch_first=True, padding_value=padding), more, value=padding)
+        mask = pad(pad_sequence([torch.ones(len(one), dtype=torch.long) for one in ids], batch_first=True), more)
         rows.require(input_ids)
         batch = {"input_ids": input_ids, "attention_mask": mask}
         if self.has_segments and chosen[0].token_types:
             types = [torch.tensor(window.token_types) for window in chosen]
-            batch["token_type_ids"] = pad_sequence(types, batch_first=True)
+            batch["token_type_ids"] = pad(pad_sequence(types, batch_first=True), more)
         if with_targets:
             targets = self.task.targets(chosen, input_ids.shape[1])
             batch |= {name: torch.tensor(values) for name, values in targets.items()}

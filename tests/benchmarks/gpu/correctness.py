@@ -7,7 +7,7 @@ import subprocess
 import sys
 import time
 import warnings
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterator
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
@@ -15,13 +15,13 @@ from pathlib import Path
 import torch
 from steps import ROWS, SHOTS
 
-from tests.benchmarks.gpu.section import Bench, Row, as_trials_do, median
+from tests.benchmarks.gpu.section import Bench, Row, median
 from tests.benchmarks.gpu.subjects import Windows, loop, mixed_lengths, shape
 from trainers import memory
 
 ROOT = Path(__file__).parents[3]
 # bf16, fp16, resuming, accumulation and repetition: of the loop, and of whole trials.
-TESTS = ("loop", "resume", "finite", "trial")
+TESTS = ("loop", "recorded", "resume", "finite", "trial")
 UPDATES = 6
 WITHOUT_TORCHJD = "not pcgrad"  # which the rule PCGrad needs
 
@@ -92,16 +92,11 @@ def read(log: str) -> tuple[dict[str, int], dict[str, str]]:
 
 
 def _determinism(bench: Bench) -> Iterator[Row]:
-    """Trainings of XLM-R base with surgery, twice each: as trials set torch, and in other ways to be deterministic."""
+    """Trainings of XLM-R base with surgery, twice each."""
     for name in ("bf16",) if bench.quick else ("bf16", "fp16", "fp32"):
-        for way, set_up in DETERMINISTIC.items():
-            if bench.time_is_up:
-                return
-            set_up()
-            try:
-                yield {"precision": name, "set up": way, **_repeated(bench, name)}
-            finally:
-                as_trials_do()
+        if bench.time_is_up:
+            return
+        yield {"precision": name, **_repeated(bench, name)}
 
 
 def _repeated(bench: Bench, name: str) -> Row:
@@ -132,19 +127,3 @@ def _repeated(bench: Bench, name: str) -> Row:
         "ms an update": 1000 * median(seconds[UPDATES:]),
         "warned": "; ".join(sorted({str(one.message)[:150] for one in warned if "determin" in str(one.message)})),
     }
-
-
-def _fails() -> None:
-    torch.use_deterministic_algorithms(True)
-
-
-def _without_efficient_attention() -> None:
-    torch.backends.cuda.enable_mem_efficient_sdp(False)
-
-
-# By name: ways to set torch up so that a training repeats itself.
-DETERMINISTIC: Mapping[str, Callable[[], None]] = {
-    "as trials: what is not deterministic warns": as_trials_do,
-    "what is not deterministic fails": _fails,
-    "as trials, without memory-efficient attention": _without_efficient_attention,
-}

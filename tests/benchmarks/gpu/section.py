@@ -68,7 +68,8 @@ class Bench:
 def as_trials_do() -> None:
     """Deterministic algorithms, as `trainers.one_trial` sets them; before the first use of the GPU."""
     os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")
-    torch.use_deterministic_algorithms(True, warn_only=True)
+    torch.use_deterministic_algorithms(True)
+    torch.utils.deterministic.fill_uninitialized_memory = False
     torch.backends.cuda.enable_mem_efficient_sdp(True)
     transformers.logging.set_verbosity_error()
     transformers.logging.disable_progress_bar()

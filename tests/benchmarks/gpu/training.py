@@ -103,7 +103,7 @@ def _without_determinism(do: Callable[[], object]) -> Callable[[], None]:
         try:
             do()
         finally:
-            torch.use_deterministic_algorithms(True, warn_only=True)
+            torch.use_deterministic_algorithms(True)
 
     return done
 
@@ -127,7 +127,7 @@ def _cost(bench: Bench, size: str, name: str) -> Row:
         alternatives: dict[str, Callable[[], object]] = {}
         first = 0
         for rows, length in parts:
-            alternatives[f"{rows} of {length}"] = partial(made._backward, range(first, first + rows), 1.0)
+            alternatives[f"{rows} of {length}"] = partial(made._backward, range(first, first + rows), 1.0, "training")
             first += rows
         found = bench.in_turn(alternatives, rounds(name))
         update = bench.in_turn({"update": partial(_rest_of_an_update, made)})["update"]
