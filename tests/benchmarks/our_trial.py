@@ -4,7 +4,7 @@ What precedes the first update is preparation, here with the test sets' tokens. 
 update is evaluation: predictions, scores, what is stored, and the copies of the best weights.
 """
 
-# ruff: noqa: E402
+# ruff: noqa: E402  (the clock starts before the imports)
 import time
 
 BEGIN = time.perf_counter(), time.process_time()  # imports are a part of its preparation

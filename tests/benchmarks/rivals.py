@@ -13,6 +13,7 @@ import sys
 import time
 from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass, replace
+from importlib.metadata import version
 from pathlib import Path
 from statistics import fmean, stdev
 from typing import Any
@@ -68,8 +69,9 @@ SHAPES = {"cuda": (768, 12, 250_002), "quick": (32, 2, 1000)}
 
 @dataclass(frozen=True, kw_only=True)
 class Found:
-    """What a process has found, each value as it has written it."""
+    """What a process has found; `about` is the digest of what else it depends on."""
 
+    about: str
     task: str
     seed: int
     way: str
@@ -95,7 +97,7 @@ def main() -> None:
     """Run what is asked for, in turn, and print."""
     arguments = _arguments()
     end = time.monotonic() + 60 * arguments.minutes
-    found = _read(arguments.results)
+    found = _read(arguments)
     longest = 0.0
     for seed in range(1, arguments.seeds + 1):
         for task in arguments.tasks:
@@ -114,7 +116,7 @@ def main() -> None:
 
 def make_trial(arguments: argparse.Namespace, task: str, seed: int) -> Trial:
     """A training on source and shots without surgery, selected by the source's dev set."""
-    size = SIZES["quick" if arguments.quick else arguments.device]
+    size = _size(arguments)
     training = replace(
         TASKS[task].under(PAPER.name).training,
         epochs=size.epochs,
@@ -147,6 +149,12 @@ def make_trial(arguments: argparse.Namespace, task: str, seed: int) -> Trial:
         threads=arguments.threads,
         device=arguments.device,
     )
+
+
+def _size(arguments: argparse.Namespace) -> Size:
+    size = SIZES["quick" if arguments.quick else arguments.device]
+    asked = {name: getattr(arguments, name) for name in ("source", "test", "epochs")}
+    return replace(size, **{name: value for name, value in asked.items() if value is not None})
 
 
 def _uses_samples(arguments: argparse.Namespace) -> bool:
@@ -213,7 +221,7 @@ def _run(arguments: argparse.Namespace, trial: Trial, way: str) -> Found:
     for file in (given, data, output):
         file.unlink()
     _check_f1(config.task, result.pop("tags", {}), result["scores"])
-    return Found(task=config.task, seed=config.seed, way=way, **result)
+    return Found(about=_about(arguments), task=config.task, seed=config.seed, way=way, **result)
 
 
 def _examples(trial: Trial) -> dict[str, Any]:
@@ -245,9 +253,18 @@ def _check_f1(task: str, tags: dict[str, Any], scores: dict[str, float]) -> None
 # What was found
 
 
-def _read(file: Path | None) -> list[Found]:
+def _about(arguments: argparse.Namespace) -> str:
+    versions = [version(name) for name in ("torch", "transformers")]
+    setup = arguments.device, arguments.threads, arguments.workers, _uses_samples(arguments)
+    return digest([*setup, asdict(_size(arguments)), *versions])
+
+
+def _read(arguments: argparse.Namespace) -> list[Found]:
+    """What an earlier call has found with the same sizes."""
+    file: Path | None = arguments.results
     lines = file.read_text().splitlines() if file is not None and file.is_file() else []
-    return [Found(**json.loads(line)) for line in lines]
+    found = [Found(**json.loads(line)) for line in lines]
+    return [one for one in found if one.about == _about(arguments)]
 
 
 def _add(file: Path | None, found: Found) -> None:
@@ -257,7 +274,7 @@ def _add(file: Path | None, found: Found) -> None:
 
 
 def _print(arguments: argparse.Namespace, found: Sequence[Found]) -> None:
-    device, size = arguments.device, SIZES["quick" if arguments.quick else arguments.device]
+    device, size = arguments.device, _size(arguments)
     samples = _uses_samples(arguments)
     print(
         f"Trials of {METHOD}: {size.source} English examples and K = {K} in each target, {size.epochs} epochs, learning"
@@ -294,7 +311,7 @@ def _print_parts(arguments: argparse.Namespace, pairs: Pairs) -> None:
                 continue
             times = [
                 f"{Spread.of([one.taken(arguments.device, part) for one in ones])}"
-                f" [{Spread.of([one.seconds[part] for one in ones]).median:.1f}]"
+                f" [{Spread.of([one.seconds[part] for one in ones]).median:.2f}]"
                 for part in PARTS
             ]
             saving = Spread.of([one.seconds.get("saving", 0.0) for one in ones]).median
@@ -354,12 +371,16 @@ def _arguments() -> argparse.Namespace:
     made.add_argument("--device", choices=("cpu", "cuda"), default=None, help="a GPU where there is one, by default")
     made.add_argument("--threads", type=int, default=1, help="CPU threads of each")
     made.add_argument("--seeds", type=int, default=3, help="of shots, heads, order and dropout; of each a trial a way")
-    made.add_argument("--minutes", type=float, default=60.0, help="after which no further pair begins")
+    made.add_argument("--source", type=int, default=None, help="source examples, where they are not to be the usual")
+    made.add_argument("--test", type=int, default=None, help="the same for test examples of a language")
+    made.add_argument("--epochs", type=int, default=None, help="the same for epochs")
+    made.add_argument("--minutes", type=float, default=None, help="that all may take: 3 on a GPU, or else an hour")
     made.add_argument("--workers", type=int, default=0, help="processes that make batches for the script")
     made.add_argument("--results", type=Path, default=None, help="JSON lines: what is there is not run again")
     arguments = made.parse_args()
     arguments.home = arguments.home.resolve()
     arguments.device = "cpu" if arguments.quick and not arguments.device else device_or_default(arguments.device)
+    arguments.minutes = arguments.minutes or (3.0 if arguments.device == "cuda" else 60.0)
     if arguments.quick:
         arguments.seeds = 1
     return arguments
