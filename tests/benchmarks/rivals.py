@@ -198,6 +198,7 @@ def _run(arguments: argparse.Namespace, trial: Trial, way: str) -> Found:
         "batch-size": training.batch_size, "eval-batch-size": EVALUATION_BATCH[trial.device],
         "learning-rate": training.learning_rate, "max-length": training.max_length, "seed": config.seed,
         "device": trial.device, "threads": trial.threads, "workers": arguments.workers,
+        "sampling": arguments.sampling,
     }  # fmt: skip
     options = [text for name, value in script.items() for text in (f"--{name}", str(value))]
     if training.precision == "bf16":
@@ -255,7 +256,7 @@ def _check_f1(task: str, tags: dict[str, Any], scores: dict[str, float]) -> None
 
 def _about(arguments: argparse.Namespace) -> str:
     versions = [version(name) for name in ("torch", "transformers")]
-    setup = arguments.device, arguments.threads, arguments.workers, _uses_samples(arguments)
+    setup = arguments.device, arguments.threads, arguments.workers, arguments.sampling, _uses_samples(arguments)
     return digest([*setup, asdict(_size(arguments)), *versions])
 
 
@@ -375,6 +376,8 @@ def _arguments() -> argparse.Namespace:
     made.add_argument("--test", type=int, default=None, help="the same for test examples of a language")
     made.add_argument("--epochs", type=int, default=None, help="the same for epochs")
     made.add_argument("--minutes", type=float, default=None, help="that all may take: 3 on a GPU, or else an hour")
+    samplings = ("group_by_length", "random")  # the latter has our objective, and pads more
+    made.add_argument("--sampling", choices=samplings, default=samplings[0], help="of the script")
     made.add_argument("--workers", type=int, default=0, help="processes that make batches for the script")
     made.add_argument("--results", type=Path, default=None, help="JSON lines: what is there is not run again")
     arguments = made.parse_args()

@@ -212,7 +212,7 @@ def _training_arguments(arguments: argparse.Namespace, folder: str, metric: str)
         num_train_epochs=arguments.epochs,
         per_device_train_batch_size=arguments.batch_size,
         per_device_eval_batch_size=arguments.eval_batch_size,
-        train_sampling_strategy="group_by_length",
+        train_sampling_strategy=arguments.sampling,
         optim="adamw_torch_fused",
         learning_rate=arguments.learning_rate,
         lr_scheduler_type="linear",
@@ -250,6 +250,7 @@ def _arguments() -> argparse.Namespace:
     parser.add_argument("--device", choices=("cpu", "cuda"), required=True)
     parser.add_argument("--bf16", action="store_true")
     parser.add_argument("--threads", type=int, default=1)
+    parser.add_argument("--sampling", choices=("group_by_length", "random"), default="group_by_length")
     parser.add_argument("--workers", type=int, default=0, help="processes that make batches")
     return parser.parse_args()
 

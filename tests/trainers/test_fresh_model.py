@@ -11,7 +11,7 @@ import torch
 
 from trainers.tasks import TASKS
 from trainers.tasks.task import Task
-from trainers.training.fresh_model import fresh_model
+from trainers.training.fresh_model import fresh_model, load_tokenizer
 
 LABELS = {"ner": ("B-PER", "I-PER", "O"), "pos": ("ADJ", "NOUN", "VERB", "X")}
 
@@ -120,3 +120,14 @@ def test_layers_are_not_computed_in_parts_of_a_length_that_windows_do_not_have(
     (folder / "config.json").write_text(json.dumps({**config, "chunk_size_feed_forward": 3}))
     ids = torch.ones(1, 7, dtype=torch.long)
     assert torch.isfinite(fresh("ner", folder)(input_ids=ids).logits).all()
+
+
+def test_a_tokenizer_is_loaded_once_and_again_after_its_files_change(
+    encoder_of: Callable[[str], Path], tmp_path: Path
+) -> None:
+    folder = shutil.copytree(encoder_of("BERT"), tmp_path / "encoder")
+    first = load_tokenizer(folder)
+    assert load_tokenizer(folder) is first
+    settings = json.loads((folder / "tokenizer_config.json").read_text())
+    (folder / "tokenizer_config.json").write_text(json.dumps({**settings, "model_max_length": 77}))
+    assert load_tokenizer(folder).model_max_length == 77
