@@ -172,6 +172,7 @@ UNAUTHENTICATED, UNIMPLEMENTED = 16, 12
 STREAM = "/ray.rpc.syncer.RaySyncer/StartSync"
 
 
+@pytest.mark.slow
 def test_ray_asks_for_its_token_on_every_port(open_minded: Any, spec: Fields) -> None:
     client = open_minded.client
     training = {**spec["training"], "epochs": 1000}

@@ -208,6 +208,7 @@ def begin(url: str, request: str, *headers: str, body: str = "") -> socket.socke
     return connection
 
 
+@pytest.mark.slow
 def test_a_busy_server_is_stopped_within_15_seconds_and_goes_on_where_it_was(
     tmp_path: Path, start_service: StartService, longer: Fields
 ) -> None:

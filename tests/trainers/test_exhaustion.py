@@ -11,6 +11,7 @@ from torch import Tensor
 
 from trainers.artifacts import atomic
 from trainers.training.loop import Loop
+from trainers.training.recorded import Of
 from trainers.trial import Trial
 
 Make = Callable[..., Trial]
@@ -35,10 +36,10 @@ def runs_out(monkeypatch: pytest.MonkeyPatch, windows: int) -> None:
     """A forward and backward pass over more windows than this is too much."""
     whole = Loop._backward
 
-    def backward(loop: Loop, places: Sequence[int], share: float) -> Tensor:
+    def backward(loop: Loop, places: Sequence[int], share: float, of: Of) -> Tensor:
         if len(places) > windows:
             raise torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 2.00 GiB. GPU 0 has 80 GiB.")
-        return whole(loop, places, share)
+        return whole(loop, places, share, of)
 
     monkeypatch.setattr(Loop, "_backward", backward)
 
