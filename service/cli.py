@@ -55,7 +55,8 @@ def main() -> None:
     arguments = _parser().parse_args()
     try:
         code = arguments.command(arguments)
-        sys.stdout.flush()
+        if sys.stdout is not None:  # it is if the command was started with it closed
+            sys.stdout.flush()
     except KeyboardInterrupt:
         code = 130
     except BrokenPipeError:  # nobody reads on, as with `| head`; Python would say so when it ends and flushes

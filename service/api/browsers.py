@@ -77,7 +77,15 @@ def _is_from_elsewhere(headers: Headers, host: str) -> bool:
     """
     if any(site not in ("same-origin", "none") for site in headers.getlist("sec-fetch-site")):
         return True
-    return any(urlsplit(origin).netloc.lower() != host.lower() or not host for origin in headers.getlist("origin"))
+    return any(_host_of(origin) != host.lower() or not host for origin in headers.getlist("origin"))
+
+
+def _host_of(origin: str) -> str | None:
+    """The host and port of an origin; None if it has none, or is none."""
+    try:
+        return urlsplit(origin).netloc.lower() or None
+    except ValueError:  # such as http://[
+        return None
 
 
 def _with_headers(send: Send) -> Send:

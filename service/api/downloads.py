@@ -25,6 +25,8 @@ CHUNK_BYTES = 2**20
 async def scratch(request: Request) -> AsyncIterator[Path]:
     """A dependency: a folder for one answer, removed once that is sent, or its client has gone."""
     place = downloads_folder(request.app.state.environment().home)
+    if not place.parent.is_dir():
+        raise HTTPException(503, "the home of the service was removed")
     place.mkdir(exist_ok=True)
     folder = Path(tempfile.mkdtemp(dir=place))
     try:

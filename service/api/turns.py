@@ -22,6 +22,9 @@ BODY_SECONDS, BYTES_A_SECOND = 30.0, 4096
 
 RETRY_SECONDS = 10
 
+# What is held of a body before its request has a turn: larger ones are refused (`service.api.app.MAX_BODY_BYTES`).
+HELD_BYTES = 2**20
+
 
 @dataclass(frozen=True, kw_only=True)
 class Lane:
@@ -31,11 +34,13 @@ class Lane:
         asks: which, as a regular expression over method and path.
         most: how many are at work at once.
         patience: seconds that further ones wait for their turn.
+        streams: their bodies are too large to be held, and are read by all of their handlers.
     """
 
     asks: str
     most: int
     patience: float = 30.0
+    streams: bool = False
 
 
 # A request belongs to the first lane that it matches. All but streams work in threads, of which anyio has 40: the lanes
@@ -44,7 +49,7 @@ LANES = (
     Lane(asks=r"GET /v1/trials/[^/]+/model", most=2, patience=0.0),  # a process each, with torch and a model
     Lane(asks=r"GET /v1/experiments/[^/]+/events", most=256, patience=0.0),
     Lane(asks=r"POST /v1/(plans|experiments|experiments/[^/]+/resubmit)", most=3),
-    Lane(asks=r"POST /v1/datasets", most=2),
+    Lane(asks=r"POST /v1/datasets", most=2, streams=True),
     Lane(asks=r"GET /v1/(reports/.+|results.*)|POST /v1/results/query", most=3),
     Lane(asks=r".*", most=12),
 )
@@ -91,11 +96,14 @@ class Turns:
             async def begin() -> None:
                 await stack.enter_async_context(_turn(lane))
 
-            if _has_body(Headers(scope=scope)):
-                await self._app(scope, _timely(receive, begin), send)
-                return
             try:
-                await begin()
+                if not _has_body(Headers(scope=scope)):
+                    await begin()
+                elif lane.streams:
+                    receive = _timely(receive, begin)
+                else:  # a handler that does not ask for the body would begin without a turn
+                    receive = await _after_body(_timely(receive))
+                    await begin()
             except HTTPException as error:
                 await problem(error.status_code, error.detail, headers=dict(error.headers or {}))(scope, receive, send)
                 return
@@ -142,7 +150,29 @@ def _has_body(headers: Headers) -> bool:
     return "transfer-encoding" in headers or headers.get("content-length", "0") != "0"
 
 
-def _timely(receive: Receive, whole: Callable[[], Awaitable[None]]) -> Receive:
+async def _after_body(receive: Receive) -> Receive:
+    """The messages of a request, once its body is there, or more of it than any handler takes."""
+    held: list[Message] = []
+    size = 0
+    while size <= HELD_BYTES:
+        message = await receive()
+        held.append(message)
+        size += len(message.get("body", b""))
+        if not message.get("more_body", False):
+            break
+    held.reverse()
+
+    async def again() -> Message:
+        return held.pop() if held else await receive()
+
+    return again
+
+
+async def _nothing() -> None:
+    """The default of `_timely`."""
+
+
+def _timely(receive: Receive, whole: Callable[[], Awaitable[None]] = _nothing) -> Receive:
     """The messages of a request, with `whole` called when its body is there. HTTPException 408 if it takes too long."""
     waited, size, over = 0.0, 0, False
 

@@ -8,7 +8,7 @@ from math import inf
 from sqlalchemy import select
 
 from service.store.database import Database, DatabaseLostError
-from service.store.schema import clock
+from service.store.schema import VERSION_TABLE, clock
 
 # Looks at all pages take at most this share of a core.
 SHARE = 0.05
@@ -57,6 +57,7 @@ class Health:
             connection = sqlite3.connect(file, isolation_level=None)
             try:
                 [found] = connection.execute("PRAGMA quick_check(1)").fetchone()
+                connection.execute(f"SELECT version_num FROM {VERSION_TABLE}")  # an empty file is whole as well
             finally:
                 connection.close()
         except sqlite3.Error as error:

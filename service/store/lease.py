@@ -17,7 +17,7 @@ from sqlalchemy.exc import SQLAlchemyError
 from sqlalchemy.pool import NullPool
 
 from service.owner import Owner
-from service.store.database import POSTGRESQL, Database
+from service.store.database import POSTGRESQL, Database, DatabaseLostError
 from service.store.schema import lease
 
 log = logging.getLogger(__name__)
@@ -158,7 +158,7 @@ class Lease:
                 if self._session is not None and not self._session.lock():
                     log.warning("another session has the lock of the database")
                 self._count()
-            except SQLAlchemyError as error:
+            except (SQLAlchemyError, OSError, DatabaseLostError) as error:  # a full disk, a lost file: until it is over
                 log.warning("a heartbeat was missed: %s", error)
 
     def _count(self) -> None:

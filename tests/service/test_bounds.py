@@ -1,5 +1,6 @@
 """What a client can hold for nothing: connections, turns, streams, downloads; and that /healthz answers meanwhile."""
 
+import asyncio
 import contextlib
 import io
 import json
@@ -126,7 +127,8 @@ def test_a_body_may_be_slow_but_not_without_end(port: int, monkeypatch: pytest.M
             slow.sendall(b" " * 1000)
         assert b"422" in slow.recv(2**16)
     monkeypatch.setattr(protocol, "HEAD_SECONDS", 0.3)
-    with sent(port, head.replace("json", "zip")) as refused:  # answered before the body, which is not waited for then
+    dataset = head.replace("/v1/plans", "/v1/datasets?name=mine").replace("json", "gzip")
+    with sent(port, dataset) as refused:  # answered before the body, which may be large, and is not waited for then
         assert b"415" in refused.recv(2**16)
         until(lambda: is_closed(refused))
 
@@ -157,6 +159,32 @@ def test_a_connection_too_many_takes_the_place_of_the_one_that_was_idle_for_long
         assert idle[0].recv(1) == b""
         idle[-1].sendall(f" /v1/tasks HTTP/1.1{HOST}\n".replace("\n", "\r\n").encode())
         assert b"200 OK" in idle[-1].recv(2**16)
+
+
+@pytest.mark.parametrize("headers", [[], [(b"content-length", b"1")], [(b"transfer-encoding", b"chunked")]])
+def test_a_body_that_nobody_asks_for_goes_round_no_bound(headers: list[tuple[bytes, bytes]]) -> None:
+    at_work, most = 0, 0
+
+    async def app(scope: Any, receive: Any, send: Any) -> None:
+        nonlocal at_work, most
+        at_work += 1
+        most = max(most, at_work)
+        await asyncio.sleep(0.01)
+        at_work -= 1
+
+    async def receive() -> dict[str, Any]:
+        return {"type": "http.request", "body": b"x"}
+
+    async def send(_: Any) -> None:
+        """Of no interest."""
+
+    async def ask() -> None:
+        scope = {"type": "http", "method": "GET", "path": "/v1/results/summary", "headers": headers}
+        application = turns.Turns(app)
+        await asyncio.gather(*(application(scope, receive, send) for _ in range(20)))
+
+    asyncio.run(ask())
+    assert most == 3
 
 
 def test_requests_that_do_not_end_stop_those_of_their_kind_alone(
@@ -325,6 +353,8 @@ def damage(what: str, home: Path) -> None:
         with file.open("r+b") as pages:
             pages.seek(2 * 4096)
             pages.write(os.urandom(file.stat().st_size - 2 * 4096))
+    elif what == "emptied":
+        os.truncate(file, 0)
     elif what == "overwritten":
         with file.open("r+b") as pages:
             pages.write(os.urandom(file.stat().st_size))
@@ -332,7 +362,7 @@ def damage(what: str, home: Path) -> None:
         shutil.rmtree(home)
 
 
-@pytest.mark.parametrize("what", ["removed", "replaced", "garbage", "overwritten", "home"])
+@pytest.mark.parametrize("what", ["removed", "replaced", "garbage", "emptied", "overwritten", "home"])
 def test_a_lost_database_is_said_and_takes_nothing(
     port: int, store: Store, spec: Fields, tmp_path: Path, what: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -351,6 +381,8 @@ def test_a_lost_database_is_said_and_takes_nothing(
     status, text = healthz(port)
     assert status == 503, text
     assert "removed" in text or "broken" in text
+    if what == "home":
+        assert httpx2.get(f"http://127.0.0.1:{port}/v1/trials/{'0' * 20}/model").status_code == 503
 
 
 def test_health_is_answered_while_the_database_is_not_and_is_no_more_after_a_while(

@@ -30,6 +30,8 @@ CHANGES = [
 ]
 
 FOREIGN = [
+    {"Origin": "http://["},
+    {"Origin": "http://a]b"},
     {"Origin": "https://evil.example", "Sec-Fetch-Site": "cross-site", "Sec-Fetch-Mode": "no-cors"},
     {"Origin": "https://evil.example"},  # a browser that knows no fetch metadata
     {"Sec-Fetch-Site": "cross-site"},

@@ -10,7 +10,7 @@ import pytest
 from sqlalchemy import Engine, text
 
 from service.owner import Owner
-from service.store import LeaseHeldError, LeaseLostError, Store
+from service.store import DatabaseLostError, LeaseHeldError, LeaseLostError, Store, StoreFullError
 from service.store.lease import Lease
 
 HERE = Owner(home="/homes/ada", folder="1:2", host="leda", place="boot pid:[1]")
@@ -127,6 +127,25 @@ def test_a_lease_whose_row_is_gone_is_written_again(ask: Ask, store: Store) -> N
     time.sleep(0.2)
     with pytest.raises(LeaseHeldError, match="leda"):
         ask(ELSEWHERE).take(lambda _: None)
+
+
+def test_a_full_disk_is_one_heartbeat_missed_and_not_the_last(ask: Ask, monkeypatch: pytest.MonkeyPatch) -> None:
+    first = ask(HERE)
+    first.take(silent)
+    count, left = first._count, [StoreFullError("the disk is full"), DatabaseLostError("it was removed")]
+
+    def once() -> None:
+        if left:
+            raise left.pop()
+        count()
+
+    monkeypatch.setattr(first, "_count", once)
+    deadline = time.monotonic() + 5
+    while left:
+        assert time.monotonic() < deadline
+        time.sleep(0.02)
+    time.sleep(0.2)
+    assert first._beating.is_alive()
 
 
 def locks(engine: Engine) -> list[int]:
