@@ -28,11 +28,9 @@ from service.api import (
 from service.api.browsers import Browsers
 from service.api.disk import DiskUse
 from service.api.problems import PlainErrors, add_handlers
-from service.api.turns import Turns
+from service.api.turns import MAX_BODY_BYTES, Turns
 from service.security import is_authorised
 from service.store import Store
-
-MAX_BODY_BYTES = 2**20
 
 VERSION_PREFIX = "/v1"
 

@@ -22,8 +22,8 @@ BODY_SECONDS, BYTES_A_SECOND = 30.0, 4096
 
 RETRY_SECONDS = 10
 
-# What is held of a body before its request has a turn: larger ones are refused (`service.api.app.MAX_BODY_BYTES`).
-HELD_BYTES = 2**20
+# Of a body but a dataset's. As much is held of it before its request has a turn; a larger one is refused.
+MAX_BODY_BYTES = 2**20
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -154,7 +154,7 @@ async def _after_body(receive: Receive) -> Receive:
     """The messages of a request, once its body is there, or more of it than any handler takes."""
     held: list[Message] = []
     size = 0
-    while size <= HELD_BYTES:
+    while size <= MAX_BODY_BYTES:
         message = await receive()
         held.append(message)
         size += len(message.get("body", b""))

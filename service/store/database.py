@@ -119,7 +119,7 @@ class Database:
     def check_file(self) -> None:
         """DatabaseLostError if the file is no more the one that was opened, though connections still write to that."""
         if self._identity is not None and self._identify() != self._identity:
-            raise DatabaseLostError(f"the database {self.file} was removed or replaced")
+            raise DatabaseLostError("the file of the database was removed or replaced")
 
     def close(self) -> None:
         """Close all connections."""

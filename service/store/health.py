@@ -62,4 +62,4 @@ class Health:
                 connection.close()
         except sqlite3.Error as error:
             found = str(error)
-        return "" if found == "ok" else f"the database {file} is broken: {found.splitlines()[-1]}"
+        return "" if found == "ok" else f"the database is broken: {found.splitlines()[-1]}"

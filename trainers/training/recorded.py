@@ -2,8 +2,9 @@
 
 The kernels of a batch of sentences take less time than Python takes to start them one by one: a pass of XLM-R base over
 32 windows of 64 tokens took 62 ms, and 10 ms replayed (docs/benchmarks.md). A CUDA graph has the same kernels on the
-same numbers, and dropout goes on in the same random stream: recorded or not, a training is the same to the bit, except
-that transformers leaves out the mask of a batch without padding only where nothing is recorded
+same numbers, and dropout goes on in the same random stream: so recorded passes have the bits of others, except that
+transformers leaves out the mask of a batch without padding only where nothing is recorded. docs/benchmarks.md has
+what was seen of that
 (https://docs.pytorch.org/docs/stable/notes/cuda.html#cuda-graphs).
 """
 
