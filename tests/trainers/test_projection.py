@@ -326,3 +326,18 @@ def test_two_dimensions_by_the_law_of_cosines(angle: float, exponent: int) -> No
         expected = [math.sin(angle) ** 2, -math.sin(angle) * math.cos(angle)]
         assert result[0] is not None
         assert result[0].tolist() == pytest.approx(expected, abs=1e-6)
+
+
+@settings(deadline=None, max_examples=100)
+@given(st.integers(1, 40), st.sets(st.integers(0, 39)), st.sampled_from([1e-28, 1.0, 1e12]), st.sampled_from([-1, 1]))
+def test_a_sparse_oracle_gradient_of_a_table_is_the_dense_one(
+    width: int, rows: set[int], scale: float, sign: int
+) -> None:
+    g = noise(width, ((40, width), (7,)))
+    table = torch.zeros(40, width)
+    table[sorted(rows)] = noise(width + 1, ((len(rows), width),))[0] - sign * g[0][sorted(rows)]
+    oracle = scaled(scale, [table, -sign * g[1]])
+    conflict, dense = after_projection(list(g), list(oracle))
+    also, sparse = after_projection(list(g), [oracle[0].to_sparse(1).coalesce(), oracle[1]])
+    assert also == conflict
+    assert np.abs(flat(sparse) - flat(dense)).max() <= BOUND * np.abs(flat(dense)).max()

@@ -11,6 +11,7 @@ from torch.optim import Optimizer
 
 from trainers.surgery.products import combine, inner_products
 from trainers.surgery.rules import GradientSurgery, Rule
+from trainers.surgery.sparse import coalesce
 
 Batch = TypeVar("Batch")
 
@@ -156,7 +157,8 @@ class StochasticGradientSurgery(Optimizer, Generic[Batch]):
         With Eq. 1 that is: if g·g_o < 0 then g <- g - (g·g_o / |g_o|²) g_o.
 
         Args:
-            oracle_gradients: one gradient per parameter, in the order of the parameter groups; None for none.
+            oracle_gradients: one gradient per parameter, in the order of the parameter groups; None for none. On a CPU
+                those of tables may be sparse and coalesced.
             language: that of the oracle gradients, one of the oracle set.
 
         All parameters are ONE vector. Those without a training or without an oracle gradient have no part in it. A
@@ -194,7 +196,7 @@ class StochasticGradientSurgery(Optimizer, Generic[Batch]):
             for parameter in parameters:
                 parameter.grad = None
             backward()
-            return [parameter.grad for parameter in parameters]
+            return [coalesce(parameter.grad) for parameter in parameters]
         finally:
             for parameter, gradient in zip(parameters, training_gradients, strict=True):
                 parameter.grad = gradient

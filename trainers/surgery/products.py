@@ -1,4 +1,7 @@
-"""Inner products and weighted sums of two gradients that are spread over many tensors, at any scale of either."""
+"""Inner products and weighted sums of two gradients that are spread over many tensors, at any scale of either.
+
+On a CPU the oracle gradient of a table may be sparse, with each row once (`trainers.surgery.sparse`).
+"""
 
 import math
 from collections.abc import Iterator, Sequence
@@ -39,7 +42,7 @@ def _sums(pairs: Sequence[tuple[Tensor, Tensor]], dtype: torch.dtype) -> tuple[f
     """The three products, each block's in `dtype` or the tensors' own where that is finer."""
     on_cpu = [0.0, 0.0, 0.0]
     elsewhere: dict[torch.device, list[Tensor]] = {}
-    for g, o in _blocks(pairs):
+    for g, o in _blocks([pair for pair in pairs if not pair[1].is_sparse]):
         finer = torch.promote_types(g.dtype, dtype)
         g, o = g.to(finer), o.to(finer)
         products = (g.dot(o), g.dot(g), o.dot(o))
@@ -48,8 +51,17 @@ def _sums(pairs: Sequence[tuple[Tensor, Tensor]], dtype: torch.dtype) -> tuple[f
         else:  # one at a time would wait for the device each time
             elsewhere.setdefault(g.device, []).extend(products)
     totals = [torch.stack(parts).double().view(-1, 3).sum(0).tolist() for parts in elsewhere.values()]
+    totals += [_sums_of_table(*pair, dtype) for pair in pairs if pair[1].is_sparse]
     dot, square, oracle_square = (sum(parts) for parts in zip(on_cpu, *totals, strict=True))
     return dot, square, oracle_square
+
+
+def _sums_of_table(gradient: Tensor, oracle_gradient: Tensor, dtype: torch.dtype) -> list[float]:
+    """The three products with a sparse oracle gradient: its rows alone meet those of g, and all of g's are in |g|²."""
+    dot, _, oracle_square = _sums([(gradient[oracle_gradient.indices()[0]], oracle_gradient.values())], dtype)
+    finer = torch.promote_types(gradient.dtype, dtype)
+    blocks = (block.to(finer) for block in torch.split(gradient.detach().reshape(-1), BLOCK))
+    return [dot, sum(block.dot(block).item() for block in blocks), oracle_square]
 
 
 def _blocks(pairs: Sequence[tuple[Tensor, Tensor]]) -> Iterator[tuple[Tensor, Tensor]]:
@@ -81,14 +93,19 @@ def combine(pairs: Sequence[tuple[Tensor, Tensor]], weight: float, oracle_weight
     """g <- weight g + oracle_weight g_o in place, for all pairs (part of g, part of g_o)."""
     if weight != 0.0 and not SMALLEST < abs(weight) < LARGEST:
         for gradient, oracle_gradient in pairs:  # the sum is in range though the weight is not
-            gradient.copy_(weight * gradient.double() + oracle_weight * oracle_gradient.double())
+            gradient.copy_(weight * gradient.double() + oracle_weight * oracle_gradient.to_dense().double())
         return
     if weight != 1.0:
         torch._foreach_mul_([g for g, _ in pairs], weight)
     if oracle_weight == 0.0:
         return
     if SMALLEST < abs(oracle_weight) < LARGEST:
-        torch._foreach_add_([g for g, _ in pairs], [o for _, o in pairs], alpha=oracle_weight)
+        dense = [(g, o) for g, o in pairs if not o.is_sparse]
+        if dense:
+            torch._foreach_add_([g for g, _ in dense], [o for _, o in dense], alpha=oracle_weight)
+        for gradient, oracle_gradient in pairs:
+            if oracle_gradient.is_sparse:
+                gradient.index_add_(0, oracle_gradient.indices()[0], oracle_gradient.values(), alpha=oracle_weight)
         return
     for gradient, oracle_gradient in pairs:  # the product is in range though the weight is not
-        gradient += (oracle_gradient.double() * oracle_weight).to(gradient.dtype)
+        gradient += (oracle_gradient.to_dense().double() * oracle_weight).to(gradient.dtype)

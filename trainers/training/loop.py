@@ -17,6 +17,7 @@ from trainers.surgery import released_code
 from trainers.surgery.optimizer import StochasticGradientSurgery
 from trainers.surgery.released_code import ReleasedCodeSurgery
 from trainers.surgery.rules import Rule
+from trainers.surgery.sparse import sparse_embeddings
 from trainers.training.batches import (
     PART_COST,
     Batch,
@@ -281,7 +282,8 @@ class Loop:
     def _operate(self) -> bool:
         """One operation of surgery; whether its gradients were finite, if there was one."""
         assert self.surgery is not None
-        operation = self.surgery.operate(self._oracle_backward)
+        with sparse_embeddings(self.model):
+            operation = self.surgery.operate(self._oracle_backward)
         return operation is None or operation.finite
 
     def _overflow(self) -> None:
