@@ -12,7 +12,7 @@ from side_by_side import Spread, at_most, device_or_default, print_table, settin
 from steps import LITERAL, PLAIN, SURGERY, TORCHJD, Shape, precision, stepper
 from surgery_step import parser_with_size, shapes, size_of, what_is_trained
 
-AT_MOST = 1.0  # times the parameters' bytes
+AT_MOST = 0.1  # times the parameters' bytes
 STEPS = 5
 
 # Freed memory goes back at once, so that the peak is that of what is in use.

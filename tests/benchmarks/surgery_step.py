@@ -9,7 +9,7 @@ from steps import BOUND, LENGTH, LITERAL, PLAIN, RARE, ROWS, SHOTS, SURGERY, TOR
 
 from trainers import memory
 
-SURGERY_AT_MOST = 1.10  # of the lower bound
+SURGERY_AT_MOST = 1.05  # of the lower bound
 RARE_AT_MOST = 1.03  # of a plain step
 STEPS_OF_RARE, BLOCKS_OF_RARE = 100, 5
 
