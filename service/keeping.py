@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Literal, get_args
 from trainers.artifacts import layout
 from trainers.artifacts.atomic import lock, write_text
 from trainers.artifacts.disk import taken
-from trainers.data.datasets import dataset
+from trainers.data.datasets import require_dataset
 
 if TYPE_CHECKING:  # the command line reads KINDS, and needs no database for that
     from service.store import Store
@@ -157,7 +157,7 @@ def prune(home: Path, store: "Store", one: Prunable, even_named: bool = False) -
 
 
 def remove_dataset(home: Path, store: "Store", name: str) -> bool:
-    """Remove a dataset that was added; files of a folder under the data root stay.
+    """Remove a dataset that was added, also one that is broken; files of a folder under the data root stay.
 
     Returns:
         False, and it stays, if an experiment that is not over needs it.
@@ -165,7 +165,8 @@ def remove_dataset(home: Path, store: "Store", name: str) -> bool:
     Raises:
         DataError: there is no dataset of this name.
     """
-    path = layout.dataset_folder(home, dataset(home, name).name)
+    require_dataset(home, name)
+    path = layout.dataset_folder(home, name)
     one = Prunable(kind="datasets", of="dataset", name=name, path=path, bytes=0, age=0.0)
     return prune(home, store, one, even_named=True)
 

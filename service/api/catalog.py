@@ -21,15 +21,8 @@ from service.keeping import remove_dataset
 from service.reports import published
 from service.store import Store
 from trainers.data.data_root import folder_under
-from trainers.data.datasets import (
-    BadNameError,
-    Dataset,
-    NameTakenError,
-    add_folder,
-    add_hub,
-    add_zip,
-    dataset,
-)
+from trainers.data.dataset_file import BrokenDatasetError, Dataset
+from trainers.data.datasets import BadNameError, NameTakenError, add_folder, add_hub, add_zip, dataset
 from trainers.data.sources import SOURCES
 from trainers.encoders import offline as offline_encoder
 from trainers.examples import DataError
@@ -129,7 +122,8 @@ def listing(request: Request) -> JSONResponse:
     """Built-in datasets and those that were added, and every source of data, each with how a spec writes it.
 
     `{"datasets": [{"name", "kind", "digest", "created", "tasks"}], "sources": [{"source", "form", "package"}]}`:
-    `package` is name and version of the package that brings a source, null for a built-in one.
+    `package` is name and version of the package that brings a source, null for a built-in one. A dataset whose
+    description or files are broken has no tasks, and a `problem` that says why.
     """
     home = request.app.state.environment().home
     found = [with_times(one) for source in SOURCES.values() for one in source.describe(home)]
@@ -142,11 +136,13 @@ def _package(registry: Registry[Any], name: str) -> str | None:
     return " ".join(found) if found is not None else None
 
 
-@router.get("/datasets/{name}", responses=refusals(404))
+@router.get("/datasets/{name}", responses=refusals(404, 500))
 def show(request: Request, name: str) -> JSONResponse:
-    """One that was added: its labels, and the examples of each language and split."""
+    """One that was added: its labels, and the examples of each language and split; 500 if what is known is broken."""
     try:
         return JSONResponse(_shown(dataset(request.app.state.environment().home, name)))
+    except BrokenDatasetError as error:
+        raise HTTPException(500, str(error)) from error
     except DataError as error:
         raise HTTPException(404, str(error)) from error
 

@@ -336,3 +336,60 @@ def test_malformed_bodies_are_no_errors_of_the_service(client: TestClient) -> No
 @pytest.mark.slow
 def test_thousands_of_malformed_bodies_are_no_errors_of_the_service(client: TestClient) -> None:
     sent(client, range(1000, 3000))
+
+
+LANGUAGES = {"de": {"test": {"examples": 8, "digest": "0"}}}
+KNOWN = {"name": "bad", "kind": "zip", "root": "/secret", "created": 0.0, "digest": "0",
+         "tasks": {"ner": {"labels": ["B-PER"], "languages": LANGUAGES}}, "warnings": []}  # fmt: skip
+BROKEN_FILES: dict[str, tuple[bytes, str]] = {
+    "garbage": (b"\x00\xff{", "is no JSON"),
+    "no number that JSON has": (json.dumps({**KNOWN, "created": float("nan")}).encode(), "is no JSON"),
+    "half a letter": (json.dumps({**KNOWN, "digest": "\ud800"}).encode(), "is no JSON"),
+    "nested without end": (b"[" * 100_000, "is no JSON"),
+    "another value": (b"[]", "no object"),
+    "a key that is missing": (json.dumps({"name": "bad"}).encode(), "'kind' in dataset.json is missing"),
+    "another type": (
+        json.dumps({**KNOWN, "tasks": {"ner": {"labels": []}}}).encode(),
+        "'tasks' in dataset.json is not",
+    ),
+    "no time": (json.dumps({**KNOWN, "created": 1e300}).encode(), "'created' in dataset.json is not allowed"),
+    "no such folder": (json.dumps({**KNOWN, "kind": "folder", "root": "/secret"}).encode(), "its files is gone"),
+    "its files are gone": (json.dumps(KNOWN).encode(), "its files is gone"),
+}
+
+
+@pytest.mark.parametrize("what", [*BROKEN_FILES, "no file", "a folder"])
+def test_a_broken_dataset_is_listed_with_its_problem_and_breaks_no_other(
+    client: TestClient, environment: Environment, small: dict[str, Any], what: str
+) -> None:
+    content, words = BROKEN_FILES.get(what, (None, "No such file" if what == "no file" else "Is a directory"))
+    folder = environment.home / "datasets" / "bad"
+    folder.mkdir()
+    if content is not None:
+        (folder / "dataset.json").write_bytes(content)
+    elif what == "a folder":
+        (folder / "dataset.json").mkdir()
+    listed = client.get("/v1/datasets")
+    assert listed.status_code == 200
+    shown = {one["name"]: one for one in listed.json()["datasets"]}
+    assert words in shown["bad"]["problem"]
+    assert shown["bad"]["tasks"] == {}
+    assert "problem" not in shown["mine"]
+    assert words in problem_of(client.get("/v1/datasets/bad"), 500)["detail"]
+    assert words in message_of(client.post("/v1/plans", json={**small, "data": {"dataset": "bad"}}), "data")
+    assert "there are: bad, mine" in problem_of(client.get("/v1/datasets/none"), 404)["detail"]
+    for answer in (listed, client.get("/v1/datasets/bad")):
+        assert "/secret" not in answer.text
+        assert str(environment.home) not in answer.text
+    assert client.delete("/v1/datasets/bad").status_code == 204
+    assert [path.name for path in (environment.home / "datasets").iterdir()] == ["mine"]
+    assert client.post("/v1/plans", json=small).status_code == 200
+
+
+def test_what_a_later_version_knows_of_a_dataset_does_not_break_it(
+    client: TestClient, environment: Environment, small: dict[str, Any]
+) -> None:
+    file = environment.home / "datasets" / "mine" / "dataset.json"
+    file.write_text(json.dumps({**json.loads(file.read_text()), "license": "CC0", "name": "another"}))
+    assert client.get("/v1/datasets/mine").json()["name"] == "mine"  # as its folder, which DELETE removes
+    assert client.post("/v1/plans", json=small).status_code == 200

@@ -12,11 +12,12 @@ import shutil
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import asdict, dataclass, field, replace
+from dataclasses import asdict
 from pathlib import Path
-from typing import Any, BinaryIO, Literal
+from typing import Any, BinaryIO
 
-from trainers.artifacts.layout import datasets_folder
+from trainers.artifacts.layout import dataset_names, datasets_folder
+from trainers.data.dataset_file import BrokenDatasetError, Dataset, Kind, read_dataset
 from trainers.data.folder import FolderData, open_folder
 from trainers.data.formats import by_extension
 from trainers.data.source import Source
@@ -26,8 +27,6 @@ from trainers.examples import DataError, Facts
 from trainers.languages import unknown
 from trainers.tasks import TASKS
 from trainers.trial import SPLITS, DataReference, Split
-
-Kind = Literal["zip", "folder", "hub"]
 
 # What takes longer to check holds a thread of the service; XTREME-R's 2 GB take 7 minutes.
 MAX_SECONDS = 1800.0
@@ -41,28 +40,6 @@ class NameTakenError(ValueError):
 
 class BadNameError(ValueError):
     """A name that a dataset cannot have."""
-
-
-@dataclass(frozen=True)
-class Dataset:
-    """What is known of a dataset.
-
-    `root` is the folder with its tasks; `tasks` has for each task its `labels` and `languages`: for each language and
-    split the number of `examples` and their `digest`. `digest` is that of all; `created` in seconds since 1970.
-    `warnings` say in words what is odd, but taken as it is.
-    """
-
-    name: str
-    kind: Kind
-    root: str
-    created: float
-    digest: str
-    tasks: dict[str, Any]
-    warnings: list[str] = field(default_factory=list)
-
-    def public(self) -> dict[str, Any]:
-        """What clients may know: all but the folder."""
-        return {name: value for name, value in vars(self).items() if name != "root"}
 
 
 class DatasetSource(Source):
@@ -89,28 +66,39 @@ class DatasetSource(Source):
         return value
 
     def describe(self, home: Path) -> list[dict[str, Any]]:
-        """All datasets, by name, without the folders where they lie."""
-        return [one.public() for one in datasets(home)]
+        """All datasets, by name, without the folders where they lie. A broken one has a `problem`, and no tasks."""
+        return [found for name in _names(home) if (found := _described(home, name)) is not None]
 
 
-def datasets(home: Path) -> list[Dataset]:
-    """All that there are, by name."""
-    return [_read(path) for path in sorted(datasets_folder(home).glob("[!.]*/dataset.json"))]
+def _described(home: Path, name: str) -> dict[str, Any] | None:
+    """A dataset as clients see it; None if it has been deleted meanwhile."""
+    try:
+        return dataset(home, name).public()
+    except BrokenDatasetError as error:
+        unknown = dict.fromkeys(("kind", "created", "digest"))
+        return {"name": name, **unknown, "tasks": {}, "warnings": [], "problem": str(error)}
+    except DataError:
+        return None
 
 
 def dataset(home: Path, name: str) -> Dataset:
-    """The dataset of a name. DataError if there is none."""
-    path = datasets_folder(home) / name / "dataset.json"
-    if not re.fullmatch(NAME, name) or not path.is_file():
-        there = ", ".join(one.name for one in datasets(home)) or "none yet"
-        raise DataError(f"there is no dataset {name!r}; there are: {there}")
-    return _read(path)
+    """The dataset of a name. BrokenDatasetError if it cannot be used, another DataError if there is none."""
+    require_dataset(home, name)
+    try:
+        return read_dataset(home, name)
+    except BrokenDatasetError:
+        require_dataset(home, name)  # it may have been deleted meanwhile
+        raise
 
 
-def _read(path: Path) -> Dataset:
-    """A dataset from its file. What we hold lies beside it, also where the home has another path since."""
-    found = Dataset(**json.loads(path.read_text(encoding="utf-8")))
-    return found if found.kind == "folder" else replace(found, root=str(path.parent / "data"))
+def require_dataset(home: Path, name: str) -> None:
+    """DataError if there is no dataset of a name, whether it can be used or not."""
+    if name not in (there := _names(home)):
+        raise DataError(f"there is no dataset {name!r}; there are: {', '.join(there) or 'none yet'}")
+
+
+def _names(home: Path) -> list[str]:
+    return [name for name in dataset_names(home) if re.fullmatch(NAME, name)]
 
 
 def add_zip(home: Path, name: str, file: BinaryIO) -> Dataset:
