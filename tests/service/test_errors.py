@@ -186,6 +186,65 @@ def test_a_link_out_of_the_data_root_is_refused_by_name(
     assert str(tmp_path) not in answer.text
 
 
+@pytest.fixture
+def registered(client: TestClient, environment: Environment, small: dict[str, Any]) -> tuple[Path, dict[str, Any]]:
+    """A folder under the data root that is the dataset `ours`, and a spec over it that is planned."""
+    assert environment.data_root is not None
+    folder = environment.data_root / "ours"
+    for name, content in FILES.items():
+        (folder / name).parent.mkdir(parents=True, exist_ok=True)
+        (folder / name).write_text(content)
+    assert client.post("/v1/datasets", json={"name": "ours", "folder": "ours"}).status_code == 201
+    spec = {**small, "data": {"dataset": "ours"}}
+    assert client.post("/v1/plans", json=spec).status_code == 200
+    return folder, spec
+
+
+def test_a_dataset_that_leads_out_of_the_data_root_by_now_is_refused(
+    client: TestClient, environment: Environment, registered: tuple[Path, dict[str, Any]], tmp_path: Path
+) -> None:
+    folder, spec = registered
+    dev, outside = folder / "ner" / "de" / "dev.jsonl", tmp_path / "outside"
+    folder.rename(outside)
+    folder.symlink_to(outside)
+    assert "ours is not under the data root" in message_of(client.post("/v1/plans", json=spec), "data")
+    folder.unlink()
+    outside.rename(folder)
+    dev.rename(outside)
+    dev.symlink_to(outside)  # with the same content, so that its digest stays
+    words = "ours/ner/de/dev.jsonl is a link that leads out of the data root"
+    assert words in message_of(client.post("/v1/plans", json=spec), "data")
+    dev.unlink()
+    outside.rename(dev)
+    assert client.post("/v1/plans", json=spec).status_code == 200
+    for root in (None, environment.home):
+        other = Environment(environment.home, root, cpus=2, gpus=0)
+        client.app.state.environment = lambda other=other: other  # type: ignore[attr-defined]
+        answer = client.post("/v1/plans", json=spec)
+        assert "data root" in message_of(answer, "data")
+        assert str(tmp_path) not in answer.text
+
+
+def test_a_dataset_never_changes_under_its_name(client: TestClient, registered: tuple[Path, dict[str, Any]]) -> None:
+    folder, spec = registered
+    test = folder / "ner" / "de" / "test.jsonl"
+    before = test.read_text()
+
+    def refusal() -> str:
+        return message_of(client.post("/v1/plans", json=spec), "data")
+
+    test.write_text(before.replace("detest0", "another"))
+    assert "ner/de/test has changed since the dataset 'ours' was added" in refusal()
+    test.rename(folder / "ner" / "de" / "aside")
+    assert "ner/de/test is gone since" in refusal()
+    test.write_text(before)
+    (folder / "ner" / "fr").mkdir()
+    (folder / "ner" / "fr" / "test.jsonl").write_text(before)
+    assert "ner/fr/test is new since" in refusal()
+    (folder / "ner" / "fr" / "test.jsonl").unlink()
+    assert client.post("/v1/plans", json=spec).status_code == 200
+
+
 ZEROS: list[dict[str, Any]] = [
     {"search": {"budget": {"device_hours": 0}}}, {"search": {"budget": {"trials": 0}}}, {"k": [0]}, {"average": 0},
     {"training": {"epochs": 0}}, {"training": {"batch_size": 0}}, {"training": {"learning_rate": 0}},

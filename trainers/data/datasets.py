@@ -16,7 +16,8 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any, BinaryIO
 
-from trainers.artifacts.layout import dataset_names, datasets_folder
+from trainers.artifacts.layout import dataset_names, datasets_folder, split_facts
+from trainers.data.data_root import folder_under
 from trainers.data.dataset_file import BrokenDatasetError, Dataset, Kind, read_dataset
 from trainers.data.folder import FolderData, open_folder
 from trainers.data.formats import by_extension
@@ -49,12 +50,15 @@ class DatasetSource(Source):
     takes = "name"
 
     def locate(self, value: str, home: Path, data_root: Path | None) -> DataReference:
-        """The folder with its tasks. DataError if there is no dataset of this name."""
-        return DataReference(self.name, Path(dataset(home, value).root))
+        """The dataset. DataError if there is none, or its folder is no more one that a spec may name."""
+        found = dataset(home, value)
+        if found.kind == "folder":
+            folder_under(data_root, _below(data_root, found))
+        return DataReference(self.name, value)
 
     def open(self, reference: DataReference, task: str, home: Path) -> FolderData:
-        """The dataset's examples of a task."""
-        return open_folder(reference.location, task, home)
+        """The dataset's examples of a task. DataError if it has not the splits that it had when it was added."""
+        return _Unchanged(dataset(home, reference.location), task, home)
 
     def warnings(self, reference: DataReference, task: str, home: Path) -> list[str]:
         """The languages that lack a test split, and files that are not read."""
@@ -68,6 +72,39 @@ class DatasetSource(Source):
     def describe(self, home: Path) -> list[dict[str, Any]]:
         """All datasets, by name, without the folders where they lie. A broken one has a `problem`, and no tasks."""
         return [found for name in _names(home) if (found := _described(home, name)) is not None]
+
+
+class _Unchanged(FolderData):
+    """A task's examples of a dataset, which are refused if they are not those that were added."""
+
+    def __init__(self, dataset: Dataset, task: str, home: Path) -> None:
+        super().__init__(Path(dataset.root), task, split_facts(home))
+        self._name = dataset.name
+        self._added: dict[str, Any] = dataset.tasks[task]["languages"] if task in dataset.tasks else {}
+        added = {(language, split) for language, splits in self._added.items() for split in splits}
+        if others := added ^ {(language, split) for language, splits in self.splits().items() for split in splits}:
+            language, split = min(others)
+            raise self._changed(f"{language}/{split}", "is gone" if (language, split) in added else "is new")
+
+    def facts(self, language: str, split: Split) -> Facts:
+        """What is known of a split. DataError if it is missing, malformed, or another than that which was added."""
+        found = super().facts(language, split)
+        if found.digest != self._added[language][split]["digest"]:
+            raise self._changed(f"{language}/{split}", "has changed")
+        return found
+
+    def _changed(self, what: str, how: str) -> DataError:
+        return DataError(
+            f"{self.task.name}/{what} {how} since the dataset {self._name!r} was added; allowed: to add it again"
+        )
+
+
+def _below(data_root: Path | None, dataset: Dataset) -> str:
+    """The path of a dataset's folder under the data root. DataError if it is elsewhere."""
+    try:
+        return Path(dataset.root).relative_to(data_root.resolve()).as_posix() if data_root is not None else ""
+    except ValueError as error:
+        raise DataError(f"the folder of the dataset {dataset.name!r} is not under the data root") from error
 
 
 def _described(home: Path, name: str) -> dict[str, Any] | None:
