@@ -53,14 +53,18 @@ class Settings:
         )
 
     def existing_database(self) -> Path | None:
-        """The file of the database; None if it is a server's. ValueError if there is no such file, and none is made."""
+        """The file of the database; None if it is a server's.
+
+        Raises:
+            ValueError: there is no such file, and none is made.
+            DatabaseError: the URL is that of an SQLite database which is no file.
+        """
         from sqlalchemy import make_url  # imported late: clients read settings as well
 
-        url = make_url(self.database_url)
-        if url.get_backend_name() != "sqlite":
-            return None
-        file = Path(url.database or "")
-        if not file.is_file():
+        from service.store.database import sqlite_file
+
+        file = sqlite_file(make_url(self.database_url))
+        if file is not None and not file.is_file():
             raise ValueError(f"there is no database {file}: set ALLASPRAK_HOME to the home of the service")
         return file
 

@@ -88,11 +88,7 @@ class Database:
 
     def _open(self, url: str) -> None:
         parsed = make_url(url)
-        if parsed.get_backend_name() == "sqlite" and _is_in_memory(parsed):
-            raise DatabaseError(
-                "ALLASPRAK_DATABASE_URL: an SQLite database in memory is lost with its process, and no other sees it;"
-                " allowed: a file, such as sqlite:////var/lib/allasprak.sqlite"
-            )
+        self.file = sqlite_file(parsed)
         # pre_ping: a connection that the server closed meanwhile (it was restarted) is opened again
         options = POSTGRESQL if parsed.drivername.startswith("postgresql") else {}
         self._reading = create_engine(url, pool_pre_ping=True, connect_args=options, json_deserializer=read_json)
@@ -101,8 +97,6 @@ class Database:
             for engine in (self._reading, self._writing):
                 event.listen(engine, "connect", _configure_sqlite)
             event.listen(self._writing, "begin", _lock_for_writing)
-        name = make_url(url).database
-        self.file = Path(name) if self._reading.dialect.name == "sqlite" and name and name != ":memory:" else None
         self._identity: tuple[int, int] | None = None
         with self.write() as connection:
             upgrade(connection)
@@ -182,10 +176,23 @@ class Database:
         return (sqlite if self._writing.dialect.name == "sqlite" else postgresql).insert(table)
 
 
-def _is_in_memory(url: URL) -> bool:
-    """Whether an SQLite URL names no file (https://sqlite.org/inmemorydb.html)."""
-    file = url.database or ""
-    return not file.removeprefix("file:") or ":memory:" in file or url.query.get("mode") == "memory"
+def sqlite_file(url: URL) -> Path | None:
+    """The file of an SQLite database; None if a URL is that of a database server.
+
+    Raises:
+        DatabaseError: it is an SQLite URL of anything but a plain file. A URI (https://sqlite.org/uri.html) and the
+            parameters of the driver may name memory, and a file without locks.
+    """
+    if url.get_backend_name() != "sqlite":
+        return None
+    name = url.database or ""
+    if name in ("", ":memory:") or name.startswith("file:") or url.query:
+        raise DatabaseError(
+            "ALLASPRAK_DATABASE_URL: an SQLite database is a file without parameters, such as"
+            " sqlite:////var/lib/allasprak.sqlite; one in memory, which is lost with its process, and a file: URI are"
+            " not allowed"
+        )
+    return Path(name)
 
 
 @contextmanager

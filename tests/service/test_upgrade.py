@@ -12,6 +12,7 @@ from alembic.migration import MigrationContext
 from alembic.script import ScriptDirectory
 from sqlalchemy import create_engine, inspect, text
 
+from service.settings import Settings
 from service.store import Query, Store
 from service.store.query import equal
 from service.store.schema import REVISION, VERSION_TABLE, metadata
@@ -67,12 +68,22 @@ def test_a_database_of_any_version_is_upgraded_with_all_that_is_in_it(tmp_path: 
         "sqlite:///:memory:",
         "sqlite:///file::memory:?uri=true",
         "sqlite:///file:x?mode=memory&uri=true",
+        "sqlite:///file:x?vfs=memdb&uri=true",
+        "sqlite+pysqlite:///file:/x?vfs=memdb&uri=1",
+        "sqlite:///file:/tmp/x?nolock=1&uri=true",
+        "sqlite:///file:/tmp/x",
+        "sqlite:////tmp/x?uri=true",
+        "sqlite:////tmp/x?vfs=memdb",
     ],
 )
 def test_a_database_that_is_not_there_is_named_by_its_setting_and_no_secret_is_told(url: str) -> None:
     with pytest.raises(RuntimeError, match="ALLASPRAK_DATABASE_URL: ") as raised:
         Store(url)
     assert "s3cret" not in str(raised.value)
+    if url.startswith("sqlite") and "nowhere" not in url:
+        assert "allowed" in str(raised.value)
+        with pytest.raises(RuntimeError, match="an SQLite database is a file without parameters"):
+            Settings.from_environment({"ALLASPRAK_DATABASE_URL": url}).existing_database()
 
 
 def test_services_that_start_at_once_make_the_tables_once(empty_url: str) -> None:
