@@ -197,11 +197,11 @@ def sqlite_file(url: URL) -> Path | None:
 
 @contextmanager
 def _as_lost() -> Iterator[None]:
-    """Garbage in the file as DatabaseLostError."""
+    """Garbage in the file, and a table that is gone, as DatabaseLostError."""
     try:
         yield
     except sqlalchemy.exc.DatabaseError as error:
-        if any(words in str(error.orig) for words in ("malformed", "not a database")):
+        if any(words in str(error.orig) for words in ("malformed", "not a database", "no such table")):
             raise DatabaseLostError(f"the database is broken: {error.orig}") from error
         raise
 

@@ -30,6 +30,7 @@ from search_spaces.spec import ExperimentSpec
 from service import planning, protocol
 from service.api import create_app, downloads, events, health, turns
 from service.store import Store
+from service.store.schema import REVISION
 from trainers.artifacts.layout import datasets_folder, downloads_folder, leftovers
 
 pytestmark = pytest.mark.service
@@ -355,6 +356,15 @@ def damage(what: str, home: Path) -> None:
             pages.write(os.urandom(file.stat().st_size - 2 * 4096))
     elif what == "emptied":
         os.truncate(file, 0)
+    elif what == "dropped":
+        with contextlib.closing(sqlite3.connect(file)) as connection:
+            connection.execute("DROP TABLE scores")
+    elif what == "foreign":
+        with contextlib.closing(sqlite3.connect(home / "other")) as connection:
+            connection.execute("CREATE TABLE allasprak_version (version_num VARCHAR(32))")
+            connection.execute("INSERT INTO allasprak_version VALUES (?)", [REVISION])
+            connection.commit()
+        file.write_bytes((home / "other").read_bytes())
     elif what == "overwritten":
         with file.open("r+b") as pages:
             pages.write(os.urandom(file.stat().st_size))
@@ -362,7 +372,9 @@ def damage(what: str, home: Path) -> None:
         shutil.rmtree(home)
 
 
-@pytest.mark.parametrize("what", ["removed", "replaced", "garbage", "emptied", "overwritten", "home"])
+@pytest.mark.parametrize(
+    "what", ["removed", "replaced", "garbage", "emptied", "dropped", "foreign", "overwritten", "home"]
+)
 def test_a_lost_database_is_said_and_takes_nothing(
     port: int, store: Store, spec: Fields, tmp_path: Path, what: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -381,6 +393,8 @@ def test_a_lost_database_is_said_and_takes_nothing(
     status, text = healthz(port)
     assert status == 503, text
     assert "removed" in text or "broken" in text
+    if what == "dropped":
+        assert httpx2.get(f"http://127.0.0.1:{port}/v1/results").status_code == 503
     if what == "home":
         assert httpx2.get(f"http://127.0.0.1:{port}/v1/trials/{'0' * 20}/model").status_code == 503
 
