@@ -86,7 +86,7 @@ def resubmit(request: Request, id_: str) -> JSONResponse:
     request returns the same new experiment.
     """
     key = f"resubmission of {id_}"  # no request's own: those have no blanks
-    new, warnings = _store(request, show_experiment(request, id_)["spec"], key)
+    new, warnings = _store(request, _whole(request, id_)["spec"], key)
     answer = {**show_experiment(request, new), "warnings": warnings}
     return JSONResponse(answer, 201, {"Location": f"/v1/experiments/{new}"})
 
@@ -121,9 +121,9 @@ def show(request: Request, id_: str) -> JSONResponse:
     """One experiment: its state and the reason for it, progress, cost, and spec.
 
     `disk` is what its files take in bytes, those that it shares with other experiments included: null until that is
-    known, and of some seconds ago where there are many.
+    known, and of some seconds ago where there are many. 500 if what is stored of it cannot be read.
     """
-    return JSONResponse(show_experiment(request, id_))
+    return JSONResponse(_whole(request, id_))
 
 
 @router.get("/experiments/{id_}/log")
@@ -152,7 +152,7 @@ def swept(request: Request, id_: str) -> JSONResponse:
 
     422 where a package that the spec needs is gone.
     """
-    shown = show_experiment(request, id_)
+    shown = _whole(request, id_)
     spec = planning.accepted_before(shown["spec"])
     objectives, metric = request.app.state.store.objectives, TASKS[spec.task].metric
     judged, tests = objectives.judged(id_, metric), objectives.test_scores(id_, metric)
@@ -201,13 +201,29 @@ def state_of(request: Request, id_: str) -> str:
 
 
 def show_experiment(request: Request, id_: str) -> dict[str, Any]:
-    """An experiment as the API shows it. HTTPException 404 if no experiment has this id."""
+    """An experiment as the API shows it, also one whose row is broken. HTTPException 404 if none has this id."""
+    return _with_disk(request, _found(request, id_))
+
+
+def _whole(request: Request, id_: str) -> dict[str, Any]:
+    """An experiment as the API shows it. HTTPException 404 if none has this id, BrokenRowError if its row is broken."""
+    experiment = _found(request, id_)
+    experiment.require_whole()
+    return _with_disk(request, experiment)
+
+
+def _found(request: Request, id_: str) -> Experiment:
     state_of(request, id_)
-    store, environment = request.app.state.store, request.app.state.environment()
-    experiment = store.experiments.one(id_)
+    experiment: Experiment | None = request.app.state.store.experiments.one(id_)
     if experiment is None:
         raise HTTPException(404, "there is no experiment with this id any more")
-    return {**_shown(experiment, environment), "disk": request.app.state.disk.of(store, environment.home, id_)}
+    return experiment
+
+
+def _with_disk(request: Request, experiment: Experiment) -> dict[str, Any]:
+    store, environment = request.app.state.store, request.app.state.environment()
+    disk = request.app.state.disk.of(store, environment.home, experiment.id)
+    return {**_shown(experiment, environment), "disk": disk}
 
 
 def _shown(experiment: Experiment, environment: Environment) -> dict[str, Any]:

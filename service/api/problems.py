@@ -18,6 +18,7 @@ from search_spaces.messages import shortened, unquoted
 from search_spaces.problems import MOST_CHARACTERS, Problem, SpecError
 from service.store import (
     BadCursorError,
+    BrokenRowError,
     DatabaseLostError,
     KeyReusedError,
     OperationalError,
@@ -62,6 +63,7 @@ def add_handlers(app: FastAPI) -> None:
     app.add_exception_handler(RequestValidationError, _request_error)
     app.add_exception_handler(BadCursorError, _bad_cursor)
     app.add_exception_handler(KeyReusedError, _key_reused)
+    app.add_exception_handler(BrokenRowError, _broken_row)
     app.add_exception_handler(DatabaseLostError, _database_lost)
     app.add_exception_handler(OSError, _disk_full)
     app.add_exception_handler(OperationalError, _database_error)
@@ -92,6 +94,10 @@ def _bad_cursor(_: Request, error: Any) -> JSONResponse:
 
 def _key_reused(_: Request, error: Any) -> JSONResponse:
     return problem(422, "nothing was stored", [Problem("Idempotency-Key", f"{error}; allowed: a new one")])
+
+
+def _broken_row(_: Request, error: Any) -> JSONResponse:
+    return problem(500, str(error))
 
 
 def _database_lost(_: Request, error: Any) -> JSONResponse:

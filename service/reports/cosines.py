@@ -75,5 +75,5 @@ if __name__ == "__main__":
         for model in sys.argv[1:]:
             of_trial, _, by = model.partition(":")
             _compute(of_trial, by, Settings.from_environment())
-    except (ValueError, OSError) as error:
+    except (ValueError, OSError, RuntimeError) as error:
         sys.exit(str(error))

@@ -2,6 +2,7 @@
 
 from sqlalchemy.exc import OperationalError
 
+from service.store.broken import BrokenRowError
 from service.store.database import BadCursorError, DatabaseLostError, StoreFullError, is_busy
 from service.store.experiments import KeyReusedError, Submission
 from service.store.lease import LeaseHeldError, LeaseLostError
@@ -13,6 +14,7 @@ from service.store.store import Store
 __all__ = [
     "RESULT_COLUMNS",
     "BadCursorError",
+    "BrokenRowError",
     "DatabaseLostError",
     "Experiment",
     "KeyReusedError",

@@ -10,6 +10,7 @@ from search_spaces.cost.estimate import devices
 from search_spaces.cost.timing import Measured
 from search_spaces.method_space import Candidate
 from search_spaces.spec import ExperimentSpec, ResourcesSpec
+from service.store.broken import FAULTS
 from service.store.clocks import elapsed
 from service.store.schema import Readable, attempts, planned_trials, trials
 from trainers.methods import METHODS
@@ -102,11 +103,14 @@ def spent(connection: Connection, experiments: Collection[str]) -> dict[str, tup
 
 
 def with_device_seconds(attempt: Mapping[Any, Any]) -> dict[str, Any]:
-    """An attempt with its device-seconds in place of its experiment's spec; None until it ends."""
+    """An attempt with its device-seconds in place of its experiment's spec; None until it ends, or if that is none."""
     known = dict(attempt)
     spec, ended = known.pop("spec"), known["ended"]
     is_known = spec is not None and ended is not None
-    of_trial = devices(ResourcesSpec.model_validate(spec["resources"])) if is_known else None
+    try:
+        of_trial = devices(ResourcesSpec.model_validate(spec["resources"])) if is_known else None
+    except FAULTS:
+        of_trial = None
     return {**known, "device_seconds": of_trial and of_trial * max(0.0, ended - known["started"])}
 
 

@@ -9,6 +9,7 @@ from sqlalchemy import ColumnElement, Connection, insert, select, update
 
 from search_spaces.sources import DataSpec
 from search_spaces.targets import LeftOut
+from service.store.broken import FAULTS, require, require_json, require_times
 from service.store.database import Database
 from service.store.schema import Readable, events, experiments
 
@@ -39,13 +40,24 @@ class Events:
         columns = events.c.number, events.c.at, events.c.kind, events.c.data
         query = select(*columns).where(events.c.experiment == experiment, events.c.number > number)
         with self._database.read() as connection:
-            return [Event(*row) for row in connection.execute(query.order_by(events.c.number).limit(limit))]
+            return [_event(*row) for row in connection.execute(query.order_by(events.c.number).limit(limit))]
 
     def latest(self, ids: Collection[str]) -> dict[str, tuple[str, int]]:
         """State, and number of the last event, of experiments; without those that there are not."""
         query = select(experiments.c.id, experiments.c.state, experiments.c.events).where(experiments.c.id.in_(ids))
         with self._database.read() as connection:
             return {id_: (state, number) for id_, state, number in connection.execute(query)}
+
+
+def _event(number: int, at: float, kind: Kind, data: dict[str, Any]) -> Event:
+    """An event; one whose row is broken says so, and keeps no later one from being told."""
+    try:
+        require(data, dict)
+        require_times(at)
+        require_json(data)
+    except FAULTS:
+        return Event(number, 0.0, kind, {"reason": "what the database has of this event cannot be read"})
+    return Event(number, at, kind, data)
 
 
 def differences(connection: Connection, specs: Mapping[str, Mapping[str, Any]]) -> dict[str, list[str]]:

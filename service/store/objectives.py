@@ -9,6 +9,7 @@ from sqlalchemy import and_, select
 
 from search_spaces.objective import Judged
 from service.store import costs, marks
+from service.store.broken import reading, require
 from service.store.database import Database
 from service.store.query import equal
 from service.store.results import Query, Results
@@ -20,7 +21,7 @@ PAGE_ROWS = 10_000
 
 
 class Objectives:
-    """Read access to what trials achieved.
+    """Read access to what trials achieved. A trial whose row cannot be read is a BrokenRowError that names it.
 
     Args:
         database: where it is stored.
@@ -35,6 +36,9 @@ class Objectives:
         Args:
             experiment: its id.
             metric: that the objective is the mean of.
+
+        Raises:
+            BrokenRowError: what is stored of a trial cannot be read.
         """
         of_trial = planned_trials.c.trial
         compared = and_(planned_trials.c.experiment == experiment, planned_trials.c.sweep.is_not(None))
@@ -56,21 +60,8 @@ class Objectives:
         chosen = chosen.join(planned_trials, of_trial == selections.c.trial).where(compared)
         with self._database.read() as connection:
             rows = connection.execute(of_sweeps.order_by(planned_trials.c.position)).mappings().all()
-            conflicts = {trial: _conflicts(values) for trial, values in connection.execute(told)}  # the last is kept
-            found = {
-                row["trial"]: Judged(
-                    config=TrialConfig.from_dict(row["config"]),
-                    sweep=row["sweep"],
-                    state=row["state"],
-                    epochs=row["epochs"],
-                    seconds=row["seconds"],
-                    selections=row["selections"],
-                    selected={},
-                    history=[],
-                    conflicts=conflicts.get(row["trial"]),
-                )
-                for row in rows
-            }
+            last = {trial: values for trial, values in connection.execute(told)}  # noqa: C416  (mypy: rows, no pairs)
+            found = {row["trial"]: _judged(row, last.get(row["trial"], {})) for row in rows}
             judges = {row["trial"]: row["judge"] for row in rows}
             for trial, selection, step in connection.execute(chosen):
                 if found[trial].state != "stopped":
@@ -117,31 +108,51 @@ class Objectives:
     def shots(self, experiment: str) -> list[dict[str, Any]]:
         """The shots that an experiment's trials were trained on: `language`, `k`, `seed`, ids, digest."""
         drawn: dict[tuple[str, int, int], dict[str, Any]] = {}
-        for config, facts in self._facts(experiment):
-            for language, shots in facts["shots"].items():
-                key = {"language": language, "k": config["k"], "seed": config["seed"]}
-                drawn[language, config["k"], config["seed"]] = {**key, **shots}
+        for trial, config, facts in self._facts(experiment):
+            with reading(f"trial {trial}"):
+                for language, shots in facts["shots"].items():
+                    key = {"language": language, "k": config["k"], "seed": config["seed"]}
+                    drawn[language, config["k"], config["seed"]] = {**key, **shots}
         return [drawn[key] for key in sorted(drawn)]
 
     def samples(self, experiment: str) -> list[dict[str, Any]]:
         """The samples that an experiment's trials were trained or scored on (`Outcome.facts`), each once."""
         drawn: dict[tuple[str, str, int], dict[str, Any]] = {}
-        for _, facts in self._facts(experiment):
-            for one in facts.get("samples", ()):  # trials of version 0.1.0 have none
-                drawn[one["language"], one["split"], one["examples"]] = one
+        for trial, _, facts in self._facts(experiment):
+            with reading(f"trial {trial}"):
+                for one in facts.get("samples", ()):  # trials of version 0.1.0 have none
+                    drawn[one["language"], one["split"], one["examples"]] = one
         return [drawn[key] for key in sorted(drawn)]
 
-    def _facts(self, experiment: str) -> Iterator[tuple[dict[str, Any], dict[str, Any]]]:
-        """The configuration and the facts of each of an experiment's trials that have succeeded."""
+    def _facts(self, experiment: str) -> Iterator[tuple[str, dict[str, Any], dict[str, Any]]]:
+        """Digest, configuration and facts of each of an experiment's trials that have succeeded."""
         query = (
-            select(trials.c.config, trials.c.facts)
+            select(trials.c.digest, trials.c.config, trials.c.facts)
             .join(planned_trials, planned_trials.c.trial == trials.c.digest)
             .where(planned_trials.c.experiment == experiment, planned_trials.c.state == "succeeded")
             .order_by(planned_trials.c.position)
         )
         with self._database.read() as connection:
             for row in connection.execute(query):
-                yield row.config, row.facts
+                yield row.digest, row.config, row.facts
+
+
+def _judged(row: Mapping[Any, Any], measured: Mapping[str, Any]) -> Judged:
+    """A trial of a sweep before its scores are known, given what it measured last. BrokenRowError names one that is."""
+    with reading(f"trial {row['trial']}"):
+        require(row["selections"], list)
+        require(row["judge"], dict)
+        return Judged(
+            config=TrialConfig.from_dict(row["config"]),
+            sweep=row["sweep"],
+            state=row["state"],
+            epochs=row["epochs"],
+            seconds=row["seconds"],
+            selections=row["selections"],
+            selected={},
+            history=[],
+            conflicts=_conflicts(measured),
+        )
 
 
 def _conflicts(measured: Mapping[str, Any]) -> int | None:

@@ -3,12 +3,12 @@
 import logging
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
-from datetime import UTC, datetime
 from typing import Any
 
 from sqlalchemy import Connection, Float, cast, func, select
 
 from service.store import costs
+from service.store.broken import FAULTS, BrokenRowError, require_json, require_times
 from service.store.events import differences, left_out
 from service.store.schema import experiments, planned_results, planned_trials, tags, trials
 from service.store.states import TRIAL_STATES
@@ -54,6 +54,11 @@ class Experiment:
     numerics: int | None
     spec: dict[str, Any]
 
+    def require_whole(self) -> None:
+        """BrokenRowError if its row cannot be read, and so most of this is not known."""
+        if not self.spec:
+            raise BrokenRowError(f"experiment {self.id}")
+
 
 def shown(connection: Connection, rows: Sequence[Mapping[Any, Any]]) -> list[Experiment]:
     """Rows of `experiments` with trials, cost and failures: in a constant number of queries, however many rows.
@@ -62,7 +67,7 @@ def shown(connection: Connection, rows: Sequence[Mapping[Any, Any]]) -> list[Exp
     """
     try:
         return _shown(connection, rows)
-    except (LookupError, TypeError, ValueError, AttributeError, ArithmeticError, OSError) as error:
+    except FAULTS as error:
         if len(rows) > 1:
             return [one for row in rows for one in shown(connection, [row])]
         [row] = rows
@@ -97,8 +102,9 @@ def _unreadable(row: Mapping[Any, Any]) -> Experiment:
 
 def _shown(connection: Connection, rows: Sequence[Mapping[Any, Any]]) -> list[Experiment]:
     ids = [row["id"] for row in rows]
-    for at in (row[name] for row in rows for name in ("created", "started", "finished")):
-        _ = at is None or datetime.fromtimestamp(at, UTC)  # or an error, for what is no time
+    for row in rows:
+        require_times(row["created"], row["started"], row["finished"])
+        require_json(row["spec"])
     progress, counts = _progress(connection, ids)
     mine = planned_trials.c.experiment
     failed = (

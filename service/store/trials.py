@@ -13,6 +13,7 @@ from sqlalchemy import Connection, func, insert, or_, select, update
 
 from search_spaces.plan import PlannedTrial
 from service.store import marks
+from service.store.broken import reading, require, require_json, require_times
 from service.store.clocks import moment
 from service.store.costs import with_device_seconds
 from service.store.coverage import Coverage
@@ -204,6 +205,9 @@ class Trials:
         """A trial's configuration, facts, measures and attempts, and its state for each experiment; None if none.
 
         An attempt's `device_seconds` are None until it ends, and where the experiment that it ran for was deleted.
+
+        Raises:
+            BrokenRowError: what is stored of it cannot be read.
         """
         asking = select(planned_trials.c.experiment.label("id"), planned_trials.c.state, planned_trials.c.reason)
         columns = (column for column in attempts.c if column.name != "trial")
@@ -217,9 +221,15 @@ class Trials:
             told = connection.execute(measured.order_by(measures.c.step)).mappings().all()
         if row is None:
             return None
-        lists = {"experiments": states, "attempts": [with_device_seconds(row) for row in rows], "measures": told}
-        config = TrialConfig.from_dict(row["config"]).to_dict()  # with its NUMERICS, also where that was not stored
-        return {**row, "config": config, **{name: [dict(one) for one in found] for name, found in lists.items()}}
+        with reading(f"trial {digest}"):
+            for value in ([] if row["facts"] is None else [row["facts"]]) + [one["values"] for one in told]:
+                require(value, dict)
+            require_times(*(one[name] for one in rows for name in ("started", "ended")))
+            lists = {"experiments": states, "attempts": [with_device_seconds(one) for one in rows], "measures": told}
+            config = TrialConfig.from_dict(row["config"]).to_dict()  # with its NUMERICS, also where that was not stored
+            shown = {**row, "config": config, **{name: [dict(one) for one in found] for name, found in lists.items()}}
+            require_json(shown)
+        return shown
 
     def _add_sizes(self, connection: Connection, digest: str, found: Mapping[str, Mapping[str, int]]) -> None:
         if not found:

@@ -313,6 +313,8 @@ BREAKS = {
     "no time": "UPDATE experiments SET created = 'yesterday' WHERE id = :id",
     "a state of a trial that is none": "UPDATE planned_trials SET state = 'lost' WHERE experiment = :id",
     "an event that is no JSON": "UPDATE events SET data = '{' WHERE experiment = :id",
+    "a spec that no answer can have": "UPDATE experiments SET spec = json_set(spec, '$.k', 1e999) WHERE id = :id",
+    "half a letter": """UPDATE experiments SET spec = '{"x": "\\ud800", ' || substr(spec, 2) WHERE id = :id""",
 }
 
 
@@ -329,17 +331,88 @@ def test_one_broken_row_breaks_no_list(client: TestClient, store: Store, small: 
     assert shown[whole] == before
     if "event" not in what:
         assert "cannot be read" in shown[broken]["reason"]
-    for path in (
-        "/v1/results",
-        "/v1/results/summary",
-        "/metrics",
-        f"/v1/experiments/{broken}",
-        "/v1/experiments?limit=1",
-    ):
+    for path in ("/v1/results", "/v1/results/summary", "/metrics", "/v1/experiments?limit=1"):
         assert client.get(path).status_code == 200, path
+    for path in ("", "/sweep"):
+        answer = client.get(f"/v1/experiments/{broken}{path}")
+        if "event" in what:
+            assert answer.status_code == 200
+        else:
+            assert f"experiment {broken} cannot be read" in problem_of(answer, 500)["detail"]
+    if "event" not in what:
+        answer = client.post(f"/v1/experiments/{broken}/resubmit")
+        assert f"experiment {broken} cannot be read" in problem_of(answer, 500)["detail"]
     assert client.post("/v1/plans", json=small).status_code == 200
     client.post(f"/v1/experiments/{broken}/cancel")
     assert client.delete(f"/v1/experiments/{broken}").status_code == 204
+
+
+BREAKS_OF_TRIALS = {
+    "a configuration that is no JSON": "UPDATE trials SET config = '{' WHERE digest = :id",
+    "a configuration of another form": "UPDATE trials SET config = '[]' WHERE digest = :id",
+    "a configuration without its task": "UPDATE trials SET config = json_remove(config, '$.task') WHERE digest = :id",
+    "facts that are no JSON": "UPDATE trials SET facts = 'nonsense' WHERE digest = :id",
+    "facts of another form": "UPDATE trials SET facts = '[1]' WHERE digest = :id",
+    "facts that no answer can have": "UPDATE trials SET facts = '{\"shots\": NaN}' WHERE digest = :id",
+    "measures that are no JSON": "UPDATE measures SET \"values\" = '{' WHERE trial = :id",
+    "an attempt at no time": "UPDATE attempts SET started = 'noon' WHERE trial = :id",
+}
+
+
+@pytest.fixture
+def tried(client: TestClient, store: Store, small: dict[str, Any]) -> tuple[str, list[str]]:
+    """An experiment, and its two trials, which have succeeded."""
+    id_ = client.post("/v1/experiments", json={**small, "seeds": [1, 2]}).json()["id"]
+    digests = list(store.experiments.plan_of(id_) or ())
+    for digest in digests:
+        attempt = store.trials.started(id_, digest)
+        with store.experiments._database.write() as connection:
+            connection.execute(
+                text("INSERT INTO measures (trial, step, epoch, \"values\") VALUES (:id, 1, 1, '{}')"), {"id": digest}
+            )
+            connection.execute(
+                text("""UPDATE trials SET facts = '{"shots": {}, "samples": []}' WHERE digest = :id"""), {"id": digest}
+            )
+            connection.execute(text("UPDATE planned_trials SET state = 'succeeded'"))
+        assert attempt == 1
+    return id_, digests
+
+
+@pytest.mark.parametrize("what", BREAKS_OF_TRIALS)
+def test_a_broken_row_of_a_trial_is_named(
+    client: TestClient, store: Store, tried: tuple[str, list[str]], what: str
+) -> None:
+    id_, (whole, broken) = tried
+    with store.experiments._database.write() as connection:
+        connection.execute(text(BREAKS_OF_TRIALS[what]), {"id": broken})
+    of_trial = [f"/v1/trials/{broken}{path}" for path in ("", "/log", "/predictions?language=de", "/model")]
+    of_facts = [f"/v1/experiments/{id_}/shots"] if "facts" in what and "answer" not in what else []
+    for path in of_trial + of_facts:
+        assert f"trial {broken} cannot be read" in problem_of(client.get(path), 500)["detail"], path
+    for path in (f"/v1/trials/{whole}", "/v1/experiments", f"/v1/experiments/{id_}", "/v1/results"):
+        assert client.get(path).status_code == 200, path
+
+
+def test_a_broken_experiment_does_not_break_its_trials(
+    client: TestClient, store: Store, tried: tuple[str, list[str]]
+) -> None:
+    id_, (digest, _) = tried
+    with store.experiments._database.write() as connection:
+        connection.execute(text(BREAKS["a spec that is no JSON"]), {"id": id_})
+        connection.execute(text("UPDATE attempts SET ended = started"))
+    assert client.get(f"/v1/trials/{digest}").json()["attempts"][0]["device_seconds"] is None
+
+
+def test_an_event_that_cannot_be_read_keeps_no_later_one_from_being_told(
+    client: TestClient, store: Store, small: dict[str, Any]
+) -> None:
+    id_ = client.post("/v1/experiments", json=small).json()["id"]
+    client.post(f"/v1/experiments/{id_}/cancel")
+    with store.experiments._database.write() as connection:
+        connection.execute(text("UPDATE events SET data = '[]', at = 'noon' WHERE number = 1"))
+    told = client.get(f"/v1/experiments/{id_}/events").text
+    assert "this event cannot be read" in told
+    assert "cancelled" in told
 
 
 def test_latex_takes_whatever_a_name_has() -> None:
