@@ -64,7 +64,7 @@ def serve(host: str, port: int) -> NoReturn:
     signal.signal(signal.SIGTERM, _exit)
     listening = _listen(host, port)  # before anything is started: the port may be taken
     make_private(settings.home)
-    store = Store(settings.database_url, lambda what, seconds: STORE_SECONDS.labels(what).observe(seconds))
+    store = Store(settings.database_url, lambda what, took: STORE_SECONDS.labels(what).observe(took), leased=True)
 
     def environment() -> Environment:
         pool = supervisor.pool

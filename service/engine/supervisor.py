@@ -89,7 +89,7 @@ class Supervisor(threading.Thread):
 
     Args:
         settings: where to read, write and run.
-        store: the database.
+        store: the database, opened for a server: it is upgraded here.
 
     Attributes:
         lost: that another server has taken the database over; this process is told to end, and `close` leaves the
@@ -97,7 +97,7 @@ class Supervisor(threading.Thread):
 
     Raises:
         HomeInUseError: another server uses this home.
-        LeaseHeldError: another server uses this database.
+        LeaseHeldError: another server uses this database, which is left as it is.
         PoolError: Ray did not start.
     """
 
@@ -117,6 +117,7 @@ class Supervisor(threading.Thread):
 
     def _begin(self, is_heir: bool) -> None:
         settings, store = self.settings, self.store
+        store.upgrade(self._lease)  # not before: a server of an earlier version may be using the database
         if not is_heir:
             self._forget_drivers()
         self._closing = threading.Event()

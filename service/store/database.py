@@ -15,7 +15,7 @@ from sqlalchemy import URL, ColumnElement, Connection, Engine, Table, create_eng
 from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.exc import OperationalError, SQLAlchemyError
 
-from service.store.upgrade import upgrade
+from service.store.upgrade import upgrade, waits_for_lease
 
 
 class StoreFullError(OSError):
@@ -70,6 +70,8 @@ class Database:
         url: in SQLAlchemy's form.
         observe: is called after each use of a connection, with its kind and its seconds.
         patience: seconds to wait for a database server that does not answer, since it may be restarting.
+        leased: the caller takes the lease before anything else, and then calls `upgrade`: until then a database of an
+            earlier version that has a lease stays as it is.
 
     Attributes:
         file: that of an SQLite database; None for a database server.
@@ -79,14 +81,14 @@ class Database:
         SchemaVersionError: its schema is that of another version of allasprak.
     """
 
-    def __init__(self, url: str, observe: Observe = nobody, patience: float = 0.0) -> None:
+    def __init__(self, url: str, observe: Observe = nobody, patience: float = 0.0, leased: bool = False) -> None:
         self.url, self._observe, self._patience = url, observe, patience
         try:
-            self._open(url)
+            self._open(url, leased)
         except (SQLAlchemyError, ImportError) as error:
             raise DatabaseError(f"ALLASPRAK_DATABASE_URL: {error}") from error
 
-    def _open(self, url: str) -> None:
+    def _open(self, url: str, leased: bool) -> None:
         parsed = make_url(url)
         self.file = sqlite_file(parsed)
         # pre_ping: a connection that the server closed meanwhile (it was restarted) is opened again
@@ -99,8 +101,14 @@ class Database:
             event.listen(self._writing, "begin", _lock_for_writing)
         self._identity: tuple[int, int] | None = None
         with self.write() as connection:
-            upgrade(connection)
+            if not (leased and waits_for_lease(connection)):
+                upgrade(connection)
         self._identity = self._identify()
+
+    def upgrade(self, token: str) -> None:
+        """Migrate the tables, if they are of an earlier version, for whoever has the lease of this token."""
+        with self.write() as connection:
+            upgrade(connection, token)
 
     def _identify(self) -> tuple[int, int] | None:
         """Device and inode of the file; None if there is none."""

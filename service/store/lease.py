@@ -110,6 +110,11 @@ class Lease:
             time.sleep(LOOK_SECONDS)
             is_expired = time.monotonic() - since > LEASE_SECONDS
 
+    @property
+    def token(self) -> str:
+        """What the row has while the lease is ours."""
+        return self._me.token
+
     def check(self) -> None:
         """See that the lease is still ours.
 

@@ -58,6 +58,7 @@ clock = Table("clock", metadata, Column("now", Sequence, primary_key=True, autoi
 
 # At most one row: the server that may start and stop drivers, or that had done so last, and the number of heartbeats of
 # all servers. `token` is of that server alone, empty once it has stopped; `folder` and `place` are those of `Owner`.
+# These columns stay: a server of a later version takes the lease before it migrates the other tables.
 lease = Table(
     "lease",
     metadata,

@@ -24,6 +24,7 @@ class Store:
         url: of the database, in SQLAlchemy's form.
         observe: is called with the seconds that each connection was in use, see `Database`.
         patience: seconds to wait for a database server that does not answer.
+        leased: for a server, which calls `upgrade` once it has the lease, and before that nothing but `lease`.
 
     Attributes:
         experiments: as submitted, planned and listed.
@@ -38,8 +39,8 @@ class Store:
         health: whether the database can be trusted.
     """
 
-    def __init__(self, url: str, observe: Observe = nobody, patience: float = 0.0) -> None:
-        self._database = Database(url, observe, patience)
+    def __init__(self, url: str, observe: Observe = nobody, patience: float = 0.0, leased: bool = False) -> None:
+        self._database = Database(url, observe, patience, leased)
         self.experiments = Experiments(self._database)
         self.control = Control(self._database)
         self.slots = Slots(self._database)
@@ -54,6 +55,10 @@ class Store:
     def lease(self, owner: Owner, process: tuple[int, float], is_running: Callable[[int, float], bool]) -> Lease:
         """The lease that a server needs before it runs experiments; see `Lease`. Nobody needs it to read."""
         return Lease(self._database, owner, process, is_running)
+
+    def upgrade(self, lease: Lease) -> None:
+        """Migrate a database of an earlier version, for a server that has the lease. SchemaVersionError: it has not."""
+        self._database.upgrade(lease.token)
 
     def close(self) -> None:
         """Close all connections."""

@@ -2,9 +2,9 @@
 
 from importlib.resources import files
 
-from sqlalchemy import Connection, inspect, text
+from sqlalchemy import Connection, inspect, select, text
 
-from service.store.schema import REVISION, VERSION_TABLE, VERSION_TABLE_UNTIL_0005, metadata
+from service.store.schema import REVISION, VERSION_TABLE, VERSION_TABLE_UNTIL_0005, lease, metadata
 
 # The PostgreSQL advisory lock that a service holds while it migrates.
 LOCK = 0x616C6C61
@@ -14,12 +14,16 @@ class SchemaVersionError(RuntimeError):
     """The schema of the database is that of another version of allasprak, which this one cannot read."""
 
 
-def upgrade(connection: Connection) -> None:
+def upgrade(connection: Connection, token: str = "") -> None:
     """Create or migrate the tables, in the connection's transaction.
 
+    Args:
+        connection: to the database.
+        token: of the lease that the caller has, "" if it has none.
+
     Raises:
-        SchemaVersionError: a later version has migrated the database, it is older than all migrations, or it belongs to
-            another program.
+        SchemaVersionError: a later version has migrated the database, it is older than all migrations, it belongs to
+            another program, or a server of an earlier version has its lease, or had it when it was killed.
     """
     if _revision(connection) == REVISION:
         return
@@ -27,6 +31,8 @@ def upgrade(connection: Connection) -> None:
 
     if connection.dialect.name == "postgresql":
         connection.exec_driver_sql(f"SELECT pg_advisory_xact_lock({LOCK})")
+    if waits_for_lease(connection):
+        _require_lease(connection, token)
     _take_over(connection)
     ours = config.Config()
     migrations = str(files("service.store") / "migrations")
@@ -38,6 +44,27 @@ def upgrade(connection: Connection) -> None:
         raise SchemaVersionError(
             f"the database has schema {_revision(connection)}, of a later version of allasprak; this one has {REVISION}"
         ) from error
+
+
+def waits_for_lease(connection: Connection) -> bool:
+    """Whether a database of an earlier version has a lease: whoever migrates it needs that first."""
+    there = set(inspect(connection).get_table_names())
+    table = VERSION_TABLE if VERSION_TABLE in there else VERSION_TABLE_UNTIL_0005
+    if lease.name not in there or not (table == VERSION_TABLE or _is_ours(there)):
+        return False
+    revision = connection.execute(text(f"SELECT version_num FROM {table}")).scalar()
+    return (table, revision) != (VERSION_TABLE, REVISION) and (revision or "") <= REVISION
+
+
+def _require_lease(connection: Connection, token: str) -> None:
+    if connection.dialect.name == "postgresql":  # nobody takes it meanwhile; in SQLite a transaction sees to that
+        connection.exec_driver_sql(f"LOCK TABLE {lease.name} IN SHARE ROW EXCLUSIVE MODE")
+    holder = connection.execute(select(lease.c.token, lease.c.pid, lease.c.host, lease.c.home)).first()
+    if holder is not None and holder.token not in ("", token):
+        raise SchemaVersionError(
+            f"the database is of an earlier version of allasprak, and process {holder.pid} on {holder.host} with the"
+            f" home {holder.home} has not given it back: stop that server, or if it was killed, start one of this version"
+        )
 
 
 def _revision(connection: Connection) -> str | None:
@@ -55,8 +82,7 @@ def _take_over(connection: Connection) -> None:
     there = set(inspect(connection).get_table_names())
     if VERSION_TABLE in there:
         return
-    is_ours = {VERSION_TABLE_UNTIL_0005, "experiments", "planned_trials"} <= there
-    if is_ours:
+    if _is_ours(there):
         connection.execute(text(f"ALTER TABLE {VERSION_TABLE_UNTIL_0005} RENAME TO {VERSION_TABLE}"))
         return
     foreign = sorted(there & {VERSION_TABLE_UNTIL_0005, *metadata.tables})
@@ -65,3 +91,8 @@ def _take_over(connection: Connection) -> None:
             f"the database belongs to another program: {', '.join(foreign)} in it "
             f"{'is a table' if len(foreign) == 1 else 'are tables'} that allasprak has not made; name another database"
         )
+
+
+def _is_ours(tables: set[str]) -> bool:
+    """Whether these are tables of ours from when the version table still had its first name."""
+    return {VERSION_TABLE_UNTIL_0005, "experiments", "planned_trials"} <= tables

@@ -1,7 +1,12 @@
 """Databases keep up with the service: none that was ever released is lost, and a later one is not touched."""
 
+import os
 import sqlite3
+import subprocess
+import sys
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import closing
+from dataclasses import replace
 from importlib.resources import files
 from pathlib import Path
 
@@ -12,10 +17,13 @@ from alembic.migration import MigrationContext
 from alembic.script import ScriptDirectory
 from sqlalchemy import create_engine, inspect, text
 
+from service.engine.supervisor import Supervisor
+from service.owner import Owner
 from service.settings import Settings
-from service.store import Query, Store
+from service.store import LeaseHeldError, Query, Store
 from service.store.query import equal
 from service.store.schema import REVISION, VERSION_TABLE, metadata
+from service.store.upgrade import SchemaVersionError
 
 FROZEN = sorted((Path(__file__).parent / "frozen").glob("*.sql"))
 
@@ -133,3 +141,94 @@ def test_the_version_table_of_a_database_beside_another_program_is_our_own(empty
     with engine.connect() as connection:
         assert connection.execute(text("SELECT version_num FROM alembic_version")).scalar() == "of somebody else"
     engine.dispose()
+
+
+HERE = Owner(home="/homes/ada", folder="1:2", host="leda", place="boot pid:[1]")
+ELSEWHERE = replace(HERE, home="/homes/bo", host="europa", place="boot pid:[2]")
+
+
+def schema(file: Path) -> list[tuple[str, ...]]:
+    """The tables and the version of an SQLite file."""
+    with closing(sqlite3.connect(file)) as connection:
+        [table] = connection.execute(
+            "SELECT name FROM sqlite_master WHERE name LIKE '%\\_version' ESCAPE '\\'"
+        ).fetchone()
+        version = connection.execute(f"SELECT * FROM {table}").fetchall()
+        return [*connection.execute("SELECT name, sql FROM sqlite_master ORDER BY name").fetchall(), *version]
+
+
+@pytest.fixture
+def older(tmp_path: Path) -> Path:
+    """A database of an earlier version that has a lease, which nobody holds."""
+    file = tmp_path / "older.sqlite"
+    with closing(sqlite3.connect(file)) as connection:
+        connection.executescript((Path(__file__).parent / "frozen" / "0006.sql").read_text())
+    return file
+
+
+def test_a_database_whose_older_server_runs_is_left_as_it_is(older: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("service.store.lease.BEAT_SECONDS", 0.05)
+    url, before = f"sqlite:///{older}", schema(older)
+    running = Store(url, leased=True)
+    held = running.lease(ELSEWHERE, (7, 1.5), lambda *_: True)
+    held.take(lambda _: None)
+    newer = Store(url, leased=True)
+    mine = newer.lease(HERE, (8, 1.5), lambda *_: True)
+    with pytest.raises(LeaseHeldError, match="process 7 on europa"):
+        mine.take(lambda _: None)
+    with pytest.raises(SchemaVersionError, match="process 7 on europa with the home /homes/bo has not given it back"):
+        newer.upgrade(mine)
+    with pytest.raises(SchemaVersionError, match="stop that server"):
+        Store(url)  # such as that of a command
+    assert schema(older) == before
+    held.release()
+    assert mine.take(lambda _: None) is False
+    newer.upgrade(mine)
+    assert schema(older) != before
+    assert len(newer.experiments.page(limit=9)[0]) == 2
+    newer.upgrade(mine)  # it is current
+    mine.release()
+    for one in (running, newer):
+        one.close()
+
+
+def test_a_server_asks_for_the_lease_before_it_upgrades(
+    older: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("service.store.lease.BEAT_SECONDS", 0.05)
+    settings, before = Settings.from_environment({"ALLASPRAK_HOME": str(tmp_path / "home")}), schema(older)
+    running, newer = (Store(f"sqlite:///{older}", leased=True) for _ in range(2))
+    held = running.lease(ELSEWHERE, (7, 1.5), lambda *_: True)
+    held.take(lambda _: None)
+    with pytest.raises(LeaseHeldError):
+        Supervisor(settings, newer)
+    assert schema(older) == before
+    held.release()
+
+    class ReachedError(Exception):
+        pass
+
+    def stop(*_: object, **__: object) -> None:
+        raise ReachedError
+
+    monkeypatch.setattr("service.engine.pool.environment", stop)  # what comes next
+    with pytest.raises(ReachedError):
+        Supervisor(replace(settings, home=tmp_path / "other"), newer)
+    assert schema(older) != before
+    for one in (running, newer):
+        one.close()
+
+
+@pytest.mark.slow
+@pytest.mark.service
+def test_allasprak_serve_leaves_the_database_of_a_running_older_server_as_it_is(older: Path, tmp_path: Path) -> None:
+    before, running = schema(older), Store(f"sqlite:///{older}", leased=True)
+    held = running.lease(ELSEWHERE, (7, 1.5), lambda *_: True)
+    held.take(lambda _: None)
+    settings = {"ALLASPRAK_HOME": str(tmp_path / "home"), "ALLASPRAK_DATABASE_URL": f"sqlite:///{older}"}
+    command = [sys.executable, "-m", "service.cli", "serve", "--port", "0"]
+    done = subprocess.run(command, env={**os.environ, **settings}, capture_output=True, text=True, timeout=60)
+    assert (done.returncode, "another server uses the database: process 7 on europa" in done.stderr) == (1, True)
+    assert schema(older) == before
+    held.release()
+    running.close()
