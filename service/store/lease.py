@@ -1,8 +1,9 @@
 """The lease of a database: one server at a time starts and stops the drivers of its experiments.
 
 A row names the holder and counts its heartbeats. Whoever would have the lease and cannot know that the holder is dead
-watches this counter: no two clocks are compared. In PostgreSQL a newcomer also needs an advisory lock that the holder's
-session has: a holder that is slow, but not gone, keeps its lease.
+watches this counter: no two clocks are compared. That the holder's process is there says nothing: it may be suspended,
+or be that of the home which this database was copied from. In PostgreSQL a newcomer also needs an advisory lock that
+the holder's session has: a holder that is slow, but not gone, keeps its lease.
 """
 
 import logging
@@ -81,7 +82,7 @@ class Lease:
         """Take the lease, and keep it until `release`.
 
         At once if nobody has it, or if its holder was of the same home on this machine and is dead. Any other holder
-        that does not run on this machine is waited for: until a heartbeat of it, or until its lease has expired.
+        is waited for: until a heartbeat of it, or until its lease has expired.
 
         Args:
             say: is told what is waited for.
@@ -90,15 +91,15 @@ class Lease:
             Whether the holder before was of the same home on this machine, or there was none: its drivers are ours.
 
         Raises:
-            LeaseHeldError: the holder runs; the message names it.
+            LeaseHeldError: the holder gives signs of life; the message names it.
         """
-        watched, since, is_expired = -1, time.monotonic(), False
+        watched, silent, is_expired = -1, 0.0, False
         while True:
-            is_taken, last, beats = self._try(is_expired)
+            is_taken, last, beats = self._try(watched if is_expired else None)
             if is_taken:
                 self._beating.start()
                 return last is None or last.owner.is_same_as(self._me.owner)
-            if watched not in (-1, beats) or (last is not None and self._runs_here(last)):
+            if watched not in (-1, beats):
                 raise LeaseHeldError(
                     f"another server uses the database: {last}; stop it, or set ALLASPRAK_DATABASE_URL to another one"
                 )
@@ -108,7 +109,8 @@ class Lease:
                 watched = beats
                 say(f"the last server on the database was {last}: waiting up to {LEASE_SECONDS:.0f} s for a sign of it")
             time.sleep(LOOK_SECONDS)
-            is_expired = time.monotonic() - since > LEASE_SECONDS
+            silent += LOOK_SECONDS  # and not for how long it was looked: the holder may wait for the same transaction
+            is_expired = silent > LEASE_SECONDS
 
     @property
     def token(self) -> str:
@@ -136,13 +138,17 @@ class Lease:
         if self._session is not None:
             self._session.close()
 
-    def _try(self, is_expired: bool) -> tuple[bool, Holder | None, int]:
-        """Take the lease if that is allowed. Whether it was, who had it before, and the number of heartbeats."""
+    def _try(self, expired: int | None) -> tuple[bool, Holder | None, int]:
+        """Take the lease if that is allowed. Whether it was, who had it before, and the number of heartbeats.
+
+        Args:
+            expired: the number of heartbeats with which a lease has expired; None if none has.
+        """
         is_locked = self._session is None or self._session.lock()
         with self._database.write() as connection:
             self._database.lock(connection, lease)
             last, beats = _row(connection)
-            is_ours = is_locked and (last is None or is_expired or self._is_free(last))
+            is_ours = is_locked and (last is None or beats == expired or self._is_free(last))
             if is_ours:
                 self._write(connection, beats + 1)
         if is_locked and not is_ours and self._session is not None:
@@ -152,10 +158,6 @@ class Lease:
     def _is_free(self, last: Holder) -> bool:
         same = last.owner.is_same_as(self._me.owner)
         return not last.token or (same and not self._is_running(last.pid, last.created))
-
-    def _runs_here(self, last: Holder) -> bool:
-        here = last.owner.place == self._me.owner.place
-        return bool(last.token) and here and self._is_running(last.pid, last.created)
 
     def _beat(self) -> None:
         while not self._over.wait(BEAT_SECONDS):

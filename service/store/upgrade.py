@@ -63,7 +63,7 @@ def _require_lease(connection: Connection, token: str) -> None:
     if holder is not None and holder.token not in ("", token):
         raise SchemaVersionError(
             f"the database is of an earlier version of allasprak, and process {holder.pid} on {holder.host} with the"
-            f" home {holder.home} has not given it back: stop that server, or if it was killed, start one of this version"
+            f" home {holder.home} has not given it back: stop that server; if it was killed, start one of this version"
         )
 
 

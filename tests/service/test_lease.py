@@ -58,13 +58,68 @@ def test_a_second_server_is_refused_and_told_who_is_the_first(ask: Ask) -> None:
     first = ask(HERE)
     assert first.take(silent)  # there was none before: drivers in the store are of an earlier version
     named = "process 7 on leda with the home /homes/ada"
-    for other in (HERE, COPY):
+    for other in (HERE, COPY, ELSEWHERE):
+        said: list[str] = []
+        begin = time.monotonic()
         with pytest.raises(LeaseHeldError, match=named):
-            ask(other).take(silent)  # without waiting: that process runs
-    said: list[str] = []
-    with pytest.raises(LeaseHeldError, match=named):
-        ask(ELSEWHERE).take(said.append)  # which can only see its heartbeats
-    assert said == [f"the last server on the database was {named}: waiting up to 0 s for a sign of it"]
+            ask(other).take(said.append)
+        assert time.monotonic() - begin < 0.35  # its next heartbeat, not the end of its lease
+        assert said == [f"the last server on the database was {named}: waiting up to 0 s for a sign of it"]
+    first.check()
+
+
+@pytest.mark.parametrize("other", [HERE, COPY, ELSEWHERE], ids=["same", "copy", "elsewhere"])
+def test_one_that_is_there_without_a_heartbeat_is_followed_once_its_lease_has_expired(ask: Ask, other: Owner) -> None:
+    """It is suspended; or it has the original of this database, which was copied with its home."""
+    first = ask(HERE, RUNNING)
+    first.take(silent)
+    vanish(first)
+    begin, second = time.monotonic(), ask(other)
+    assert second.take(lambda _: None) is (other is HERE)
+    assert 0.4 < time.monotonic() - begin < 5
+    with pytest.raises(LeaseLostError):
+        first.check()
+
+
+def test_a_long_transaction_that_holder_and_newcomer_wait_for_is_no_silence(
+    ask: Ask, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    first, second = ask(HERE), ask(COPY)
+    first.take(silent)
+    first._over.set()
+    first._beating.join()
+    tries = []
+
+    def slow(expired: int | None, look: Callable[..., object] = second._try) -> object:
+        tries.append(expired)
+        if len(tries) == 2:
+            time.sleep(0.6)  # longer than a lease
+        elif len(tries) == 4:
+            first._count()  # it comes a little later
+        return look(expired)
+
+    monkeypatch.setattr(second, "_try", slow)
+    with pytest.raises(LeaseHeldError, match="leda"):
+        second.take(lambda _: None)
+    assert tries == [None] * 4
+
+
+def test_one_that_goes_on_as_its_lease_expires_keeps_it(ask: Ask, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Its heartbeat falls between the last look of a newcomer and the moment when that would take the lease."""
+    first, second = ask(HERE), ask(COPY)
+    first.take(silent)
+    first._over.set()
+    first._beating.join()
+    last_try = second._try
+
+    def after_a_heartbeat(expired: int | None) -> object:
+        if expired is not None:
+            first._count()
+        return last_try(expired)
+
+    monkeypatch.setattr(second, "_try", after_a_heartbeat)
+    with pytest.raises(LeaseHeldError, match="leda"):
+        second.take(lambda _: None)
     first.check()
 
 

@@ -70,6 +70,10 @@ def open_minded(tmp_path_factory: pytest.TempPathFactory, start_services: StartS
     return start_services(home, "import os; os.umask(0)")
 
 
+# A command in a pid namespace of its own, as in a container.
+CONTAINER = ("unshare", "--pid", "--fork", "--mount-proc", "--kill-child")
+
+
 def finished(service: Any, spec: Fields) -> str:
     id_: str = service.client.submit(spec)
     experiment = service.client.wait(id_, progress=False)
@@ -287,13 +291,34 @@ def test_a_copy_of_a_home_neither_takes_over_nor_stops_what_the_original_runs(
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("database", ["sqlite", "postgresql"])
-def test_a_server_that_was_suspended_leaves_the_database_to_the_one_that_has_taken_it_over(
-    tmp_path: Path, request: pytest.FixtureRequest, start_service: StartService, longer: Fields, database: str
+def test_a_copy_of_a_home_starts_while_the_server_of_the_original_runs(
+    tmp_path: Path, start_service: StartService, longer: Fields
 ) -> None:
-    """The other one is in a pid namespace of its own, as in a container: it cannot see that the first is there."""
-    inside = ["unshare", "--pid", "--fork", "--mount-proc", "--kill-child"]
-    if subprocess.run([*inside, "true"], capture_output=True).returncode:
+    original = start_service(tmp_path / "original")
+    training = {**longer["training"], "epochs": 200}
+    id_ = original.client.submit({**longer, "methods": ["zero-shot"], "training": training})
+    original.until(lambda: original.client.experiment(id_)["progress"] > 0)
+    subprocess.run(["cp", "-a", original.home, tmp_path / "copy"], check=True)
+    copy = start_service(tmp_path / "copy")
+    assert "waiting up to 15 s for a sign of it" in copy.log.read_text()
+    for service in (original, copy):
+        assert service.client.wait(id_, progress=False)["state"] == "succeeded"
+    [attempt] = original.client.trial(original.client.results(id_)["trial"][0])["attempts"]
+    assert attempt["state"] == "succeeded"  # nobody has stopped its driver
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    ("database", "inside"),
+    [("sqlite", CONTAINER), ("postgresql", CONTAINER), ("sqlite", ())],
+    ids=["sqlite", "postgresql", "sqlite beside"],
+)
+def test_a_server_that_was_suspended_leaves_the_database_to_the_one_that_has_taken_it_over(
+    tmp_path: Path, request: pytest.FixtureRequest, start_service: StartService, longer: Fields, database: str,
+    inside: tuple[str, ...],
+) -> None:  # fmt: skip
+    """The other one is in a pid namespace of its own, as in a container, or beside it, and sees that it is there."""
+    if inside and subprocess.run([*inside, "true"], capture_output=True).returncode:
         pytest.skip("this user may not start a process in a pid namespace of its own")
     url = f"sqlite:///{tmp_path / 'store.sqlite'}" if database == "sqlite" else request.getfixturevalue("postgres")
     first = start_service(tmp_path / "first", ALLASPRAK_DATABASE_URL=url)
@@ -310,7 +335,9 @@ def test_a_server_that_was_suspended_leaves_the_database_to_the_one_that_has_tak
             connection.execute(text(others))
         engine.dispose()
     second = start_service(tmp_path / "second", within=inside, ALLASPRAK_DATABASE_URL=url)
-    [server] = psutil.Process(second.process.pid).children()
+    server = psutil.Process(second.process.pid)
+    if inside:
+        [server] = server.children()
     try:
         first.until(lambda: not first.named("service.engine.driver"), 10)  # it looks for itself
         second.until(lambda: second.client.experiment(id_)["trials"]["running"])
