@@ -359,48 +359,33 @@ BREAKS_OF_TRIALS = {
 }
 
 
-@pytest.fixture
-def tried(client: TestClient, store: Store, small: dict[str, Any]) -> tuple[str, list[str]]:
-    """An experiment, and its two trials, which have succeeded."""
-    id_ = client.post("/v1/experiments", json={**small, "seeds": [1, 2]}).json()["id"]
-    digests = list(store.experiments.plan_of(id_) or ())
-    for digest in digests:
-        attempt = store.trials.started(id_, digest)
-        with store.experiments._database.write() as connection:
-            connection.execute(
-                text("INSERT INTO measures (trial, step, epoch, \"values\") VALUES (:id, 1, 1, '{}')"), {"id": digest}
-            )
-            connection.execute(
-                text("""UPDATE trials SET facts = '{"shots": {}, "samples": []}' WHERE digest = :id"""), {"id": digest}
-            )
-            connection.execute(text("UPDATE planned_trials SET state = 'succeeded'"))
-        assert attempt == 1
-    return id_, digests
-
-
-@pytest.mark.parametrize("what", BREAKS_OF_TRIALS)
-def test_a_broken_row_of_a_trial_is_named(
-    client: TestClient, store: Store, tried: tuple[str, list[str]], what: str
+def test_broken_rows_of_trials_are_named_and_break_no_others(
+    client: TestClient, store: Store, small: dict[str, Any]
 ) -> None:
-    id_, (whole, broken) = tried
+    spec = {**small, "seeds": list(range(len(BREAKS_OF_TRIALS) + 1))}
+    id_ = client.post("/v1/experiments", json=spec).json()["id"]
+    whole, *broken = list(store.experiments.plan_of(id_) or ())
+    for digest in (whole, *broken):
+        store.trials.started(id_, digest)
     with store.experiments._database.write() as connection:
-        connection.execute(text(BREAKS_OF_TRIALS[what]), {"id": broken})
-    of_trial = [f"/v1/trials/{broken}{path}" for path in ("", "/log", "/predictions?language=de", "/model")]
-    of_facts = [f"/v1/experiments/{id_}/shots"] if "facts" in what and "answer" not in what else []
-    for path in of_trial + of_facts:
-        assert f"trial {broken} cannot be read" in problem_of(client.get(path), 500)["detail"], path
+        connection.execute(text("""UPDATE trials SET facts = '{"shots": {}, "samples": []}'"""))
+        connection.execute(text("""INSERT INTO measures SELECT digest, 1, 1, '{}' FROM trials"""))
+        connection.execute(text("UPDATE planned_trials SET state = 'succeeded'"))
+    assert client.get(f"/v1/experiments/{id_}/shots").status_code == 200
+    with store.experiments._database.write() as connection:
+        for statement, digest in zip(BREAKS_OF_TRIALS.values(), broken, strict=True):
+            connection.execute(text(statement), {"id": digest})
+    for digest in broken:
+        for path in ("", "/log", "/predictions?language=de", "/model"):
+            answer = client.get(f"/v1/trials/{digest}{path}")
+            assert f"trial {digest} cannot be read" in problem_of(answer, 500)["detail"], path
+    assert "what the database has of trial" in problem_of(client.get(f"/v1/experiments/{id_}/shots"), 500)["detail"]
     for path in (f"/v1/trials/{whole}", "/v1/experiments", f"/v1/experiments/{id_}", "/v1/results"):
         assert client.get(path).status_code == 200, path
-
-
-def test_a_broken_experiment_does_not_break_its_trials(
-    client: TestClient, store: Store, tried: tuple[str, list[str]]
-) -> None:
-    id_, (digest, _) = tried
     with store.experiments._database.write() as connection:
         connection.execute(text(BREAKS["a spec that is no JSON"]), {"id": id_})
         connection.execute(text("UPDATE attempts SET ended = started"))
-    assert client.get(f"/v1/trials/{digest}").json()["attempts"][0]["device_seconds"] is None
+    assert client.get(f"/v1/trials/{whole}").json()["attempts"][0]["device_seconds"] is None
 
 
 def test_an_event_that_cannot_be_read_keeps_no_later_one_from_being_told(
@@ -490,32 +475,35 @@ BROKEN_FILES: dict[str, tuple[bytes, str]] = {
 }
 
 
-@pytest.mark.parametrize("what", [*BROKEN_FILES, "no file", "a folder"])
 def test_a_broken_dataset_is_listed_with_its_problem_and_breaks_no_other(
-    client: TestClient, environment: Environment, small: dict[str, Any], what: str
+    client: TestClient, environment: Environment, small: dict[str, Any]
 ) -> None:
-    content, words = BROKEN_FILES.get(what, (None, "No such file" if what == "no file" else "Is a directory"))
-    folder = environment.home / "datasets" / "bad"
-    folder.mkdir()
-    if content is not None:
-        (folder / "dataset.json").write_bytes(content)
-    elif what == "a folder":
-        (folder / "dataset.json").mkdir()
+    said = {}
+    for what, (content, words) in BROKEN_FILES.items():
+        name = what.replace(" ", "-").lower()
+        said[name] = words
+        (environment.home / "datasets" / name).mkdir()
+        (environment.home / "datasets" / name / "dataset.json").write_bytes(content)
+    (environment.home / "datasets" / "no-file").mkdir()
+    (environment.home / "datasets" / "a-folder" / "dataset.json").mkdir(parents=True)
+    said |= {"no-file": "No such file", "a-folder": "Is a directory"}
     listed = client.get("/v1/datasets")
     assert listed.status_code == 200
     shown = {one["name"]: one for one in listed.json()["datasets"]}
-    assert words in shown["bad"]["problem"]
-    assert shown["bad"]["tasks"] == {}
     assert "problem" not in shown["mine"]
-    assert words in problem_of(client.get("/v1/datasets/bad"), 500)["detail"]
-    assert words in message_of(client.post("/v1/plans", json={**small, "data": {"dataset": "bad"}}), "data")
-    assert "there are: bad, mine" in problem_of(client.get("/v1/datasets/none"), 404)["detail"]
-    for answer in (listed, client.get("/v1/datasets/bad")):
-        assert "/secret" not in answer.text
-        assert str(environment.home) not in answer.text
-    assert client.delete("/v1/datasets/bad").status_code == 204
+    assert f"there are: {', '.join(sorted([*said, 'mine']))}" in client.get("/v1/datasets/none").json()["detail"]
+    for name, words in said.items():
+        assert words in shown[name]["problem"]
+        assert shown[name]["tasks"] == {}
+        one = client.get(f"/v1/datasets/{name}")
+        assert words in problem_of(one, 500)["detail"]
+        for answer in (listed, one):
+            assert "/secret" not in answer.text
+            assert str(environment.home) not in answer.text
+        assert client.delete(f"/v1/datasets/{name}").status_code == 204
     assert [path.name for path in (environment.home / "datasets").iterdir()] == ["mine"]
-    assert client.post("/v1/plans", json=small).status_code == 200
+    (environment.home / "datasets" / "mine" / "dataset.json").write_text("{")
+    assert "'mine' is broken" in message_of(client.post("/v1/plans", json=small), "data")
 
 
 def test_what_a_later_version_knows_of_a_dataset_does_not_break_it(
