@@ -18,10 +18,14 @@ from service.frames import listed
 from service.json_values import parameters, plain, spec_of
 from service.patience import PATIENCE, Patience
 from service.results_client import Report, ResultsClient
+from service.security import require_sendable
 
 __all__ = ["DEFAULT_URL", "Client", "Report", "ServiceError"]
 
 DEFAULT_URL = "http://127.0.0.1:8000"
+
+# Characters of a key, as the service takes them.
+MOST_KEY = 200
 
 Spec = Mapping[str, Any] | str | Path
 
@@ -57,8 +61,10 @@ class Client(ResultsClient):
 
         Raises:
             ServiceError: the spec is refused; `errors` names every wrong field.
+            ValueError: the key cannot be sent in a header.
         """
-        headers = {"Idempotency-Key": key or secrets.token_hex(16)}  # with a key, a lost request can be repeated
+        key = require_sendable(key, "key", MOST_KEY) if key else secrets.token_hex(16)
+        headers = {"Idempotency-Key": key}  # with a key, a lost request can be repeated
         answer = self._json("POST", "/v1/experiments", json=spec_of(spec), params=_of(preset), headers=headers)
         _warn(answer)
         return str(answer["id"])

@@ -11,8 +11,8 @@ import pandas as pd
 import pyarrow as pa
 
 from service.patience import Patience
-from service.security import is_loopback
-from service.settings import secret
+from service.security import is_loopback, require_sendable
+from service.settings import token_of
 from trainers.proxies import SOCKS
 
 NO_CONTENT = 204
@@ -59,11 +59,15 @@ class Connection:
 
     Args:
         base_url: address of the service.
-        token: None for `ALLASPRAK_TOKEN`, or the content of the file `ALLASPRAK_TOKEN_FILE`.
+        token: None for `ALLASPRAK_TOKEN`, or the content of the file `ALLASPRAK_TOKEN_FILE`. Space around is left out.
+
+    Raises:
+        ValueError: the token cannot be sent.
+        ConnectionError: a proxy of the environment is none that is supported.
     """
 
     def __init__(self, base_url: str, token: str | None) -> None:
-        token = token or secret("TOKEN")
+        token = require_sendable(token.strip(), "token") if token else token_of()
         headers = {"Authorization": f"Bearer {token}"} if token else {}
         # proxies of the environment are for other machines
         is_elsewhere = not is_loopback(httpx2.URL(base_url).host)

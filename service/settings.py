@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from urllib.parse import quote
 
+from service.security import require_sendable
 from trainers.artifacts.layout import database_file
 
 
@@ -49,7 +50,7 @@ class Settings:
             database_url=secret("DATABASE_URL", environment) or f"sqlite:///{quote(str(database_file(home)))}",
             ray_address=value("RAY_ADDRESS"),
             checkpoint_seconds=float(seconds),
-            token=secret("TOKEN", environment),
+            token=token_of(environment),
         )
 
     def existing_database(self) -> Path | None:
@@ -90,3 +91,11 @@ def secret(name: str, environment: Mapping[str, str] = os.environ) -> str | None
     if not content:
         raise ValueError(f"{variable} is {file!r}, which is empty; allowed: a file with the value alone")
     return content
+
+
+def token_of(environment: Mapping[str, str] = os.environ) -> str | None:
+    """The token of a service and its clients. ValueError as `secret`, or if no client can send it."""
+    token = secret("TOKEN", environment)
+    file = environment.get("ALLASPRAK_TOKEN_FILE")
+    name = f"ALLASPRAK_TOKEN_FILE is {file!r}, whose token" if file else "ALLASPRAK_TOKEN"
+    return None if token is None else require_sendable(token, name)

@@ -4,6 +4,8 @@ from pathlib import Path
 
 import pytest
 
+from service.client import Client
+from service.security import MOST_CHARACTERS, is_authorised
 from service.settings import Settings, secret
 
 SECRETS = pytest.mark.parametrize(("name", "field"), [("TOKEN", "token"), ("DATABASE_URL", "database_url")])
@@ -15,8 +17,8 @@ def test_a_secret_is_read_from_the_file_that_is_named(tmp_path: Path, name: str,
     file.write_text(" postgresql+psycopg://me:pa55@host/db \n")  # as `echo` leaves it
     settings = Settings.from_environment({f"ALLASPRAK_{name}_FILE": str(file), f"ALLASPRAK_{name}": ""})
     assert getattr(settings, field) == "postgresql+psycopg://me:pa55@host/db"
-    plain = Settings.from_environment({f"ALLASPRAK_{name}": "as it is", f"ALLASPRAK_{name}_FILE": ""})
-    assert getattr(plain, field) == "as it is"
+    plain = Settings.from_environment({f"ALLASPRAK_{name}": "as-it-is", f"ALLASPRAK_{name}_FILE": ""})
+    assert getattr(plain, field) == "as-it-is"
 
 
 def test_without_a_secret_there_is_none() -> None:
@@ -50,3 +52,43 @@ def test_a_secret_that_is_given_twice_is_refused_and_not_shown(tmp_path: Path, n
         Settings.from_environment(given)
     assert "shown" not in str(refused.value)
     assert "hidden" not in str(refused.value)
+
+
+UNSENDABLE = ["s3cr\u00e9t", "s3cret\u2014", "s3 cret", "s3\ncret", "s3\rcret", "s3\tcret", "s3\x00cret", "s3\x7fcret",
+              "s3\u00a0cret", "s3\u200bcret", "s3\udc80cret", "s3cret" * 1000]  # fmt: skip
+
+
+@pytest.mark.parametrize("token", UNSENDABLE, ids=ascii)
+def test_a_token_that_no_client_can_send_is_refused_on_both_sides_and_not_shown(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, token: str
+) -> None:
+    file = tmp_path / "token"
+    file.write_text(token.replace("\udc80", "\u0080"), encoding="utf-8")
+    allowed = "; allowed: 1 to 4,096 letters, digits and signs of ASCII"
+    for given, named in (
+        ({"ALLASPRAK_TOKEN": token}, "ALLASPRAK_TOKEN has"),
+        ({"ALLASPRAK_TOKEN_FILE": str(file)}, f"ALLASPRAK_TOKEN_FILE is '{file}', whose token has"),
+    ):
+        with pytest.raises(ValueError, match=f"^{named} .*{allowed}") as server:
+            Settings.from_environment(given)
+        monkeypatch.setattr("service.connection.token_of", lambda given=given: Settings.from_environment(given).token)
+        with pytest.raises(ValueError, match=f"^{named} .*{allowed}") as client:
+            Client()
+        with pytest.raises(ValueError, match=f"^token has .*{allowed}") as argument:
+            Client(token=token)
+        assert "s3" not in f"{server.value}{client.value}{argument.value}"
+
+
+def test_every_other_token_arrives_as_it_is() -> None:
+    visible = "".join(map(chr, range(0x21, 0x7F)))
+    for token in (visible, "x", "x" * MOST_CHARACTERS):
+        settings = Settings.from_environment({"ALLASPRAK_TOKEN": token})
+        request = Client(token=f"{token}\n")._connection._http.build_request("GET", "/")  # as `open().read()` has it
+        assert is_authorised(request.headers.raw[-1][1].decode("latin-1"), settings.token)
+        assert request.headers["authorization"] == f"Bearer {settings.token}"
+
+
+def test_a_key_that_cannot_be_sent_is_refused_by_name() -> None:
+    for key in ("a b", "\u00e9", "x" * 201):
+        with pytest.raises(ValueError, match=r"^key has .*allowed: 1 to 200 "):
+            Client().submit({}, key=key)
