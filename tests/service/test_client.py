@@ -4,22 +4,31 @@ import json
 import logging
 import math
 import threading
+from array import array
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
-from datetime import UTC, datetime
+from datetime import UTC, date, datetime
+from decimal import Decimal
+from enum import Enum, IntEnum
+from fractions import Fraction
 from functools import partial
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from io import StringIO
+from itertools import count
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pandas as pd
+import pyarrow as pa
 import pytest
+import torch
+from pydantic import BaseModel
 from starlette.testclient import TestClient
 
 from plans import spec_of
 from queried import filled, planned
+from search_spaces.problems import Problem, SpecError
 from service.client import Client, ServiceError
 from service.csv_cells import as_csv
 from service.json_values import parameters, plain
@@ -40,7 +49,55 @@ def notebook(client: TestClient, monkeypatch: pytest.MonkeyPatch) -> Client:
 # What can be sent
 
 
+class Method(str, Enum):  # noqa: UP042 - whose str() is no value
+    ZERO_SHOT = "zero-shot"
+
+
+class Split(Enum):
+    DEV = "dev"
+
+
+class Seeds(IntEnum):
+    FIRST = 1
+
+
+@dataclass
+class Training:
+    epochs: int
+    learning_rate: Any
+
+
+class Asked(BaseModel):
+    k: list[int]
+
+
 SENT: list[tuple[Any, Any]] = [
+    (Method.ZERO_SHOT, "zero-shot"),
+    (Split.DEV, "dev"),
+    (Seeds.FIRST, 1),
+    (Method, ["zero-shot"]),
+    ({Method.ZERO_SHOT: 1, Split.DEV: 2}, {"zero-shot": 1, "dev": 2}),
+    (np.float32(3e-4), 0.0003),
+    (np.float16(0.1), 0.1),
+    (np.longdouble("0.5"), 0.5),
+    (np.array([3e-4, 1e-5], dtype=np.float32), [0.0003, 1e-5]),
+    (array("f", [3e-4]), [0.0003]),
+    (torch.tensor(3e-4), 0.0003),
+    (torch.tensor([[1, 5]]), [[1, 5]]),
+    (torch.tensor([0.1], requires_grad=True), [0.1]),
+    (torch.tensor(0.5, dtype=torch.bfloat16), 0.5),
+    (pd.Series([3e-4, 1], dtype="float32"), [0.0003, 1.0]),
+    (pd.Series([1, 5], dtype="Int64"), [1, 5]),
+    (pd.Series(["de", "sw"], dtype="category"), ["de", "sw"]),
+    (pd.Index([1, 5]), [1, 5]),
+    (Decimal("0.1"), 0.1),
+    (Decimal(5), 5),
+    (Fraction(1, 4), 0.25),
+    (Fraction(10, 2), 5),
+    ((seed for seed in range(3)), [0, 1, 2]),
+    (Training(3, np.float32(0.1)), {"epochs": 3, "learning_rate": 0.1}),
+    (Problem("k", "low"), {"field": "k", "message": "low"}),
+    (Asked(k=[5]), {"k": [5]}),
     (np.int64(5), 5),
     (np.float32(0.5), 0.5),
     (np.bool_(True), True),
@@ -68,21 +125,49 @@ def test_what_notebooks_have_is_sent_as_json() -> None:
 
 REFUSED: list[Any] = [
     b"de", object(), math.nan, np.array([1, math.inf]), 1j, datetime.now(UTC), pd.NaT, np.datetime64("2026"),
-    {1: "one"}, "\ud800", range(10**7), print,
+    {1: "one"}, {True: 1}, {None: 1}, "\ud800", range(10**7), print, count(), [print] * 2, memoryview(b"de"),
+    bytearray(b"de"), np.bytes_(b"de"), np.array([b"de"]), np.datetime64("2026-01-01", "ns"), np.timedelta64(1, "s"),
+    np.array([1j]), np.array([(1, 2.0)], dtype=[("a", int), ("b", float)]), np.ma.array([1, 2], mask=[0, 1]),
+    pd.DataFrame({"k": [1]}), pd.NA, pd.Series([1, pd.NA], dtype="Int64"), pd.Series(["de", None], dtype="str"),
+    pd.Timestamp("2026"), pd.Series(pd.date_range("2026", periods=2)), pd.Timedelta(1), pd.Interval(0, 1),
+    date(2026, 1, 1),
+    -math.inf, np.float32("nan"), torch.tensor(math.nan), Decimal("NaN"), Decimal("sNaN"), Decimal("1e999"),
+    Fraction(10**400, 3), 10**5000, np.zeros(10**6 + 1), StringIO("de"), int, pa.table({"k": [1]}),
+    torch.eye(2).to_sparse(), Training,
 ]  # fmt: skip
 
 
-def test_what_json_does_not_have_is_refused_by_the_name_of_its_field() -> None:
-    for value in REFUSED:
-        with pytest.raises(ValueError, match=r"^training\.epochs"):
-            plain({"name": "x", "training": {"epochs": value}})
+@pytest.mark.parametrize("place", range(len(REFUSED)))
+def test_what_json_does_not_have_is_refused_by_the_name_of_its_field(place: int) -> None:
+    value = REFUSED[place]
+    with pytest.raises(SpecError, match=r"^training\.epochs"):
+        plain({"name": "x", "training": {"epochs": value}})
 
 
-def test_what_contains_itself_is_refused() -> None:
+TYPES: list[tuple[Any, str]] = [
+    (pd.DataFrame({"k": [1]}), "DataFrame is nothing that JSON has"), (b"de", "bytes is nothing"),
+    (pd.NA, "NAType is nothing"), (pd.Timestamp("2026"), "Timestamp is nothing"), ({1: 2}, "1 is no name.*but int"),
+    (np.datetime64("2026"), r"datetime64 of type datetime64\[Y\]"), ({"dev": 1, Split.DEV: 2}, "two fields"),
+]  # fmt: skip
+
+
+def test_a_refusal_names_the_type() -> None:
+    for value, words in TYPES:
+        with pytest.raises(SpecError, match=f"k: .*{words}"):
+            plain({"k": value})
+
+
+def test_what_contains_itself_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
     endless: list[Any] = []
     endless.append(endless)
     with pytest.raises(ValueError, match=r"^k\.0\.0.*nested more than"):
         plain({"k": endless})
+    monkeypatch.setattr("service.json_values.MOST_VALUES", 10_000)
+    laughs: list[Any] = ["ha"]
+    for _ in range(40):
+        laughs = [laughs, laughs]  # of two to the power of 40 values, each once in memory
+    with pytest.raises(ValueError, match=r"^k.*more than 10,000 values"):
+        plain({"k": laughs})
 
 
 def test_a_filter_without_a_single_value_is_not_taken_for_none() -> None:
