@@ -1,7 +1,5 @@
 """Results: scores, filtered, sorted and in pages."""
 
-import csv
-import io
 import json
 from collections.abc import Callable
 from typing import Annotated, Any, Literal, TypeVar
@@ -18,7 +16,7 @@ from service.api.formats import MEDIA_TYPES, as_arrow, as_parquet
 from service.api.known import require_known
 from service.api.problems import refusals
 from service.api.query import FORMS, columns, conditions, order
-from service.csv_cells import as_cell
+from service.csv_cells import rows_as_csv
 from service.store.query import EVERYTHING, Where, equal
 from service.store.results import Results
 
@@ -156,9 +154,6 @@ def _answer(request: Request, where: Where, wanted: Answer) -> Response:
     if wanted.format == "json":
         left_out = found.left_out_of(asked, page.now)
         return JSONResponse({"results": page.rows, "left_out": left_out, "next": page.next, "now": page.now})
-    table = io.StringIO()
-    writer = csv.DictWriter(table, names)
-    writer.writeheader()
-    writer.writerows({name: as_cell(value) for name, value in row.items()} for row in page.rows)
+    table = rows_as_csv(names, ([row[name] for name in names] for row in page.rows))
     headers = {"Now": str(page.now), **({"Next-Cursor": page.next} if page.next else {})}
-    return Response(table.getvalue(), media_type="text/csv", headers=headers)
+    return Response(table, media_type="text/csv", headers=headers)

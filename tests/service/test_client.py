@@ -1,8 +1,10 @@
 """The client: what it can send, the columns of empty answers, and its patience with a service that is gone."""
 
+import csv
 import json
 import logging
 import math
+import re
 import threading
 from array import array
 from collections.abc import Callable, Iterator
@@ -305,8 +307,51 @@ def test_csv_has_no_formulas_and_numbers_stay_numbers(store: Store, client: Test
     assert list(read) == ["text", "number", "'=x"]
     assert read["text"][:9].tolist() == ["'=1+1", "'+a", "'-a", "'@a", "'\ta", "'\ra", "de", "-1.5", "+2e3"]
     assert read["number"].equals(frame["number"])
-    within = pd.DataFrame({"text": ["a\r=1+1"]})
-    assert pd.read_csv(StringIO(as_csv(within))).equals(within)
+    within = pd.DataFrame({"text": ["a\rb", "a;b\t=1", 'a\n"=1'], "number": [-0.5, math.nan, -math.inf]})
+    read = pd.read_csv(StringIO(as_csv(within)))
+    assert read["text"].tolist() == ["a\rb", "a;b\t'=1", "a\n'\"=1"]
+    assert read["number"].equals(within["number"])
+    assert as_csv(pd.DataFrame({"a": [None, "b"]})) == 'a\n""\nb\n'
+
+
+LEADING = [
+    "", " ", "\ufeff", "\0", "\v", "\f", "\t", "\r", "\n", "\u00a0", "\u200b", "\u200d", "\u2060", "\u202e", "\u00ad",
+    "\u2003", "\u3000", "\u2028", "\x1b", "\x7f", "\x85", "\ufeff \u200b", "a;", "a\t", "a\r", "a\n", '"', 'a;"',
+]  # fmt: skip
+
+
+@pytest.mark.parametrize("sign", [*"=+-@＝＋－＠﹦﹢﹣﹫⁺⁻−"])
+def test_no_cell_of_a_table_is_a_formula_whatever_comes_before_it(sign: str) -> None:
+    """Read as a spreadsheet does, with each of the usual separators, and by who knows no quotes."""
+    for before in LEADING:
+        table = as_csv(pd.DataFrame({"text": [f"{before}{sign}cmd|' /C calc'!A0"], "number": [-0.5]}))
+        cells = [cell for row in csv.reader(StringIO(table, newline="")) for cell in row]
+        cells += re.split(r"[;,\t\r\n]", table.replace('"', ""))
+        for cell in cells:
+            bare = re.sub(r'^[\s"\0\x1b\x7f\x85\ufeff\u200b\u200d\u2060\u202e\u00ad]+', "", cell)
+            assert not bare.startswith(sign) or bare == "-0.5", (before, cell)
+        assert "-0.5" in cells
+
+
+def test_what_is_no_formula_is_written_as_it_is() -> None:
+    for text in (
+        "de",
+        "-1.5",
+        "+2e3",
+        "-.5",
+        " -0.5",
+        "a-b",
+        "a=b",
+        "a,b",
+        'say "hi"',
+        "'quoted'",
+        "é",
+        "a; -0.5",
+        " x",
+    ):
+        frame = pd.DataFrame({"text": [text]})
+        [[_], [read]] = csv.reader(StringIO(as_csv(frame), newline=""))
+        assert read == text
 
 
 # Patience
