@@ -1,6 +1,7 @@
 """Downloads of kept models: exported by a process of its own, zipped while they are sent; and nothing stays of them."""
 
 import asyncio
+import logging
 import shutil
 import tempfile
 import zipfile
@@ -14,12 +15,19 @@ from fastapi import Request
 from fastapi.concurrency import run_in_threadpool
 from starlette.exceptions import HTTPException
 
+from service.engine.processes import ProcessId, is_mine, read_down, started, write_down
+from trainers.artifacts import layout
 from trainers.artifacts.layout import downloads_folder, leftovers
 from trainers.child_process import python
+
+log = logging.getLogger(__name__)
 
 COMMAND = python("service.cli", "export")
 
 CHUNK_BYTES = 2**20
+
+# Until what was killed is gone.
+END_SECONDS = 5.0
 
 
 async def scratch(request: Request) -> AsyncIterator[Path]:
@@ -36,10 +44,11 @@ async def scratch(request: Request) -> AsyncIterator[Path]:
             await run_in_threadpool(shutil.rmtree, folder, ignore_errors=True)
 
 
-async def export(request: Request, arguments: Sequence[str]) -> None:
+async def export(request: Request, folder: Path, arguments: Sequence[str]) -> None:
     """Run `allasprak export` in a process of its own, since it takes the model's memory, and torch's.
 
-    It ends with the request's client.
+    It ends with the request's client. The folder of its answer, from `scratch`, says which process it is: should this
+    one be killed, the next server ends it.
 
     Raises:
         HTTPException: 404 with what the command says, 503 if it was killed or the client has gone.
@@ -48,6 +57,9 @@ async def export(request: Request, arguments: Sequence[str]) -> None:
         *COMMAND, *arguments,
         stdin=asyncio.subprocess.DEVNULL, stdout=asyncio.subprocess.DEVNULL, stderr=asyncio.subprocess.PIPE,
     )  # fmt: skip
+    with suppress(psutil.NoSuchProcess, OSError):
+        this = ProcessId(process.pid, started(process.pid))
+        write_down(layout.export_file(folder), request.app.state.environment().home, this)
     done, gone = asyncio.create_task(process.communicate()), asyncio.create_task(_gone(request))
     try:
         await asyncio.wait({done, gone}, return_when=asyncio.FIRST_COMPLETED)
@@ -106,11 +118,34 @@ class _Sink:
 
 
 def sweep(home: Path) -> None:
-    """Remove what downloads and uploads have left that a killed server did not end, and end what still writes to it."""
-    left = leftovers(home)
-    for process in psutil.process_iter() if left else ():
+    """Remove what downloads and uploads have left that a killed server did not end, and end its exports.
+
+    What any other process names in its command is left, and said: nobody knows whose that is.
+    """
+    for folder in leftovers(home):
+        written = read_down(layout.export_file(folder), home)
+        export = written.process.find() if written is not None else None
+        if export is not None and _is_ours(export):
+            with suppress(psutil.Error):
+                export.kill()
+                export.wait(END_SECONDS)
+        if (user := _user_of(folder)) is None:
+            shutil.rmtree(folder, ignore_errors=True)
+        else:
+            log.warning("%s is left where it is: the process %s uses it", folder, user)
+
+
+def _is_ours(process: psutil.Process) -> bool:
+    """Whether a process is of this user, and of this Python."""
+    with suppress(psutil.Error):
+        return is_mine(process) and process.exe() == psutil.Process().exe()
+    return False
+
+
+def _user_of(folder: Path) -> int | None:
+    """A process whose command names a folder, or something in it."""
+    for process in psutil.process_iter():
         with suppress(psutil.Error):
-            if any(str(folder) in argument for argument in process.cmdline() for folder in left):
-                process.kill()
-    for folder in left:
-        shutil.rmtree(folder, ignore_errors=True)
+            if any(folder == Path(argument) or folder in Path(argument).parents for argument in process.cmdline()):
+                return int(process.pid)
+    return None

@@ -107,7 +107,8 @@ async def model(
     503 with Retry-After while two others are downloaded.
     """
     await run_in_threadpool(_found_trial, request, id_)
-    await export(request, [id_, str(folder / id_), *(["--selection", wanted.selection] if wanted.selection else [])])
+    selection = ["--selection", wanted.selection] if wanted.selection else []
+    await export(request, folder, [id_, str(folder / id_), *selection])
     headers = {"Content-Disposition": f'attachment; filename="{id_}.zip"'}
     return StreamingResponse(zipped(folder / id_), media_type="application/zip", headers=headers)
 

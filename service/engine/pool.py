@@ -4,7 +4,6 @@ The embedded Ray lives in a process of its own (`python -m service.engine.pool`)
 the file `pool.json` in the home names it. It ends once it cannot be found or joined any more.
 """
 
-import json
 import os
 import re
 import secrets
@@ -13,17 +12,15 @@ import signal
 import sys
 import tempfile
 import time
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from pathlib import Path
 from threading import Event
 from types import FrameType
-from typing import Any
 
-from service.engine.processes import ProcessId, end_rest, start, stop, this
-from service.owner import UMASK, Owner, owner_of
+from service.engine.processes import ProcessId, end_rest, read_down, start, stop, this, write_down
+from service.owner import UMASK
 from trainers import machine
 from trainers.artifacts import layout
-from trainers.artifacts.atomic import write_text
 from trainers.child_process import VARIABLES
 
 # A Unix socket's path has at most 107 bytes; Ray appends "/session_<date>_<pid>/sockets/plasma_store" (67) to it.
@@ -102,14 +99,14 @@ def ensure(home: Path, given_up: Event) -> Pool:
         if before.process.find() is not None:
             return before
         _end(before, patience=0)  # a head that was killed leaves some of its processes behind
-    if (starting := _read(layout.starting_pool_file(home), home)) is not None:
+    if (starting := read_down(layout.starting_pool_file(home), home)) is not None:
         stop(starting.process, patience=0)  # a pool that a server was starting when it was killed
     shutil.rmtree(layout.ray_folder(home), ignore_errors=True)
     _write_token(layout.ray_token(home))
     layout.pool_file(home).unlink(missing_ok=True)
     log = layout.pool_log(home)
     process = start(["service.engine.pool", str(home)], environment(home, embedded=True), log)
-    _write(layout.starting_pool_file(home), home, process)
+    write_down(layout.starting_pool_file(home), home, process)
     try:
         deadline = time.monotonic() + START_SECONDS
         while time.monotonic() < deadline and process.find() is not None and not given_up.is_set():
@@ -142,38 +139,12 @@ def _end(pool: Pool, patience: float) -> None:
 
 def _last(home: Path) -> Pool | None:
     """The embedded pool of this home that was started last, whether it is running or not."""
-    found = _read(layout.pool_file(home), home)
+    found = read_down(layout.pool_file(home), home)
     if found is None:
         return None
     state = found.state
     size = (state["cpus"], state["gpus"], state["memory"])
     return Pool(state["address"], *size, found.process, Path(state["folder"]))
-
-
-@dataclass(frozen=True)
-class _Written:
-    """What a file says of a process."""
-
-    process: ProcessId
-    state: dict[str, Any]
-
-
-def _write(file: Path, home: Path, process: ProcessId, **state: Any) -> None:
-    """Write down a process of this home on this machine."""
-    home.mkdir(parents=True, exist_ok=True)
-    write_text(file, json.dumps({**state, "process": asdict(process), "owner": asdict(owner_of(home))}))
-
-
-def _read(file: Path, home: Path) -> _Written | None:
-    """What was written down; None if nothing was, or in a home that this one is a copy of, or on another machine."""
-    try:
-        state = json.loads(file.read_text(encoding="utf-8"))
-    except (FileNotFoundError, ValueError):
-        return None
-    owner = state.get("owner")  # files of version 0.1.0 have none
-    if owner is not None and not Owner(**owner).is_same_as(owner_of(home)):
-        return None
-    return _Written(ProcessId(**state.get("process", state)), state)
 
 
 def _write_token(path: Path) -> None:
@@ -200,8 +171,9 @@ def _serve(home: Path) -> None:
     import psutil
     import ray
 
+    home.mkdir(parents=True, exist_ok=True)
     me = this()
-    _write(layout.starting_pool_file(home), home, me)  # the server may die before it has written it
+    write_down(layout.starting_pool_file(home), home, me)  # the server may die before it has written it
     folder = _ray_folder(home)
     try:
         # "local": never join an address that an earlier Ray left in a file
@@ -218,7 +190,7 @@ def _serve(home: Path) -> None:
         signal.signal(signal.SIGTERM, _exit)
         signal.signal(signal.SIGINT, _exit)
         resources = ray.cluster_resources()
-        _write(
+        write_down(
             layout.pool_file(home),
             home,
             me,

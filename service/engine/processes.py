@@ -4,15 +4,22 @@ The start time is that of the kernel, in seconds since the machine was started: 
 """
 
 import contextlib
+import json
 import os
 import subprocess
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
+from typing import Any
 
 import psutil
 
+from service.owner import Owner, owner_of
+from trainers.artifacts.atomic import write_text
 from trainers.child_process import python
+
+# In the environment of every process that is started here, and of those that it starts.
+MARK = "ALLASPRAK_STARTED_THIS"
 
 # Loading libraries takes a core for seconds: the server has to stay responsive.
 NICE = 5
@@ -62,7 +69,7 @@ def start(arguments: Sequence[str], environment: Mapping[str, str], log: Path) -
             stdin=subprocess.DEVNULL,
             stdout=output,
             stderr=subprocess.STDOUT,
-            env=dict(environment),
+            env={**environment, MARK: "1"},
             start_new_session=True,
         )
     process.returncode = 0  # reaped through psutil; a Popen without a return code would warn
@@ -107,7 +114,38 @@ def _session(id_: ProcessId) -> list[psutil.Process]:
             return []
     found = []
     for process in psutil.process_iter():
-        with contextlib.suppress(ProcessLookupError):
-            if os.getsid(process.pid) == id_.pid:
+        with contextlib.suppress(ProcessLookupError, psutil.Error):
+            # a session whose leader has ended may be another one, which has got its number since
+            if os.getsid(process.pid) == id_.pid and is_mine(process) and MARK in process.environ():
                 found.append(process)
     return found
+
+
+def is_mine(process: psutil.Process) -> bool:
+    """Whether a process is of the user who runs this one. psutil.NoSuchProcess."""
+    return bool(process.uids().real == os.getuid())
+
+
+@dataclass(frozen=True)
+class Written:
+    """What a file says of a process."""
+
+    process: ProcessId
+    state: dict[str, Any]
+
+
+def write_down(file: Path, home: Path, process: ProcessId, **state: Any) -> None:
+    """Write down a process of a home on this machine. FileNotFoundError if the home is gone."""
+    write_text(file, json.dumps({**state, "process": asdict(process), "owner": asdict(owner_of(home))}))
+
+
+def read_down(file: Path, home: Path) -> Written | None:
+    """What was written down; None if nothing was, or in a home that this one is a copy of, or on another machine."""
+    try:
+        state = json.loads(file.read_text(encoding="utf-8"))
+    except (FileNotFoundError, ValueError):
+        return None
+    owner = state.get("owner")  # files of version 0.1.0 have none
+    if owner is not None and not Owner(**owner).is_same_as(owner_of(home)):
+        return None
+    return Written(ProcessId(**state.get("process", state)), state)

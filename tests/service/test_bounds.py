@@ -5,8 +5,8 @@ import contextlib
 import io
 import json
 import os
+import shlex
 import shutil
-import signal
 import socket
 import sqlite3
 import subprocess
@@ -29,9 +29,10 @@ from search_spaces.environment import Environment
 from search_spaces.spec import ExperimentSpec
 from service import planning, protocol
 from service.api import create_app, downloads, events, health, turns
+from service.engine.processes import ProcessId, end_rest, started, write_down
 from service.store import Store
 from service.store.schema import REVISION
-from trainers.artifacts.layout import datasets_folder, downloads_folder, leftovers
+from trainers.artifacts.layout import datasets_folder, downloads_folder, export_file, leftovers
 
 pytestmark = pytest.mark.service
 
@@ -324,17 +325,64 @@ def test_a_zip_is_made_while_it_is_sent(tmp_path: Path) -> None:
     assert max(map(len, downloads.zipped(folder))) < downloads.CHUNK_BYTES + 1000
 
 
+SLEEP = [sys.executable, "-c", "import time; time.sleep(60)"]
+
+
 def test_a_server_sweeps_what_a_killed_one_has_left(tmp_path: Path) -> None:
     (tmp_path / "models" / "a").mkdir(parents=True)
     (datasets_folder(tmp_path) / "mine").mkdir(parents=True)
     (datasets_folder(tmp_path) / ".0123456789abcdef" / "data").mkdir(parents=True)
     download = downloads_folder(tmp_path) / "model"
     download.mkdir(parents=True)
-    still = subprocess.Popen([sys.executable, "-c", "import time; time.sleep(60)", str(download / "a")])
+    still = subprocess.Popen([*SLEEP, str(download / "a")])
+    export = ProcessId(still.pid, started(still.pid))
+    write_down(export_file(download), tmp_path, export)
     downloads.sweep(tmp_path)
-    assert still.wait(10) == -signal.SIGKILL
+    assert export.find() is None
+    still.wait()
     assert sorted(path.name for path in tmp_path.iterdir()) == ["datasets", "downloads", "models"]
     assert [path.name for path in datasets_folder(tmp_path).iterdir()] == ["mine"]
+
+
+@pytest.mark.parametrize("what", ["nobody's", "another", "a copy's", "not Python"])
+def test_a_process_that_is_not_known_to_be_an_export_is_left_with_what_it_uses(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture, what: str
+) -> None:
+    """It names the leftover, as a shell, an editor or a copy would, or another home says that it is its own."""
+    home, other = tmp_path / "home", tmp_path / "other"
+    download = downloads_folder(home) / "model"
+    download.mkdir(parents=True)
+    other.mkdir()
+    command = ["tail", "-f", "/dev/null"] if what == "not Python" else SLEEP
+    process = subprocess.Popen([*command, str(download / "a")], stderr=subprocess.DEVNULL)
+    try:
+        created = started(process.pid) - (1.0 if what == "another" else 0.0)
+        if what != "nobody's":
+            write_down(export_file(download), other if what == "a copy's" else home, ProcessId(process.pid, created))
+        downloads.sweep(home)
+        assert process.poll() is None
+        assert download.is_dir()
+        assert f"{download} is left where it is: the process {process.pid} uses it" in caplog.text
+    finally:
+        process.kill()
+        process.wait()
+    downloads.sweep(home)
+    assert not download.exists()
+
+
+def test_a_session_that_has_got_the_number_of_an_ended_one_is_left(tmp_path: Path) -> None:
+    """A daemon, say, whose leader has ended: nothing but its number is that of one of ours."""
+    command = f"{shlex.join(SLEEP)} & echo $!"
+    leader = subprocess.Popen(["sh", "-c", command], stdout=subprocess.PIPE, text=True, start_new_session=True)
+    assert leader.stdout is not None
+    daemon = psutil.Process(int(leader.stdout.readline()))
+    leader.wait()
+    try:
+        end_rest(ProcessId(leader.pid, 1.0))
+        assert daemon.is_running()
+    finally:
+        daemon.kill()
+        leader.stdout.close()
 
 
 def healthz(port: int) -> tuple[int, str]:

@@ -169,6 +169,11 @@ def downloads_folder(home: Path) -> Path:
     return home / "downloads"
 
 
+def export_file(download: Path) -> Path:
+    """Says which process writes the model of a download."""
+    return download / "export.json"
+
+
 def leftovers(home: Path) -> list[Path]:
     """What is left where a server was killed: of downloads of models, and of datasets that were being added."""
     return [*downloads_folder(home).glob("*"), *datasets_folder(home).glob(".*")]
