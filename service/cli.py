@@ -4,7 +4,6 @@ More than 300 lines: a function for each command.
 """
 
 import argparse
-import io
 import json
 import os
 import signal
@@ -13,12 +12,13 @@ import subprocess
 import sys
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from search_spaces.presets import names, preset
 from search_spaces.sources import DataSpec
+from service import streams
 from service.csv_cells import as_csv
 from service.keeping import KINDS, cleared, seconds_of
 from service.owner import make_private
@@ -46,26 +46,39 @@ CONTROL = {
 
 
 def main() -> None:
-    """Run the command that the arguments name; a failure is one line on standard error, and exit code 1."""
+    """Run the command that the arguments name; a failure is one line on standard error, and exit code 1.
+
+    Where nobody reads on, as with `| head`, or output was closed from the start, that is no failure, and silent.
+    """
     require_utf_8()
-    for stream in (sys.stdout, sys.stderr):
-        if isinstance(stream, io.TextIOWrapper):
-            stream.reconfigure(encoding="utf-8", errors="backslashreplace")
+    streams.open_closed()
     spare_loopback(os.environ)
-    arguments = _parser().parse_args()
     try:
-        code = arguments.command(arguments)
-        if sys.stdout is not None:  # it is if the command was started with it closed
-            sys.stdout.flush()
+        code = _run()
+        sys.stdout.flush()
+    except BrokenPipeError:
+        code = 0
     except KeyboardInterrupt:
         code = 130
-    except BrokenPipeError:  # nobody reads on, as with `| head`; Python would say so when it ends and flushes
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        code = 0
     except (OSError, RuntimeError, ValueError) as error:
-        print(f"allasprak: {error}", file=sys.stderr)
+        _say(f"allasprak: {error}")
         code = 1
+    streams.drop_untaken()
     sys.exit(code)
+
+
+def _run() -> int:
+    """Run the command, or show its help; the exit code."""
+    try:
+        arguments = _parser().parse_args()
+    except SystemExit as shown:
+        return int(shown.code or 0)
+    return int(arguments.command(arguments))
+
+
+def _say(words: str) -> None:
+    with suppress(OSError):  # nobody reads that either
+        print(words, file=sys.stderr, flush=True)
 
 
 def _parser() -> argparse.ArgumentParser:

@@ -56,7 +56,7 @@ def serve(host: str, port: int) -> NoReturn:
     settings = Settings.from_environment()
     if not is_loopback(host) and settings.token is None:
         raise ValueError(f"--host {host} is more than this machine: set ALLASPRAK_TOKEN(_FILE) first")
-    lines = logging.StreamHandler(sys.stdout)
+    lines = Lines(sys.stdout)
     lines.setFormatter(JsonFormatter(["asctime", "levelname", "name", "message"]))
     logging.basicConfig(level=logging.INFO, handlers=[lines])
     # what is asked every few seconds, by a machine
@@ -98,6 +98,15 @@ def serve(host: str, port: int) -> NoReturn:
         store.close()
         if supervisor.lost is not None:
             raise supervisor.lost
+
+
+class Lines(logging.StreamHandler):  # type: ignore[type-arg]
+    """Lines on standard output, as long as somebody reads it; the service goes on without."""
+
+    def handleError(self, record: logging.LogRecord) -> None:  # noqa: N802 - logging's name
+        """Say on standard error what is wrong with a line, but not that nobody reads."""
+        if not isinstance(sys.exception(), BrokenPipeError):
+            super().handleError(record)
 
 
 def keep_threads_short() -> None:

@@ -1,21 +1,31 @@
 """What the environment may be like: homes with odd names, locales, proxies, a reader that goes away."""
 
+import io
 import json
+import logging
 import os
+import shlex
+import shutil
 import subprocess
 import sys
-from collections.abc import Iterator
+import tarfile
+from collections.abc import Callable, Iterator
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from threading import Thread
+from typing import Any
 
+import pandas as pd
 import pytest
 from sqlalchemy import select
 
+from service import cli, serving
+from service.cli import CONTROL
 from service.client import Client
 from service.settings import Settings
 from service.store import Store, arrow
 from service.store.schema import clock
+from trainers.artifacts.layout import database_file, downloads_folder
 from trainers.child_process import python
 from trainers.proxies import spare_loopback
 
@@ -80,6 +90,123 @@ def test_a_reader_that_goes_away_is_no_error(tmp_path: Path, url: str) -> None:
         process.stdout.close()
         assert process.stderr.read() == b""
     assert process.returncode == 0
+
+
+COMMANDS: dict[str, list[str]] = {
+    "help": ["--help"], "help of one": ["results", "--help"], "plan": ["plan", "SPEC"], "submit": ["submit", "SPEC"],
+    **{name: [name, "1"] for name in CONTROL}, "rows": ["results", "1", "--csv"], "table": ["results", "1"],
+    "backup": ["backup", "FILE"], "prune": ["prune", "--dry-run", "--older-than", "0h"],
+    "convert": ["convert", "FOLDER"],
+}  # fmt: skip
+
+
+class Answers:
+    """A client of a service with one experiment."""
+
+    def __init__(self, _: str) -> None:
+        pass
+
+    def __getattr__(self, name: str) -> Callable[..., Any]:
+        one = {"id": "1", "state": "running"}
+        answers = {"submit": "1", "results": pd.DataFrame({"k": [1]}), "delete": None}
+        return lambda *_, **__: answers.get(name, one)
+
+
+@pytest.fixture
+def run(tmp_path: Path, sqlite_tables: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[[str, Any, Any], int]:
+    """Runs a command in this process with certain streams, as Python does until its end."""
+    home, folder = tmp_path / "home", tmp_path / "folder"
+    home.mkdir()
+    folder.mkdir()
+    shutil.copy(sqlite_tables, database_file(home))
+    (downloads_folder(home) / "left").mkdir(parents=True)
+    os.utime(downloads_folder(home) / "left", (0, 0))
+    (tmp_path / "spec.json").write_text("{}")
+    monkeypatch.setenv("ALLASPRAK_HOME", str(home))
+    for name in ("no_proxy", "NO_PROXY"):
+        monkeypatch.setenv(name, "")
+    monkeypatch.setattr("service.client.Client", Answers)
+    monkeypatch.setattr(cli, "_print_table", lambda *_: print("a table"))
+    monkeypatch.setattr("trainers.encoders.pickles.convert", lambda *_: [folder])
+    places = {"SPEC": tmp_path / "spec.json", "FILE": tmp_path / "backup.tar", "FOLDER": folder}
+
+    def run(name: str, out: Any, err: Any) -> int:
+        words = COMMANDS.get(name, [name])
+        monkeypatch.setattr(sys, "argv", ["allasprak", *(str(places.get(word, word)) for word in words)])
+        with monkeypatch.context() as streams:
+            streams.setattr(sys, "stdout", out)
+            streams.setattr(sys, "stderr", err)
+            with pytest.raises(SystemExit) as ended:
+                cli.main()
+        for stream in (out, err):
+            if stream is not None:
+                stream.flush()  # as Python does when it ends, and complains
+        return int(ended.value.code or 0)
+
+    return run
+
+
+@pytest.fixture
+def unread() -> Iterator[io.TextIOWrapper]:
+    """A pipe whose reader has gone."""
+    read, write = os.pipe()
+    os.close(read)
+    with os.fdopen(write, "w", encoding="utf-8") as stream:
+        yield stream
+
+
+@pytest.mark.parametrize("name", COMMANDS)
+def test_every_command_ends_silently_where_nobody_reads(
+    run: Callable[[str, Any, Any], int], unread: io.TextIOWrapper, name: str
+) -> None:
+    said, complaint = io.StringIO(), io.StringIO()
+    assert run(name, said, complaint) == 0
+    assert said.getvalue()
+    assert run(name, unread, complaint) == 0
+    assert run(name, None, complaint) == 0
+    with Path("/dev/full").open("w", encoding="utf-8") as full:
+        assert complaint.getvalue() == ""
+        assert run(name, full, complaint) == 1
+    assert complaint.getvalue() == "allasprak: [Errno 28] No space left on device\n"
+
+
+@pytest.mark.parametrize("name", ["prune", "nonsense"])
+def test_what_is_wrong_is_said_on_standard_error_alone(
+    run: Callable[[str, Any, Any], int], unread: io.TextIOWrapper, monkeypatch: pytest.MonkeyPatch, name: str
+) -> None:
+    monkeypatch.setenv("ALLASPRAK_HOME", "/nowhere")
+    status, out, complaint = 2 if name == "nonsense" else 1, io.StringIO(), io.StringIO()
+    for err in (complaint, None, unread):
+        assert run(name, out, err) == status
+    assert (out.getvalue(), "allasprak: " in complaint.getvalue()) == ("", True)
+
+
+@pytest.mark.slow
+def test_a_shell_closes_streams(tmp_path: Path, sqlite_tables: Path) -> None:
+    """With real ones: files of the command, such as the database, do not get the number of a closed one."""
+    shutil.copy(sqlite_tables, database_file(tmp_path))
+    before = database_file(tmp_path).read_bytes()
+    command = f"{shlex.join(python('service.cli'))} backup {tmp_path / 'b.tar'}"
+    for words, status in ((">&-", 0), ("2>&-", 0), (">&- 2>&- <&-", 0), ("| true", 0), ("--x 2>&-", 2)):
+        done = subprocess.run(
+            ["bash", "-c", f"{command} {words}; exit ${{PIPESTATUS[0]}}"],
+            env={**os.environ, "ALLASPRAK_HOME": str(tmp_path)}, capture_output=True,
+        )  # fmt: skip
+        said = done.stdout.decode().startswith(str(tmp_path)) if words == "2>&-" else done.stdout == b""
+        assert (done.returncode, done.stderr, said) == (status, b"", True), words
+        with tarfile.open(tmp_path / "b.tar") as archive:
+            assert archive.getnames() == [database_file(Path()).name]
+    assert database_file(tmp_path).read_bytes() == before
+
+
+def test_a_server_whose_log_nobody_reads_goes_on(unread: io.TextIOWrapper, capsys: pytest.CaptureFixture[str]) -> None:
+    handler = serving.Lines(unread)
+    for _ in range(3):
+        handler.emit(logging.makeLogRecord({"msg": "x" * 10_000}))
+    assert capsys.readouterr().err == ""
+    handler.stream = io.StringIO()
+    handler.emit(logging.makeLogRecord({"msg": "%d", "args": ("no number",)}))
+    assert "Logging error" in capsys.readouterr().err
 
 
 @pytest.mark.parametrize("proxy", ["http://127.0.0.1:9", "socks5://127.0.0.1:9"])
