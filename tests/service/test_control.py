@@ -2,18 +2,27 @@
 
 import itertools
 import re
+import subprocess
+import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any, get_args
 
 import pandas as pd
 import pytest
 
+from plans import spec_of
 from search_spaces.spec import ExperimentSpec
 from service.client import ServiceError
+from service.engine import supervisor
+from service.engine.processes import ProcessId, started
+from service.engine.supervisor import Supervisor
+from service.settings import Settings
 from service.store import Store
 from service.store.states import ACTIVE, FINAL, MOVES, MoveName
+from stored import plan_of
+from trainers.artifacts.layout import end_file
 
 Fields = dict[str, Any]
 StartService = Callable[..., Any]
@@ -68,15 +77,13 @@ def steps(service: Any, id_: str) -> dict[str, int]:
     return {trial: service.client.trial(trial)["facts"]["work"]["training"]["steps"] for trial in trials}
 
 
-def written_after(service: Any, id_: str) -> dict[str, int]:
-    """The step after which each interrupted trial of an experiment that was paused has written its checkpoint."""
+def written_after(service: Any, id_: str, why: str = "the experiment was paused") -> dict[str, int]:
+    """The step after which each interrupted trial of an experiment has written its checkpoint."""
     found = {}
     for trial in service.client.results(id_)["trial"].unique():
         shown = service.client.trial(trial)
         if shown["attempts"][-1]["state"] == "interrupted":
-            said = re.fullmatch(
-                r"the experiment was paused; a checkpoint was written after step (\d+)", shown["attempts"][-1]["reason"]
-            )
+            said = re.fullmatch(rf"{why}; a checkpoint was written after step (\d+)", shown["attempts"][-1]["reason"])
             assert said, shown["attempts"][-1]
             assert shown["saved"]["checkpoint"]
             found[trial] = int(said[1])
@@ -210,6 +217,102 @@ def test_what_comes_late_because_its_process_counted_as_dead_is_run_again(servic
     assert client.wait(id_, progress=False)["state"] == "succeeded"
     assert [one["state"] for one in client.trial(trial)["attempts"]] == ["interrupted", "died", "succeeded"]
     assert len(client.results(id_, split="test")) == 3
+
+
+DRIVER = """
+import signal, sys, time
+signal.signal(signal.SIGTERM, lambda *_: sys.exit())
+print("ready", flush=True)
+time.sleep(60)
+"""
+
+
+@pytest.fixture
+def one_driver(
+    sqlite_store: Store, sqlite_url: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> Iterator[Supervisor]:
+    """A supervisor that has room for one driver, each of which sleeps, and that looks when it is told to."""
+    home = tmp_path / "home"
+    home.mkdir()
+    environment = {
+        "ALLASPRAK_HOME": str(home),
+        "ALLASPRAK_DATABASE_URL": sqlite_url,
+        "ALLASPRAK_RAY_ADDRESS": "nowhere",
+    }
+    begun: list[subprocess.Popen[str]] = []
+
+    def start(arguments: Sequence[str], *_: Any) -> ProcessId:
+        command = [sys.executable, "-c", DRIVER, *arguments]
+        begun.append(subprocess.Popen(command, stdout=subprocess.PIPE, text=True, start_new_session=True))
+        assert begun[-1].stdout is not None
+        begun[-1].stdout.readline()
+        return ProcessId(begun[-1].pid, started(begun[-1].pid))
+
+    monkeypatch.setattr(supervisor, "MAX_DRIVERS", 1)
+    monkeypatch.setattr(supervisor, "start", start)
+    found = Supervisor(Settings.from_environment(environment), sqlite_store)
+    yield found
+    found.close()
+    for process in begun:
+        process.kill()
+        process.communicate()
+
+
+def test_an_experiment_that_is_outranked_is_asked_to_end_and_goes_on_after_the_other(one_driver: Supervisor) -> None:
+    store = one_driver.store
+
+    def look_until(condition: Callable[[], bool]) -> None:
+        deadline = time.monotonic() + 10
+        while not condition():
+            assert time.monotonic() < deadline
+            one_driver._look()
+
+    def drivers() -> set[str]:
+        return set(store.control.drivers())
+
+    low = store.experiments.add(spec_of(), plan_of())
+    look_until(lambda: drivers() == {low})
+    store.control.move(low, "start")
+    [(pid, created)] = store.control.drivers().values()
+    equal = store.experiments.add(spec_of(), plan_of())
+    for _ in range(3):
+        one_driver._look()
+    assert drivers() == {low}  # equals do not take each other's place
+    high = store.experiments.add(spec_of(priority=1), plan_of())
+    one_driver._look()
+    words = "experiments of a higher priority go first"
+    assert end_file(one_driver.settings.home, low).read_text() == words  # its trials write their checkpoints
+    look_until(lambda: drivers() == {high})
+    assert ProcessId(pid, created).find() is None
+    shown = store.experiments.one(low)
+    assert shown is not None
+    assert (shown.state, shown.reason) == ("queued", words)
+    assert not end_file(one_driver.settings.home, low).exists()
+    store.control.move(high, "cancel")
+    look_until(lambda: drivers() == {low})
+    store.control.set_priority(equal, 2)
+    look_until(lambda: drivers() == {equal})
+
+
+@pytest.mark.slow
+def test_what_an_outranked_experiment_has_trained_is_not_lost(
+    tmp_path: Path, start_service: StartService, spec: Fields, longer: Fields
+) -> None:
+    changed = "import service.engine.supervisor as supervisor; supervisor.MAX_DRIVERS = 1"
+    service = start_service(tmp_path / "home", changed=changed)
+    client = service.client
+    wanted = {**longer, "seeds": [61], "methods": ["naive-mix-train"]}
+    low = client.submit({**wanted, "training": {**longer["training"], "epochs": 24}})
+    training(service, low)
+    high = client.submit({**spec, "seeds": [62], "methods": ["zero-shot"], "priority": 1})
+    service.until(lambda: client.experiment(high)["state"] == "running")
+    assert client.experiment(low)["state"] == "queued"
+    interrupted = written_after(service, low, "experiments of a higher priority go first")
+    assert interrupted
+    for id_ in (high, low):
+        assert client.wait(id_, progress=False)["state"] == "succeeded"
+    assert client.experiment(high)["finished"] < client.experiment(low)["finished"]
+    assert {len(client.trial(trial)["attempts"]) for trial in interrupted} == {2}
 
 
 @pytest.mark.slow
