@@ -25,13 +25,14 @@ from service.store import (
     StoreFullError,
     is_busy,
 )
+from trainers.encoders.examiner import ExaminerStoppedError
 
 log = logging.getLogger(__name__)
 
 # FastAPI's words for a body that its JSON library gives up on.
 UNPARSED = "There was an error parsing the body"
 
-# When a client may ask again whose request met a database that others had locked.
+# When a client may ask again whose request met a database that others had locked, or a server that stops.
 RETRY_SECONDS = 5
 
 FULL = (errno.ENOSPC, errno.EDQUOT)
@@ -57,6 +58,11 @@ def problem(
     return JSONResponse(body, status, headers, media_type="application/problem+json")
 
 
+def stopping() -> JSONResponse:
+    """What a request is answered that a server cannot end any more, since it stops."""
+    return problem(503, "the service stops: ask again", headers={"Retry-After": str(RETRY_SECONDS)})
+
+
 def add_handlers(app: FastAPI) -> None:
     """Answer every error of an app as a problem."""
     app.add_exception_handler(SpecError, _spec_error)
@@ -67,6 +73,7 @@ def add_handlers(app: FastAPI) -> None:
     app.add_exception_handler(DatabaseLostError, _database_lost)
     app.add_exception_handler(OSError, _disk_full)
     app.add_exception_handler(OperationalError, _database_error)
+    app.add_exception_handler(ExaminerStoppedError, lambda _, __: stopping())
     app.add_exception_handler(HTTPException, _http_error)
     app.add_exception_handler(Exception, _unforeseen)
 

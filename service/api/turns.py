@@ -15,7 +15,7 @@ from starlette.datastructures import Headers
 from starlette.exceptions import HTTPException
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from service.api.problems import problem
+from service.api.problems import problem, stopping
 
 # A body is there after so many seconds, and one more for each so many bytes: a slow line may take hours.
 BODY_SECONDS, BYTES_A_SECOND = 30.0, 4096
@@ -90,6 +90,21 @@ class Turns:
         if scope["type"] != "http" or scope["path"] == EXEMPT:
             await self._app(scope, receive, send)
             return
+        begun = False
+
+        async def sent(message: Message) -> None:
+            nonlocal begun
+            begun = True
+            await send(message)
+
+        try:
+            await self._in_turn(scope, receive, sent)
+        except asyncio.CancelledError:  # a server that stops leaves a second to requests
+            if begun:
+                raise
+            await stopping()(scope, receive, send)
+
+    async def _in_turn(self, scope: Scope, receive: Receive, send: Send) -> None:
         lane = next(lane for lane in LANES if re.fullmatch(lane.asks, f"{scope['method']} {scope['path']}", re.DOTALL))
         async with AsyncExitStack() as stack:
 

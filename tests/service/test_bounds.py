@@ -33,6 +33,7 @@ from service.engine.processes import ProcessId, end_rest, started, write_down
 from service.store import Store
 from service.store.schema import REVISION
 from trainers.artifacts.layout import datasets_folder, downloads_folder, export_file, leftovers
+from trainers.encoders import examiner
 
 pytestmark = pytest.mark.service
 
@@ -323,6 +324,44 @@ def test_a_zip_is_made_while_it_is_sent(tmp_path: Path) -> None:
     folder.mkdir()
     (folder / "weights").write_bytes(os.urandom(10 * downloads.CHUNK_BYTES))
     assert max(map(len, downloads.zipped(folder))) < downloads.CHUNK_BYTES + 1000
+
+
+@pytest.mark.parametrize("is_waiting", [False, True])
+def test_what_a_server_that_stops_cannot_end_is_asked_again(monkeypatch: pytest.MonkeyPatch, is_waiting: bool) -> None:
+    """uvicorn cancels what is at work, and what waits for its turn; by itself it would answer 500."""
+    lane = turns.Lane(asks=".*", most=0 if is_waiting else 1)
+    monkeypatch.setattr(turns, "LANES", (lane,))
+    said: list[Any] = []
+
+    async def endless(*_: Any) -> None:
+        await asyncio.sleep(inf)
+
+    async def send(message: Any) -> None:
+        said.append(message)
+
+    async def stopped() -> None:
+        scope = {"type": "http", "method": "GET", "path": "/v1/results", "headers": []}
+        request = asyncio.create_task(turns.Turns(endless)(scope, endless, send))
+        await asyncio.sleep(0.01)
+        request.cancel()
+        await request
+
+    asyncio.run(stopped())
+    assert (said[0]["status"], json.loads(said[1]["body"])["detail"]) == (503, "the service stops: ask again")
+    assert dict(said[0]["headers"])[b"retry-after"]
+
+
+def test_an_examiner_that_was_stopped_says_nothing_of_an_encoder(
+    client_over: Any, sqlite_store: Store, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    client = client_over(sqlite_store, Environment(tmp_path, None, cpus=2, gpus=0))
+    monkeypatch.setattr("service.api.experiments._preview", lambda *_: examiner.ask("{}"))
+    examiner.stop()
+    try:
+        answer = client.post("/v1/plans", json={})
+    finally:
+        examiner._EXAMINER.is_stopped = False
+    assert (answer.status_code, answer.headers.get("retry-after")) == (503, "5"), answer.text
 
 
 SLEEP = [sys.executable, "-c", "import time; time.sleep(60)"]

@@ -23,6 +23,10 @@ ENVIRONMENT = {
 }  # fmt: skip
 
 
+class ExaminerStoppedError(RuntimeError):
+    """The process was stopped, which says nothing of an encoder."""
+
+
 def start() -> None:
     """Start the process, which the first question does otherwise."""
     _EXAMINER.start()
@@ -42,6 +46,7 @@ def ask(question: str) -> str:
 
     Raises:
         EncoderError: there is no answer.
+        ExaminerStoppedError: since the process was stopped.
     """
     return _EXAMINER.ask(question)
 
@@ -52,22 +57,27 @@ class _Examiner:
     def __init__(self) -> None:
         self.lock = Lock()
         self.process: subprocess.Popen[str] | None = None
+        self.is_stopped = False
 
     def start(self) -> None:
         """Start it."""
+        self.is_stopped = False
         with self.lock:
             self._running()
 
     def stop(self) -> None:
         """End it."""
+        self.is_stopped = True
         if self.process is not None:
             self.process.kill()
             self.process.wait()
 
     def ask(self, question: str) -> str:
-        """The answer. EncoderError: the process died or took too long."""
+        """The answer. EncoderError: the process died or took too long; ExaminerStoppedError: it was stopped."""
         with self.lock:
-            answer = _answer(self._running(), question)
+            answer = "" if self.is_stopped else _answer(self._running(), question)
+        if self.is_stopped:
+            raise ExaminerStoppedError("the examiner of encoders was stopped")
         if not answer:
             raise EncoderError(
                 f"it could not be examined within {PATIENCE:.0f} s, or within the memory that there is: are the sizes"
