@@ -35,16 +35,19 @@ def backup(settings: Settings, file: Path, with_models: bool = False) -> Written
 
     Args:
         settings: of the service, which may be running.
-        file: to write; an earlier one is replaced.
+        file: to write; an earlier backup is replaced, and nothing else.
         with_models: add the kept models. Without them, the database in the backup says that none is kept. What was
             running is queued in it.
 
     Raises:
-        ValueError: the database is not SQLite, or there is none.
+        ValueError: the database is not SQLite, or there is none, or what would be replaced is no backup.
         RuntimeError: it is damaged, or cannot be read.
         OSError: the file cannot be written, such as since the disk is full.
     """
     database = _sqlite_file(settings)
+    if os.path.lexists(file) and not _is_backup(file, database):
+        what = "is a directory" if file.is_dir() else "is there"
+        raise ValueError(f"{file} {what}, and no earlier backup; allowed: a new file, or a .tar to be replaced")
     folders = layout.irreplaceable(settings.home, with_models)
     size = taken(folders).bytes + 2 * taken([database]).bytes
     with unfinished_file(file) as unfinished:
@@ -64,6 +67,11 @@ def backup(settings: Settings, file: Path, with_models: bool = False) -> Written
         finally:
             copy.unlink(missing_ok=True)
         return Written(number, unfinished.stat().st_size)
+
+
+def _is_backup(file: Path, database: Path) -> bool:
+    """Whether a file may be replaced: one that is named as backups are, or is a tar, but no database or device."""
+    return file.is_file() and not file.samefile(database) and (file.suffix == ".tar" or tarfile.is_tarfile(file))
 
 
 def _sqlite_file(settings: Settings) -> Path:

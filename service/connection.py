@@ -1,6 +1,7 @@
 """Requests to a service: tokens, retries, pages, frames, event streams, and refusals as errors."""
 
 import json
+import re
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from http import HTTPStatus
@@ -38,6 +39,9 @@ RETRIES = (0.2, 1.0, 3.0)
 # Of an answer that is no problem of the service's own, this much is shown.
 SHOWN_CHARACTERS = 200
 
+# What an id, a part of it, must not be: empty, a way to another path, or the beginning of a query.
+PATH = re.compile(r"(/(?!\.{1,2}(/|$))[^/?#\\\s\x00-\x1f]+)+")
+
 T = TypeVar("T")
 
 
@@ -55,7 +59,10 @@ class ServiceError(RuntimeError):
 
 
 class Connection:
-    """A connection to a service. Every method raises ServiceError for a refusal, ConnectionError without an answer.
+    """A connection to a service.
+
+    Every method raises ServiceError for a refusal, ConnectionError without an answer, and ValueError for an id that is
+    none: `cancel("a/../b")` cancels nothing.
 
     Args:
         base_url: address of the service.
@@ -78,6 +85,7 @@ class Connection:
 
     def answer(self, method: str, path: str, **arguments: Any) -> httpx2.Response:
         """The answer to a request; `arguments` are those of `httpx2.Client.request`."""
+        _require_path(path)
         is_repeatable = method == "GET" or "Idempotency-Key" in arguments.get("headers", {})
         for seconds in (*(RETRIES if is_repeatable else ()), None):
             try:
@@ -119,6 +127,7 @@ class Connection:
 
     def download(self, path: str, params: Mapping[str, Any], file: IO[bytes]) -> None:
         """Write the body of an answer to a file, piece by piece."""
+        _require_path(path)
         with self._http.stream("GET", path, params=params) as answer:
             if not answer.is_success:
                 answer.read()
@@ -130,6 +139,7 @@ class Connection:
 
         A lost connection is opened again after the last event, as long as there is patience.
         """
+        _require_path(path)
         while True:
             before = after
             try:
@@ -178,6 +188,11 @@ def patiently(ask: Callable[[], T], patience: Patience) -> T:
         else:
             patience.answered()
             return found
+
+
+def _require_path(path: str) -> None:
+    if not PATH.fullmatch(path):
+        raise ValueError(f"{path!a} has an id or a name that is none; allowed: text without blanks, '/', '?' and '#'")
 
 
 def _succeeded(answer: httpx2.Response) -> httpx2.Response:

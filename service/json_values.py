@@ -20,6 +20,9 @@ from search_spaces.problems import Problem, SpecError
 
 MOST_DEPTH, MOST_VALUES = 50, 1_000_000
 
+# Of a spec, as the service takes it.
+MOST_BYTES = 2**20
+
 # No float is as large as an integer of more bits.
 MOST_BITS = 1024
 
@@ -173,12 +176,20 @@ def spec_of(given: Mapping[str, Any] | str | Path) -> dict[str, Any]:
     if isinstance(given, str) and given.lstrip().startswith("{"):
         raise ValueError("a spec as text is the path of a JSON file; for JSON itself give json.loads(text)")
     try:
-        spec = json.loads(Path(given).read_text(encoding="utf-8-sig"))  # with or without a byte order mark
+        spec = json.loads(_read(Path(given)))  # of bytes: with or without a byte order mark
     except (ValueError, RecursionError) as error:
         raise ValueError(f"{given} is not JSON: {error}") from error
     if not isinstance(spec, dict):
         raise ValueError(f"{given} is no JSON object")
     return dict(plain(spec))
+
+
+def _read(path: Path) -> bytes:
+    with path.open("rb") as file:  # which may be a pipe, or have no end
+        content = file.read(MOST_BYTES + 1)
+    if len(content) > MOST_BYTES:
+        raise ValueError(f"it is larger than {MOST_BYTES // 2**20} MiB, and no service takes it")
+    return content
 
 
 def _is_nothing_of_json(value: object) -> bool:

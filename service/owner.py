@@ -54,10 +54,13 @@ def make_private(home: Path) -> None:
     """Make a home, or close one to other users. What this process and its children write is private from now on.
 
     Raises:
-        ValueError: it is a folder such as /tmp, in which all users have files.
+        ValueError: it is a folder such as /tmp, in which all users have files, or it is no folder.
     """
     os.umask(UMASK)
-    home.mkdir(parents=True, exist_ok=True)
+    try:
+        home.mkdir(parents=True, exist_ok=True)
+    except (FileExistsError, NotADirectoryError) as error:
+        raise ValueError(f"ALLASPRAK_HOME is {home}, which is no folder, or lies in none") from error
     mode = home.stat().st_mode
     if mode & stat.S_ISVTX:
         raise ValueError(f"ALLASPRAK_HOME is {home}, which several users share; allowed: a folder of its own")

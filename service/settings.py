@@ -57,14 +57,19 @@ class Settings:
         """The file of the database; None if it is a server's.
 
         Raises:
-            ValueError: there is no such file, and none is made.
+            ValueError: there is no such file, and none is made; or the URL is none.
             DatabaseError: the URL is that of an SQLite database which is no file.
         """
         from sqlalchemy import make_url  # imported late: clients read settings as well
+        from sqlalchemy.exc import ArgumentError
 
         from service.store.database import sqlite_file
 
-        file = sqlite_file(make_url(self.database_url))
+        try:
+            url = make_url(self.database_url)
+        except ArgumentError as error:
+            raise ValueError(f"ALLASPRAK_DATABASE_URL: {error}") from error
+        file = sqlite_file(url)
         if file is not None and not file.is_file():
             raise ValueError(f"there is no database {file}: set ALLASPRAK_HOME to the home of the service")
         return file

@@ -86,7 +86,7 @@ class Database:
         try:
             self._open(url, leased)
         except (SQLAlchemyError, ImportError) as error:
-            raise DatabaseError(f"ALLASPRAK_DATABASE_URL: {error}") from error
+            raise DatabaseError(f"ALLASPRAK_DATABASE_URL: {str(error).splitlines()[0]}") from error
 
     def _open(self, url: str, leased: bool) -> None:
         parsed = make_url(url)

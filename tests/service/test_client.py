@@ -210,6 +210,33 @@ def test_a_path_is_the_spec_in_its_file(notebook: Client, spec: Fields, tmp_path
         spec_to_send(json.dumps(spec))
 
 
+@pytest.mark.parametrize("content", [b"", b"\xff\xfe{", b"[" * 100_000, b" " * 2**20 + b"{}"], ids=range(4))
+def test_a_file_that_is_no_spec_is_refused_by_its_name(tmp_path: Path, content: bytes) -> None:
+    (tmp_path / "spec.json").write_bytes(content)
+    with pytest.raises(ValueError, match=r"spec\.json is not JSON"):
+        spec_to_send(tmp_path / "spec.json")
+    with pytest.raises(ValueError, match="/dev/zero is not JSON: it is larger than 1 MiB"):
+        spec_to_send("/dev/zero")
+
+
+def test_a_spec_may_be_written_in_any_unicode(tmp_path: Path) -> None:
+    for encoding in ("utf-8", "utf-8-sig", "utf-16", "utf-32"):
+        (tmp_path / "spec.json").write_text('{"name": "\u00f1"}', encoding=encoding)
+        assert spec_to_send(tmp_path / "spec.json") == {"name": "\u00f1"}
+
+
+@pytest.mark.parametrize("id_", ["", "..", ".", "a/../b", "a?x=1", "a#b", "a b", "a\n", "a\\b", "../../healthz"])
+def test_an_id_that_leads_elsewhere_is_refused(id_: str) -> None:
+    notebook = Client()  # of no service: nothing is asked
+    asked: list[Callable[[], Any]] = [
+        lambda: notebook.cancel(id_), lambda: notebook.experiment(id_), lambda: notebook.delete_dataset(id_),
+        lambda: next(notebook.events(id_)), lambda: notebook.predictions(id_, "de"),
+    ]  # fmt: skip
+    for ask in asked:
+        with pytest.raises(ValueError, match="has an id or a name that is none"):
+            ask()
+
+
 # What is answered
 
 

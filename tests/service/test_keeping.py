@@ -190,6 +190,20 @@ def test_a_restored_home_leaves_the_processes_of_the_first_alone(
     lease.release()
 
 
+def test_a_backup_replaces_nothing_but_a_backup(home: Path, tmp_path: Path, command: Callable[..., Any]) -> None:
+    """Above all not the database that it is to save."""
+    (tmp_path / "thesis.tex").write_text("all of it")
+    (tmp_path / "link").symlink_to("nowhere")
+    for file in (layout.database_file(home), tmp_path / "thesis.tex", tmp_path, Path("/dev/null"), tmp_path / "link"):
+        before = file.read_bytes() if file.is_file() else None
+        code, _, said = command("backup", file)
+        assert (code, f"{file} is " in said and ", and no earlier backup; allowed: " in said) == (1, True)
+        assert (file.read_bytes() if file.is_file() else None) == before
+    assert Path("/dev/null").is_char_device()
+    for _ in range(2):
+        assert command("backup", tmp_path / "backup.tar")[0] == 0
+
+
 def test_models_are_in_a_backup_that_asks_for_them(
     home: Path, stored: Store, settings: Settings, tmp_path: Path
 ) -> None:

@@ -1,12 +1,16 @@
 """Settings: secrets may lie in files."""
 
+import os
 from pathlib import Path
 
 import pytest
 
 from service.client import Client
+from service.owner import make_private
 from service.security import MOST_CHARACTERS, is_authorised
 from service.settings import Settings, secret
+from service.store import Store
+from service.store.database import DatabaseError
 
 SECRETS = pytest.mark.parametrize(("name", "field"), [("TOKEN", "token"), ("DATABASE_URL", "database_url")])
 
@@ -92,3 +96,20 @@ def test_a_key_that_cannot_be_sent_is_refused_by_name() -> None:
     for key in ("a b", "\u00e9", "x" * 201):
         with pytest.raises(ValueError, match=r"^key has .*allowed: 1 to 200 "):
             Client().submit({}, key=key)
+
+
+def test_a_home_or_a_database_that_is_none_is_refused_by_its_variable(tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("")
+    umask = os.umask(0o077)
+    try:
+        for home in (tmp_path / "file", tmp_path / "file" / "home"):
+            with pytest.raises(ValueError, match=f"ALLASPRAK_HOME is {home}, which is no folder, or lies in none"):
+                make_private(home)
+    finally:
+        os.umask(umask)
+    with pytest.raises(ValueError, match=r"^ALLASPRAK_DATABASE_URL: Could not parse"):
+        Settings.from_environment({"ALLASPRAK_DATABASE_URL": "nonsense"}).existing_database()
+    for url in ("nonsense", "sqlite:////nowhere/x.sqlite", "postgresql://127.0.0.1:1/x"):
+        with pytest.raises(DatabaseError, match=r"^ALLASPRAK_DATABASE_URL: .*$") as refused:
+            Store(url)
+        assert "\n" not in str(refused.value)
