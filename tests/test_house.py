@@ -1,13 +1,15 @@
-"""The house is in order: style, types, import rules, pins."""
+"""The house is in order: style, types, import rules, dependencies."""
 
 import ast
 import re
 import subprocess
 import sys
 import tomllib
+from importlib.metadata import version
 from pathlib import Path
 
 import pytest
+from packaging.requirements import Requirement
 
 ROOT = Path(__file__).parents[1]
 
@@ -43,14 +45,31 @@ def test_planning_asking_and_answering_load_no_torch(module: str) -> None:
     assert answer.stdout.strip() == "light", answer.stdout + answer.stderr
 
 
-def test_every_heavy_package_is_pinned_and_says_where_it_is_used() -> None:
-    text = (ROOT / "pyproject.toml").read_text()
-    block = text.split("dependencies = [")[1].split("\n]")[0]
-    lines = [line.strip() for line in block.splitlines() if line.strip() and not line.strip().startswith("#")]
-    assert len(lines) == len(tomllib.loads(text)["project"]["dependencies"])
+PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
+EXTRAS = PROJECT["optional-dependencies"]
+EXACT = [line for line in (ROOT / "docker/constraints.txt").read_text().splitlines() if not line.startswith("#")]
+
+
+def test_every_dependency_has_a_range_and_says_where_it_is_used() -> None:
+    block = (ROOT / "pyproject.toml").read_text().split("dependencies = [")[1].split("\n]")[0]
+    lines = [line.strip() for line in block.splitlines() if line.strip()]
+    assert len(lines) == len(PROJECT["dependencies"])
     for line in lines:
-        assert "==" in line, line
+        assert re.match(r'"[a-z0-9-]+(\[[a-z]+\])?>=[0-9.]+,<[0-9.]+",', line), line
         assert re.search(r"# (trainers|search_spaces|service)", line), line
+
+
+def test_the_exact_set_has_a_version_of_every_package_without_an_address() -> None:
+    assert all(re.fullmatch(r"[a-z0-9-]+==[0-9][0-9a-z.]*", line) for line in EXACT)
+    exact = dict(line.split("==") for line in EXACT)
+    needed = [Requirement(text) for extra in EXTRAS.values() for text in extra if not text.startswith("allasprak[")]
+    for one in [*needed, *map(Requirement, PROJECT["dependencies"])]:
+        assert one.specifier.contains(exact[one.name]), one
+
+
+def test_what_is_installed_is_of_the_exact_set() -> None:
+    for name, exact in (line.split("==") for line in EXACT):
+        assert version(name).partition("+")[0] == exact, name
 
 
 ROOMS = ("allasprak", "service", "search_spaces", "trainers")

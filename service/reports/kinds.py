@@ -74,11 +74,11 @@ KINDS: Mapping[str, Kind] = {
 
 
 def report(name: str, rows: pd.DataFrame, allow: Collection[str] = (), published: bool = False) -> Report:
-    """A report, whose data and notes say which NUMERICS its results are of.
+    """A report, whose data and notes say which NUMERICS its results are of, and which packages differ between them.
 
     Args:
         name: of the kind.
-        rows: of the kind's `of`, with a column `numerics`.
+        rows: of the kind's `of`, with columns `numerics` and `packages`.
         allow: names of settings that may differ; the report says which do.
         published: the paper's figures stand beside ours.
 
@@ -95,4 +95,13 @@ def report(name: str, rows: pd.DataFrame, allow: Collection[str] = (), published
     each = set(words.values()) if len(set(words.values())) == 1 else [f"{one} ({task})" for task, one in words.items()]
     one = {task: found[0] if len(found) == 1 else None for task, found in of_task.items()}
     data = made.data.assign(numerics=made.data["task"].map(one))
-    return replace(made, data=data, notes=(*made.notes, f"NUMERICS {', '.join(each)}."))
+    return replace(made, data=data, notes=(*made.notes, *_several_versions(shown), f"NUMERICS {', '.join(each)}."))
+
+
+def _several_versions(rows: pd.DataFrame) -> list[str]:
+    """A note of the packages of which trials ran with several versions: equal seeds may differ in the last bits."""
+    versions: dict[str, set[str]] = {}
+    for package, version in {pair for packages in rows["packages"].unique() for pair in packages}:
+        versions.setdefault(package, set()).add(version)
+    several = [f"{one} {' and '.join(sorted(found))}" for one, found in sorted(versions.items()) if len(found) > 1]
+    return [f"Trained with several versions of packages: {', '.join(several)}."] if several else []

@@ -97,9 +97,12 @@ def chosen(store: Store, rows: pd.DataFrame) -> pd.DataFrame:
 
 
 def _described(store: Store, rows: pd.DataFrame) -> pd.DataFrame:
-    specs = store.results.specs(list(rows["experiment"].unique()))
-    configs = store.results.configs(list(rows["trial"].unique()))
-    rows = with_settings(described(rows, specs), configs, specs, store.results.differences(specs))
+    specs, digests = store.results.specs(list(rows["experiment"].unique())), list(rows["trial"].unique())
+    rows = with_settings(
+        described(rows, specs), store.results.configs(digests), specs, store.results.differences(specs)
+    )
+    packages = {digest: tuple(found.items()) for digest, found in store.results.packages(digests).items()}
+    rows = rows.assign(packages=rows["trial"].map(packages))
     return with_left_out(rows, store.results.left_out(specs))
 
 

@@ -237,6 +237,16 @@ class Results:
                     found[digest] = config, selections_ or []
         return found
 
+    def packages(self, digests: Sequence[str]) -> dict[str, dict[str, str]]:
+        """The versions of the packages that trials ran with, by digest; none of those that have not succeeded."""
+        query = select(trials.c.digest, Readable(trials.c.facts)["packages"])
+        found: dict[str, dict[str, str]] = {}
+        with self._database.read() as connection:
+            for first in range(0, len(digests), ASKED_AT_ONCE):
+                some = trials.c.digest.in_(digests[first : first + ASKED_AT_ONCE])
+                found |= {digest: versions or {} for digest, versions in connection.execute(query.where(some))}
+        return found
+
     def left_out(self, ids: Collection[str]) -> dict[str, list[dict[str, Any]]]:
         """What the methods of experiments leave out, by id: `method`, `language` and `lacks`."""
         with self._database.read() as connection:

@@ -1,6 +1,7 @@
 """Results of several NUMERICS: each is marked with its own, none are mixed, and an experiment is submitted again."""
 
 import io
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -61,6 +62,16 @@ def as_version_1(url: str) -> None:
                 del config["numerics"]
                 connection.execute(update(trials).filter_by(digest=digest).values(config=config))
                 connection.execute(update(planned_results).filter_by(trial=digest).values(numerics=FIRST_NUMERICS))
+    engine.dispose()
+
+
+def ran_with(url: str, torch: Sequence[str]) -> None:
+    """Trials say with which version of torch they ran, and that transformers was the same."""
+    engine = create_engine(url)
+    with engine.begin() as connection:
+        for digest, version in zip(connection.scalars(select(trials.c.digest)).all(), torch, strict=True):
+            facts = {"packages": {"torch": version, "transformers": "5.23.0"}}
+            connection.execute(update(trials).filter_by(digest=digest).values(facts=facts))
     engine.dispose()
 
 
@@ -137,6 +148,17 @@ def test_reports_and_comparisons_say_their_numerics(client: TestClient, both: di
                 assert f"NUMERICS {number}." in client.get(f"/v1/{path}experiment={id_}&format={form}").text
             table = pd.read_csv(io.StringIO(client.get(f"/v1/{path}experiment={id_}&format=csv").text))
             assert set(table["numerics"]) == {number}
+
+
+def test_a_report_names_packages_of_several_versions(store: Store, url: str, client: TestClient) -> None:
+    path = f"/v1/reports/table-1?experiment={finished(store, NUMERICS)}"
+    for versions, note in (
+        (["2.13.0"] * len(METHODS), None),
+        (["2.13.0", "2.12.0", "2.13.0"], "Trained with several versions of packages: torch 2.12.0 and 2.13.0."),
+    ):
+        ran_with(url, versions)
+        said = [one for one in client.get(path).json()["notes"] if "versions" in one]
+        assert said == ([note] if note else [])
 
 
 def test_what_failed_before_is_not_retried_and_keeps_its_failures(store: Store, url: str, client: TestClient) -> None:

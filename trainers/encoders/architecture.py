@@ -301,7 +301,8 @@ def main() -> None:
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # it ends with the process that asks
     answers = os.fdopen(os.dup(sys.stdout.fileno()), "w", encoding="utf-8")
     os.dup2(sys.stderr.fileno(), sys.stdout.fileno())  # what libraries print is no answer
-    sys.modules["scipy"] = None  # type: ignore[assignment]  # transformers' losses import it: 40 MB and a second
+    # transformers imports scipy, 40 MB and a second, and where it is scikit-learn, which needs scipy
+    sys.modules.update(dict.fromkeys(("scipy", "sklearn")))  # type: ignore[arg-type]
     resource.setrlimit(resource.RLIMIT_DATA, (MOST_MEMORY, MOST_MEMORY))
     questions: Queue[str] = Queue()
     Thread(target=_read, args=[questions], daemon=True).start()  # imports take seconds
