@@ -6,7 +6,7 @@ Importing this package raises an ImportError that names such a file.
 
 import sys
 from importlib import import_module
-from importlib.metadata import version
+from importlib.metadata import PackageNotFoundError, version
 from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -23,7 +23,10 @@ _MODULES = {
     "StochasticGradientSurgery": "trainers.surgery",
 }
 
-__version__ = version("allasprak")
+try:
+    __version__ = version("allasprak")
+except PackageNotFoundError:  # the client alone is installed
+    __version__ = version("allasprak-client")
 
 
 def _refuse_what_hides_ours() -> None:
@@ -46,4 +49,6 @@ _refuse_what_hides_ours()
 def __getattr__(name: str) -> Any:
     if name not in _MODULES:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    if find_spec(_MODULES[name]) is None:
+        raise ImportError(f"{name} is not in the distribution allasprak-client: install allasprak", name=_MODULES[name])
     return getattr(import_module(_MODULES[name]), name)
