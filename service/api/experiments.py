@@ -17,6 +17,7 @@ from search_spaces.cost.estimate import devices, trials_at_once
 from search_spaces.environment import Environment
 from search_spaces.presets import names, preset
 from search_spaces.problems import Problem, SpecError
+from search_spaces.sources import DataSpec
 from search_spaces.spec import ExperimentSpec, ResourcesSpec, Text
 from service import planning
 from service.api.known import require_known
@@ -227,7 +228,16 @@ def _with_disk(request: Request, experiment: Experiment) -> dict[str, Any]:
 
 
 def _shown(experiment: Experiment, environment: Environment) -> dict[str, Any]:
-    return with_times({**vars(experiment), "cost": {**experiment.cost, "eta": _eta(experiment, environment)}})
+    cost = {**experiment.cost, "eta": _eta(experiment, environment)}
+    return with_times({**vars(experiment), "cost": cost, "data_title": _data_title(experiment)})
+
+
+def _data_title(experiment: Experiment) -> str:
+    """Its data in words; empty if its row is broken."""
+    try:
+        return DataSpec.from_json(experiment.spec.get("data")).title()
+    except ValueError:
+        return ""
 
 
 def _eta(experiment: Experiment, environment: Environment) -> str | None:

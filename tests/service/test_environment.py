@@ -19,8 +19,8 @@ import pandas as pd
 import pytest
 from sqlalchemy import select
 
-from service import cli, serving
-from service.cli import CONTROL
+from service import cli, commands, serving
+from service.commands import CONTROL
 from service.client import Client
 from service.settings import Settings
 from service.store import Store, arrow
@@ -125,8 +125,8 @@ def run(tmp_path: Path, sqlite_tables: Path, monkeypatch: pytest.MonkeyPatch) ->
     monkeypatch.setenv("ALLASPRAK_HOME", str(home))
     for name in ("no_proxy", "NO_PROXY"):
         monkeypatch.setenv(name, "")
-    monkeypatch.setattr("service.client.Client", Answers)
-    monkeypatch.setattr(cli, "_print_table", lambda *_: print("a table"))
+    monkeypatch.setattr("service.commands.Client", Answers)
+    monkeypatch.setattr(commands, "print_table", lambda *_: print("a table"))
     monkeypatch.setattr("trainers.encoders.pickles.convert", lambda *_: [folder])
     places = {"SPEC": tmp_path / "spec.json", "FILE": tmp_path / "backup.tar", "FOLDER": folder}
 
