@@ -81,6 +81,7 @@ def serve(host: str, port: int) -> NoReturn:
         sweep(settings.home)  # the supervisor holds the home: no other server uses what is left there
         supervisor.start()
         examiner.start()
+        app.openapi()  # or the first request would wait for it
         gc.collect()
         gc.freeze()  # what is there for good is looked at no more, and so garbage is collected sooner: it grew by 13 %
         serving.start()

@@ -1,10 +1,11 @@
 """The application: routes, who may call them, and how errors are answered."""
 
 from collections.abc import Callable
+from functools import cached_property
 from importlib.metadata import version
-from typing import Annotated
+from typing import Annotated, Any
 
-from fastapi import APIRouter, Depends, FastAPI, Request
+from fastapi import APIRouter, Depends, FastAPI, Request, Response
 from fastapi.security import HTTPBearer
 from starlette.exceptions import HTTPException
 from starlette.types import ASGIApp
@@ -26,17 +27,35 @@ from service.api import (
     trials,
 )
 from service.api.browsers import Browsers
+from service.api.description import ABOUT, TAGS, describe
 from service.api.disk import DiskUse
-from service.api.problems import PlainErrors, add_handlers
+from service.api.problems import PlainErrors, add_handlers, problem, refusals
 from service.api.turns import MAX_BODY_BYTES, Turns
 from service.security import is_authorised
 from service.store import Store
 
 VERSION_PREFIX = "/v1"
 
+BEARER = HTTPBearer(auto_error=False, description="where the service has a token")
+
 
 class _Service(FastAPI):
     """An application, with what holds for every request around all of it."""
+
+    def openapi(self) -> dict[str, Any]:
+        """The description, made when it is first asked for."""
+        if self.openapi_schema is None:
+            self.openapi_schema = describe(super().openapi())
+        return self.openapi_schema
+
+    @cached_property
+    def parameters(self) -> dict[tuple[str, str], set[str]]:
+        """The names of query parameters, by method and path."""
+        return {
+            (method.upper(), path): {one["name"] for one in operation.get("parameters", []) if one["in"] == "query"}
+            for path, operations in self.openapi()["paths"].items()
+            for method, operation in operations.items()
+        }
 
     def build_middleware_stack(self) -> ASGIApp:
         inner = PlainErrors(super().build_middleware_stack())
@@ -54,6 +73,10 @@ def create_app(store: Store, environment: Callable[[], Environment], token: str 
     app = _Service(
         title="allasprak",
         version=version("allasprak"),
+        description=ABOUT,
+        openapi_tags=[{"name": name, "description": says} for name, says in TAGS.items()],
+        license_info={"name": "Apache License 2.0", "identifier": "Apache-2.0"},
+        generate_unique_id_function=lambda route: route.name,
         max_body_size=MAX_BODY_BYTES,
         redirect_slashes=False,
         docs_url=None,
@@ -63,7 +86,7 @@ def create_app(store: Store, environment: Callable[[], Environment], token: str 
     app.state.disk = DiskUse()
     app.state.news, app.state.health = events.News(lambda: app.state.store), health.Health(app.state)
     allowed = [Depends(_authorise), Depends(_know_all), Depends(health.require)]
-    v1 = APIRouter(prefix=VERSION_PREFIX, dependencies=allowed)
+    v1 = APIRouter(prefix=VERSION_PREFIX, dependencies=allowed, responses=refusals(401, 422))
     v1.include_router(experiments.router)
     v1.include_router(control.router)
     v1.include_router(catalog.router)
@@ -74,27 +97,31 @@ def create_app(store: Store, environment: Callable[[], Environment], token: str 
     v1.include_router(comparisons.router)
     v1.include_router(reports.router)
     app.include_router(v1)
-    app.include_router(metrics.router, dependencies=[Depends(_authorise)])
+    app.include_router(metrics.router, dependencies=[Depends(_authorise)], responses=refusals(401))
     app.include_router(health.router)
     app.include_router(pages.router)
     add_handlers(app)
-    description = app.openapi()
-    description["components"]["schemas"].update(experiments.SCHEMAS)
-    app.state.parameters = {
-        (method.upper(), path): {one["name"] for one in operation.get("parameters", []) if one["in"] == "query"}
-        for path, operations in description["paths"].items()
-        for method, operation in operations.items()
-    }
+    app.add_exception_handler(405, _wrong_method)
     return app
 
 
-async def _authorise(request: Request, _: Annotated[object, Depends(HTTPBearer(auto_error=False))]) -> None:
+async def _authorise(request: Request, _: Annotated[object, Depends(BEARER)]) -> None:
     if not is_authorised(request.headers.get("authorization"), request.app.state.token):
         raise HTTPException(401, "this service asks for a token", {"WWW-Authenticate": "Bearer"})
 
 
+async def _wrong_method(request: Request, _: Exception) -> Response:
+    """Name all methods of a path (RFC 9110, section 15.5.6): the router knows those of one route."""
+    path = getattr(request.scope.get("route"), "path", request.url.path)
+    named = {method for method, known in request.app.parameters if known in (path, VERSION_PREFIX + path)} or {"GET"}
+    allowed = ", ".join(sorted(named | ({"HEAD"} if "GET" in named else set())))
+    return problem(405, f"{request.method} is not for this path; allowed: {allowed}", headers={"Allow": allowed})
+
+
 async def _know_all(request: Request) -> None:
     """Refuse a query parameter that a route does not know: DELETE with `?dry_run=true` must not delete."""
-    known = request.app.state.parameters[request.method, VERSION_PREFIX + request.scope["route"].path]
+    if not request.query_params:
+        return
+    known = request.app.parameters[request.method, VERSION_PREFIX + request.scope["route"].path]
     if unknown := [name for name in request.query_params if name not in known]:
         raise SpecError([Problem(ascii(name)[1:-1], "there is no such parameter") for name in unknown])

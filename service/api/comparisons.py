@@ -11,8 +11,8 @@ from fastapi.responses import JSONResponse
 from pydantic import Field
 
 from search_spaces.problems import Problem, SpecError
+from service.api.answers import results as answers
 from service.api.known import require_known
-from service.api.problems import refusals
 from service.api.results import EVERYWHERE, with_filters
 from service.api.summaries import Allow, Cells, plain
 from service.reports.compare import Interval, paired
@@ -67,18 +67,14 @@ class Pair(Cells):
         return And((equal({name: values for name, values in shared.items() if values}), equal(own)))
 
 
-@router.get("/results/compare", responses=refusals(422))
-def compared(request: Request, wanted: Annotated[Pair, Query()]) -> JSONResponse:
+@router.get("/results/compare", response_model=answers.Comparison)
+def compare_results(request: Request, wanted: Annotated[Pair, Query()]) -> JSONResponse:
     """One side over the other, paired by language and seed.
 
     Filters are of both sides, or of one: `better.alpha=1&over.alpha=0.1&method=gradient-mix-train`. Of a search whose
-    candidates are not named its chosen one counts. The answer is `{"unit", "overall", "languages", "differs",
-    "left_out", "missing", "one_label", "surgery_overflow", "numerics"}`. `differs` has the settings in which the sides
-    differ, with the values of both; `left_out` the targets that a method left out, and why: neither is compared on
-    them; `missing` counts the scores that were planned for both sides and are not there, which no mean is over;
-    `one_label` counts the scores of models that predict the same label everywhere, `surgery_overflow` those of models
-    that lost more than a tenth of all, or of a language's, surgery operations to overflow. 422 if the sides differ in
-    anything that neither names, a search chose or `allow` allows.
+    candidates are not named its chosen one counts. Sides are not compared on languages that either leaves out, and no
+    mean is over scores that are missing. 422 if the sides differ in anything that neither names, a search chose or
+    `allow` allows.
 
     With the unit `seeds`, something is said of methods: `gain`, `sd`, a 95 % interval (`low`, `high`) and `p` by
     Student's t over `seeds`, `p_permutation` with the `smallest_p` that this many can give, `p_holm` over languages,

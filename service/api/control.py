@@ -1,14 +1,17 @@
 """Control of experiments: cancel, pause, resume, retry, their priority, and forgetting them."""
 
 import time
+from typing import Annotated
 
-from fastapi import APIRouter, Request
+from fastapi import APIRouter, Body, Request
 from fastapi.responses import JSONResponse, Response
-from pydantic import BaseModel, ConfigDict
+from pydantic import BaseModel, ConfigDict, Field
 from starlette.exceptions import HTTPException
 
 from search_spaces.spec import Priority
 from service import planning
+from service.api.answers.experiments import Experiment
+from service.api.documented import OfExperiment
 from service.api.experiments import show_experiment, state_of
 from service.api.problems import refusals
 from service.store import Store
@@ -24,29 +27,36 @@ router = APIRouter(tags=["control"])
 _REFUSALS = refusals(404, 409)
 
 
-@router.post("/experiments/{id_}/cancel", responses=_REFUSALS)
-def cancel(request: Request, id_: str) -> JSONResponse:
-    """Stop an experiment for good. What is done stays; what has not ended is `cancelled`."""
+@router.post("/experiments/{id}/cancel", response_model=Experiment, responses=_REFUSALS)
+def cancel_experiment(request: Request, id_: OfExperiment) -> JSONResponse:
+    """Stop an experiment for good.
+
+    What is done stays; what has not ended is `cancelled`.
+    """
     return _moved(request, id_, "cancel")
 
 
-@router.post("/experiments/{id_}/pause", responses=_REFUSALS)
-def pause(request: Request, id_: str) -> JSONResponse:
-    """Stop an experiment until it is resumed; its trials go on from their last checkpoints then."""
+@router.post("/experiments/{id}/pause", response_model=Experiment, responses=_REFUSALS)
+def pause_experiment(request: Request, id_: OfExperiment) -> JSONResponse:
+    """Stop an experiment until it is resumed.
+
+    Its trials go on from their last checkpoints then.
+    """
     return _moved(request, id_, "pause")
 
 
-@router.post("/experiments/{id_}/resume", responses=_REFUSALS)
-def resume(request: Request, id_: str) -> JSONResponse:
+@router.post("/experiments/{id}/resume", response_model=Experiment, responses=_REFUSALS)
+def resume_experiment(request: Request, id_: OfExperiment) -> JSONResponse:
     """Queue a paused experiment again."""
     return _moved(request, id_, "resume")
 
 
-@router.post("/experiments/{id_}/retry", responses=_REFUSALS)
-def retry(request: Request, id_: str) -> JSONResponse:
-    """Queue a failed experiment again: its failed trials, and what was waiting for them, and nothing else.
+@router.post("/experiments/{id}/retry", response_model=Experiment, responses=_REFUSALS)
+def retry_experiment(request: Request, id_: OfExperiment) -> JSONResponse:
+    """Queue a failed experiment again.
 
-    409 where they are of another NUMERICS.
+    Its failed trials run again, and what was waiting for them, and nothing else. 409 where they are of another
+    NUMERICS.
     """
     numerics = show_experiment(request, id_)["numerics"]
     if numerics not in (None, NUMERICS):
@@ -59,20 +69,27 @@ class Change(BaseModel):
 
     model_config = ConfigDict(extra="forbid")
 
-    priority: Priority
+    priority: Priority = Field(description="experiments of a higher one run first")
 
 
-@router.patch("/experiments/{id_}", responses=refusals(404, 413, 422))
-def change(request: Request, id_: str, wanted: Change) -> JSONResponse:
+@router.patch("/experiments/{id}", response_model=Experiment, responses=refusals(404))
+def change_experiment(
+    request: Request,
+    id_: OfExperiment,
+    wanted: Annotated[Change, Body(openapi_examples={"first": {"value": {"priority": 10}}})],
+) -> JSONResponse:
     """Change which experiments go before this one."""
     state_of(request, id_)
     request.app.state.store.control.set_priority(id_, wanted.priority)
     return JSONResponse(show_experiment(request, id_))
 
 
-@router.delete("/experiments/{id_}", status_code=204, responses=_REFUSALS)
-def delete(request: Request, id_: str) -> Response:
-    """Forget an experiment that is over, with the trials, models and predictions that no other experiment asks for."""
+@router.delete("/experiments/{id}", status_code=204, responses=_REFUSALS)
+def delete_experiment(request: Request, id_: OfExperiment) -> Response:
+    """Forget an experiment that is over.
+
+    With it go the trials, models and predictions that no other experiment asks for.
+    """
     store: Store = request.app.state.store
     state_of(request, id_)
     deadline = time.monotonic() + STOP_SECONDS

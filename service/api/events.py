@@ -11,6 +11,7 @@ from fastapi.sse import EventSourceResponse, ServerSentEvent
 from pydantic import BaseModel, ConfigDict, Field
 from starlette.exceptions import HTTPException
 
+from service.api.documented import OfExperiment
 from service.api.experiments import state_of
 from service.api.problems import refusals
 from service.store import Store
@@ -18,6 +19,17 @@ from service.store.states import FINAL
 
 # How often it is asked whether something has happened.
 POLL_SECONDS = 0.5
+
+# Each event. OpenAPI 3.1 has no place for it but that of the schema of the whole stream.
+EVENT = {
+    "type": "object",
+    "properties": {
+        "id": {"type": "string", "description": "its number"},
+        "event": {"enum": ["experiment", "trial"]},
+        "data": {"type": "string", "description": "a JSON object", "contentMediaType": "application/json"},
+    },
+    "required": ["id", "event", "data"],
+}
 
 router = APIRouter(tags=["experiments"])
 
@@ -63,14 +75,14 @@ class Since(BaseModel):
 
     model_config = ConfigDict(extra="forbid")
 
-    after: Annotated[int, Field(ge=0, lt=2**31)] = 0
+    after: Annotated[int, Field(ge=0, lt=2**31)] = Field(0, description="number of the last event that was seen")
 
 
 def _begin(
     request: Request,
-    id_: str,
+    id_: OfExperiment,
     wanted: Annotated[Since, Query()],
-    last_event_id: Annotated[str | None, Header(pattern=r"^\d{1,9}$")] = None,
+    last_event_id: Annotated[str | None, Header(pattern=r"^\d{1,9}$", description="goes before `after`")] = None,
 ) -> int:
     """The number of the event after which to begin. HTTPException 204 if there will be no more: do not reconnect."""
     state = state_of(request, id_)
@@ -80,13 +92,22 @@ def _begin(
     return number
 
 
-@router.get("/experiments/{id_}/events", response_class=EventSourceResponse, responses=refusals(404, 422))
-async def events(request: Request, id_: str, number: Annotated[int, Depends(_begin)]) -> AsyncIterator[ServerSentEvent]:
-    """All that has happened to an experiment and its trials, and then what does, until it is over.
+@router.get(
+    "/experiments/{id}/events", response_class=EventSourceResponse,
+    responses={
+        200: {"content": {"text/event-stream": {"schema": EVENT}}}, 204: {"description": "There will be no more"},
+        **refusals(404),
+    },
+)  # fmt: skip
+async def follow_experiment(
+    request: Request, id_: OfExperiment, number: Annotated[int, Depends(_begin)]
+) -> AsyncIterator[ServerSentEvent]:
+    """Events of an experiment and its trials, as they happen.
 
-    An event is `experiment`, with its `state` and `reason`, or `trial`, with `trial`, `state`, and `epoch` and dev
-    `scores` or a `reason`. Its id is a number; with the last one that was seen as `Last-Event-ID` (or `?after=`) the
-    stream goes on where it ended, and once all is over it is 204.
+    All that has happened comes first, and then what does, until the experiment is over. An event is `experiment`, with
+    its `state` and `reason`, or `trial`, with `trial`, `state`, and `epoch` and dev `scores` or a `reason`. Its id is a
+    number; with the last one that was seen as `Last-Event-ID` (or `?after=`) the stream goes on where it ended. 204
+    once all is over.
     """
     store: Store = request.app.state.store
     news: News = request.app.state.news

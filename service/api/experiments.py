@@ -18,8 +18,10 @@ from search_spaces.environment import Environment
 from search_spaces.presets import names, preset
 from search_spaces.problems import Problem, SpecError
 from search_spaces.sources import DataSpec
-from search_spaces.spec import ExperimentSpec, ResourcesSpec, Text
+from search_spaces.spec import ResourcesSpec, Text
 from service import planning
+from service.api.answers import experiments as answers
+from service.api.documented import LOCATED, OfExperiment
 from service.api.known import require_known
 from service.api.problems import refusals
 from service.api.times import with_times
@@ -33,11 +35,16 @@ from trainers.tasks import TASKS
 
 router = APIRouter(tags=["experiments"])
 
-# The body is parsed by hand, so that all its problems are reported at once; OpenAPI gets its schema from here.
-_SPEC_SCHEMA = ExperimentSpec.model_json_schema(ref_template="#/components/schemas/{model}")
-SCHEMAS: dict[str, Any] = _SPEC_SCHEMA.pop("$defs")
-_REFUSALS = refusals(413, 415, 422, 507)
-_SPEC_BODY = {"content": {"application/json": {"schema": _SPEC_SCHEMA}}, "required": True}
+# The body is parsed by hand, so that all its problems are reported at once; `service.api.description` has its schema.
+_SPEC_BODY = {
+    "content": {
+        "application/json": {
+            "schema": {"$ref": "#/components/schemas/ExperimentSpec"},
+            "examples": {"sample": {"value": preset("sample")}},
+        }
+    },
+    "required": True,
+}
 
 
 class Listing(BaseModel):
@@ -45,12 +52,12 @@ class Listing(BaseModel):
 
     model_config = ConfigDict(extra="forbid")
 
-    owner: Text | None = None
+    owner: Text | None = Field(None, description="experiments of this owner")
     tags: Text | None = Field(None, description="experiments that have this tag")
-    state: State | None = None
-    name: Text | None = None
-    limit: Annotated[int, Field(ge=1, le=1000)] = 100
-    cursor: Text | None = None
+    state: State | None = Field(None, description="experiments in this state")
+    name: Text | None = Field(None, description="experiments of this name")
+    limit: Annotated[int, Field(ge=1, le=1000)] = Field(100, description="experiments of a page")
+    cursor: Text | None = Field(None, description="`next` of the page before")
 
 
 class From(BaseModel):
@@ -61,13 +68,19 @@ class From(BaseModel):
     preset: Text | None = Field(None, description="the name of a preset, see GET /v1/presets")
 
 
-@router.post("/experiments", status_code=201, responses=_REFUSALS, openapi_extra={"requestBody": _SPEC_BODY})
-async def create(
+@router.post(
+    "/experiments", status_code=201, response_model=answers.Submitted, responses=LOCATED | refusals(415),
+    openapi_extra={"requestBody": _SPEC_BODY},
+)  # fmt: skip
+async def submit_experiment(
     request: Request,
     wanted: Annotated[From, Query()],
-    idempotency_key: Annotated[str | None, Header(min_length=1, max_length=200, pattern="^[!-~]+$")] = None,
+    idempotency_key: Annotated[
+        str | None,
+        Header(min_length=1, max_length=200, pattern="^[!-~]+$", description="names the request, if it is repeated"),
+    ] = None,
 ) -> JSONResponse:
-    """Submit an experiment: 201 with its id, or 422 with everything that is wrong.
+    """Submit an experiment.
 
     With `preset`, the fields of the body override those of the preset. A request that is repeated with the same
     `Idempotency-Key` returns the same experiment. `warnings` say what is odd about its data, but taken as it is; there
@@ -79,9 +92,12 @@ async def create(
     return JSONResponse({**answer, "warnings": warnings}, 201, {"Location": f"/v1/experiments/{id_}"})
 
 
-@router.post("/experiments/{id_}/resubmit", status_code=201, responses=refusals(404, 422, 507))
-def resubmit(request: Request, id_: str) -> JSONResponse:
-    """Submit an experiment's spec again, as a new experiment: 201 with its id, or 422 with everything that is wrong.
+@router.post(
+    "/experiments/{id}/resubmit", status_code=201, response_model=answers.Submitted,
+    responses=LOCATED | refusals(404),
+)  # fmt: skip
+def resubmit_experiment(request: Request, id_: OfExperiment) -> JSONResponse:
+    """Submit an experiment's spec again, as a new experiment.
 
     For experiments of an earlier version, whose trials are not continued. The old one stays with its scores. A second
     request returns the same new experiment.
@@ -92,22 +108,22 @@ def resubmit(request: Request, id_: str) -> JSONResponse:
     return JSONResponse(answer, 201, {"Location": f"/v1/experiments/{new}"})
 
 
-@router.get("/presets")
-def presets() -> JSONResponse:
-    """The paper's tables and figures as specs, to submit or to change: `{"presets": [{"preset", "spec"}]}`."""
+@router.get("/presets", response_model=answers.Presets)
+def list_presets() -> JSONResponse:
+    """The paper's tables and figures as specs, to submit or to change."""
     return JSONResponse({"presets": [{"preset": name, "spec": preset(name)} for name in names()]})
 
 
-@router.post("/plans", responses=_REFUSALS, openapi_extra={"requestBody": _SPEC_BODY})
-async def planned(request: Request, wanted: Annotated[From, Query()]) -> JSONResponse:
-    """What an experiment would cost, of which nothing is stored: 200, or 422 with everything that is wrong."""
+@router.post("/plans", response_model=answers.Plan, responses=refusals(415), openapi_extra={"requestBody": _SPEC_BODY})
+async def plan_experiment(request: Request, wanted: Annotated[From, Query()]) -> JSONResponse:
+    """What an experiment would cost, of which nothing is stored."""
     body = await _body(request, wanted)
     return JSONResponse(await run_in_threadpool(_preview, request, body))
 
 
-@router.get("/experiments", responses=refusals(422))
-def listing(request: Request, wanted: Annotated[Listing, Query()]) -> JSONResponse:
-    """Experiments, newest first: `{"experiments": [...], "next": cursor or null}`."""
+@router.get("/experiments", response_model=answers.Experiments)
+def list_experiments(request: Request, wanted: Annotated[Listing, Query()]) -> JSONResponse:
+    """Experiments, newest first."""
     store: Store = request.app.state.store
     if wanted.cursor is None:
         given = {"owner": wanted.owner, "tags": wanted.tags, "name": wanted.name}
@@ -117,39 +133,36 @@ def listing(request: Request, wanted: Annotated[Listing, Query()]) -> JSONRespon
     return JSONResponse({"experiments": [_shown(experiment, environment) for experiment in page], "next": following})
 
 
-@router.get("/experiments/{id_}")
-def show(request: Request, id_: str) -> JSONResponse:
-    """One experiment: its state and the reason for it, progress, cost, and spec.
+@router.get("/experiments/{id}", response_model=answers.Experiment, responses=refusals(404))
+def get_experiment(request: Request, id_: OfExperiment) -> JSONResponse:
+    """An experiment as it stands.
 
-    `disk` is what its files take in bytes, those that it shares with other experiments included: null until that is
-    known, and of some seconds ago where there are many. 500 if what is stored of it cannot be read.
+    Where there are many, `disk` is of some seconds ago. 500 if what is stored of it cannot be read.
     """
     return JSONResponse(_whole(request, id_))
 
 
-@router.get("/experiments/{id_}/log")
-def log(request: Request, id_: str, wanted: Annotated[LogEnd, Query()]) -> PlainTextResponse:
-    """The end of the log of its drivers, as text."""
+@router.get("/experiments/{id}/log", response_class=PlainTextResponse, responses=refusals(404))
+def get_experiment_log(request: Request, id_: OfExperiment, wanted: Annotated[LogEnd, Query()]) -> PlainTextResponse:
+    """The end of the log of an experiment's drivers, as text."""
     state_of(request, id_)
     return last_lines(driver_log(request.app.state.environment().home, id_), wanted)
 
 
-@router.get("/experiments/{id_}/shots")
-def shots(request: Request, id_: str) -> JSONResponse:
-    """The examples that were drawn for its trials: `{"shots": [...], "samples": [...]}`.
+@router.get("/experiments/{id}/shots", response_model=answers.Draws, responses=refusals(404))
+def get_shots(request: Request, id_: OfExperiment) -> JSONResponse:
+    """The examples that were drawn for an experiment's trials.
 
-    Shots are those of each language, K and seed, by the ids of the examples. Samples are the training and test data
-    that the spec cuts: `examples` is their number, `of` that of the whole, `indices` are their places in the split
-    (null for more than 10,000).
+    Shots are those of each language, K and seed. Samples are the training and test data that the spec cuts.
     """
     state_of(request, id_)
     objectives = request.app.state.store.objectives
     return JSONResponse({"shots": objectives.shots(id_), "samples": objectives.samples(id_)})
 
 
-@router.get("/experiments/{id_}/sweep", responses=refusals(422))
-def swept(request: Request, id_: str) -> JSONResponse:
-    """The results of its search: `{"objective", "candidates": [...], "chosen": [...], "cost": {...}}`.
+@router.get("/experiments/{id}/sweep", response_model=answers.Sweep, responses=refusals(404))
+def get_sweep(request: Request, id_: OfExperiment) -> JSONResponse:
+    """The results of an experiment's search.
 
     422 where a package that the spec needs is gone.
     """

@@ -16,6 +16,7 @@ from sqlalchemy.exc import SQLAlchemyError
 from starlette.datastructures import State
 from starlette.exceptions import HTTPException
 
+from service.api.answers.catalog import Health as Well
 from service.api.browsers import SAFE_METHODS
 from service.api.problems import problem
 from service.store import DatabaseLostError
@@ -95,8 +96,11 @@ def require(request: Request) -> None:
         raise HTTPException(503, f"nothing was stored: {ailment}")
 
 
-@router.get("/healthz")
-async def health(request: Request) -> JSONResponse:
-    """Alive, the home is there, and the database is whole and answers; else 503, with what is wrong."""
+@router.get("/healthz", response_model=Well)
+async def get_health(request: Request) -> JSONResponse:
+    """Whether the service is well.
+
+    It is alive, its home is there, and its database is whole and answers; else 503, with what is wrong.
+    """
     ailment: str = await request.app.state.health.ailment()
     return problem(503, ailment) if ailment else JSONResponse({"status": "ok", "version": VERSION})

@@ -3,7 +3,7 @@
 from collections.abc import Callable, Iterator
 
 from fastapi import APIRouter, Request
-from fastapi.responses import Response
+from fastapi.responses import PlainTextResponse, Response
 from prometheus_client import CONTENT_TYPE_LATEST, CollectorRegistry, Histogram, generate_latest
 from prometheus_client.core import GaugeMetricFamily, Metric
 from prometheus_client.registry import Collector
@@ -19,9 +19,9 @@ STORE_SECONDS = Histogram(
 router = APIRouter(tags=["service"])
 
 
-@router.get("/metrics")
-def metrics(request: Request) -> Response:
-    """What there is now, in Prometheus' text format."""
+@router.get("/metrics", response_class=PlainTextResponse)
+def get_metrics(request: Request) -> Response:
+    """Metrics of this moment, in Prometheus' text format."""
     registry = CollectorRegistry()
     registry.register(_Now(request.app.state.store, request.app.state.environment))
     registry.register(STORE_SECONDS)

@@ -5,11 +5,12 @@ import logging
 import secrets
 from collections.abc import Sequence
 from http import HTTPStatus
-from typing import Any
+from typing import Annotated, Any
 
 from fastapi import FastAPI, Request
 from fastapi.exceptions import RequestValidationError
 from fastapi.responses import JSONResponse, Response
+from pydantic import BaseModel, Field
 from starlette.exceptions import HTTPException
 from starlette.middleware.body_limit import MAX_BODY_SIZE_SCOPE_KEY
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
@@ -37,11 +38,47 @@ RETRY_SECONDS = 5
 
 FULL = (errno.ENOSPC, errno.EDQUOT)
 
+# Why a status is answered, for the description of the interface, and the headers of such an answer.
+WHY = {
+    400: "The request is malformed, or, without a token, its `Host` is not this machine",
+    401: "The token is missing or wrong",
+    403: "A page of another origin asks for a change",
+    404: "There is none of this name",
+    408: "The body comes too slowly",
+    409: "The state of what is there does not allow it",
+    413: "The body is too large",
+    415: "The body is of another media type",
+    422: "Something is wrong with the parameters or the body; each field is named",
+    500: "What is stored cannot be read, or there is a fault of the service, whose log says more",
+    503: "Too much is asked at once, or the database is locked or lost",
+    507: "The disk is full",
+}
+HEADERS: dict[int, dict[str, Any]] = {
+    401: {"WWW-Authenticate": {"description": "how to authorize", "schema": {"type": "string"}}},
+    503: {"Retry-After": {"description": "seconds, where it is worth asking again", "schema": {"type": "integer"}}},
+}
+
+
+class ProblemDetails(BaseModel):
+    """What is wrong with a request (RFC 9457)."""
+
+    type: str
+    title: Annotated[str, Field(description="words for the status", examples=["Unprocessable Entity"])]
+    status: Annotated[int, Field(description="that of the answer", examples=[422])]
+    detail: Annotated[str, Field(examples=["1 field is wrong"])]
+    errors: Annotated[list[Problem], Field(description="what is wrong, field by field; the first 100")]
+
 
 def refusals(*statuses: int) -> dict[int | str, dict[str, Any]]:
     """How a route documents that it may answer a problem."""
-    content: dict[str, Any] = {"application/problem+json": {}}
-    return {status: {"description": HTTPStatus(status).phrase, "content": content} for status in statuses}
+    return {status: _documented(status) for status in statuses}
+
+
+def _documented(status: int) -> dict[str, Any]:
+    schema = {"$ref": f"#/components/schemas/{ProblemDetails.__name__}"}
+    content = {"application/problem+json": {"schema": schema}}
+    found = {"description": WHY.get(status, HTTPStatus(status).phrase), "content": content}
+    return found | ({"headers": HEADERS[status]} if status in HEADERS else {})
 
 
 def problem(

@@ -9,6 +9,8 @@ from starlette.exceptions import HTTPException
 
 from search_spaces.problems import Problem, SpecError
 from search_spaces.spec import Text
+from service.api.answers import results as answers
+from service.api.documented import OfReport, sent_as
 from service.api.known import require_known
 from service.api.problems import refusals
 from service.api.results import Filters
@@ -28,6 +30,9 @@ SHOWN = {
     )
 }
 
+# Markdown and LaTeX are sent as plain text, which a browser shows.
+FORMS = sent_as("text/csv", "text/plain", "text/html", "image/svg+xml")
+
 router = APIRouter(tags=["reports"])
 
 
@@ -37,18 +42,22 @@ class Form(Filters):
     metric: Text | None = Field(None, description="name of the metric; if none is given, each task's main one")
     published: bool = Field(False, description="with the paper's figures beside ours, in every form")
     allow: Allow = Field([], description="names of settings that may differ, which the report then says")
-    format: Literal["json", "csv", "markdown", "latex", "html", "svg"] = "json"
+    format: Literal["json", "csv", "markdown", "latex", "html", "svg"] = Field("json", description="form of the answer")
 
 
-@router.get("/reports")
-def listing() -> JSONResponse:
-    """All reports: `{"reports": [{"report", "title"}]}`."""
+@router.get("/reports", response_model=answers.Reports)
+def list_reports() -> JSONResponse:
+    """The reports that there are."""
     return JSONResponse({"reports": [{"report": name, "title": kind.title} for name, kind in KINDS.items()]})
 
 
-@router.get("/reports/{name}", responses=refusals(404, 422))
-def report(request: Request, name: str, wanted: Annotated[Form, Query()]) -> Response:
-    """A report of the results that match the filters: `{"title", "notes", "data": [...]}`, or another form.
+@router.get("/reports/{name}", response_model=answers.Report, responses=FORMS | refusals(404))
+def get_report(
+    request: Request,
+    name: OfReport,
+    wanted: Annotated[Form, Query()],
+) -> Response:
+    """A report of the results that match the filters.
 
     SVG is for figures; HTML is what a notebook displays. 422 where the results lack what the report shows, or are of
     several settings: what differs is named, with its values. `allow` allows it by name, and the report says so.

@@ -4,7 +4,7 @@ import json
 from collections.abc import Callable
 from typing import Annotated, Any, Literal, TypeVar
 
-from fastapi import APIRouter, Query, Request
+from fastapi import APIRouter, Body, Query, Request
 from fastapi.responses import JSONResponse, Response, StreamingResponse
 from pydantic import BaseModel, ConfigDict, Field, create_model
 
@@ -12,9 +12,10 @@ from search_spaces.columns import COLUMNS, Column
 from search_spaces.problems import Problem, SpecError
 from search_spaces.spec import Text
 from service import store
+from service.api.answers import results as answers
+from service.api.documented import sent_as
 from service.api.formats import MEDIA_TYPES, as_arrow, as_parquet
 from service.api.known import require_known
-from service.api.problems import refusals
 from service.api.query import FORMS, columns, conditions, order
 from service.csv_cells import rows_as_csv
 from service.store.query import EVERYTHING, Where, equal
@@ -24,6 +25,8 @@ router = APIRouter(tags=["results"])
 
 # Rows of a page, in JSON and CSV.
 MOST_ROWS = 10_000
+
+EXAMPLE = {"where": {"and": [{"column": "k", "op": "ge", "value": 5}, {"column": "value", "op": "gt", "value": 50}]}}
 
 Whole = Annotated[int, Field(ge=0, lt=2**31)]
 Texts = Annotated[list[Text], Field(max_length=1000)]
@@ -71,7 +74,7 @@ class Answer(BaseModel):
     sort: Annotated[Texts, Field(max_length=20)] = Field([], description="columns, with a minus for descending")
     at: Literal["selected", "every"] = Field("selected", description="test scores of selected or of all epochs")
     since: Annotated[int, Field(ge=0, lt=2**63)] | None = Field(None, description="`now` of an earlier answer")
-    format: Literal["json", "csv", "parquet", "arrow"] = "json"
+    format: Literal["json", "csv", "parquet", "arrow"] = Field("json", description="Parquet and Arrow have no pages")
     limit: Annotated[int, Field(ge=1, le=10_000)] | None = Field(None, description="rows; in JSON and CSV, of a page")
     cursor: Annotated[str, Field(max_length=10_000)] | None = Field(None, description="`next` of the page before")
 
@@ -103,9 +106,14 @@ class ResultBody(Answer):
     where: Any = Field(None, description=FORMS)
 
 
-@router.get("/results", responses=refusals(422))
-def results(request: Request, wanted: Annotated[ResultQuery, Query()]) -> Response:
-    """Scores in the order of the plans: `{"results": [...], "left_out", "next": cursor or null, "now": revision}`.
+_FORMS = sent_as(
+    "text/csv", *MEDIA_TYPES.values(), headers={"Now": "as `now` in JSON", "Next-Cursor": "of CSV, as `next` in JSON"}
+)
+
+
+@router.get("/results", response_model=answers.Results, responses=_FORMS)
+def get_results(request: Request, wanted: Annotated[ResultQuery, Query()]) -> Response:
+    """Scores, in the order of the plans.
 
     `value` is in percent. Test scores are those of the weights that the method selects, dev scores those of every
     epoch. `at=every` adds the test scores of every epoch where the spec has `"test_at": "every"`. `cut` says that only
@@ -120,9 +128,11 @@ def results(request: Request, wanted: Annotated[ResultQuery, Query()]) -> Respon
     return _answer(request, where, wanted)
 
 
-@router.post("/results/query", responses=refusals(422))
-def query(request: Request, wanted: ResultBody) -> Response:
-    """The same for a tree of conditions, such as `{"and": [{"column": "k", "op": "ge", "value": 5}, {"or": [...]}]}`.
+@router.post("/results/query", response_model=answers.Results, responses=_FORMS)
+def query_results(
+    request: Request, wanted: Annotated[ResultBody, Body(openapi_examples={"high": {"value": EXAMPLE}})]
+) -> Response:
+    """Scores that meet a tree of conditions.
 
     Operators are `eq`, `ne`, `lt`, `le`, `gt`, `ge` and `in`. Null equals null, and is neither less nor greater than
     any value. Text is compared by code points.

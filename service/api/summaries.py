@@ -11,9 +11,10 @@ from pydantic_core import PydanticCustomError
 
 from search_spaces.problems import Problem, SpecError
 from search_spaces.spec import Text
+from service.api.answers import results as answers
+from service.api.documented import sent_as
 from service.api.formats import MEDIA_TYPES, frame_as_arrow
 from service.api.known import require_known
-from service.api.problems import refusals
 from service.api.results import Filters
 from service.csv_cells import as_csv
 from service.reports.rows import selected
@@ -54,19 +55,16 @@ class Grouped(Cells):
 
     by: Annotated[list[Text], Field(min_length=1, max_length=20)] = Field(["method", "k"], description=", ".join(BY))
     published: bool = Field(False, description="with the paper's figures beside")
-    format: Literal["json", "csv", "arrow"] = "json"
+    format: Literal["json", "csv", "arrow"] = Field("json", description="form of the answer")
 
 
-@router.get("/results/summary", responses=refusals(422))
-def summarized(request: Request, wanted: Annotated[Grouped, Query()]) -> Response:
-    """Means over seeds of the mean over target languages: `{"summary": [...]}`, CSV, or an Arrow stream.
+@router.get("/results/summary", response_model=answers.Summary, responses=sent_as("text/csv", MEDIA_TYPES["arrow"]))
+def summarize_results(request: Request, wanted: Annotated[Grouped, Query()]) -> Response:
+    """Means over seeds of the mean over target languages.
 
-    A row for each group of `by`, such as `by=method,k`, with `mean`, `sd`, `n` (seeds), `min`, `max`,
-    `mean_in_common`, `mean_with_source`, `sd_with_source`, `languages`, `missing`, `one_label`, `surgery_overflow`,
-    `complete`, `mixed`, `left_out` and `best`. A seed that lacks a language does not count, and its group is not
-    `complete`. `one_label` counts the scores of models that predict the same label everywhere, `surgery_overflow` those
-    of models that lost more than a tenth of all, or of a language's, surgery operations to overflow. `published=true`
-    adds the paper's figure, the `difference` from it, and what `differs` from its setting.
+    There is a row for each group of `by`, such as `by=method,k`. A seed that lacks a language does not count, and its
+    group is not `complete`. `published=true` adds the paper's figure, the `difference` from it, and what `differs` from
+    its setting.
     """
     by = list(dict.fromkeys(name for given in wanted.by for name in given.split(",")))
     for name in by:

@@ -11,6 +11,8 @@ from pydantic import BaseModel, ConfigDict, Field
 from starlette.exceptions import HTTPException
 
 from search_spaces.problems import Problem, SpecError
+from service.api.answers import trials as answers
+from service.api.documented import OfTrial, sent_as
 from service.api.downloads import export, scratch, zipped
 from service.api.problems import refusals
 from service.api.times import with_times
@@ -21,15 +23,14 @@ from trainers.selections import PATTERN
 # Of a log no more than its end is read.
 LOG_BYTES = 2**20
 
+FILE, ZIP = "application/vnd.apache.arrow.file", "application/zip"
+
 router = APIRouter(tags=["trials"])
 
 
-@router.get("/trials/{id_}")
-def trial(request: Request, id_: str) -> JSONResponse:
-    """One trial: its configuration, its state for each experiment, all attempts at it, and `facts` of its run.
-
-    `saved` is what it has on this machine's disk.
-    """
+@router.get("/trials/{id}", response_model=answers.Trial, responses=refusals(404))
+def get_trial(request: Request, id_: OfTrial) -> JSONResponse:
+    """A trial, with all attempts at it and the facts of its run."""
     found = _found_trial(request, id_)
     tried = [with_times(attempt) for attempt in found.pop("attempts")]
     on_disk = with_times(vars(saved(request.app.state.environment().home, id_)))
@@ -41,8 +42,8 @@ class Evaluation(BaseModel):
 
     model_config = ConfigDict(extra="forbid")
 
-    language: Annotated[str, Field(pattern=f"^{LANGUAGE_CODE}$")]
-    split: Literal["dev", "test"] = "test"
+    language: Annotated[str, Field(pattern=f"^{LANGUAGE_CODE}$")] = Field(description="code of the language")
+    split: Literal["dev", "test"] = Field("test", description="split that was scored")
     selection: str | None = Field(None, pattern=PATTERN, description="where there are several")
 
 
@@ -51,11 +52,11 @@ class LogEnd(BaseModel):
 
     model_config = ConfigDict(extra="forbid")
 
-    lines: Annotated[int, Field(ge=1, le=10_000)] = 200
+    lines: Annotated[int, Field(ge=1, le=10_000)] = Field(200, description="lines at most, the last ones")
 
 
-@router.get("/trials/{id_}/log")
-def log(request: Request, id_: str, wanted: Annotated[LogEnd, Query()]) -> PlainTextResponse:
+@router.get("/trials/{id}/log", response_class=PlainTextResponse, responses=refusals(404))
+def get_trial_log(request: Request, id_: OfTrial, wanted: Annotated[LogEnd, Query()]) -> PlainTextResponse:
     """The last lines that all attempts at a trial have written, as text."""
     _found_trial(request, id_)
     home = request.app.state.environment().home
@@ -65,11 +66,11 @@ def log(request: Request, id_: str, wanted: Annotated[LogEnd, Query()]) -> Plain
     return last_lines(path, wanted)
 
 
-@router.get("/trials/{id_}/predictions")
-def predictions(request: Request, id_: str, wanted: Annotated[Evaluation, Query()]) -> FileResponse:
-    """What a trial's model predicted for each example of a language: an Arrow file.
+@router.get("/trials/{id}/predictions", response_class=FileResponse, responses=sent_as(FILE) | refusals(404))
+def get_predictions(request: Request, id_: OfTrial, wanted: Annotated[Evaluation, Query()]) -> FileResponse:
+    """What a trial's model predicted for each example of a language.
 
-    Its columns are `example` (its place in the split), `gold` and `prediction`.
+    An Arrow file. Its columns are `example` (its place in the split), `gold` and `prediction`.
     """
     _found_trial(request, id_)
     chosen = request.app.state.store.objectives.by_selection(id_)
@@ -87,7 +88,7 @@ def predictions(request: Request, id_: str, wanted: Annotated[Evaluation, Query(
     if not path.is_file():
         became = fate(request.app.state.environment().home, "predictions", id_)
         raise HTTPException(404, f"the predictions of this evaluation were {became}")
-    return FileResponse(path, media_type="application/vnd.apache.arrow.file", filename=path.name)
+    return FileResponse(path, media_type=FILE, filename=path.name)
 
 
 class Chosen(BaseModel):
@@ -98,19 +99,19 @@ class Chosen(BaseModel):
     selection: str | None = Field(None, pattern=PATTERN, description="where there are several")
 
 
-@router.get("/trials/{id_}/model", responses=refusals(404, 503))
-async def model(
-    request: Request, id_: str, wanted: Annotated[Chosen, Query()], folder: Annotated[Path, Depends(scratch)]
+@router.get("/trials/{id}/model", response_class=StreamingResponse, responses=sent_as(ZIP) | refusals(404))
+async def get_model(
+    request: Request, id_: OfTrial, wanted: Annotated[Chosen, Query()], folder: Annotated[Path, Depends(scratch)]
 ) -> StreamingResponse:
-    """A kept model as a Hugging Face folder with full vocabulary, tokenizer and card, in a zip.
+    """A kept model as a Hugging Face folder in a zip.
 
-    503 with Retry-After while two others are downloaded.
+    It has the full vocabulary, tokenizer and card. 503 with Retry-After while two others are downloaded.
     """
     await run_in_threadpool(_found_trial, request, id_)
     selection = ["--selection", wanted.selection] if wanted.selection else []
     await export(request, folder, [id_, str(folder / id_), *selection])
     headers = {"Content-Disposition": f'attachment; filename="{id_}.zip"'}
-    return StreamingResponse(zipped(folder / id_), media_type="application/zip", headers=headers)
+    return StreamingResponse(zipped(folder / id_), media_type=ZIP, headers=headers)
 
 
 def _found_trial(request: Request, id_: str) -> dict[str, Any]:

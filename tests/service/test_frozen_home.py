@@ -9,10 +9,8 @@ import json
 import os
 import re
 import runpy
-import sqlite3
 import subprocess
 import sys
-import tarfile
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -21,13 +19,13 @@ from urllib.request import urlopen
 
 import pytest
 
+from frozen_home import FROZEN, unpack
 from service.client import ServiceError
 from trainers.trial import NUMERICS
 
 Fields = dict[str, Any]
 StartService = Callable[..., Any]
 
-FROZEN = Path(__file__).parent / "frozen"
 MAKER = runpy.run_path(str(FROZEN / "make_home.py"))
 
 UNFINISHED = "half-trained"
@@ -99,18 +97,6 @@ def files_of(folder: Path) -> dict[str, str]:
     return {
         str(path.relative_to(folder)): hashlib.sha256(path.read_bytes()).hexdigest() for path in found if path.is_file()
     }
-
-
-def unpack(archive: Path, folder: Path) -> Fields:
-    """Put a frozen home into a folder; what is expected of it."""
-    with tarfile.open(archive) as files:
-        files.extractall(folder, filter="data")
-    dump = folder / "store.sql"
-    with sqlite3.connect(folder / "allasprak.sqlite") as connection:
-        connection.executescript(dump.read_text().replace("@HOME@", str(folder)))
-    dump.unlink()
-    expected = archive.with_name(archive.name.replace("home-", "expected-").replace(".tar.xz", ".json"))
-    return dict(json.loads(expected.read_text().replace("@HOME@", str(folder))))
 
 
 def test_its_experiments_and_results_are_shown_as_they_were(home: Home) -> None:

@@ -1,0 +1,154 @@
+"""Requests of every kind to the REST interface, which Schemathesis makes from its description."""
+
+import random
+from collections import Counter
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+import schemathesis
+from fastapi import FastAPI
+from schemathesis.config import SchemathesisConfig
+from schemathesis.engine import events, from_schema
+from schemathesis.hooks import unregister
+
+from service.reports.kinds import KINDS
+from service.store import RESULT_COLUMNS, Query, Store
+
+TOKEN = "s3cret"
+
+# What is in the store, or in other fields, decides whether these accept what their schemas allow: it may be 422.
+DEPENDING = (
+    "submit_experiment", "resubmit_experiment", "plan_experiment", "list_experiments", "get_sweep", "add_dataset",
+    "get_predictions", "get_results", "query_results", "summarize_results", "compare_results", "get_report",
+)  # fmt: skip
+
+# An export starts a process that loads torch.
+LEFT_OUT = ("get_model",)
+
+
+@dataclass
+class Fuzzed:
+    """What has come of many requests.
+
+    Attributes:
+        cases: how many there were.
+        failures: what a check has found, in words, each once.
+        succeeded: how many answers of 2xx each operation has given, by its id.
+    """
+
+    cases: int = 0
+    failures: list[str] = field(default_factory=list)
+    succeeded: Counter[str] = field(default_factory=Counter)
+
+
+def fuzz(app: FastAPI, store: Store, examples: int, phases: Sequence[str], seed: int = 1) -> Fuzzed:
+    """Make requests, and check each answer by all of Schemathesis's checks.
+
+    Args:
+        app: that asks for TOKEN. Its description is closed: a field that it does not tell of is a failure.
+        store: its store.
+        examples: requests of each operation, in each phase.
+        phases: of Schemathesis: "examples", "coverage", "fuzzing", "stateful".
+        seed: of all that is random.
+    """
+    close(app.openapi()["components"]["schemas"])
+    accepted = ["2xx", "401", "403", "404", "409"]
+    refused = ["400", "401", "403", "404", "405", "409", "413", "415", "422"]
+    config = SchemathesisConfig.from_dict({
+        "seed": seed,
+        "headers": {"Authorization": f"Bearer {TOKEN}"},
+        "continue-on-failure": True,
+        "generation": {"max-examples": examples, "database": "none"},
+        "phases": {
+            name: {"enabled": name in phases} for name in ("examples", "coverage", "fuzzing", "stateful")
+        },
+        "checks": {
+            "positive_data_acceptance": {"expected-statuses": accepted},
+            "negative_data_rejection": {"expected-statuses": refused},
+        },
+        "operations": [
+            *({"include-operation-id": one, "enabled": False} for one in LEFT_OUT),
+            {"include-operation-id": "follow_experiment", "request-timeout": 0.5},  # a stream has no end
+            *(
+                {
+                    "include-operation-id": one,
+                    "checks": {"positive_data_acceptance": {"expected-statuses": [*accepted, "422"]}},
+                }
+                for one in DEPENDING
+            ),
+        ],
+    })  # fmt: skip
+    schema = schemathesis.openapi.from_asgi("/openapi.json", app, config=config)
+    knowing = _knowing(known(store))
+    schemathesis.hook("before_call")(knowing)
+    try:
+        return _summed(from_schema(schema).execute())
+    finally:
+        unregister(knowing)
+
+
+def close(schemas: Mapping[str, Any]) -> None:
+    """Let objects have no further fields, in place: those whose fields are told of."""
+    for one in schemas.values():
+        if "properties" in one:
+            one.setdefault("additionalProperties", False)
+
+
+def known(store: Store) -> dict[str, list[Any]]:
+    """Values that are there: of filters, by column, and ids of `experiments` and `trials`."""
+    shown, _ = store.experiments.page(limit=1000)
+    rows = store.results.rows(Query(), 10_000).rows
+    trials = [trial for one in shown for trial in store.experiments.plan_of(one.id) or {}]
+    found = {name: sorted({row[name] for row in rows if row[name] is not None}) for name in RESULT_COLUMNS}
+    return found | {"experiments": [one.id for one in shown], "trials": trials, "by": ["method", "k", "language"]}
+
+
+def _knowing(there: Mapping[str, list[Any]]) -> Any:
+    """A hook that puts what there is into most requests that are in order, which would else ask for nothing.
+
+    What there was at first stays: only what requests have made is deleted.
+    """
+    chance = random.Random(1)
+
+    def before_call(_context: Any, case: Any, _kwargs: Any) -> None:
+        named = case.path_parameters or {}
+        is_deleted = case.operation.method.upper() == "DELETE"
+        if is_deleted and named.get("id") in there["experiments"]:
+            named["id"] = "0" * 12
+        if is_deleted or case.meta is None or not case.meta.generation.mode.is_positive or chance.random() < 0.2:
+            return
+        path = case.operation.path
+        if "id" in named:
+            named["id"] = chance.choice(there["experiments" if "/experiments/" in path else "trials"])
+        if "/reports/" in path:
+            named["name"] = chance.choice(list(KINDS))
+        for given in [name for name, value in (case.query or {}).items() if isinstance(value, list)]:
+            values = there.get(given.rpartition(".")[2])
+            if chance.random() < 0.7:  # all filters together leave nothing
+                del case.query[given]
+            elif values:
+                case.query[given] = [chance.choice(values)]
+
+    return before_call
+
+
+def _summed(told: Iterator[Any]) -> Fuzzed:
+    found = Fuzzed()
+    for event in told:
+        if isinstance(event, events.NonFatalError | events.FatalError):
+            found.failures.append(str(vars(event) if hasattr(event, "__dict__") else event))
+        if not isinstance(event, events.ScenarioFinished):
+            continue
+        recorder = event.recorder
+        found.cases += len(recorder.cases)
+        for id_, interaction in recorder.interactions.items():
+            if interaction.response is not None and interaction.response.status_code < 300:
+                found.succeeded[recorder.cases[id_].value.operation.definition.raw["operationId"]] += 1
+        found.failures += [
+            f"{event.label}, {check.name}: {check.failure_info.failure}\n{check.failure_info.code_sample}"
+            for checks in recorder.checks.values()
+            for check in checks
+            if check.failure_info is not None
+        ]
+    return found
