@@ -10,7 +10,7 @@ from pydantic import Field
 
 from search_spaces.problems import Problem
 from search_spaces.searchers import Searcher
-from search_spaces.spaces import Part, Space, Whole
+from search_spaces.spaces import WHOLE, Part, Space, Whole
 
 # A population of one member has nobody to copy weights from.
 SMALLEST_POPULATION = 2
@@ -62,7 +62,7 @@ class AshaScheduler(Scheduler):
     name: Literal["asha"]
     grace_period: Whole = 1
     reduction_factor: Annotated[float, Field(gt=1, le=1000)] = 4
-    brackets: Annotated[int, Field(ge=1, le=20)] = 1
+    brackets: Annotated[int, Field(ge=1, le=20), WHOLE] = 1
 
     def problems(self, search: SearchFacts) -> Iterator[Problem]:
         """Trainings that are too short to be stopped, and more brackets than rungs."""
@@ -121,7 +121,7 @@ class PbtScheduler(Scheduler):
     name: Literal["pbt"]
     population: Annotated[str, Field(pattern="^[A-Za-z0-9_-]{1,40}$")] | None = None
     perturbation_interval: Whole = 1
-    burn_in_period: Annotated[int, Field(ge=0, le=1000)] = 0
+    burn_in_period: Annotated[int, Field(ge=0, le=1000), WHOLE] = 0
     quantile_fraction: Annotated[float, Field(gt=0, le=0.5)] = 0.25
     resample_probability: Annotated[float, Field(ge=0, le=1)] = 0.25
 

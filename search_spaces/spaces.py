@@ -5,7 +5,7 @@ import random
 from collections.abc import Callable
 from typing import Annotated, Any
 
-from pydantic import AfterValidator, BaseModel, ConfigDict, Discriminator, Field, Tag
+from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Discriminator, Field, Tag
 
 from trainers.trial import Schedule
 
@@ -25,8 +25,16 @@ NO_FORM = "not a form that this field takes"
 Number = int | float
 Value = Number | Schedule
 
-Whole = Annotated[int, Field(ge=1, le=MAX_VALUES)]
-Seed = Annotated[int, Field(ge=0, lt=2**31)]
+
+def _as_int(value: Any) -> Any:
+    return int(value) if isinstance(value, float) and value.is_integer() else value
+
+
+# Whole numbers may be written as 5.0, as JSON Schema has it: languages with one type of number send them so.
+WHOLE = BeforeValidator(_as_int)
+
+Whole = Annotated[int, Field(ge=1, le=MAX_VALUES), WHOLE]
+Seed = Annotated[int, Field(ge=0, lt=2**31), WHOLE]
 
 
 class Part(BaseModel):
@@ -55,14 +63,14 @@ class Uniform(Part):
     """Values drawn uniformly between two bounds. `samples` is for grids; other searchers set the number of draws."""
 
     uniform: Annotated[list[float], Field(min_length=2, max_length=2)]
-    samples: Annotated[int, Field(ge=1, le=MAX_VALUES)] | None = None
+    samples: Annotated[int, Field(ge=1, le=MAX_VALUES), WHOLE] | None = None
 
 
 class LogUniform(Part):
     """Values whose logarithm is drawn uniformly between the logarithms of two bounds. `samples` as for `Uniform`."""
 
     loguniform: Annotated[list[float], Field(min_length=2, max_length=2)]
-    samples: Annotated[int, Field(ge=1, le=MAX_VALUES)] | None = None
+    samples: Annotated[int, Field(ge=1, le=MAX_VALUES), WHOLE] | None = None
 
 
 class Scheduled(Part):
@@ -70,7 +78,7 @@ class Scheduled(Part):
 
     schedule: Annotated[
         list[
-            Annotated[list[Annotated[int, Field(ge=0, le=1000)] | float], Field(min_length=2, max_length=2)]
+            Annotated[list[Annotated[int, Field(ge=0, le=1000), WHOLE] | float], Field(min_length=2, max_length=2)]
         ],
         Field(min_length=1, max_length=1000),
     ]  # fmt: skip
@@ -113,7 +121,7 @@ def _within(lowest: float, highest: float, *, above: bool = False, whole: bool =
                 raise ValueError("the lower bound of a loguniform space must be above 0")
         if isinstance(space, Scheduled):
             epochs = [epoch for epoch, _ in space.steps()]
-            if any(isinstance(epoch, float) for epoch, _ in space.schedule):
+            if any(epoch != int(epoch) for epoch, _ in space.schedule):
                 raise ValueError("an epoch is not a whole number")
             if epochs[0] != 0 or sorted(set(epochs)) != epochs:
                 raise ValueError("the epochs of a schedule start at 0 and grow")
@@ -135,7 +143,7 @@ def _values_named(space: Any) -> list[Number]:
 
 _Spread = Annotated[Grid, Tag("grid")] | Annotated[Uniform, Tag("uniform")] | Annotated[LogUniform, Tag("loguniform")]
 _Float = Annotated[float, Tag("number")]
-_Int = Annotated[int, Tag("number")]
+_Int = Annotated[int, WHOLE, Tag("number")]
 _Scheduled = Annotated[Scheduled, Tag("schedule")]
 _by_form = Discriminator(form, custom_error_type="form", custom_error_message=NO_FORM)
 

@@ -13,7 +13,7 @@ from search_spaces.messages import listed, unquoted
 from search_spaces.problems import MOST_PROBLEMS, Problem, SpecError
 from search_spaces.search import SearchSpec, variants
 from search_spaces.sources import DataField, DataSpec, forms
-from search_spaces.spaces import Alpha, BatchSize, Epochs, LearningRate, Part, by_field
+from search_spaces.spaces import WHOLE, Alpha, BatchSize, Epochs, LearningRate, Part, by_field
 from trainers.examples import LANGUAGE_CODE
 from trainers.methods import METHODS, SOURCE_TRAINING
 from trainers.protocols import PROTOCOLS
@@ -23,7 +23,7 @@ from trainers.tasks import TASKS
 from trainers.trial import Batching
 
 # Experiments of a higher priority run first.
-Priority = Annotated[int, Field(ge=-100, le=100, strict=True)]
+Priority = Annotated[int, Field(ge=-100, le=100, strict=True), WHOLE]
 
 # The most trials of an experiment, and of one whose spec has "allow_large". More take seconds to plan: a larger search
 # is several experiments, which share the trials that they have in common.
@@ -80,17 +80,17 @@ class TrainingSpec(Part):
     epochs: Epochs | None = Field(None, description=f"a whole number from 1 to 1000, {SPREADS} of them")
     batch_size: BatchSize | None = Field(None, description=f"a whole number from 1 to 4096, {SPREADS} of them")
     learning_rate: LearningRate | None = Field(None, description=f"a number in (0, 1], {SPREADS} of them{SCHEDULE}")
-    accumulation: Annotated[int, Field(ge=1, le=4096)] | None = Field(
+    accumulation: Annotated[int, Field(ge=1, le=4096), WHOLE] | None = Field(
         None, description="gradient-accumulation steps of an update: a whole number from 1 to the batch size"
     )
     batching: Batching | None = Field(
         None, description=f"one of {', '.join(get_args(Batching))}; under released-code micro-batches"
     )
     precision: Literal["fp32", "bf16", "fp16"] | None = Field(None, description="one of fp32, bf16, fp16")
-    max_source_examples: Annotated[int, Field(ge=1, le=10**9)] | None = Field(
+    max_source_examples: Annotated[int, Field(ge=1, le=10**9), WHOLE] | None = Field(
         None, description="a whole number from 1, the size of the sample, or null for all"
     )
-    max_test_examples: Annotated[int, Field(ge=1, le=10**9)] | None = Field(
+    max_test_examples: Annotated[int, Field(ge=1, le=10**9), WHOLE] | None = Field(
         None, description="a whole number from 1, the size of the sample of each language, or null for all"
     )
 
@@ -104,7 +104,7 @@ class TemperatureSampling(Part):
 class RepeatedShots(Part):
     """An epoch has every shot so often."""
 
-    repeat_shots: Annotated[int, Field(ge=2, le=10_000)]
+    repeat_shots: Annotated[int, Field(ge=2, le=10_000), WHOLE]
 
 
 AnySampling = Annotated[
@@ -116,12 +116,12 @@ AnySampling = Annotated[
 class ResourcesSpec(Part):
     """The resources of a trial, and the number of trials that run at once."""
 
-    cpus_per_trial: Annotated[int, Field(ge=1, le=1024)] = Field(1, description="a whole number from 1")
+    cpus_per_trial: Annotated[int, Field(ge=1, le=1024), WHOLE] = Field(1, description="a whole number from 1")
     gpus_per_trial: Annotated[float, Field(ge=0, le=1024)] = Field(0, description="0, a fraction of a GPU, or 1")
     memory_per_trial: Annotated[float, Field(ge=0, le=65536)] = Field(
         0, description="GiB that the pool reserves for a trial; 0 to reserve none"
     )
-    max_concurrent_trials: Annotated[int, Field(ge=1, le=10_000)] | None = Field(
+    max_concurrent_trials: Annotated[int, Field(ge=1, le=10_000), WHOLE] | None = Field(
         None, description="a whole number from 1, or null for as many as the pool holds"
     )
 
@@ -150,11 +150,11 @@ class ExperimentSpec(Part):
     methods: Annotated[
         list[Annotated[str, _among(METHODS, "methods")]], Field(min_length=1, max_length=100), AfterValidator(_distinct)
     ] = Field(description=f"a list of distinct methods among {', '.join(METHODS)}")
-    k: Annotated[list[Annotated[int, Field(ge=1, le=10**6)]], Field(min_length=1, max_length=100),
+    k: Annotated[list[Annotated[int, Field(ge=1, le=10**6), WHOLE]], Field(min_length=1, max_length=100),
                  AfterValidator(_distinct)] = Field(
         description="a list of distinct whole numbers, each from 1 to the number of a target's training examples"
     )  # fmt: skip
-    seeds: Annotated[list[Annotated[int, Field(ge=0, lt=2**31)]], Field(min_length=1, max_length=1000),
+    seeds: Annotated[list[Annotated[int, Field(ge=0, lt=2**31), WHOLE]], Field(min_length=1, max_length=1000),
                      AfterValidator(_distinct)] = Field(
         description="a list of distinct whole numbers from 0 to 2147483647"
     )  # fmt: skip
@@ -166,10 +166,10 @@ class ExperimentSpec(Part):
         description='null for each example once an epoch, {"temperature": T from 1 to 1000} or'
         ' {"repeat_shots": n from 2 to 10000}',
     )
-    average: Annotated[int, Field(ge=1, le=1000)] = Field(
+    average: Annotated[int, Field(ge=1, le=1000), WHOLE] = Field(
         3, description='the last epochs whose weights a method "+average" takes the mean of: from 1 to all epochs'
     )
-    held_out: Annotated[int, Field(ge=1, le=10**6)] = Field(
+    held_out: Annotated[int, Field(ge=1, le=10**6), WHOLE] = Field(
         1, description='shots of each target by which a method "+held-out" selects instead of training: below every K'
     )
     search: SearchSpec = Field(default_factory=SearchSpec, description="an object, see its fields")

@@ -22,7 +22,7 @@ from search_spaces.presets import names as preset_names
 from search_spaces.search import SearchSpec
 from search_spaces.spaces import Part
 from search_spaces.spec import ExperimentSpec, parse
-from service.api import create_app
+from service.api.description import TAGS
 from service.client import Client
 from service.reports.compare import paired
 from service.reports.intervals import smallest_p
@@ -125,13 +125,6 @@ def spec_fields(model: type[Part], prefix: str = "") -> Iterator[str]:
             yield from spec_fields(field.annotation)
 
 
-def routes() -> Iterator[str]:
-    """Every request that the REST interface knows, such as `GET /v1/results`."""
-    app = create_app(store=None, environment=None, token="documentation")  # type: ignore[arg-type]
-    for path, operations in app.openapi()["paths"].items():
-        yield from (f"{verb.upper()} {path.replace('id_', 'id')}" for verb in operations)
-
-
 def commands() -> list[str]:
     """The subcommands of the command line."""
     told = subprocess.run([sys.executable, "-m", "service.cli", "--help"], capture_output=True, text=True).stdout
@@ -149,7 +142,6 @@ def gauges() -> list[str]:
     [
         ("spec", spec_fields(ExperimentSpec)),
         ("spec", preset_names()),
-        ("rest-api", routes()),
         ("results", RESULT_COLUMNS),
         ("results", BY),
         ("results", FIGURES),
@@ -166,6 +158,10 @@ def test_a_page_tells_of_all_that_it_is_for(where: str, what: Any) -> None:
     names = list(what)
     assert names
     assert not [name for name in names if f"`{name}`" not in text and f"`allasprak {name}`" not in text]
+
+
+def test_the_page_of_the_rest_interface_has_the_table_of_each_tag() -> None:
+    assert re.findall(r"^```\{rest-routes\} (\w+)$", page("rest-api"), re.MULTILINE) == list(TAGS)
 
 
 def test_operations_tell_of_every_setting(settings_names: set[str]) -> None:

@@ -1,7 +1,8 @@
-"""Tables made from the code, which never go stale: the fields of a spec, the query parameters of REST requests."""
+"""Tables made from the code, which never go stale: the fields of a spec, and the REST interface."""
 
 import json
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from functools import cache
 from typing import Any
 
 from docutils.nodes import Node
@@ -22,13 +23,23 @@ class SpecFields(SphinxDirective):
         return self.parse_text_to_nodes(table(("field", "default", "allowed"), spec_fields(ExperimentSpec)))
 
 
-class RestParameters(SphinxDirective):
-    """`{rest-parameters}`: every route with the query parameters that it takes."""
+class RestRoutes(SphinxDirective):
+    """`{rest-routes} TAG`: the routes of a tag, with their parameters, answers and problems."""
+
+    required_arguments = 1
 
     def run(self) -> list[Node]:
         """The table."""
-        rows = [(f"`{verb} {path}`", parameters) for verb, path, parameters in routes() if parameters]
-        return self.parse_text_to_nodes(table(("request", "query parameters"), rows))
+        head = ("request", "what it is for", "parameters", "answer", "problems")
+        return self.parse_text_to_nodes(table(head, list(rest_routes(self.arguments[0]))))
+
+
+class RestModels(SphinxDirective):
+    """`{rest-models}`: the fields of all that is answered."""
+
+    def run(self) -> list[Node]:
+        """The table."""
+        return self.parse_text_to_nodes(table(("answer", "field", "type", "meaning"), list(rest_models())))
 
 
 def spec_fields(model: type[Part], prefix: str = "") -> Iterator[tuple[str, str, str]]:
@@ -48,13 +59,85 @@ def _default(field: FieldInfo) -> str:
     return f"`{json.dumps(default.model_dump() if isinstance(default, Part) else default)}`"
 
 
-def routes() -> Iterator[tuple[str, str, str]]:
-    """(verb, path, query parameters) of every route, in the order of the OpenAPI description."""
+@cache
+def description() -> dict[str, Any]:
+    """What `/openapi.json` says."""
     app = create_app(store=None, environment=None, token="documentation")  # type: ignore[arg-type]  # nothing is asked
-    for path, operations in app.openapi()["paths"].items():
+    return app.openapi()
+
+
+def rest_routes(tag: str) -> Iterator[tuple[str, ...]]:
+    """(request, words, parameters, answer, problems) of each route of a tag, in the order of the description."""
+    for path, operations in description()["paths"].items():
         for verb, operation in operations.items():
-            asked = [one["name"] for one in operation.get("parameters", []) if one["in"] == "query"]
-            yield verb.upper(), path.replace("id_", "id"), ", ".join(f"`{name}`" for name in asked)
+            if tag not in operation["tags"]:
+                continue
+            said = operation["description"].removeprefix(f"{operation['summary']}.")
+            words = " ".join(f"**{operation['summary']}.** {said}".split())
+            asked = [one["name"] for one in operation.get("parameters", []) if one["in"] != "path"]
+            answers = operation["responses"]
+            sent = "; ".join(f"{status} {_forms(answer)}" for status, answer in answers.items() if status < "4")
+            problems = ", ".join(status for status in answers if status >= "4")
+            parameters = ", ".join(f"`{name}`" for name in asked)
+            yield f"`{verb.upper()} {path}`", words, parameters, sent, problems
+
+
+def _forms(answer: Mapping[str, Any]) -> str:
+    """The forms of an answer: its model, or media types."""
+    forms = []
+    for media_type, content in answer.get("content", {}).items():
+        model = content["schema"].get("$ref", "").rpartition("/")[2]
+        forms.append(f"`{model or media_type}`")
+    return ", ".join(forms) or "without content"
+
+
+def rest_models() -> Iterator[tuple[str, ...]]:
+    """(model, field, type, meaning) of each field of an answer, and of what answers are made of."""
+    for name in _answered():
+        schema = description()["components"]["schemas"][name]
+        for field, of in schema.get("properties", {}).items():
+            absent = "" if field in schema.get("required", ()) else "; may be absent"
+            yield f"`{name}`", f"`{field}`", _type(of) + absent, of.get("description", "")
+
+
+def _answered() -> list[str]:
+    """The models of all answers, each before those that it is made of."""
+    schemas = description()["components"]["schemas"]
+    operations = [one for of in description()["paths"].values() for one in of.values()]
+    found = dict.fromkeys(name for one in operations for name in _models(one["responses"]))
+    waiting = list(found)
+    while waiting:
+        new = [name for name in _models(schemas[waiting.pop(0)]) if name not in found]
+        found |= dict.fromkeys(new)
+        waiting += new
+    return list(found)
+
+
+def _models(part: Any) -> Iterator[str]:
+    """The models that a part of the description refers to."""
+    if isinstance(part, dict) and isinstance(part.get("$ref"), str):
+        yield part["$ref"].rpartition("/")[2]
+    for one in part.values() if isinstance(part, dict) else part if isinstance(part, list) else ():
+        yield from _models(one)
+
+
+def _type(schema: Mapping[str, Any]) -> str:
+    """The type of a schema, in words."""
+    match schema:
+        case {"$ref": str(model)}:
+            return f"`{model.rpartition('/')[2]}`"
+        case {"anyOf": [*types]} | {"oneOf": [*types]}:
+            return " or ".join(dict.fromkeys(map(_type, types)))
+        case {"enum": [*values]}:
+            return " or ".join(f"`{value}`" for value in values)
+        case {"items": of}:
+            return f"list of {_type(of)}"
+        case {"additionalProperties": dict(of)}:
+            return f"{_type(of)} by name"
+        case {"format": "date-time"}:
+            return "time"
+    names = {"string": "text", "array": "list"}
+    return names.get(schema.get("type", "any"), schema.get("type", "any"))
 
 
 def table(head: Sequence[str], rows: Iterator[Sequence[str]] | Sequence[Sequence[str]]) -> str:
@@ -66,5 +149,6 @@ def table(head: Sequence[str], rows: Iterator[Sequence[str]] | Sequence[Sequence
 def setup(app: Sphinx) -> dict[str, bool]:
     """Register the directives."""
     app.add_directive("spec-fields", SpecFields)
-    app.add_directive("rest-parameters", RestParameters)
+    app.add_directive("rest-routes", RestRoutes)
+    app.add_directive("rest-models", RestModels)
     return {"parallel_read_safe": True}

@@ -11,7 +11,8 @@ from service.api.problems import ProblemDetails, refusals
 ABOUT = """\
 Cross-lingual few-shot experiments: plan, submit, follow, and query their results.
 
-Every error is a problem (RFC 9457) that names each wrong field. `HEAD` is answered wherever `GET` is. Answers may have further fields in later versions.
+Every error is a problem (RFC 9457) that names each wrong field. `HEAD` is answered wherever `GET` is. Answers may have
+further fields in later versions.
 """
 
 TAGS = {
@@ -28,6 +29,7 @@ TAGS = {
 def describe(found: dict[str, Any]) -> dict[str, Any]:
     """Complete what FastAPI says of an application, in place, and return it."""
     found["components"]["schemas"] |= _by_hand()
+    _without_const(found["components"])
     for operations in found["paths"].values():
         for method, operation in operations.items():
             _complete(method.upper(), operation)
@@ -63,3 +65,11 @@ def _without_null(schema: dict[str, Any]) -> None:
     if null in schema.get("anyOf", ()):
         [given] = [one for one in schema.pop("anyOf") if one != null]
         schema |= given
+
+
+def _without_const(part: Any) -> None:
+    """Say each single value as an `enum` of one, in place, which generators of clients tell from other types."""
+    if isinstance(part, dict) and "const" in part:
+        part["enum"] = [part.pop("const")]
+    for one in part.values() if isinstance(part, dict) else part if isinstance(part, list) else ():
+        _without_const(one)

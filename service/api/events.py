@@ -11,7 +11,7 @@ from fastapi.sse import EventSourceResponse, ServerSentEvent
 from pydantic import BaseModel, ConfigDict, Field
 from starlette.exceptions import HTTPException
 
-from service.api.documented import OfExperiment
+from service.api.documented import OfExperiment, sent_as
 from service.api.experiments import state_of
 from service.api.problems import refusals
 from service.store import Store
@@ -19,17 +19,6 @@ from service.store.states import FINAL
 
 # How often it is asked whether something has happened.
 POLL_SECONDS = 0.5
-
-# Each event. OpenAPI 3.1 has no place for it but that of the schema of the whole stream.
-EVENT = {
-    "type": "object",
-    "properties": {
-        "id": {"type": "string", "description": "its number"},
-        "event": {"enum": ["experiment", "trial"]},
-        "data": {"type": "string", "description": "a JSON object", "contentMediaType": "application/json"},
-    },
-    "required": ["id", "event", "data"],
-}
 
 router = APIRouter(tags=["experiments"])
 
@@ -94,10 +83,7 @@ def _begin(
 
 @router.get(
     "/experiments/{id}/events", response_class=EventSourceResponse,
-    responses={
-        200: {"content": {"text/event-stream": {"schema": EVENT}}}, 204: {"description": "There will be no more"},
-        **refusals(404),
-    },
+    responses=sent_as("text/event-stream") | {204: {"description": "There will be no more"}} | refusals(404),
 )  # fmt: skip
 async def follow_experiment(
     request: Request, id_: OfExperiment, number: Annotated[int, Depends(_begin)]

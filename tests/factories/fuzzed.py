@@ -4,6 +4,7 @@ import random
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any
 
 import schemathesis
@@ -12,6 +13,9 @@ from schemathesis.config import SchemathesisConfig
 from schemathesis.engine import events, from_schema
 from schemathesis.hooks import unregister
 
+from frozen_home import FROZEN, unpack
+from search_spaces.environment import Environment
+from service.api import create_app
 from service.reports.kinds import KINDS
 from service.store import RESULT_COLUMNS, Query, Store
 
@@ -42,6 +46,21 @@ class Fuzzed:
     succeeded: Counter[str] = field(default_factory=Counter)
 
 
+def old_service(home: Path) -> tuple[FastAPI, Store]:
+    """An application over a home that an earlier version has left: experiments of every kind, with trials and scores.
+
+    There is also data that can be added, as the description has it for an example. Each process that an answer starts
+    has the environment of this one: ALLASPRAK_HOME should be that home.
+    """
+    unpack(FROZEN / "home-0003.tar.xz", home)
+    folder = home / "data" / "mine" / "ner" / "de"
+    folder.mkdir(parents=True)
+    for split in ("train", "dev", "test"):
+        (folder / f"{split}.jsonl").write_text('{"tokens": ["Berlin"], "tags": ["B-LOC"]}')
+    store = Store(f"sqlite:///{home / 'allasprak.sqlite'}")
+    return create_app(store, lambda: Environment(home, home / "data", cpus=2, gpus=0), TOKEN), store
+
+
 def fuzz(app: FastAPI, store: Store, examples: int, phases: Sequence[str], seed: int = 1) -> Fuzzed:
     """Make requests, and check each answer by all of Schemathesis's checks.
 
@@ -52,13 +71,14 @@ def fuzz(app: FastAPI, store: Store, examples: int, phases: Sequence[str], seed:
         phases: of Schemathesis: "examples", "coverage", "fuzzing", "stateful".
         seed: of all that is random.
     """
-    close(app.openapi()["components"]["schemas"])
+    close(app.openapi())
     accepted = ["2xx", "401", "403", "404", "409"]
     refused = ["400", "401", "403", "404", "405", "409", "413", "415", "422"]
     config = SchemathesisConfig.from_dict({
         "seed": seed,
         "headers": {"Authorization": f"Bearer {TOKEN}"},
         "continue-on-failure": True,
+        "request-timeout": 60,
         "generation": {"max-examples": examples, "database": "none"},
         "phases": {
             name: {"enabled": name in phases} for name in ("examples", "coverage", "fuzzing", "stateful")
@@ -88,11 +108,21 @@ def fuzz(app: FastAPI, store: Store, examples: int, phases: Sequence[str], seed:
         unregister(knowing)
 
 
-def close(schemas: Mapping[str, Any]) -> None:
+# Schemathesis holds each event of a stream to the stream's schema, which in OpenAPI 3.1 is that of its text.
+EVENT = {
+    "type": "object",
+    "properties": {name: {"type": "string"} for name in ("id", "event", "data")},
+    "required": ["id", "event", "data"],
+}
+
+
+def close(description: Mapping[str, Any]) -> None:
     """Let objects have no further fields, in place: those whose fields are told of."""
-    for one in schemas.values():
+    for one in description["components"]["schemas"].values():
         if "properties" in one:
             one.setdefault("additionalProperties", False)
+    events_of = description["paths"]["/v1/experiments/{id}/events"]["get"]["responses"]["200"]["content"]
+    events_of["text/event-stream"]["schema"] = EVENT
 
 
 def known(store: Store) -> dict[str, list[Any]]:
@@ -136,8 +166,10 @@ def _knowing(there: Mapping[str, list[Any]]) -> Any:
 def _summed(told: Iterator[Any]) -> Fuzzed:
     found = Fuzzed()
     for event in told:
-        if isinstance(event, events.NonFatalError | events.FatalError):
-            found.failures.append(str(vars(event) if hasattr(event, "__dict__") else event))
+        if isinstance(event, events.NonFatalError):
+            found.failures.append(f"{event.label}: {event.value!r}")
+        if isinstance(event, events.FatalError):
+            found.failures.append(repr(event.exception))
         if not isinstance(event, events.ScenarioFinished):
             continue
         recorder = event.recorder

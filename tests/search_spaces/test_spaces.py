@@ -70,7 +70,7 @@ def test_a_space_that_is_wrong_is_refused_by_name_and_with_what_is_allowed(wrong
 @pytest.mark.parametrize(
     ("field", "value"),
     [("learning_rate", {"grid": [0]}), ("batch_size", {"grid": [1.5]}), ("batch_size", {"uniform": [0, 8]}),
-     ("epochs", {"schedule": [[0, 1]]}), ("epochs", 2.0), ("epochs", {"grid": [5000]})],
+     ("epochs", {"schedule": [[0, 1]]}), ("epochs", 2.5), ("epochs", {"grid": [5000]})],
 )  # fmt: skip
 def test_spaces_of_training_are_checked_by_their_own_limits(field: str, value: Any) -> None:
     _, problems = parse({**BASE, "training": {field: value}})
@@ -159,3 +159,14 @@ def test_a_spec_survives_its_way_through_the_store() -> None:
         search={"scheduler": {"name": "asha", "grace_period": 2}},
     )
     assert ExperimentSpec.model_validate(spec.model_dump(mode="json")) == spec
+
+
+def test_whole_numbers_may_be_written_as_languages_with_one_type_of_number_do() -> None:
+    spec = {"task": "ner", "encoder": "e", "data": "sample", "target_languages": ["de"], "methods": ["ord-FS"]}
+    whole = {"k": [5], "seeds": [1], "priority": -3, "training": {"epochs": 4, "accumulation": 2}}
+    written = {"k": [5.0], "seeds": [1.0], "priority": -3.0, "training": {"epochs": 4.0, "accumulation": 2.0}}
+    (expected, _), (found, problems) = parse({**spec, **whole}), parse({**spec, **written})
+    assert problems == []
+    assert found.model_dump_json() == expected.model_dump_json()
+    for wrong in (5.5, True, "5", float("inf")):
+        assert [one.field for one in parse({**spec, **whole, "k": [wrong]})[1]] == ["k"]

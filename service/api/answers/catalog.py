@@ -107,6 +107,18 @@ class Dataset(BaseModel):
     warnings: Annotated[list[str], Field(description="what is odd about its files, but taken as it is")]
 
 
+class BrokenDataset(BaseModel):
+    """A dataset that was added, of which what is known cannot be read."""
+
+    name: Annotated[str, Field(examples=["mine"])]
+    kind: None
+    created: None
+    digest: None
+    tasks: Annotated[dict[str, TaskData], Field(description="none", max_length=0)]
+    warnings: list[str]
+    problem: Annotated[str, Field(description="why")]
+
+
 class BuiltInTask(BaseModel):
     """The languages that a built-in dataset has of a task."""
 
@@ -132,7 +144,7 @@ class Source(BaseModel):
 class Datasets(BaseModel):
     """All datasets, and all sources of data."""
 
-    datasets: list[Dataset | BuiltIn]
+    datasets: list[Dataset | BrokenDataset | BuiltIn]
     sources: list[Source]
 
 

@@ -1,8 +1,8 @@
 """What is answered about experiments and plans."""
 
-from typing import Annotated, Any
+from typing import Annotated
 
-from pydantic import BaseModel, Field
+from pydantic import BaseModel, ConfigDict, Field
 from typing_extensions import TypedDict
 
 from search_spaces.spaces import SEARCHABLE
@@ -21,9 +21,14 @@ from trainers.artifacts.layout import OF_TRIAL
 from trainers.marks import MARK_NAMES
 from trainers.trial import Schedule, Split
 
-Spec = Annotated[dict[str, Any], Field(description="the spec, in the form in which it is submitted")]
 Warnings = Annotated[list[str], Field(description="what is odd about the data or the encoder, but taken as it is")]
 Basis = Annotated[str, Field(description="what the figures rest on, in words")]
+
+
+class Spec(BaseModel):
+    """A spec, in the form in which it is submitted. That of an experiment is as the version stored it that took it."""
+
+    model_config = ConfigDict(extra="allow")
 
 
 @with_fields(dict.fromkeys(("total", *TRIAL_STATES, "reused"), int))
@@ -78,6 +83,7 @@ class ListedExperiment(BaseModel):
     failures: list[Failure]
     numerics: Annotated[int | None, Field(description="`NUMERICS` of its results; null as long as it has no plan")]
     spec: Spec
+    data_title: Annotated[str, Field(description="its data in words; empty if they cannot be read")]
 
 
 class Experiment(ListedExperiment):
