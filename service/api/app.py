@@ -76,6 +76,7 @@ def create_app(store: Store, environment: Callable[[], Environment], token: str 
         description=ABOUT,
         openapi_tags=[{"name": name, "description": says} for name, says in TAGS.items()],
         license_info={"name": "Apache License 2.0", "identifier": "Apache-2.0"},
+        servers=[{"url": "/"}],
         generate_unique_id_function=lambda route: route.name,
         max_body_size=MAX_BODY_BYTES,
         redirect_slashes=False,
