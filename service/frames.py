@@ -13,6 +13,7 @@ EXPERIMENTS = {
     "id": "str", "name": "str", "owner": "str", "tags": "object", "priority": "int64", "state": "str", "reason": "str",
     "created": "str", "started": "str", "finished": "str", "progress": "float64", "trials": "object", "cost": "object",
     "left_out": "object", "differs": "object", "failures": "object", "numerics": "Int64", "spec": "object",
+    "data_title": "str",
 }  # fmt: skip
 
 SHOTS = {
