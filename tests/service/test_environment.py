@@ -20,8 +20,8 @@ import pytest
 from sqlalchemy import select
 
 from service import cli, commands, serving
-from service.commands import CONTROL
 from service.client import Client
+from service.commands import CONTROL
 from service.settings import Settings
 from service.store import Store, arrow
 from service.store.schema import clock
