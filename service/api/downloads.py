@@ -59,7 +59,8 @@ async def export(request: Request, folder: Path, arguments: Sequence[str]) -> No
     )  # fmt: skip
     with suppress(psutil.NoSuchProcess, OSError):
         this = ProcessId(process.pid, started(process.pid))
-        write_down(layout.export_file(folder), request.app.state.environment().home, this)
+        home = request.app.state.environment().home
+        write_down(layout.export_file(home, folder.name), home, this)
     done, gone = asyncio.create_task(process.communicate()), asyncio.create_task(_gone(request))
     try:
         await asyncio.wait({done, gone}, return_when=asyncio.FIRST_COMPLETED)
@@ -123,7 +124,7 @@ def sweep(home: Path) -> None:
     What any other process names in its command is left, and said: nobody knows whose that is.
     """
     for folder in leftovers(home):
-        written = read_down(layout.export_file(folder), home)
+        written = read_down(layout.export_file(home, folder.name), home)
         export = written.process.find() if written is not None else None
         if export is not None and _is_ours(export):
             with suppress(psutil.Error):

@@ -375,7 +375,7 @@ def test_a_server_sweeps_what_a_killed_one_has_left(tmp_path: Path) -> None:
     download.mkdir(parents=True)
     still = subprocess.Popen([*SLEEP, str(download / "a")])
     export = ProcessId(still.pid, started(still.pid))
-    write_down(export_file(download), tmp_path, export)
+    write_down(export_file(tmp_path, download.name), tmp_path, export)
     downloads.sweep(tmp_path)
     assert export.find() is None
     still.wait()
@@ -397,7 +397,8 @@ def test_a_process_that_is_not_known_to_be_an_export_is_left_with_what_it_uses(
     try:
         created = started(process.pid) - (1.0 if what == "another" else 0.0)
         if what != "nobody's":
-            write_down(export_file(download), other if what == "a copy's" else home, ProcessId(process.pid, created))
+            of = other if what == "a copy's" else home
+            write_down(export_file(home, download.name), of, ProcessId(process.pid, created))
         downloads.sweep(home)
         assert process.poll() is None
         assert download.is_dir()

@@ -40,6 +40,7 @@ PATHS = {
     "driver_log": "logs/experiment.log",
     "tune_folder": "tune/experiment",
     "end_file": "tune/experiment.end",
+    "export_file": "downloads/name/export.json",
     "downloads_folder": "downloads",
     "pool_file": "pool.json",
     "starting_pool_file": "pool-starting.json",

@@ -169,9 +169,9 @@ def downloads_folder(home: Path) -> Path:
     return home / "downloads"
 
 
-def export_file(download: Path) -> Path:
-    """Says which process writes the model of a download."""
-    return download / "export.json"
+def export_file(home: Path, name: str) -> Path:
+    """Says which process writes the model of a download; `name` is that of its folder."""
+    return downloads_folder(home) / name / "export.json"
 
 
 def leftovers(home: Path) -> list[Path]:
