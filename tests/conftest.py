@@ -49,6 +49,12 @@ def pytest_addoption(parser: pytest.Parser) -> None:
     parser.addoption("--device", help="tests/trainers: where the loop and whole trials run", **devices)
 
 
+def pytest_configure() -> None:
+    """Let servers be interrupted, also where a script runs the tests in the background: shells let it ignore SIGINT."""
+    if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+        signal.signal(signal.SIGINT, signal.default_int_handler)
+
+
 STARTS_SERVERS = {"start_service", "start_services", "start_empty", "postgres_server"}
 
 
