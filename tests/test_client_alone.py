@@ -41,7 +41,10 @@ def test_its_version_and_ranges_are_those_of_the_whole() -> None:
 
 @pytest.mark.slow
 @pytest.mark.service
-def test_a_laptop_with_the_client_alone_reads_a_million_rows_as_a_frame(tmp_path: Path) -> None:
+def test_a_laptop_with_the_client_alone_reads_a_million_rows_as_a_frame(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.delenv("PYTHONPATH", raising=False)  # or this tree would be what is imported
     alone = tmp_path / "venv/bin"
     subprocess.run([sys.executable, "-m", "venv", alone.parent], check=True)
     exact = ["--constraint", str(ROOT / "docker/constraints.txt")]
@@ -49,6 +52,9 @@ def test_a_laptop_with_the_client_alone_reads_a_million_rows_as_a_frame(tmp_path
     listed = subprocess.run([alone / "pip", "list"], capture_output=True, text=True, check=True).stdout
     assert "allasprak-client" in listed
     assert not {"torch", "ray", "transformers", "sqlalchemy", "fastapi"} & set(listed.split())
+    surgery = [alone / "python", "-P", "-c", "from allasprak import StochasticGradientSurgery"]
+    refused = subprocess.run(surgery, capture_output=True, text=True)
+    assert "StochasticGradientSurgery is not in the distribution allasprak-client: install allasprak" in refused.stderr
     url = f"sqlite:///{tmp_path / 'allasprak.sqlite'}"
     ids = fill(url, ROWS)
     with served(url, str(tmp_path)) as base:
