@@ -10,6 +10,9 @@ from urllib.parse import quote
 from service.security import require_sendable
 from trainers.artifacts.layout import database_file
 
+# A driver joins as a node's own process, so that an address of Ray's client server (`ray://`) is none.
+RAY_ADDRESS = re.compile(r"auto|([\w.-]+|\[[0-9a-fA-F:.]+\]):\d{1,5}")
+
 
 @dataclass(frozen=True)
 class Settings:
@@ -20,7 +23,8 @@ class Settings:
         data_root: `ALLASPRAK_DATA_ROOT`, the only folder whose sub-folders a spec may name as data.
         database_url: `ALLASPRAK_DATABASE_URL`, as SQLAlchemy writes it; an SQLite file in the home if not set. Its
             password may be kept in a file: `ALLASPRAK_DATABASE_URL_FILE` names one with the URL in it.
-        ray_address: `ALLASPRAK_RAY_ADDRESS`, an existing Ray cluster; if not set, an embedded Ray on this machine.
+        ray_address: `ALLASPRAK_RAY_ADDRESS`, that of the head of an existing Ray cluster, or `auto` for the one of this
+            machine; if not set, an embedded Ray.
         checkpoint_seconds: `ALLASPRAK_CHECKPOINT_SECONDS`, training between two checkpoints; 300 if not set.
         token: `ALLASPRAK_TOKEN`, which every request must carry then; or what the file `ALLASPRAK_TOKEN_FILE` says.
     """
@@ -44,11 +48,15 @@ class Settings:
         seconds = value("CHECKPOINT_SECONDS") or "300"
         if not re.fullmatch(r"\d+(\.\d+)?", seconds):
             raise ValueError(f"ALLASPRAK_CHECKPOINT_SECONDS is {seconds!r}; allowed: a number of seconds from 0")
+        address = value("RAY_ADDRESS")
+        if address is not None and not RAY_ADDRESS.fullmatch(address):
+            allowed = "host:port of Ray's head, such as ray-head:6379, or auto"
+            raise ValueError(f"ALLASPRAK_RAY_ADDRESS is {address!r}; allowed: {allowed}")
         return cls(
             home=home,
             data_root=Path(data_root).expanduser().resolve() if data_root else None,
             database_url=secret("DATABASE_URL", environment) or f"sqlite:///{quote(str(database_file(home)))}",
-            ray_address=value("RAY_ADDRESS"),
+            ray_address=address,
             checkpoint_seconds=float(seconds),
             token=token_of(environment),
         )

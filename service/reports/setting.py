@@ -15,6 +15,7 @@ import pandas as pd
 from search_spaces.columns import COLUMNS
 from search_spaces.method_space import searched_names
 from search_spaces.sources import DataSpec
+from service.store.broken import reading
 from trainers.methods import METHODS
 from trainers.protocols import PROTOCOLS
 from trainers.sampling import Sampling
@@ -156,7 +157,8 @@ def with_settings(
         said = [spec["data"], (spec.get("training") or {}).get("max_test_examples"), counts[experiment]]
         key = json.dumps([{**config, "seed": None}, selections, averaged_epochs(selection), *said])
         if key not in known:
-            read = TrialConfig.from_dict(dict(config))
+            with reading(f"trial {trial}"):
+                read = TrialConfig.from_dict(dict(config))
             known[key] = setting_of(read, spec, counts[experiment], selections, selection)
         of[one] = known[key]
     found = [of[one] for one in each.itertuples(index=False, name=None)]

@@ -23,7 +23,9 @@ from sqlalchemy import (
 )
 
 from search_spaces.columns import COLUMNS, SHOWN
+from search_spaces.sources import DataSpec
 from service.store import arrow, marks
+from service.store.broken import reading, require
 from service.store.column_values import as_sql
 from service.store.database import BadCursorError, Database, decode, encode
 from service.store.events import differences, left_out
@@ -215,10 +217,15 @@ class Results:
         return [dict(row) for row in rows]
 
     def specs(self, ids: Collection[str]) -> dict[str, dict[str, Any]]:
-        """The specs of experiments, by id."""
+        """The specs of experiments, by id. BrokenRowError names one that says of no data."""
         query = select(experiments.c.id, experiments.c.spec).where(experiments.c.id.in_(ids))
         with self._database.read() as connection:
-            return {id_: spec for id_, spec in connection.execute(query)}  # noqa: C416  (mypy knows no rows as pairs)
+            found = {id_: spec for id_, spec in connection.execute(query)}  # noqa: C416  (mypy knows no rows as pairs)
+        for id_, spec in found.items():
+            with reading(f"experiment {id_}"):
+                DataSpec.from_json(spec["data"])
+                require(spec.get("training") or {}, dict)
+        return found
 
     def differences(self, specs: Mapping[str, Mapping[str, Any]]) -> dict[str, list[str]]:
         """In what the data of experiments, given their specs, differ from those that were published."""

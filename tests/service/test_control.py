@@ -237,7 +237,7 @@ def one_driver(
     environment = {
         "ALLASPRAK_HOME": str(home),
         "ALLASPRAK_DATABASE_URL": sqlite_url,
-        "ALLASPRAK_RAY_ADDRESS": "nowhere",
+        "ALLASPRAK_RAY_ADDRESS": "nowhere:1",
     }
     begun: list[subprocess.Popen[str]] = []
 

@@ -347,6 +347,18 @@ def test_one_broken_row_breaks_no_list(client: TestClient, store: Store, small: 
     assert client.delete(f"/v1/experiments/{broken}").status_code == 204
 
 
+@pytest.mark.parametrize("what", ["json_remove(spec, '$.data')", "json_set(spec, '$.training', 'much')"])
+def test_means_name_an_experiment_whose_data_cannot_be_read(
+    client: TestClient, store: Store, small: dict[str, Any], what: str
+) -> None:
+    whole, broken = (client.post("/v1/experiments", json={**small, "seeds": [seed]}).json()["id"] for seed in (1, 2))
+    with store.experiments._database.write() as connection:
+        connection.execute(text(f"UPDATE experiments SET spec = {what} WHERE id = :id"), {"id": broken})
+    for path in ("/v1/results/summary", "/v1/reports/table-1"):
+        assert f"experiment {broken} cannot be read" in problem_of(client.get(path), 500)["detail"], path
+    assert client.get(f"/v1/results/summary?experiment={whole}").status_code == 200
+
+
 BREAKS_OF_TRIALS = {
     "a configuration that is no JSON": "UPDATE trials SET config = '{' WHERE digest = :id",
     "a configuration of another form": "UPDATE trials SET config = '[]' WHERE digest = :id",

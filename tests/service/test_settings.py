@@ -113,3 +113,11 @@ def test_a_home_or_a_database_that_is_none_is_refused_by_its_variable(tmp_path: 
         with pytest.raises(DatabaseError, match=r"^ALLASPRAK_DATABASE_URL: .*$") as refused:
             Store(url)
         assert "\n" not in str(refused.value)
+
+
+def test_an_address_that_is_none_of_a_ray_cluster_is_refused_before_anything_waits_for_it() -> None:
+    for address in ("auto", "ray-head:6379", "10.0.0.1:6379", "[::1]:6379"):
+        assert Settings.from_environment({"ALLASPRAK_RAY_ADDRESS": address}).ray_address == address
+    for address in ("nonsense", "ray://head:10001", "head:", ":6379", "head:port", "head:6379/x", "head :1"):
+        with pytest.raises(ValueError, match=r"^ALLASPRAK_RAY_ADDRESS is '.*allowed: host:port of Ray's head"):
+            Settings.from_environment({"ALLASPRAK_RAY_ADDRESS": address})
