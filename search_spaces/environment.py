@@ -14,6 +14,7 @@ class Environment:
         cpus: CPU threads of the pool; None if it may grow.
         gpus: GPUs of the pool; None if it may grow.
         memory: bytes of the pool; None if unknown.
+        artifacts: the URL of the place for checkpoints, models and predictions; None for the home.
     """
 
     home: Path
@@ -21,3 +22,4 @@ class Environment:
     cpus: int | None
     gpus: int | None
     memory: int | None = None
+    artifacts: str | None = None

@@ -36,19 +36,23 @@ def backup(settings: Settings, file: Path, with_models: bool = False) -> Written
     Args:
         settings: of the service, which may be running.
         file: to write; an earlier backup is replaced, and nothing else.
-        with_models: add the kept models. Without them, the database in the backup says that none is kept. What was
-            running is queued in it.
+        with_models: add the kept models. Without them, the database in the backup says that none is kept, but where
+            models and predictions lie at a URL, and so are not in the backup. What was running is queued in it.
 
     Raises:
-        ValueError: the database is not SQLite, or there is none, or what would be replaced is no backup.
+        ValueError: the database is not SQLite, or there is none, or what would be replaced is no backup; or models are
+            asked for that lie at a URL.
         RuntimeError: it is damaged, or cannot be read.
         OSError: the file cannot be written, such as since the disk is full.
     """
     database = _sqlite_file(settings)
+    elsewhere = settings.artifacts is not None
+    if elsewhere and with_models:
+        raise ValueError(f"--models: they lie at {settings.artifacts}, and are backed up there")
     if os.path.lexists(file) and not _is_backup(file, database):
         what = "is a directory" if file.is_dir() else "is there"
         raise ValueError(f"{file} {what}, and no earlier backup; allowed: a new file, or a .tar to be replaced")
-    folders = layout.irreplaceable(settings.home, with_models)
+    folders = layout.irreplaceable(settings.home, with_models, with_predictions=not elsewhere)
     size = taken(folders).bytes + 2 * taken([database]).bytes
     with unfinished_file(file) as unfinished:
         need_room(file.parent, size)
@@ -56,7 +60,7 @@ def backup(settings: Settings, file: Path, with_models: bool = False) -> Written
         for path in (unfinished, copy):
             path.touch(0o600, exist_ok=False)
         try:
-            _copy(database, copy, with_models)
+            _copy(database, copy, with_models or elsewhere)
             number = 0
             with tarfile.open(unfinished, "w") as archive:
                 archive.add(copy, layout.database_file(Path()), filter=_private)
@@ -78,7 +82,8 @@ def _sqlite_file(settings: Settings) -> Path:
     """The file of the service's database. ValueError if there is none."""
     file = settings.existing_database()
     if file is None:
-        folders = ", ".join(path.name for path in layout.irreplaceable(settings.home, with_models=True))
+        here = settings.artifacts is None
+        folders = ", ".join(path.name for path in layout.irreplaceable(settings.home, here, with_predictions=here))
         raise ValueError(
             f"the database is no file but {make_url(settings.database_url)}: pg_dump backs it up, and of"
             f" {settings.home} copy {folders} after that"

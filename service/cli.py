@@ -19,6 +19,7 @@ from service.keeping import KINDS, cleared, seconds_of
 from service.owner import make_private
 from service.settings import Settings
 from trainers.artifacts import layout
+from trainers.artifacts.places import NO_PATIENCE, place_of
 from trainers.child_process import python
 from trainers.data import sample
 
@@ -100,7 +101,7 @@ def _export(arguments: argparse.Namespace) -> int:
     if len(matching) != 1:
         raise ValueError(f"--selection: one of {', '.join(chosen)}" if chosen else f"{arguments.trial} is not done")
     [selection] = matching
-    export(settings.home, TrialConfig.from_dict(trial["config"]), selection, chosen[selection], arguments.folder)
+    export(place_of(settings), TrialConfig.from_dict(trial["config"]), selection, chosen[selection], arguments.folder)
     print(f"{arguments.folder}: the model of {arguments.trial}, selected by {selection}")
     return 0
 
@@ -108,8 +109,11 @@ def _export(arguments: argparse.Namespace) -> int:
 def _backup(arguments: argparse.Namespace) -> int:
     from service.backup import backup
 
-    written = backup(Settings.from_environment(), arguments.file, arguments.models)
+    settings = Settings.from_environment()
+    written = backup(settings, arguments.file, arguments.models)
     print(f"{arguments.file}: the database and {written.files} files, {written.bytes:,} bytes")
+    if settings.artifacts is not None:
+        print(f"models and predictions are not in it: they lie at {settings.artifacts}")
     return 0
 
 
@@ -122,7 +126,8 @@ def _prune(arguments: argparse.Namespace) -> int:
     settings = Settings.from_environment()
     kinds = arguments.kinds or KINDS
     with _existing_store(settings) as store:
-        for line in cleared(settings.home, store, kinds, older_than, arguments.named, arguments.dry_run):
+        place = place_of(settings, NO_PATIENCE)  # the database is locked meanwhile
+        for line in cleared(place, store, kinds, older_than, arguments.named, arguments.dry_run):
             print(line, flush=True)
     return 0
 

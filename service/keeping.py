@@ -4,10 +4,8 @@ It may run beside the service. A file is removed in a transaction in which no ex
 """
 
 import re
-import secrets
-import shutil
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractContextManager, nullcontext, suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -15,7 +13,8 @@ from typing import TYPE_CHECKING, Literal, get_args
 
 from trainers.artifacts import layout
 from trainers.artifacts.atomic import lock, write_text
-from trainers.artifacts.disk import taken
+from trainers.artifacts.folder_place import FolderPlace
+from trainers.artifacts.place import Place
 from trainers.data.datasets import require_dataset
 
 if TYPE_CHECKING:  # the command line reads KINDS, and needs no database for that
@@ -41,6 +40,7 @@ class Prunable:
         of: what they belong to; None if to nothing that is stored.
         name: digest, id or name of that.
         path: a file or folder.
+        place: where it lies.
         bytes: that it takes.
         age: seconds since they were written, or since the last experiment that named them ended.
     """
@@ -49,6 +49,7 @@ class Prunable:
     of: "Of | None"
     name: str
     path: Path
+    place: Place
     bytes: int
     age: float
 
@@ -62,13 +63,13 @@ def seconds_of(words: str) -> float:
 
 
 def prunable(
-    home: Path, store: "Store", kinds: Sequence[Kind], older_than: float, even_named: bool = False
+    place: Place, store: "Store", kinds: Sequence[Kind], older_than: float, even_named: bool = False
 ) -> Iterator[Prunable]:
     """What can be removed.
 
     Args:
-        home: the service's folder.
-        store: its database.
+        place: where the home has its artifacts.
+        store: the home's database.
         kinds: of files.
         older_than: their least age in seconds; that of leftovers is a day at least.
         even_named: also datasets that experiments name, if these are all over.
@@ -76,25 +77,27 @@ def prunable(
     Raises:
         ValueError: the database has no experiment, and the home has files of some: it is not that of this home.
     """
-    now = time.time()
+    now, home, in_home = time.time(), place.home, FolderPlace(place.home)
     trials, experiments = store.keeping.uses("trial"), store.keeping.uses("experiment")
-    if not experiments and any(layout.trials_with(home, kind) for kind in layout.OF_TRIAL):
+    if not experiments and any(layout.trials_with(place, kind) for kind in layout.OF_TRIAL):
         raise ValueError(f"the database knows no experiment of {home}: set ALLASPRAK_DATABASE_URL as for the service")
 
-    def found(kind: Kind, of: "Of | None", name: str, path: Path, use: "Use | None") -> Iterator[Prunable]:
+    def found(
+        kind: Kind, of: "Of | None", name: str, path: Path, use: "Use | None", at: Place = in_home
+    ) -> Iterator[Prunable]:
         if use is not None and use.needed:
             return
-        files = taken([path])
+        files = at.taken([path])
         age = now - max(files.written, use.ended if use is not None else 0.0)
         if age >= (older_than if of is not None else max(older_than, LEFTOVER_SECONDS)):
-            yield Prunable(kind=kind, of=of, name=name, path=path, bytes=files.bytes, age=age)
+            yield Prunable(kind=kind, of=of, name=name, path=path, place=at, bytes=files.bytes, age=age)
 
     for kind in layout.OF_TRIAL:
-        for digest, path in sorted(layout.trials_with(home, kind).items()):
+        for digest, path in sorted(layout.trials_with(place, kind).items()):
             if digest in trials and kind in kinds:
-                yield from found(kind, "trial", digest, path, trials[digest])
+                yield from found(kind, "trial", digest, path, trials[digest], layout.place_of_kind(place, kind))
             elif digest not in trials and "leftovers" in kinds:
-                yield from found("leftovers", None, digest, path, None)
+                yield from found("leftovers", None, digest, path, None, layout.place_of_kind(place, kind))
     for id_, path in sorted(layout.driver_logs(home).items()):
         if id_ in experiments and "logs" in kinds:
             yield from found("logs", "experiment", id_, path, experiments[id_])
@@ -116,44 +119,42 @@ def prunable(
 
 
 def cleared(
-    home: Path, store: "Store", kinds: Sequence[Kind], older_than: float, even_named: bool, dry_run: bool
+    place: Place, store: "Store", kinds: Sequence[Kind], older_than: float, even_named: bool, dry_run: bool
 ) -> Iterator[str]:
     """Remove what can be removed, or only show it; yields a line for each thing, and the sum of each kind.
 
     Arguments as for `prunable`.
     """
     counts = dict.fromkeys(kinds, (0, 0))
-    for one in prunable(home, store, kinds, older_than, even_named):
-        if dry_run or prune(home, store, one, even_named):
+    for one in prunable(place, store, kinds, older_than, even_named):
+        if dry_run or prune(store, one, even_named):
             number, size = counts[one.kind]
             counts[one.kind] = number + 1, size + one.bytes
-            yield f"{one.kind:<11} {one.age / UNITS['d']:>5.0f} days {one.bytes:>16,} bytes  {one.path}"
+            shown = one.place.shown(one.path)
+            yield f"{one.kind:<11} {one.age / UNITS['d']:>5.0f} days {one.bytes:>16,} bytes  {shown}"
         else:
-            yield f"{one.kind:<11} stays, as it is in use: {one.path}"
+            yield f"{one.kind:<11} stays, as it is in use: {one.place.shown(one.path)}"
     for kind, (number, size) in counts.items():
         yield f"{'would remove' if dry_run else 'removed'} {number} of {kind}, {size:,} bytes"
 
 
-def prune(home: Path, store: "Store", one: Prunable, even_named: bool = False) -> bool:
+def prune(store: "Store", one: Prunable, even_named: bool = False) -> bool:
     """Remove something; False, and it stays, if it is needed or being written by now."""
-    aside = one.path.with_name(f".{one.path.name}.{secrets.token_hex(8)}")
+    home, detached = one.place.home, list[Callable[[], None]]()
 
     def remove() -> None:
         if one.of == "trial":
             write_text(layout.pruned_mark(home, one.kind, one.name), "")
-        one.path.rename(aside)
+        detached.append(one.place.detach(one.path))
 
     if one.of is None:
         remove()
     else:
         with suppress(TimeoutError), _unused(home, one):
             store.keeping.let_go(one.of, one.name, remove, even_named=even_named, models=one.kind == "models")
-    is_removed = aside.exists()
-    if aside.is_dir():
-        shutil.rmtree(aside, ignore_errors=True)
-    else:
-        aside.unlink(missing_ok=True)
-    return is_removed
+    for clear_up in detached:
+        clear_up()
+    return bool(detached)
 
 
 def remove_dataset(home: Path, store: "Store", name: str) -> bool:
@@ -167,8 +168,8 @@ def remove_dataset(home: Path, store: "Store", name: str) -> bool:
     """
     require_dataset(home, name)
     path = layout.dataset_folder(home, name)
-    one = Prunable(kind="datasets", of="dataset", name=name, path=path, bytes=0, age=0.0)
-    return prune(home, store, one, even_named=True)
+    one = Prunable(kind="datasets", of="dataset", name=name, path=path, place=FolderPlace(home), bytes=0, age=0.0)
+    return prune(store, one, even_named=True)
 
 
 def _unused(home: Path, one: Prunable) -> AbstractContextManager[None]:

@@ -144,6 +144,7 @@ def build_trials(inputs: Inputs, settings: Settings, planned: Mapping[str, Plann
             checkpoint_seconds=settings.checkpoint_seconds,
             threads=spec.resources.cpus_per_trial,
             device="cuda" if spec.resources.gpus_per_trial else "cpu",
+            artifacts=settings.artifacts,
         )
         for digest, trial in planned.items()
     }

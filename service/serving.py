@@ -23,6 +23,7 @@ from service.security import is_loopback
 from service.settings import Settings
 from service.store import Store
 from trainers import memory
+from trainers.artifacts.places import NO_PATIENCE, place_of
 from trainers.encoders import examiner
 
 # Seconds that a stopping server leaves to open requests and streams, and in which it has ended, whatever it is at.
@@ -47,7 +48,7 @@ def serve(host: str, port: int) -> NoReturn:
         port: 0 for any that is free.
 
     Raises:
-        ValueError: the host is more than this machine, and there is no token.
+        ValueError: the host is more than this machine, and there is no token; or artifacts cannot be written.
         OSError: there can be no listening there.
         RuntimeError: the web server or the supervisor has ended.
     """
@@ -64,11 +65,12 @@ def serve(host: str, port: int) -> NoReturn:
     signal.signal(signal.SIGTERM, _exit)
     listening = _listen(host, port)  # before anything is started: the port may be taken
     make_private(settings.home)
+    check_artifacts(settings)
     store = Store(settings.database_url, lambda what, took: STORE_SECONDS.labels(what).observe(took), leased=True)
 
     def environment() -> Environment:
         pool = supervisor.pool
-        return Environment(settings.home, settings.data_root, pool.cpus, pool.gpus, pool.memory)
+        return Environment(settings.home, settings.data_root, pool.cpus, pool.gpus, pool.memory, settings.artifacts)
 
     app = create_app(store, environment, settings.token)
     supervisor = Supervisor(settings, store)
@@ -99,6 +101,16 @@ def serve(host: str, port: int) -> NoReturn:
         store.close()
         if supervisor.lost is not None:
             raise supervisor.lost
+
+
+def check_artifacts(settings: Settings) -> None:
+    """See that the place of artifacts can be used. ValueError names the setting, and what was answered."""
+    if settings.artifacts is None:
+        return
+    try:
+        place_of(settings, NO_PATIENCE).check()
+    except OSError as error:
+        raise ValueError(f"ALLASPRAK_ARTIFACTS is {settings.artifacts!r}, which cannot be used: {error}") from error
 
 
 class Lines(logging.StreamHandler):  # type: ignore[type-arg]

@@ -9,6 +9,7 @@ from urllib.parse import quote
 
 from service.security import require_sendable
 from trainers.artifacts.layout import database_file
+from trainers.artifacts.places import problem_of
 
 # A driver joins as a node's own process, so that an address of Ray's client server (`ray://`) is none.
 RAY_ADDRESS = re.compile(r"auto|([\w.-]+|\[[0-9a-fA-F:.]+\]):\d{1,5}")
@@ -27,6 +28,8 @@ class Settings:
             machine; if not set, an embedded Ray.
         checkpoint_seconds: `ALLASPRAK_CHECKPOINT_SECONDS`, training between two checkpoints; 300 if not set.
         token: `ALLASPRAK_TOKEN`, which every request must carry then; or what the file `ALLASPRAK_TOKEN_FILE` says.
+        artifacts: `ALLASPRAK_ARTIFACTS`, the URL of the place for checkpoints, models and predictions, such as
+            s3://bucket/prefix; the home if not set.
     """
 
     home: Path
@@ -35,6 +38,7 @@ class Settings:
     ray_address: str | None
     checkpoint_seconds: float
     token: str | None
+    artifacts: str | None = None
 
     @classmethod
     def from_environment(cls, environment: Mapping[str, str] = os.environ) -> "Settings":
@@ -52,6 +56,9 @@ class Settings:
         if address is not None and not RAY_ADDRESS.fullmatch(address):
             allowed = "host:port of Ray's head, such as ray-head:6379, or auto"
             raise ValueError(f"ALLASPRAK_RAY_ADDRESS is {address!r}; allowed: {allowed}")
+        artifacts = value("ARTIFACTS")
+        if artifacts is not None and (problem := problem_of(artifacts)) is not None:
+            raise ValueError(f"ALLASPRAK_ARTIFACTS {problem}")
         return cls(
             home=home,
             data_root=Path(data_root).expanduser().resolve() if data_root else None,
@@ -59,6 +66,7 @@ class Settings:
             ray_address=address,
             checkpoint_seconds=float(seconds),
             token=token_of(environment),
+            artifacts=artifacts,
         )
 
     def existing_database(self) -> Path | None:

@@ -32,6 +32,7 @@ if TYPE_CHECKING:
     from sqlalchemy import Engine
     from starlette.testclient import TestClient
 
+    from s3_server import S3Server
     from search_spaces.environment import Environment
     from service.client import Client
     from service.store import Store
@@ -409,6 +410,40 @@ def postgres(postgres_url: str) -> str:
         connection.execute(text("CREATE SCHEMA public"))
     engine.dispose()
     return postgres_url
+
+
+@pytest.fixture(scope="session")
+def s3_server() -> Iterator[S3Server]:
+    """An S3 server of our own with a bucket, to which this process and those that it starts are led."""
+    from s3_server import S3Server
+
+    server = S3Server()
+    with pytest.MonkeyPatch.context() as patch:
+        for name, value in server.environment.items():
+            patch.setenv(name, value)
+        server.make_bucket()
+        yield server
+    server.close()
+
+
+@pytest.fixture
+def s3_url(s3_server: S3Server) -> str:
+    """URL of a place that is empty."""
+    from s3_server import BUCKET
+
+    return f"s3://{BUCKET}/{uuid.uuid4().hex}"
+
+
+@pytest.fixture
+def artifacts(request: pytest.FixtureRequest) -> str | None:
+    """URL of the place of artifacts, by the parameter "home" (the default, None), "folder" or "s3"."""
+    where = getattr(request, "param", "home")
+    if where == "home":
+        return None
+    if where == "folder":
+        folder: Path = request.getfixturevalue("tmp_path")
+        return (folder / "another folder").as_uri()
+    return str(request.getfixturevalue("s3_url"))
 
 
 @pytest.fixture

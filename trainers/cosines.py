@@ -7,6 +7,7 @@ from torch import Tensor
 
 from trainers.artifacts import kept_models
 from trainers.artifacts.layout import fate
+from trainers.artifacts.places import place_of
 from trainers.encoders.by_name import prepare_encoder
 from trainers.surgery.products import inner_products
 from trainers.training.fresh_model import load_tokenizer
@@ -61,7 +62,7 @@ def gradient_cosines(trial: Trial, selection: Selection, at_once: int = 8) -> tu
     """
     config = trial.config
     config.require_current()
-    kept = kept_models.load(trial.home, config, selection)
+    kept = kept_models.load(place_of(trial), config, selection)
     if kept is None:
         became = fate(trial.home, "models", config.digest)
         raise ValueError(f"the model of trial {config.digest} was {became}: {selection} of {config.method}")

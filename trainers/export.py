@@ -8,6 +8,7 @@ from pathlib import Path
 from trainers.artifacts import kept_models
 from trainers.artifacts.atomic import need_room
 from trainers.artifacts.layout import fate
+from trainers.artifacts.place import Place
 from trainers.encoders.by_name import prepare_encoder
 from trainers.marks import marks_of
 from trainers.registry import require_installed
@@ -17,11 +18,11 @@ from trainers.training.trial_model import TrialModel
 from trainers.trial import Score, Selection, TrialConfig
 
 
-def export(home: Path, config: TrialConfig, selection: Selection, scores: Sequence[Score], folder: Path) -> None:
+def export(place: Place, config: TrialConfig, selection: Selection, scores: Sequence[Score], folder: Path) -> None:
     """Write a kept model with full vocabulary and tokenizer, as `AutoModelFor...from_pretrained(folder)` loads it.
 
     Args:
-        home: where the model is kept.
+        place: where the model is kept.
         config: the trial's configuration.
         selection: which of its models.
         scores: the scores that the model card shows.
@@ -29,18 +30,18 @@ def export(home: Path, config: TrialConfig, selection: Selection, scores: Sequen
 
     Raises:
         ValueError: the model was not kept, the package that brings its task is gone, or the folder exists.
-        OSError: the disk has no room.
+        OSError: the disk has no room, or the place is lost.
     """
-    kept = kept_models.load(home, config, selection)
+    kept = kept_models.load(place, config, selection)
     if kept is None:
         raise ValueError(
             f"trial {config.digest} has no kept model for the selection {selection!r}, as it was"
-            f' {fate(home, "models", config.digest)}: an experiment with "keep": "all" keeps every one'
+            f' {fate(place.home, "models", config.digest)}: an experiment with "keep": "all" keeps every one'
         )
     if folder.exists():
         raise ValueError(f"{folder} exists already")
     require_installed(config.plugins)
-    encoder = prepare_encoder(config.encoder, home, config.encoder_revision)
+    encoder = prepare_encoder(config.encoder, place.home, config.encoder_revision)
     tokenizer = load_tokenizer(encoder)
     model = TrialModel(TASKS[config.task], encoder, tokenizer, kept.labels, "cpu")
     model.load(kept)

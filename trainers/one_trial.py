@@ -4,7 +4,6 @@ import logging
 import os
 import platform
 import random
-import shutil
 import time
 from collections.abc import Callable
 from dataclasses import replace
@@ -18,6 +17,7 @@ from trainers.artifacts import checkpoints, kept_models
 from trainers.artifacts.atomic import lock
 from trainers.artifacts.kept_models import Model
 from trainers.artifacts.layout import checkpoints_of, lock_of
+from trainers.artifacts.places import place_of
 from trainers.methods import METHODS
 from trainers.tasks import TASKS
 from trainers.training.bench import TrialBench
@@ -52,6 +52,7 @@ def run(trial: Trial, report: Callable[[Report], None], is_asked_to_end: Callabl
         DataError: a split is missing or malformed.
         EncoderError: the encoder is not available.
         OSError: the disk is full.
+        PlaceLostError: the place of its artifacts was waited for in vain.
         MemoryError: the trial ran out of GPU memory again.
     """
     trial.config.require_current()
@@ -79,9 +80,8 @@ def _run(trial: Trial, report: Callable[[Report], None], is_asked_to_end: Callab
         begin = time.monotonic()
         _set_up(trial)
         bench = TrialBench(trial, report, lambda source: _source_model(trial, source, is_asked_to_end), is_asked_to_end)
-        kept = {
-            selection: kept_models.load(trial.home, trial.config, selection) for selection in trial.wanted.selections
-        }
+        place = place_of(trial)
+        kept = {selection: kept_models.load(place, trial.config, selection) for selection in trial.wanted.selections}
         found = {selection: model for selection, model in kept.items() if model is not None}
         if len(found) == len(kept) and not trial.wanted.test_every_report:
             bench.reuse(found)
@@ -109,7 +109,7 @@ def _version(package: str) -> str:
 
 def resumed_hyperparameters(trial: Trial) -> Change | None:
     """Alpha and learning rate with which a member of a population resumes; None if it has no checkpoint."""
-    state = checkpoints.load(checkpoints_of(trial.home, trial.config.digest), tensors=False)
+    state = checkpoints.load(place_of(trial), checkpoints_of(trial.home, trial.config.digest), tensors=False)
     if state is None:
         return None
     _, alpha, learning_rate = state["history"][-1]
@@ -119,15 +119,14 @@ def resumed_hyperparameters(trial: Trial) -> Change | None:
 def _source_model(trial: Trial, source: TrialConfig, is_asked_to_end: Callable[[], bool]) -> Model:
     """The model of a source training, which is trained if it is not kept."""
     selection = TASKS[source.task].under(source.protocol).selection
-    model = kept_models.load(trial.home, source, selection)
+    place = place_of(trial)
+    model = kept_models.load(place, source, selection)
     if model is None:
         of_source = replace(trial, config=source, source=None, wanted=Wanted(selections=(selection,)))
         run(of_source, lambda _: None, is_asked_to_end)
-        shutil.rmtree(
-            checkpoints_of(trial.home, source.digest), ignore_errors=True
-        )  # no longer needed: its model is kept
+        place.remove(checkpoints_of(trial.home, source.digest))  # no longer needed: its model is kept
         _set_up(trial)
-        model = kept_models.load(trial.home, source, selection)
+        model = kept_models.load(place, source, selection)
     assert model is not None
     return model
 

@@ -237,6 +237,7 @@ class Trial:
         device: "cpu" or "cuda".
         accumulation: gradient-accumulation steps, where those of `config` need too much GPU memory; None for the
             configuration's. The gradients are equal up to rounding.
+        artifacts: the URL of the place for checkpoints, models and predictions; None for the home.
     """
 
     config: TrialConfig
@@ -251,6 +252,7 @@ class Trial:
     threads: int = 1
     device: str = "cpu"
     accumulation: int | None = None
+    artifacts: str | None = None
 
 
 class Interrupted(Exception):  # noqa: N818  (asked for, and no error)

@@ -2,7 +2,6 @@
 
 from collections.abc import Iterator
 from contextlib import contextmanager
-from pathlib import Path
 from typing import Annotated, Any, Literal
 
 import pandas as pd
@@ -31,6 +30,8 @@ from service.reports.sides import (
 )
 from service.store import Store
 from service.store.query import And, Where, equal
+from trainers.artifacts.place import Place
+from trainers.artifacts.places import NO_PATIENCE, place_of
 from trainers.marks import MARK_NAMES
 from trainers.methods import METHODS
 
@@ -82,7 +83,7 @@ def compare_results(request: Request, wanted: Annotated[Pair, Query()]) -> JSONR
     have rows: `p` by approximate randomization, `low` and `high` by a paired bootstrap over test examples. With
     `seeds-and-items`, of methods for further seeds and examples.
     """
-    store, home = request.app.state.store, request.app.state.environment().home
+    store, place = request.app.state.store, place_of(request.app.state.environment(), NO_PATIENCE)
     if wanted.interval == "bootstrap" and wanted.unit != "seeds":
         raise SpecError([Problem("interval", f"with the unit {wanted.unit} there is one kind; allowed: t")])
     require_known(store, wanted.known())
@@ -97,7 +98,7 @@ def compare_results(request: Request, wanted: Annotated[Pair, Query()]) -> JSONR
         better, over = on_common_languages(better, over)
         differs = require_comparable(better, over, wanted.allow)
     with _refusing("unit" if wanted.unit != "seeds" else BETTER):
-        answer = _tested(home, better.rows, over.rows, wanted)
+        answer = _tested(place, better.rows, over.rows, wanted)
     of_both = sorted({*better.rows["numerics"], *over.rows["numerics"]})
     numerics = int(of_both[0]) if len(of_both) == 1 else None
     marks = {name: sum(int(side.rows[name].sum()) for side in (better, over)) for name in MARK_NAMES}
@@ -125,11 +126,11 @@ def _side(store: Store, wanted: Pair, name: str) -> Side:
     return side(name, rows, wanted.named(name), wanted.allow)
 
 
-def _tested(home: Path, better: pd.DataFrame, over: pd.DataFrame, wanted: Pair) -> dict[str, Any]:
+def _tested(place: Place, better: pd.DataFrame, over: pd.DataFrame, wanted: Pair) -> dict[str, Any]:
     if wanted.unit == "seeds":
         found = paired(better, over, SIDES, wanted.interval)
         return {"overall": plain(found.overall.to_frame().T)[0], "languages": plain(found.languages)}
-    parts, seeds = kept_parts(home, better, over, SIDES)
+    parts, seeds = kept_parts(place, better, over, SIDES)
     if wanted.unit == "items":
         of_seeds, languages = over_items(parts, seeds)
         return {"overall": plain(of_seeds), "languages": plain(languages)}

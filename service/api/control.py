@@ -1,5 +1,6 @@
 """Control of experiments: cancel, pause, resume, retry, their priority, and forgetting them."""
 
+import logging
 import time
 from typing import Annotated
 
@@ -17,10 +18,14 @@ from service.api.problems import refusals
 from service.store import Store
 from service.store.states import FINAL, MOVES, MoveName
 from trainers.artifacts.layout import driver_log, remove_trial
+from trainers.artifacts.place import PlaceLostError
+from trainers.artifacts.places import NO_PATIENCE, place_of
 from trainers.trial import NUMERICS
 
 # A driver that was asked to stop has exited by then.
 STOP_SECONDS = 10.0
+
+log = logging.getLogger(__name__)
 
 router = APIRouter(tags=["control"])
 
@@ -99,10 +104,13 @@ def delete_experiment(request: Request, id_: OfExperiment) -> Response:
         if time.monotonic() > deadline:
             raise HTTPException(409, "its driver is still being stopped; ask again")
         time.sleep(0.1)
-    home = request.app.state.environment().home
-    for digest in orphans:
-        remove_trial(home, digest)
-    driver_log(home, id_).unlink(missing_ok=True)
+    place = place_of(request.app.state.environment(), NO_PATIENCE)
+    try:
+        for digest in orphans:
+            remove_trial(place, digest)
+    except PlaceLostError as error:
+        log.warning("files of experiment %s stay until leftovers are pruned: %s", id_, error)
+    driver_log(place.home, id_).unlink(missing_ok=True)
     return Response(status_code=204)
 
 

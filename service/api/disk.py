@@ -9,7 +9,8 @@ from threading import Lock
 
 from service.store import Store
 from trainers.artifacts.disk import taken
-from trainers.artifacts.layout import OF_TRIAL, driver_log
+from trainers.artifacts.layout import OF_TRIAL, driver_log, place_of_kind
+from trainers.artifacts.place import Place
 
 log = logging.getLogger(__name__)
 
@@ -45,26 +46,29 @@ class DiskUse:
         self._known: dict[tuple[Path, str], _Count] = {}
         self._lock = Lock()
 
-    def of(self, store: Store, home: Path, experiment: str) -> Bytes | None:
+    def of(self, store: Store, place: Place, experiment: str) -> Bytes | None:
         """What an experiment's files take: `bytes`, and those of each kind; None until they have been counted."""
         begun = None
         with self._lock:
-            count = self._known.pop((home, experiment), _Count())
-            self._known[home, experiment] = count  # those that were asked for last are last
+            count = self._known.pop((place.home, experiment), _Count())
+            self._known[place.home, experiment] = count  # those that were asked for last are last
             if len(self._known) > MOST_KNOWN:
                 del self._known[next(iter(self._known))]
             if count.coming is None or (count.coming.done() and time.monotonic() >= count.due):
-                begun = count.coming = self._worker.submit(self._count, count, store, home, experiment)
+                begun = count.coming = self._worker.submit(self._count, count, store, place, experiment)
         if begun is not None:
             wait([begun], WAIT_SECONDS)
         return count.last if time.monotonic() < count.due + STALE_SECONDS else None
 
-    def _count(self, count: _Count, store: Store, home: Path, experiment: str) -> None:
+    def _count(self, count: _Count, store: Store, place: Place, experiment: str) -> None:
         begin = time.monotonic()
         try:
             trials = store.keeping.trials_of(experiment)
-            found: Bytes = {kind: taken(of(home, trial) for trial in trials).bytes for kind, of in OF_TRIAL.items()}
-            found["logs"] += taken([driver_log(home, experiment)]).bytes
+            found: Bytes = {
+                kind: place_of_kind(place, kind).taken(of(place.home, trial) for trial in trials).bytes
+                for kind, of in OF_TRIAL.items()
+            }
+            found["logs"] += taken([driver_log(place.home, experiment)]).bytes
             count.last = {"bytes": sum(found.values()), **found}
         except Exception:
             log.exception("what experiment %s takes could not be counted", experiment)

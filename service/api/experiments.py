@@ -31,6 +31,7 @@ from service.store import Experiment, Store, Submission
 from service.store.query import equal
 from service.store.states import FINAL, State
 from trainers.artifacts.layout import driver_log
+from trainers.artifacts.places import NO_PATIENCE, place_of
 from trainers.tasks import TASKS
 
 router = APIRouter(tags=["experiments"])
@@ -236,7 +237,7 @@ def _found(request: Request, id_: str) -> Experiment:
 
 def _with_disk(request: Request, experiment: Experiment) -> dict[str, Any]:
     store, environment = request.app.state.store, request.app.state.environment()
-    disk = request.app.state.disk.of(store, environment.home, experiment.id)
+    disk = request.app.state.disk.of(store, place_of(environment, NO_PATIENCE), experiment.id)
     return {**_shown(experiment, environment), "disk": disk}
 
 

@@ -26,6 +26,7 @@ from service.store import (
     StoreFullError,
     is_busy,
 )
+from trainers.artifacts.place import PlaceLostError
 from trainers.encoders.examiner import ExaminerStoppedError
 
 log = logging.getLogger(__name__)
@@ -108,6 +109,7 @@ def add_handlers(app: FastAPI) -> None:
     app.add_exception_handler(KeyReusedError, _key_reused)
     app.add_exception_handler(BrokenRowError, _broken_row)
     app.add_exception_handler(DatabaseLostError, _database_lost)
+    app.add_exception_handler(PlaceLostError, _place_lost)
     app.add_exception_handler(OSError, _disk_full)
     app.add_exception_handler(OperationalError, _database_error)
     app.add_exception_handler(ExaminerStoppedError, lambda _, __: stopping())
@@ -146,6 +148,12 @@ def _broken_row(_: Request, error: Any) -> JSONResponse:
 
 def _database_lost(_: Request, error: Any) -> JSONResponse:
     return problem(503, str(error))
+
+
+def _place_lost(request: Request, error: Any) -> JSONResponse:
+    log.warning("%s %s: %s", request.method, request.url.path, error)
+    lost = "the place of checkpoints, models and predictions does not answer: ask again"
+    return problem(503, lost, headers={"Retry-After": str(RETRY_SECONDS)})
 
 
 def _disk_full(request: Request, error: Any) -> JSONResponse:

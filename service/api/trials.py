@@ -1,6 +1,7 @@
 """Trials: what they are, what became of them, what they predicted and said."""
 
-from contextlib import suppress
+from collections.abc import Iterator
+from contextlib import ExitStack, suppress
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
@@ -17,6 +18,8 @@ from service.api.downloads import export, scratch, zipped
 from service.api.problems import refusals
 from service.api.times import with_times
 from trainers.artifacts.layout import fate, log_of, predictions_file, pruned_mark, saved
+from trainers.artifacts.place import Place
+from trainers.artifacts.places import NO_PATIENCE, place_of
 from trainers.examples import LANGUAGE_CODE
 from trainers.selections import PATTERN
 
@@ -33,7 +36,7 @@ def get_trial(request: Request, id_: OfTrial) -> JSONResponse:
     """A trial, with all attempts at it and the facts of its run."""
     found = _found_trial(request, id_)
     tried = [with_times(attempt) for attempt in found.pop("attempts")]
-    on_disk = with_times(vars(saved(request.app.state.environment().home, id_)))
+    on_disk = with_times(vars(saved(_place(request), id_)))
     return JSONResponse({"id": found.pop("digest"), **found, "attempts": tried, "saved": on_disk})
 
 
@@ -66,8 +69,19 @@ def get_trial_log(request: Request, id_: OfTrial, wanted: Annotated[LogEnd, Quer
     return last_lines(path, wanted)
 
 
+def _until_sent() -> Iterator[ExitStack]:
+    """A dependency: closes what is put on it once the answer is sent, or its client has gone."""
+    with ExitStack() as stack:
+        yield stack
+
+
 @router.get("/trials/{id}/predictions", response_class=FileResponse, responses=sent_as(FILE) | refusals(404))
-def get_predictions(request: Request, id_: OfTrial, wanted: Annotated[Evaluation, Query()]) -> FileResponse:
+def get_predictions(
+    request: Request,
+    id_: OfTrial,
+    wanted: Annotated[Evaluation, Query()],
+    held: Annotated[ExitStack, Depends(_until_sent)],
+) -> FileResponse:
     """What a trial's model predicted for each example of a language.
 
     An Arrow file. Its columns are `example` (its place in the split), `gold` and `prediction`.
@@ -81,14 +95,16 @@ def get_predictions(request: Request, id_: OfTrial, wanted: Annotated[Evaluation
     if not found:
         raise HTTPException(404, f"the trial has no evaluation of {wanted.language}/{wanted.split}")
     latest = found[-1]
+    place = _place(request)
     path = predictions_file(
-        request.app.state.environment().home, id_,
+        place.home, id_,
         step=latest.step, language=latest.language, split=latest.split, data=latest.data,
     )  # fmt: skip
-    if not path.is_file():
-        became = fate(request.app.state.environment().home, "predictions", id_)
+    if not place.has_file(path):
+        became = fate(place.home, "predictions", id_)
         raise HTTPException(404, f"the predictions of this evaluation were {became}")
-    return FileResponse(path, media_type=FILE, filename=path.name)
+    file = held.enter_context(place.reading_file(path))
+    return FileResponse(file, media_type=FILE, filename=path.name)
 
 
 class Chosen(BaseModel):
@@ -112,6 +128,10 @@ async def get_model(
     await export(request, folder, [id_, str(folder / id_), *selection])
     headers = {"Content-Disposition": f'attachment; filename="{id_}.zip"'}
     return StreamingResponse(zipped(folder / id_), media_type=ZIP, headers=headers)
+
+
+def _place(request: Request) -> Place:
+    return place_of(request.app.state.environment(), NO_PATIENCE)
 
 
 def _found_trial(request: Request, id_: str) -> dict[str, Any]:

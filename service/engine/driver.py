@@ -130,7 +130,9 @@ def _run_trials(
     wanted = spec.resources
     resources = Resources(wanted.cpus_per_trial, wanted.gpus_per_trial, wanted.memory_per_trial * 2**30)
     slots = SlotClient(store, experiment, resources, wanted.max_concurrent_trials)
-    recorder = Recorder(store=store, experiment=experiment, home=settings.home, queue=queue)
+    recorder = Recorder(
+        store=store, experiment=experiment, home=settings.home, queue=queue, artifacts=settings.artifacts
+    )
     storage = tune_folder(settings.home, experiment)
     signal.signal(signal.SIGTERM, lambda _signal, _frame: _end(recorder, slots))
     tune.run_trials(queue, slots, storage, recorder, build_scheduler(spec, queue, slots))

@@ -1,6 +1,6 @@
 """Records what happens to an experiment's trials in the store."""
 
-import shutil
+import logging
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -8,7 +8,11 @@ from service.engine.trial_queue import TrialQueue
 from service.store import Store
 from trainers import Outcome, Report
 from trainers.artifacts.layout import checkpoints_of, end_file
+from trainers.artifacts.place import PlaceLostError
+from trainers.artifacts.places import NO_PATIENCE, place_of
 from trainers.examples import CHANGED
+
+log = logging.getLogger(__name__)
 
 
 @dataclass(kw_only=True)
@@ -18,8 +22,9 @@ class Recorder:
     Attributes:
         store: where they are kept.
         experiment: the id of the experiment that the trials are run for.
-        home: the service's folder, where checkpoints lie.
+        home: the service's folder.
         queue: is notified of trials that have ended.
+        artifacts: the URL of the place where checkpoints lie; None for the home.
         attempts: the number of the current attempt at each trial.
         running: the trials that have begun and not ended yet.
     """
@@ -28,6 +33,7 @@ class Recorder:
     experiment: str
     home: Path
     queue: TrialQueue
+    artifacts: str | None = None
     attempts: dict[str, int] = field(default_factory=dict)
     running: set[str] = field(default_factory=set)
 
@@ -93,4 +99,7 @@ class Recorder:
         self.queue.ended(digest)
 
     def _remove_checkpoints(self, digest: str) -> None:
-        shutil.rmtree(checkpoints_of(self.home, digest), ignore_errors=True)
+        try:
+            place_of(self, NO_PATIENCE).remove(checkpoints_of(self.home, digest))
+        except PlaceLostError as error:
+            log.warning("the checkpoints of trial %s stay until they are pruned: %s", digest, error)

@@ -103,6 +103,8 @@ class _Relay(tune.Callback):  # type: ignore[misc]
         elif kind == "interrupted":
             self.gate.note_interruption(digest)
             self._guarded(self.recorder.interrupted, digest, value)
+        elif kind == "postponed":
+            pass  # it waits again once it has ended: see `on_trial_complete`
         elif kind == "succeeded":
             if not self._guarded(self.recorder.succeeded, digest, Outcome.from_dict(value)):
                 self._guarded(self.gate.requeue, digest, trial.config["trial"], "it counted as dead, and came late")
@@ -111,9 +113,12 @@ class _Relay(tune.Callback):  # type: ignore[misc]
             self._guarded(self.recorder.reported, digest, Report.from_dict(value))
 
     def on_trial_complete(self, iteration: int, trials: list[Any], trial: Any, **_: Any) -> None:
-        if trial.last_result.get("kind") == "report":
+        digest, kind = digest_of(trial.trial_id), trial.last_result.get("kind")
+        if kind == "report":
             reason = f"the scheduler stopped it after epoch {trial.last_result['epoch']}"
-            self._guarded(self.recorder.stopped, digest_of(trial.trial_id), reason)
+            self._guarded(self.recorder.stopped, digest, reason)
+        elif kind == "postponed":
+            self._guarded(self.gate.requeue, digest, trial.config["trial"], trial.last_result["value"])
 
     def on_trial_error(self, iteration: int, trials: list[Any], trial: Any, **_: Any) -> None:
         self._guarded(self.gate.requeue, digest_of(trial.trial_id), trial.config["trial"], "its process died")

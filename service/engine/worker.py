@@ -22,6 +22,8 @@ from search_spaces.plan import plugins
 from service.owner import UMASK
 from trainers import Interrupted, Report, Trial, memory
 from trainers.artifacts.layout import checkpoints_of, log_of
+from trainers.artifacts.place import Place, PlaceLostError
+from trainers.artifacts.places import place_of
 from trainers.data.sources import open_data
 from trainers.data.splits import training_data
 from trainers.encoders.by_name import encoder_digest
@@ -55,23 +57,28 @@ def train(config: dict[str, Any]) -> None:
 
 
 def _run(trial: Trial, config: Mapping[str, Any]) -> None:
-    checkpoints = checkpoints_of(trial.home, trial.config.digest)
+    place, checkpoints = place_of(trial), checkpoints_of(trial.home, trial.config.digest)
 
     def report(one: Report) -> None:
         log.info("epoch %d, step %d: %s", one.epoch, one.step, one.measures)
         known_to_schedulers = {"epoch": one.epoch, "step": one.step, "objective": objective(trial, one.scores)}
-        tune.report(
-            {"kind": "report", "value": one.to_dict(), **known_to_schedulers},
-            checkpoint=Checkpoint.from_directory(checkpoints) if trial.checkpoint_every_report else None,
-        )
+        told = {"kind": "report", "value": one.to_dict(), **known_to_schedulers}
+        if not trial.checkpoint_every_report:
+            tune.report(told)
+            return
+        with place.reading(checkpoints) as last:
+            tune.report(told, checkpoint=Checkpoint.from_directory(last) if last is not None else None)
 
     try:
         log.info("starting on %s, process %d: %s", platform.node(), os.getpid(), trial.config)
         _check(trial)
-        outcome = trainers.run(_resumed(trial, config, checkpoints), report, config["end_file"].exists)
+        outcome = trainers.run(_resumed(trial, config, place, checkpoints), report, config["end_file"].exists)
     except Interrupted as asked:
         log.info("%s", asked)
         tune.report({"kind": "interrupted", "value": asked.step})
+    except PlaceLostError as lost:
+        log.warning("%s", lost)
+        tune.report({"kind": "postponed", "value": str(lost)})
     except Exception as error:
         log.exception("failed")
         tune.report({"kind": "failed", "value": _reason(error)})
@@ -112,14 +119,15 @@ def _log(path: Path) -> Iterator[None]:
             root.removeHandler(handler)
 
 
-def _resumed(trial: Trial, config: Mapping[str, Any], checkpoints: Path) -> Trial:
+def _resumed(trial: Trial, config: Mapping[str, Any], place: Place, checkpoints: Path) -> Trial:
     """The trial; a member of a population continues from its own or another's checkpoint, with new hyperparameters."""
     checkpoint = tune.get_checkpoint() if trial.config.population is not None else None
     if checkpoint is None:
         return trial
     with checkpoint.as_directory() as folder:
-        shutil.rmtree(checkpoints, ignore_errors=True)
-        shutil.copytree(folder, checkpoints)
+        size = sum(path.stat().st_size for path in Path(folder).iterdir())
+        with place.writing(checkpoints, size=size) as unfinished:
+            shutil.copytree(folder, unfinished, dirs_exist_ok=True)
     return replace(trial, change=Change(config["alpha"], config["learning_rate"]))
 
 

@@ -19,6 +19,7 @@ from service.reports.compare import by_gain, differences
 from service.reports.intervals import beyond_the_examples, holm, percentiles
 from trainers.artifacts import predictions
 from trainers.artifacts.layout import fate, predictions_file
+from trainers.artifacts.place import Place
 from trainers.tasks import TASKS
 
 
@@ -80,12 +81,12 @@ def over_seeds_and_items(parts: Sequence[LanguageParts]) -> tuple["pd.Series[flo
 
 
 def kept_parts(
-    home: Path, better: pd.DataFrame, over: pd.DataFrame, names: tuple[str, str]
+    place: Place, better: pd.DataFrame, over: pd.DataFrame, names: tuple[str, str]
 ) -> tuple[list[LanguageParts], list[int]]:
     """What both sides' models predicted, of languages in alphabetical order, and their seeds.
 
     Args:
-        home: the service's folder.
+        place: where predictions lie.
         better: a row a score: `language`, `seed`, `value`, `task`, `metric`, `trial`, `step`, `split`, and `examples`,
             the digest of the examples.
         over: the same of the other side.
@@ -100,11 +101,11 @@ def kept_parts(
     if task not in TASKS or metric not in TASKS[task].metrics_names:
         raise ValueError(f"{task} has no metric {metric} whose predictions could be resampled")
     files = [
-        {(row["language"], row["seed"]): _file(home, row) for row in one.to_dict("records")} for one in (better, over)
+        {(row["language"], row["seed"]): _file(place, row) for row in one.to_dict("records")} for one in (better, over)
     ]
     found = []
     for language in table.index:
-        read = [[parts_of(of[language, seed], task, metric) for seed in table.columns] for of in files]
+        read = [[parts_of(place, of[language, seed], task, metric) for seed in table.columns] for of in files]
         places = {tuple(one) for models in read for one, _ in models}
         if len(places) > 1:
             raise ValueError(f"{language}: the sides were tested on other examples")
@@ -113,19 +114,19 @@ def kept_parts(
     return found, [int(seed) for seed in table.columns]
 
 
-def _file(home: Path, row: dict[Any, Any]) -> Path:
+def _file(place: Place, row: dict[Any, Any]) -> Path:
     trial = row["trial"]
     path = predictions_file(
-        home, trial, step=int(row["step"]), language=row["language"], split=row["split"], data=row["examples"]
+        place.home, trial, step=int(row["step"]), language=row["language"], split=row["split"], data=row["examples"]
     )
-    if not path.is_file():
-        raise ValueError(f"the predictions {path.name} of trial {trial} were {fate(home, 'predictions', trial)}")
+    if not place.has_file(path):
+        raise ValueError(f"the predictions {path.name} of trial {trial} were {fate(place.home, 'predictions', trial)}")
     return path
 
 
-def parts_of(path: Path, task: str, metric: str) -> tuple[list[int], item_tests.Parts]:
+def parts_of(place: Place, path: Path, task: str, metric: str) -> tuple[list[int], item_tests.Parts]:
     """The places of the examples, and what each adds to the metric: `[examples, 2]`."""
-    _, columns = predictions.read(path)
+    _, columns = predictions.read(place, path)
     of_each = TASKS[task].fractions(columns["gold"], columns["prediction"])
     return columns["example"], np.array([one[metric] for one in of_each], dtype=np.float64)
 

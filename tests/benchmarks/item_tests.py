@@ -12,6 +12,7 @@ from side_by_side import at_most, parser, print_table, setting
 from service.reports import item_tests
 from service.reports.compare_items import LanguageParts, over_items, parts_of
 from trainers.artifacts import predictions
+from trainers.artifacts.folder_place import FolderPlace
 
 SECONDS = 10.0
 
@@ -97,9 +98,9 @@ def from_files(examples: int) -> float:
     draw = random.Random(0)
     gold = [draw.choices(TAGS, k=draw.randint(3, 15)) for _ in range(examples)]
     with tempfile.TemporaryDirectory() as folder:
-        path = Path(folder) / "trial" / "de.test.0.0.arrow"
-        predictions.write(path, "ner", range(examples), gold, gold)
-        return seconds(lambda: parts_of(path, "ner", "f1"))
+        place, path = FolderPlace(Path(folder)), Path(folder) / "trial" / "de.test.0.0.arrow"
+        predictions.write(place, path, "ner", range(examples), gold, gold)
+        return seconds(lambda: parts_of(place, path, "ner", "f1"))
 
 
 def seconds(of: Callable[[], object]) -> float:

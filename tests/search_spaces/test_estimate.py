@@ -16,6 +16,7 @@ from search_spaces.environment import Environment
 from search_spaces.plan import Plan, plan
 from search_spaces.spec import ExperimentSpec
 from trainers.artifacts import kept_models as models
+from trainers.artifacts.folder_place import FolderPlace
 from trainers.data.sources import open_data
 from trainers.data.token_counts import Size
 from trainers.encoders.by_name import encoder_digest, find_encoder
@@ -199,7 +200,7 @@ def test_models_take_at_most_what_is_said_and_are_as_many(spec_of: Any, tmp_path
     kept = 0
     for digest, trial in made.plan.trials.items():
         run_all(replace(made, plan=Plan({digest: trial})), tmp_path, made.spec.keeps(trial.config.method))
-        found = [models.load(tmp_path, trial.config, selection) for selection in trial.wanted.selections]
+        found = [models.load(FolderPlace(tmp_path), trial.config, selection) for selection in trial.wanted.selections]
         bytes_ = sum(tensor.nbytes for model in found if model is not None for tensor in model.weights.values())
         most = made.costs[digest].model_bytes
         assert made.costs[digest].models == sum(model is not None for model in found)

@@ -19,6 +19,7 @@ from service.client import Client, ServiceError
 from service.store import Store
 from trainers import Outcome
 from trainers.artifacts import predictions
+from trainers.artifacts.folder_place import FolderPlace
 from trainers.artifacts.layout import predictions_file
 from trainers.tasks.ner import NER
 from trainers.trial import Training
@@ -83,7 +84,7 @@ def done(store: Store, home: Path, id_: str) -> str:
         for language in LANGUAGES:
             found = predicted(language, MISTAKES[trial.config.method] * (1.2 - 0.2 * (trial.config.alpha or 0)), digest)
             path = predictions_file(home, digest, step=10, language=language, split="test", data="test")
-            predictions.write(path, "ner", range(SENTENCES), gold(language), found)
+            predictions.write(FolderPlace(home), path, "ner", range(SENTENCES), gold(language), found)
             scores.append(score_of(language, NER.metrics(gold(language), found)["f1"]))
             scores.append(score_of(language, 50.0, split="dev", data="dev"))
         outcome = Outcome(selected={"source-dev": 10}, scores=tuple(scores), facts={"shots": {}})

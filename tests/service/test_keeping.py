@@ -30,6 +30,7 @@ from service.settings import Settings
 from service.store import Query, Store
 from trainers.artifacts import layout
 from trainers.artifacts.atomic import lock
+from trainers.artifacts.folder_place import FolderPlace
 from trainers.data.datasets import add_zip, dataset
 
 DAY = 24 * 3600.0
@@ -328,10 +329,10 @@ def test_a_source_model_that_an_unfinished_experiment_starts_from_stays(home: Pa
         connection.execute("DELETE FROM planned_trials WHERE trial = ?", (SOURCE.digest,))
     for digest in (SOURCE.digest, ADAPTED.digest):
         files_of(home, digest, days=99)
-    assert list(prunable(home, stored, KINDS, 0.0)) == []
+    assert list(prunable(FolderPlace(home), stored, KINDS, 0.0)) == []
     stored.control.move(id_, "cancel")
     age(home, stored, id_, days=9)
-    assert len(list(prunable(home, stored, KINDS, 0.0))) == 2 * 4
+    assert len(list(prunable(FolderPlace(home), stored, KINDS, 0.0))) == 2 * 4
 
 
 def test_what_came_to_be_needed_meanwhile_stays(home: Path, stored: Store) -> None:
@@ -339,12 +340,12 @@ def test_what_came_to_be_needed_meanwhile_stays(home: Path, stored: Store) -> No
     age(home, stored, id_, days=40)
     [first, second, _] = stored.keeping.trials_of(id_)
     files = {digest: files_of(home, digest, days=40) for digest in (first, second)}
-    found = {one.name: one for one in prunable(home, stored, ["models"], 0.0)}
+    found = {one.name: one for one in prunable(FolderPlace(home), stored, ["models"], 0.0)}
     with lock(layout.lock_of(home, first)), pytest.MonkeyPatch.context() as patch:  # a process runs it
         patch.setattr(layout, "END_SECONDS", 0.1)
-        assert not prune(home, stored, found[first])
+        assert not prune(stored, found[first])
     stored.experiments.add(*planned(range(1, 2)))
-    assert not prune(home, stored, found[second])
+    assert not prune(stored, found[second])
     assert all(path.exists() for of in files.values() for path in of.values())
     assert not layout.pruned_mark(home, "models", first).exists()
 
@@ -358,9 +359,9 @@ def test_the_interface_says_what_was_pruned(home: Path, stored: Store) -> None:
     client = TestClient(app, base_url="http://127.0.0.1", raise_server_exceptions=False)
     digest, *_ = stored.keeping.trials_of(id_)
     files_of(home, digest, days=40)
-    [*there] = prunable(home, stored, ["models", "predictions", "logs"], 0.0)
+    [*there] = prunable(FolderPlace(home), stored, ["models", "predictions", "logs"], 0.0)
     before = client.get("/v1/results").json()
-    assert all(prune(home, stored, one) for one in there)
+    assert all(prune(stored, one) for one in there)
     assert client.get("/v1/results").json() == before
     saved = client.get(f"/v1/trials/{digest}").json()["saved"]
     assert (saved["models"], saved["predictions"]) == ([], 0)
@@ -370,7 +371,7 @@ def test_the_interface_says_what_was_pruned(home: Path, stored: Store) -> None:
     with sqlite3.connect(layout.database_file(home)) as connection:
         kept = dict(connection.execute("SELECT trial, kept FROM selections").fetchall())
     assert (kept[digest], sum(kept.values())) == (0, 2)  # who wants that model has it trained again
-    layout.remove_trial(home, digest)
+    layout.remove_trial(FolderPlace(home), digest)
     assert not layout.pruned_mark(home, "models", digest).exists()
 
 
@@ -392,13 +393,13 @@ def test_datasets_that_an_experiment_names_stay_unless_asked_for(home: Path, sto
     stored.control.move(over, "cancel")
 
     def names(even_named: bool = False) -> list[str]:
-        return [one.name for one in prunable(home, stored, ["datasets"], 0.0, even_named)]
+        return [one.name for one in prunable(FolderPlace(home), stored, ["datasets"], 0.0, even_named)]
 
     assert names() == ["free"]
     assert names(even_named=True) == ["free", "named"]
-    both = list(prunable(home, stored, ["datasets"], 0.0, even_named=True))
-    assert [prune(home, stored, one) for one in both] == [True, False]
-    assert prune(home, stored, both[1], even_named=True)
+    both = list(prunable(FolderPlace(home), stored, ["datasets"], 0.0, even_named=True))
+    assert [prune(stored, one) for one in both] == [True, False]
+    assert prune(stored, both[1], even_named=True)
     assert layout.dataset_names(home) == ["needed"]
 
 
@@ -417,8 +418,8 @@ def test_leftovers_belong_to_nothing_and_are_a_day_old(home: Path, stored: Store
     ]
     write(layout.downloads_folder(home) / "y" / "model.zip", days=0.5)  # being downloaded
     write(layout.cosines_file(home, digest, "last"), days=3)
-    for one in list(prunable(home, stored, ["leftovers"], 0.0)):
-        assert prune(home, stored, one)
+    for one in list(prunable(FolderPlace(home), stored, ["leftovers"], 0.0)):
+        assert prune(stored, one)
     assert not any(path.exists() for path in left)
     assert all(path.exists() for path in known.values())
     assert (layout.downloads_folder(home) / "y").exists()

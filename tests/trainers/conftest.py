@@ -10,6 +10,8 @@ import pytest
 import torch
 
 import encoder_families
+from trainers.artifacts.place import Place
+from trainers.artifacts.places import NO_PATIENCE, place_of
 from trainers.methods import METHODS
 from trainers.one_trial import run
 from trainers.trial import DataReference, Outcome, Report, Score, Training, Trial, TrialConfig, Wanted
@@ -34,8 +36,11 @@ def part_of(class_: type, changed: dict[str, Any]) -> dict[str, Any]:
 
 
 @pytest.fixture
-def make_trial(tiny_encoder: Path, device: str, tmp_path: Path) -> Callable[..., Trial]:
-    """Makes a trial of a method; further arguments replace parts of the trial, its configuration or its training."""
+def make_trial(tiny_encoder: Path, device: str, tmp_path: Path, artifacts: str | None) -> Callable[..., Trial]:
+    """Makes a trial of a method; further arguments replace parts of the trial, its configuration or its training.
+
+    Artifacts lie in its home, or elsewhere by `artifacts`, apart for each home.
+    """
 
     def make(method: str, **changed: Any) -> Trial:
         few_shot = method != "zero-shot"
@@ -72,9 +77,24 @@ def make_trial(tiny_encoder: Path, device: str, tmp_path: Path) -> Callable[...,
             home=tmp_path / "home",
             device=device,
         )
-        return replace(trial, **part_of(Trial, changed))
+        trial = replace(trial, **part_of(Trial, changed))
+        return replace(trial, artifacts=f"{artifacts}/{trial.home.name}" if artifacts else None)
 
     return make
+
+
+@dataclass(frozen=True)
+class Where:
+    """What says where artifacts lie."""
+
+    home: Path
+    artifacts: str | None
+
+
+@pytest.fixture
+def place(tmp_path: Path, artifacts: str | None) -> Place:
+    """A place, by `artifacts`, that is not waited for."""
+    return place_of(Where(tmp_path, artifacts), NO_PATIENCE)
 
 
 @pytest.fixture(scope="session")

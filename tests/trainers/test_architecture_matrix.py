@@ -10,6 +10,7 @@ from encoder_families import ARCHITECTURES
 from search_spaces.checks import accepted
 from search_spaces.environment import Environment
 from search_spaces.problems import SpecError
+from trainers.artifacts.places import place_of
 from trainers.export import export
 from trainers.one_trial import run
 from trainers.tasks import TASKS
@@ -85,4 +86,4 @@ def test_an_architecture_that_is_accepted_trains(
     assert reports[-1].measures["loss"] < reports[0].measures["loss"]
     assert len(outcome.scores) == len(trial.wanted.evaluate) * len(TASKS[task].metrics_names)
     assert run(trial, lambda _: None).scores == outcome.scores  # of the kept model
-    export(trial.home, trial.config, "source-dev", outcome.scores, tmp_path / "exported")
+    export(place_of(trial), trial.config, "source-dev", outcome.scores, tmp_path / "exported")

@@ -15,6 +15,8 @@ from hypothesis import strategies as st
 from torch import Tensor
 
 from trainers.artifacts import checkpoints
+from trainers.artifacts.folder_place import FolderPlace
+from trainers.artifacts.place import Place
 
 
 class Killed(BaseException):
@@ -37,6 +39,15 @@ def same(one: Any, other: Any) -> bool:
     if isinstance(one, float) and math.isnan(one):
         return isinstance(other, float) and math.isnan(other)
     return type(one) is type(other) and one == other
+
+
+PLACES = pytest.mark.parametrize("artifacts", ["home", "folder", "s3"], indirect=True)
+
+
+@pytest.fixture
+def state_folder(tmp_path: Path) -> Path:
+    """The name of a state."""
+    return tmp_path / "checkpoints" / "digest"
 
 
 DTYPES = (torch.float32, torch.bfloat16, torch.float16, torch.float64, torch.int64, torch.uint8, torch.bool)
@@ -72,11 +83,13 @@ STATES = st.recursive(
 @given(STATES)
 def test_any_state_comes_back_as_it_was(state: Any) -> None:
     with TemporaryDirectory() as folder:
-        checkpoints.save(Path(folder), state)
-        assert same(state, checkpoints.load(Path(folder)))
+        place = FolderPlace(Path(folder))
+        checkpoints.save(place, place.home, state)
+        assert same(state, checkpoints.load(place, place.home))
 
 
-def test_tensors_that_share_memory_come_back_each_with_its_own_values(tmp_path: Path) -> None:
+@PLACES
+def test_tensors_that_share_memory_come_back_each_with_its_own_values(place: Place, state_folder: Path) -> None:
     base = torch.arange(12.0).reshape(3, 4)
     state = {
         "base": base,
@@ -88,25 +101,28 @@ def test_tensors_that_share_memory_come_back_each_with_its_own_values(tmp_path: 
         "column": base[:, 2],
         "parameter": torch.nn.Parameter(base),
     }
-    checkpoints.save(tmp_path, state)
-    loaded = checkpoints.load(tmp_path)
+    checkpoints.save(place, state_folder, state)
+    loaded = checkpoints.load(place, state_folder)
     assert all(torch.equal(loaded[name], value) for name, value in state.items())
     assert list(loaded) == list(state)
 
 
-def test_a_part_of_a_large_tensor_is_written_without_the_rest(tmp_path: Path) -> None:
-    checkpoints.save(tmp_path, [torch.zeros(1_000_000)[:10]])
+def test_a_part_of_a_large_tensor_is_written_without_the_rest(tmp_path: Path, place: Place, state_folder: Path) -> None:
+    checkpoints.save(place, state_folder, [torch.zeros(1_000_000)[:10]])
     assert sum(path.stat().st_size for path in tmp_path.rglob("*") if path.is_file()) < 10_000
 
 
-def test_what_is_saved_does_not_change_with_the_state_that_was_saved(tmp_path: Path) -> None:
+@PLACES
+def test_what_is_saved_does_not_change_with_the_state_that_was_saved(place: Place, state_folder: Path) -> None:
     state = {"weights": torch.ones(3)}
-    checkpoints.save(tmp_path, state)
+    checkpoints.save(place, state_folder, state)
     state["weights"].zero_()
-    assert checkpoints.load(tmp_path)["weights"].tolist() == [1.0, 1.0, 1.0]
+    assert checkpoints.load(place, state_folder)["weights"].tolist() == [1.0, 1.0, 1.0]
 
 
-def test_an_optimizer_and_a_generator_go_on_from_their_loaded_state_to_the_same_bits(tmp_path: Path) -> None:
+def test_an_optimizer_and_a_generator_go_on_from_their_loaded_state_to_the_same_bits(
+    place: Place, state_folder: Path
+) -> None:
     def steps(optimizer: torch.optim.Optimizer, generator: torch.Generator, number: int) -> None:
         for _ in range(number):
             for group in optimizer.param_groups:
@@ -120,10 +136,10 @@ def test_an_optimizer_and_a_generator_go_on_from_their_loaded_state_to_the_same_
 
     weights, optimizer, generator = begin()
     steps(optimizer, generator, 3)
-    checkpoints.save(tmp_path, (weights, optimizer.state_dict(), generator.get_state()))
+    checkpoints.save(place, state_folder, (weights, optimizer.state_dict(), generator.get_state()))
     steps(optimizer, generator, 3)
     again, other_optimizer, other_generator = begin()
-    loaded_weights, optimizer_state, generator_state = checkpoints.load(tmp_path)
+    loaded_weights, optimizer_state, generator_state = checkpoints.load(place, state_folder)
     for weight, loaded in zip(again, loaded_weights, strict=True):
         weight.data = loaded
     other_optimizer.load_state_dict(optimizer_state)
@@ -132,9 +148,10 @@ def test_an_optimizer_and_a_generator_go_on_from_their_loaded_state_to_the_same_
     assert all(map(torch.equal, weights, again))
 
 
-def test_where_nothing_was_saved_there_is_nothing(tmp_path: Path) -> None:
-    assert checkpoints.load(tmp_path / "nowhere") is None
-    assert checkpoints.load(tmp_path) is None
+@PLACES
+def test_where_nothing_was_saved_there_is_nothing(place: Place, state_folder: Path) -> None:
+    assert checkpoints.load(place, state_folder / "nowhere") is None
+    assert checkpoints.load(place, state_folder) is None
 
 
 # Whole or not at all
@@ -142,9 +159,9 @@ def test_where_nothing_was_saved_there_is_nothing(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("moment", ["before the tensors", "after the tensors", "at the end"])
 def test_killed_while_saving_it_leaves_the_state_before(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, moment: str
+    place: Place, state_folder: Path, monkeypatch: pytest.MonkeyPatch, moment: str
 ) -> None:
-    checkpoints.save(tmp_path, {"step": 1, "weights": torch.ones(3)})
+    checkpoints.save(place, state_folder, {"step": 1, "weights": torch.ones(3)})
     save_file = checkpoints.save_file
 
     def killed(*arguments: Any, **named: Any) -> None:
@@ -159,50 +176,56 @@ def test_killed_while_saving_it_leaves_the_state_before(
         else:
             patched.setattr(checkpoints, "save_file", killed)
         with pytest.raises(Killed):
-            checkpoints.save(tmp_path, {"step": 2, "weights": torch.zeros(3)})
-    left = checkpoints.load(tmp_path)
+            checkpoints.save(place, state_folder, {"step": 2, "weights": torch.zeros(3)})
+    left = checkpoints.load(place, state_folder)
     assert left["step"] == 1
     assert left["weights"].tolist() == [1.0, 1.0, 1.0]
-    checkpoints.save(tmp_path, {"step": 3})
-    assert checkpoints.load(tmp_path) == {"step": 3}
+    checkpoints.save(place, state_folder, {"step": 3})
+    assert checkpoints.load(place, state_folder) == {"step": 3}
 
 
 def test_killed_before_the_state_before_is_gone_it_leaves_the_new_one(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    place: Place, state_folder: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     for step in range(1, 11):  # from 9 to 10 the names get longer
         with monkeypatch.context() as patched:
             patched.setattr(shutil, "rmtree", lambda *_, **__: None)
-            checkpoints.save(tmp_path, {"step": step})
-        assert checkpoints.load(tmp_path) == {"step": step}
-    checkpoints.save(tmp_path, {"step": 11})
-    assert checkpoints.load(tmp_path) == {"step": 11}
-    assert len(list(tmp_path.iterdir())) == 1
+            checkpoints.save(place, state_folder, {"step": step})
+        assert checkpoints.load(place, state_folder) == {"step": step}
+    checkpoints.save(place, state_folder, {"step": 11})
+    assert checkpoints.load(place, state_folder) == {"step": 11}
+    assert len(list(state_folder.iterdir())) == 1
 
 
-def test_what_fails_to_be_saved_leaves_the_state_before_and_nothing_half_written(tmp_path: Path) -> None:
-    checkpoints.save(tmp_path, {"step": 1})
+def test_what_fails_to_be_saved_leaves_the_state_before_and_nothing_half_written(
+    tmp_path: Path, place: Place, state_folder: Path
+) -> None:
+    checkpoints.save(place, state_folder, {"step": 1})
     before = sorted(tmp_path.rglob("*"))
     with pytest.raises(TypeError):
-        checkpoints.save(tmp_path, {"step": object(), "weights": torch.ones(3)})
-    assert checkpoints.load(tmp_path) == {"step": 1}
+        checkpoints.save(place, state_folder, {"step": object(), "weights": torch.ones(3)})
+    assert checkpoints.load(place, state_folder) == {"step": 1}
     assert sorted(tmp_path.rglob("*")) == before
 
 
-def test_a_full_disk_leaves_the_state_before(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    checkpoints.save(tmp_path, {"step": 1})
+def test_a_full_disk_leaves_the_state_before(
+    tmp_path: Path, place: Place, state_folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    checkpoints.save(place, state_folder, {"step": 1})
     monkeypatch.setattr("trainers.artifacts.atomic.RESERVE_BYTES", shutil.disk_usage(tmp_path).total)
     with pytest.raises(OSError, match="the disk is full") as caught:
-        checkpoints.save(tmp_path, {"step": 2, "weights": torch.ones(3)})
+        checkpoints.save(place, state_folder, {"step": 2, "weights": torch.ones(3)})
     assert caught.value.errno == errno.ENOSPC
-    assert checkpoints.load(tmp_path) == {"step": 1}
+    assert checkpoints.load(place, state_folder) == {"step": 1}
 
 
 # Nothing is pickled
 
 
-def test_the_files_are_json_and_safetensors_and_what_they_have_no_words_for_is_refused(tmp_path: Path) -> None:
-    checkpoints.save(tmp_path, {"weights": torch.ones(3), "epoch": 2})
+def test_the_files_are_json_and_safetensors_and_what_they_have_no_words_for_is_refused(
+    tmp_path: Path, place: Place, state_folder: Path
+) -> None:
+    checkpoints.save(place, state_folder, {"weights": torch.ones(3), "epoch": 2})
     files = {path.name: path for path in tmp_path.rglob("*") if path.is_file()}
     assert set(files) == {"state.json", "tensors.safetensors"}
     json.loads(files["state.json"].read_text())
@@ -210,4 +233,4 @@ def test_the_files_are_json_and_safetensors_and_what_they_have_no_words_for_is_r
     header = json.loads(content[8 : 8 + int.from_bytes(content[:8], "little")])
     assert [entry["dtype"] for name, entry in header.items() if name != "__metadata__"] == ["F32"]
     with pytest.raises(TypeError, match="not JSON serializable"):
-        checkpoints.save(tmp_path, {"when": Path("x")})
+        checkpoints.save(place, state_folder, {"when": Path("x")})

@@ -11,6 +11,7 @@ import torch
 from trainers.artifacts import kept_models as models
 from trainers.artifacts import predictions
 from trainers.artifacts.layout import predictions_file
+from trainers.artifacts.places import place_of
 from trainers.export import export
 from trainers.methods import FURTHER, METHODS, NAMED
 from trainers.one_trial import run
@@ -53,13 +54,13 @@ def test_every_method_trains_every_task_and_its_predictions_give_its_scores_agai
         scores = {score.metric: score for score in outcome.scores if score.language == language}
         first = scores[names[0]]
         path = file_of(trial, first)
-        assert predictions.score_again(path) == {name: score.value for name, score in scores.items()}
+        assert predictions.score_again(place_of(trial), path) == {name: score.value for name, score in scores.items()}
         [places] = [
             drawn["indices"]
             for drawn in outcome.facts["samples"]
             if (drawn["language"], drawn["split"]) == (language, "test")
         ]
-        assert predictions.read(path)[1]["example"] == places
+        assert predictions.read(place_of(trial), path)[1]["example"] == places
         assert len(set(places)) == 6
     per_language = {"xnli": 9, "pawsx": 6}.get(task, 3)  # K of each class
     assert all(len(drawn["ids"]) == per_language for drawn in outcome.facts["shots"].values())
@@ -111,14 +112,14 @@ def test_an_exported_model_is_an_ordinary_folder_that_predicts_the_same(
     outcome = run(trial, lambda _: None)
     [selection] = trial.wanted.selections
     folder = tmp_path / "exported"
-    export(trial.home, trial.config, selection, outcome.scores, folder)
+    export(place_of(trial), trial.config, selection, outcome.scores, folder)
     model = getattr(transformers, AUTO[task]).from_pretrained(folder)
     tokenizer = transformers.AutoTokenizer.from_pretrained(folder)
     assert model.get_input_embeddings().num_embeddings == model.config.vocab_size == len(tokenizer)
     if task != "tydiqa":
         labels = TASKS[task].label_set(["B-LOC", "B-ORG", "B-PER"] if task == "ner" else [])
         assert tuple(model.config.id2label[place] for place in range(len(labels))) == labels
-    kept = models.load(trial.home, trial.config, selection)
+    kept = models.load(place_of(trial), trial.config, selection)
     assert kept is not None
     name = next(name for name in kept.weights if name.endswith("word_embeddings.weight"))
     table = model.get_input_embeddings().weight
@@ -141,13 +142,13 @@ def test_an_exported_models_own_forward_pass_gives_the_stored_predictions(make_t
 
     trial = make_trial("zero-shot", task="xnli", **{**SMALL, "epochs": 4})
     outcome = run(trial, lambda _: None)
-    export(trial.home, trial.config, "source-dev", outcome.scores, tmp_path / "exported")
+    export(place_of(trial), trial.config, "source-dev", outcome.scores, tmp_path / "exported")
     classify = transformers.pipeline("text-classification", str(tmp_path / "exported"))
     from trainers.data import sample
 
     [score] = [score for score in outcome.scores if score.language == "de"]
     path = file_of(trial, score)
-    predicted, examples = predictions.read(path)[1], sample.examples("xnli", "de", "test")
+    predicted, examples = predictions.read(place_of(trial), path)[1], sample.examples("xnli", "de", "test")
     pairs = [
         {"text": one["premise"], "text_pair": one["hypothesis"]}
         for one in (examples[place] for place in predicted["example"])
@@ -161,9 +162,9 @@ def test_an_adapted_models_export_has_what_source_training_changed_too(make_tria
     trial = make_trial("ord-FS", keep=True, **SMALL)
     run(trial, lambda _: None)
     assert trial.source is not None
-    source = models.load(trial.home, trial.source, "source-dev")
+    source = models.load(place_of(trial), trial.source, "source-dev")
     assert source is not None
-    export(trial.home, trial.config, "last", (), tmp_path / "exported")
+    export(place_of(trial), trial.config, "last", (), tmp_path / "exported")
     table = transformers.AutoModel.from_pretrained(tmp_path / "exported").get_input_embeddings().weight
     name = next(name for name in source.weights if name.endswith("word_embeddings.weight"))
     same = (table[source.rows] == source.weights[name]).all(1)
@@ -174,8 +175,8 @@ def test_what_was_not_kept_and_what_is_there_are_not_exported(make_trial: Make, 
     trial = make_trial("ord-FS", **SMALL)
     run(trial, lambda _: None)
     with pytest.raises(ValueError, match="no kept model for the selection 'last'"):
-        export(trial.home, trial.config, "last", (), tmp_path / "exported")
+        export(place_of(trial), trial.config, "last", (), tmp_path / "exported")
     assert trial.source is not None
     (tmp_path / "there").mkdir()
     with pytest.raises(ValueError, match="exists already"):
-        export(trial.home, trial.source, "source-dev", (), tmp_path / "there")
+        export(place_of(trial), trial.source, "source-dev", (), tmp_path / "there")

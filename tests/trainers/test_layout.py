@@ -12,6 +12,7 @@ import pytest
 
 from trainers.artifacts import layout
 from trainers.artifacts.atomic import lock
+from trainers.artifacts.folder_place import FolderPlace
 
 ROOT = Path(__file__).parents[2]
 
@@ -100,7 +101,7 @@ def code_of(source: Path) -> str:
 
 
 def test_what_is_saved_of_a_trial(tmp_path: Path) -> None:
-    assert layout.saved(tmp_path, "digest") == layout.Saved(models=[], predictions=0, checkpoint=None)
+    assert layout.saved(FolderPlace(tmp_path), "digest") == layout.Saved(models=[], predictions=0, checkpoint=None)
     for selection in ("last", "source-dev"):
         (layout.models_of(tmp_path, "digest") / selection / "1").mkdir(parents=True)
     layout.predictions_of(tmp_path, "digest").mkdir(parents=True)
@@ -110,10 +111,10 @@ def test_what_is_saved_of_a_trial(tmp_path: Path) -> None:
     checkpoint = layout.checkpoints_of(tmp_path, "digest") / "12"
     checkpoint.mkdir(parents=True)
     os.utime(checkpoint, (1000.0, 1000.0))
-    saved = layout.saved(tmp_path, "digest")
+    saved = layout.saved(FolderPlace(tmp_path), "digest")
     assert saved == layout.Saved(models=["last", "source-dev"], predictions=2, checkpoint=1000.0)
-    layout.remove_trial(tmp_path, "digest")
-    assert layout.saved(tmp_path, "digest") == layout.Saved(models=[], predictions=0, checkpoint=None)
+    layout.remove_trial(FolderPlace(tmp_path), "digest")
+    assert layout.saved(FolderPlace(tmp_path), "digest") == layout.Saved(models=[], predictions=0, checkpoint=None)
 
 
 def test_files_of_a_trial_that_runs_are_not_removed_and_one_that_ends_is_waited_for(
@@ -124,10 +125,10 @@ def test_files_of_a_trial_that_runs_are_not_removed_and_one_that_ends_is_waited_
     log.write_text("it begins")
     with lock(layout.lock_of(tmp_path, "digest")):
         monkeypatch.setattr(layout, "END_SECONDS", 0.1)
-        layout.remove_trial(tmp_path, "digest")
+        layout.remove_trial(FolderPlace(tmp_path), "digest")
         assert log.exists()
         monkeypatch.setattr(layout, "END_SECONDS", 30.0)
-        removing = Thread(target=layout.remove_trial, args=(tmp_path, "digest"))
+        removing = Thread(target=layout.remove_trial, args=(FolderPlace(tmp_path), "digest"))
         removing.start()
     removing.join()
     assert not log.exists()

@@ -10,6 +10,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from trainers.artifacts.folder_place import FolderPlace
 from trainers.artifacts.predictions import read, score_again, write
 from trainers.tasks import TASKS
 from trainers.tasks.pos import UPOS
@@ -48,10 +49,11 @@ def test_what_is_written_is_read_and_gives_the_tasks_scores_again(
     drawn = data.draw(st.lists(EXAMPLES[task], min_size=1, max_size=8))
     gold, predicted = ([one[side] for one in drawn] for side in (0, 1))
     places = data.draw(st.lists(st.integers(0, 10**6), min_size=len(drawn), max_size=len(drawn)))
-    path = tmp_path_factory.getbasetemp() / "predictions" / f"{task}.arrow"
-    write(path, task, places, gold, predicted)
-    assert read(path) == (task, {"example": places, "gold": gold, "prediction": predicted})
-    assert score_again(path) == TASKS[task].metrics(gold, predicted)
+    place = FolderPlace(tmp_path_factory.getbasetemp())
+    path = place.home / "predictions" / f"{task}.arrow"
+    write(place, path, task, places, gold, predicted)
+    assert read(place, path) == (task, {"example": places, "gold": gold, "prediction": predicted})
+    assert score_again(place, path) == TASKS[task].metrics(gold, predicted)
 
 
 KNOWN: dict[str, tuple[list[Any], list[Any], dict[str, float]]] = {
@@ -65,14 +67,14 @@ KNOWN: dict[str, tuple[list[Any], list[Any], dict[str, float]]] = {
 @pytest.mark.parametrize("task", KNOWN)
 def test_scores_of_stored_predictions_are_those_that_one_counts_by_hand(tmp_path: Path, task: str) -> None:
     gold, predicted, scores = KNOWN[task]
-    write(tmp_path / "p.arrow", task, range(2), gold, predicted)
-    found = score_again(tmp_path / "p.arrow")
+    write(FolderPlace(tmp_path), tmp_path / "p.arrow", task, range(2), gold, predicted)
+    found = score_again(FolderPlace(tmp_path), tmp_path / "p.arrow")
     assert list(found) == list(TASKS[task].metrics_names)
     assert found == pytest.approx(scores)
 
 
 def test_the_file_is_plain_arrow_with_three_columns(tmp_path: Path) -> None:
-    write(tmp_path / "p.arrow", "xnli", [4, 7], ["neutral"] * 2, ["neutral", "entailment"])
+    write(FolderPlace(tmp_path), tmp_path / "p.arrow", "xnli", [4, 7], ["neutral"] * 2, ["neutral", "entailment"])
     table = pyarrow.feather.read_table(str(tmp_path / "p.arrow"))
     assert table.column_names == ["example", "gold", "prediction"]
     assert table.to_pydict()["example"] == [4, 7]
@@ -81,17 +83,17 @@ def test_the_file_is_plain_arrow_with_three_columns(tmp_path: Path) -> None:
 def test_what_is_written_again_replaces_itself_and_leaves_nothing_else(tmp_path: Path) -> None:
     path = tmp_path / "deep" / "folder" / "p.arrow"
     for predicted in ("neutral", "entailment"):
-        write(path, "xnli", [0], ["neutral"], [predicted])
-    assert read(path)[1]["prediction"] == ["entailment"]
+        write(FolderPlace(tmp_path), path, "xnli", [0], ["neutral"], [predicted])
+    assert read(FolderPlace(tmp_path), path)[1]["prediction"] == ["entailment"]
     assert list(path.parent.iterdir()) == [path]
 
 
 def test_a_full_disk_leaves_what_was_there(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     path = tmp_path / "p.arrow"
-    write(path, "xnli", [0], ["neutral"], ["neutral"])
+    write(FolderPlace(tmp_path), path, "xnli", [0], ["neutral"], ["neutral"])
     monkeypatch.setattr("trainers.artifacts.atomic.RESERVE_BYTES", shutil.disk_usage(tmp_path).total)
     with pytest.raises(OSError, match="the disk is full") as caught:
-        write(path, "xnli", [0], ["neutral"], ["entailment"])
+        write(FolderPlace(tmp_path), path, "xnli", [0], ["neutral"], ["entailment"])
     assert caught.value.errno == errno.ENOSPC
-    assert read(path)[1]["prediction"] == ["neutral"]
+    assert read(FolderPlace(tmp_path), path)[1]["prediction"] == ["neutral"]
     assert list(tmp_path.iterdir()) == [path]

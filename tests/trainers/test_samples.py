@@ -12,6 +12,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from trainers.artifacts.layout import predictions_file
+from trainers.artifacts.places import place_of
 from trainers.artifacts.predictions import read
 from trainers.data.samples import sample, shares
 from trainers.data.shots import draw
@@ -102,7 +103,7 @@ def test_cut_data_that_are_sorted_by_class_teach_and_test_all_classes(
     for language, score in done.test_scores.items():
         assert score.value > 90  # of the first 60, all of one class, it was 33.3
         of = {"step": step, "language": language, "split": "test", "data": score.data}
-        _, predictions = read(predictions_file(trial.home, trial.config.digest, **of))
+        _, predictions = read(place_of(trial), predictions_file(trial.home, trial.config.digest, **of))
         assert sorted(Counter(predictions["gold"]).values()) == [10, 10, 11]
         examples = open_data(by_class, "xnli", trial.home).examples(language, "test")
         assert predictions["gold"] == [examples[place]["label"] for place in predictions["example"]]

@@ -10,6 +10,7 @@ import torch
 
 from trainers.artifacts import kept_models
 from trainers.artifacts.layout import model_of
+from trainers.artifacts.places import place_of
 from trainers.selections import PATTERN, averaged_epochs, dev_languages, kind_of, scored_by, target_of
 from trainers.training.selecting import Selector
 from trainers.trial import Trial
@@ -23,7 +24,7 @@ EPOCHS = 4
 
 
 def saved(trial: Trial, selection: str) -> dict[str, torch.Tensor]:
-    model = kept_models.load(trial.home, trial.config, selection)
+    model = kept_models.load(place_of(trial), trial.config, selection)
     assert model is not None
     return dict(model.weights)
 

@@ -13,6 +13,7 @@ from transformers.models.bert.modeling_bert import BertEmbeddings
 
 import encoder_families
 from trainers.artifacts import kept_models
+from trainers.artifacts.places import place_of
 from trainers.export import export
 from trainers.tasks import TASKS
 from trainers.tasks.ner import NER
@@ -68,11 +69,11 @@ def test_a_model_that_trimming_would_change_is_trained_untrimmed_and_the_facts_s
     again = train(make_trial(method, home=tmp_path / "again"))
     assert (again.outcome.scores, again.losses) == (whole.outcome.scores, whole.losses)
     [selection] = trial.wanted.selections
-    kept = kept_models.load(trial.home, trial.config, selection)
+    kept = kept_models.load(place_of(trial), trial.config, selection)
     assert kept is not None
     reused = train(trial)
     assert (reused.outcome.scores, reused.losses) == (whole.outcome.scores, whole.losses)
-    export(trial.home, trial.config, selection, (), tmp_path / "exported")
+    export(place_of(trial), trial.config, selection, (), tmp_path / "exported")
 
 
 def test_rows_that_do_not_occur_are_not_trained_in_an_untrimmed_model(
@@ -83,7 +84,7 @@ def test_rows_that_do_not_occur_are_not_trained_in_an_untrimmed_model(
     monkeypatch.setattr(BertEmbeddings, "forward", reads_the_weight)
     trial = make_trial("naive-mix-train", keep=True)
     train(trial)
-    kept = kept_models.load(trial.home, trial.config, "source-dev")
+    kept = kept_models.load(place_of(trial), trial.config, "source-dev")
     assert kept is not None
     name = next(name for name in kept.weights if name.endswith("word_embeddings.weight"))
     pretrained = transformers.AutoModel.from_pretrained(tiny_encoder).get_input_embeddings().weight

@@ -1,10 +1,8 @@
-"""State dicts on disk: tensors as safetensors, everything else as JSON, written atomically and never pickled."""
+"""State dicts as files: tensors as safetensors, everything else as JSON, written atomically and never pickled."""
 
 import json
-import os
-import shutil
 from collections import defaultdict
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -12,63 +10,45 @@ import torch
 from safetensors.torch import load_file, save_file
 from torch import Tensor
 
-from trainers.artifacts.atomic import need_room
+from trainers.artifacts.place import Place
+
+TENSORS, PLAIN = "tensors.safetensors", "state.json"
 
 
-def save(folder: Path, state: Any) -> None:
-    """Write a state (dicts, lists and tuples of tensors and plain values) to a folder, replacing the state there.
+def save(place: Place, folder: Path, state: Any, others: Sequence[Path] = ()) -> None:
+    """Write a state (dicts, lists and tuples of tensors and plain values), replacing the one before.
 
-    The state is a folder `<folder>/<number>`, which appears once it is complete; then the one before is removed. Only
-    one process at a time may write to a folder: unfinished states of others are removed.
+    Only one process at a time should write it.
+
+    Args:
+        place: where to.
+        folder: its name.
+        state: the state.
+        others: further names for it.
 
     Raises:
-        OSError: the disk has no room for it and the reserve; the state before stays.
+        OSError: a disk has no room for it and the reserve, or the place is lost; the state before stays.
     """
     tensors: dict[str, Tensor] = {}
     plain = _without_tensors(state, tensors, {})
-    folder.mkdir(parents=True, exist_ok=True)
-    need_room(folder, sum(tensor.nbytes for tensor in tensors.values()))
-    before = list(_versions(folder))
-    version = folder / str(max((int(path.name) for path in before), default=0) + 1)
-    unfinished = folder / f".{version.name}"
-    for left in folder.glob(".*"):
-        shutil.rmtree(left, ignore_errors=True)
-    unfinished.mkdir()
-    try:
-        save_file(tensors, unfinished / "tensors.safetensors")
-        (unfinished / "state.json").write_text(json.dumps(plain), encoding="utf-8")
-        unfinished.replace(version)
-    finally:
-        shutil.rmtree(unfinished, ignore_errors=True)
-    for path in before:
-        shutil.rmtree(path, ignore_errors=True)
+    with place.writing(folder, *others, size=sum(tensor.nbytes for tensor in tensors.values())) as unfinished:
+        save_file(tensors, unfinished / TENSORS)
+        (unfinished / PLAIN).write_text(json.dumps(plain), encoding="utf-8")
 
 
-def link(folder: Path, other: Path) -> None:
-    """Give the state that `save` wrote last another folder as well, of the same files, replacing the state there."""
-    linked = other.with_name(f".{other.name}")
-    shutil.rmtree(linked, ignore_errors=True)
-    shutil.copytree(folder, linked, copy_function=os.link)
-    shutil.rmtree(other, ignore_errors=True)
-    linked.replace(other)
-
-
-def load(folder: Path, tensors: bool = True) -> Any:
+def load(place: Place, folder: Path, tensors: bool = True) -> Any:
     """The state that `save` wrote last; None if there is none. Tensors are on the CPU, tuples have become lists.
 
     Args:
+        place: as for `save`.
         folder: as for `save`.
         tensors: read the tensors; otherwise each is None.
     """
-    version = max(_versions(folder), key=lambda path: int(path.name), default=None)
-    if version is None:
-        return None
-    found = load_file(version / "tensors.safetensors") if tensors else defaultdict[str, Any](lambda: None)
-    return _with_tensors(json.loads((version / "state.json").read_text(encoding="utf-8")), found)
-
-
-def _versions(folder: Path) -> Iterator[Path]:
-    return (path for path in folder.glob("*") if path.name.isdigit())
+    with place.reading(folder, *([] if tensors else [PLAIN])) as files:
+        if files is None:
+            return None
+        found = load_file(files / TENSORS) if tensors else defaultdict[str, Any](lambda: None)
+        return _with_tensors(json.loads((files / PLAIN).read_text(encoding="utf-8")), found)
 
 
 def _without_tensors(value: Any, tensors: dict[str, Tensor], names: dict[int, dict[Any, str]]) -> Any:

@@ -2,12 +2,12 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from pathlib import Path
 
 from torch import Tensor
 
 from trainers.artifacts import checkpoints
 from trainers.artifacts.layout import model_of
+from trainers.artifacts.place import Place
 from trainers.trial import Report, Selection, TrialConfig
 
 
@@ -32,19 +32,17 @@ class Model:
     reports: tuple[Report, ...] = ()
 
 
-def load(home: Path, config: TrialConfig, selection: Selection) -> Model | None:
+def load(place: Place, config: TrialConfig, selection: Selection) -> Model | None:
     """A kept model; None if there is none."""
-    saved = checkpoints.load(model_of(home, config.digest, selection))
+    saved = checkpoints.load(place, model_of(place.home, config.digest, selection))
     if saved is None:
         return None
     reports = tuple(Report.from_dict(report) for report in saved.pop("reports"))
     return Model(**{**saved, "labels": tuple(saved["labels"])}, reports=reports)
 
 
-def save(home: Path, config: TrialConfig, selections: Sequence[Selection], model: Model) -> None:
-    """Keep a model that these selections chose, once on the disk. OSError if that has no room."""
+def save(place: Place, config: TrialConfig, selections: Sequence[Selection], model: Model) -> None:
+    """Keep a model that these selections chose, once on a disk. OSError as `checkpoints.save`."""
     reports = [report.to_dict() for report in model.reports]
-    first, *others = (model_of(home, config.digest, selection) for selection in selections)
-    checkpoints.save(first, {**vars(model), "reports": reports})
-    for other in others:
-        checkpoints.link(first, other)
+    first, *others = (model_of(place.home, config.digest, selection) for selection in selections)
+    checkpoints.save(place, first, {**vars(model), "reports": reports}, others)

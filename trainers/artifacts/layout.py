@@ -1,6 +1,8 @@
-"""The paths below the home, the folder for everything that a service and its trials write. No other file knows them."""
+"""The paths below the home, the folder for everything that a service and its trials write. No other file knows them.
 
-import shutil
+Models, predictions and checkpoints have them as names where they lie at another place.
+"""
+
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import suppress
 from dataclasses import dataclass
@@ -9,6 +11,8 @@ from pathlib import Path
 from typing import Literal
 
 from trainers.artifacts.atomic import lock
+from trainers.artifacts.folder_place import FolderPlace
+from trainers.artifacts.place import Place
 from trainers.trial import Selection, Split
 
 # The process of a trial that was told to end is gone after two seconds.
@@ -61,10 +65,15 @@ OF_TRIAL: Mapping[Kind, Callable[[Path, str], Path]] = {
 }  # fmt: skip
 
 
-def trials_with(home: Path, kind: Kind) -> dict[str, Path]:
+def place_of_kind(place: Place, kind: Kind) -> Place:
+    """Where files of a kind lie: logs in the home, wherever the place is."""
+    return FolderPlace(place.home) if kind == "logs" else place
+
+
+def trials_with(place: Place, kind: Kind) -> dict[str, Path]:
     """The files of a kind, by the digests of the trials that have any."""
-    there = OF_TRIAL[kind](home, "*").parent.glob("[!.]*")
-    return {path.name.removesuffix(".log"): path for path in there}
+    folder = OF_TRIAL[kind](place.home, "*").parent
+    return {name.removesuffix(".log"): folder / name for name in place_of_kind(place, kind).names(folder)}
 
 
 def pruned_mark(home: Path, kind: str, digest: str) -> Path:
@@ -97,28 +106,26 @@ class Saved:
     checkpoint: float | None
 
 
-def saved(home: Path, digest: str) -> Saved:
+def saved(place: Place, digest: str) -> Saved:
     """The files of a trial."""
-    written = None
-    for path in checkpoints_of(home, digest).glob("[0-9]*"):
-        with suppress(FileNotFoundError):  # replaced by a later one
-            written = path.stat().st_mtime
+    home = place.home
     return Saved(
-        models=sorted(path.name for path in models_of(home, digest).glob("*")),
-        predictions=sum(1 for _ in predictions_of(home, digest).glob("[!.]*")),
-        checkpoint=written,
+        models=place.complete(models_of(home, digest)),
+        predictions=len(place.complete(predictions_of(home, digest))),
+        checkpoint=place.written(checkpoints_of(home, digest)),
     )
 
 
-def remove_trial(home: Path, digest: str) -> None:
+def remove_trial(place: Place, digest: str) -> None:
     """Remove the files of a trial: models, checkpoints, predictions and log; none of a trial that is running again.
 
-    A process that runs it and is about to end is waited for.
+    A process that runs it and is about to end is waited for. PlaceLostError as by the place; the rest may stay.
     """
+    home = place.home
     with suppress(TimeoutError), lock(lock_of(home, digest), patience=END_SECONDS):
         log_of(home, digest).unlink(missing_ok=True)
         for folder in (models_of, checkpoints_of, predictions_of):
-            shutil.rmtree(folder(home, digest), ignore_errors=True)
+            place.remove(folder(home, digest))
         for kind in OF_TRIAL:
             pruned_mark(home, kind, digest).unlink(missing_ok=True)
 
@@ -273,10 +280,11 @@ def unfinished(home: Path) -> Iterator[Path]:
     yield from downloads_folder(home).glob("*")
 
 
-def irreplaceable(home: Path, with_models: bool) -> list[Path]:
+def irreplaceable(home: Path, with_models: bool, with_predictions: bool = True) -> list[Path]:
     """The folders besides the database that neither a download nor a computation of minutes brings back."""
-    there = [datasets_folder(home), predictions_of(home, "*").parent, cosines_file(home, "*", "*").parent]
-    return [*there, *([models_of(home, "*").parent] if with_models else [])]
+    predictions = [predictions_of(home, "*").parent] if with_predictions else []
+    models = [models_of(home, "*").parent] if with_models else []
+    return [datasets_folder(home), *predictions, cosines_file(home, "*", "*").parent, *models]
 
 
 def results_table(home: Path, experiment: str) -> Path:

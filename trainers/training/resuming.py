@@ -1,5 +1,6 @@
 """Checkpoints of a trial, from which the next attempt resumes, and the hyperparameters that it resumes with."""
 
+import logging
 import time
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -7,12 +8,16 @@ from typing import Any
 
 from trainers.artifacts import checkpoints
 from trainers.artifacts.layout import checkpoints_of
+from trainers.artifacts.place import PlaceLostError
+from trainers.artifacts.places import NO_PATIENCE, PATIENCE, place_of
 from trainers.training.loop import Loop
 from trainers.training.selecting import Selector
 from trainers.trial import Schedule, Trial, TrialConfig
 
 # Between two checkpoints there is at least this many times as much training as the first of them took to write.
 CHECKPOINT_SHARE = 20
+
+log = logging.getLogger(__name__)
 
 State = Mapping[str, Any]
 
@@ -22,7 +27,7 @@ def last_checkpoint(trial: Trial) -> State | None:
 
     None if there is none, or if that attempt scored other dev sets than this one has to, or fewer test sets.
     """
-    state: State | None = checkpoints.load(checkpoints_of(trial.home, trial.config.digest))
+    state: State | None = checkpoints.load(place_of(trial), checkpoints_of(trial.home, trial.config.digest))
     if state is None:
         return None
     wanted = trial.wanted
@@ -81,17 +86,27 @@ class Checkpoints:
         self._written_at, self._took = time.monotonic(), 0.0
 
     def write_if_due(self) -> None:
-        """Write a checkpoint if the last one is old enough."""
+        """Write a checkpoint if the last one is old enough; training goes on where its place does not answer."""
         since = time.monotonic() - self._written_at
         if since < max(self.trial.checkpoint_seconds, CHECKPOINT_SHARE * self._took):
             return
         begin = time.monotonic()
-        self.write()
+        try:
+            self.write(NO_PATIENCE)
+        except PlaceLostError as error:
+            log.warning("after step %d there is no checkpoint: %s", self.training.step, error)
         self._written_at = time.monotonic()
         self._took = self._written_at - begin
 
-    def write(self) -> None:
-        """Write everything that the rest of the trial depends on. OSError if the disk has no room."""
+    def write(self, patience: float = PATIENCE) -> None:
+        """Write everything that the rest of the trial depends on.
+
+        Args:
+            patience: seconds that the place is waited for.
+
+        Raises:
+            OSError: the disk has no room, or the place is lost.
+        """
         wanted = self.trial.wanted
         state = {
             "selections": wanted.selections,
@@ -101,4 +116,5 @@ class Checkpoints:
             "training": self.training.state_dict(),
             **self.selector.state_dict(),
         }
-        checkpoints.save(checkpoints_of(self.trial.home, self.trial.config.digest), state)
+        place = place_of(self.trial, patience)
+        checkpoints.save(place, checkpoints_of(self.trial.home, self.trial.config.digest), state)

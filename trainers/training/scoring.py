@@ -9,6 +9,7 @@ from typing import Any
 
 from trainers.artifacts import predictions
 from trainers.artifacts.layout import predictions_file
+from trainers.artifacts.places import place_of
 from trainers.training.evaluation import predict
 from trainers.training.loop import DTYPES
 from trainers.training.trial_data import Tokenized
@@ -102,11 +103,12 @@ class Scorer:
         part = evaluation.part
         gold = [self.task.gold(example) for example in part.examples]
         places = list(part.part.places)
-        predictions.write(self._file(part, evaluation.step), self.task.name, places, gold, evaluation.predicted)
+        file = self._file(part, evaluation.step)
+        predictions.write(place_of(self.trial), file, self.task.name, places, gold, evaluation.predicted)
 
     def discard(self, part: Tokenized, step: int) -> None:
         """Remove the predictions that the weights of a step made for a part."""
-        self._file(part, step).unlink(missing_ok=True)
+        place_of(self.trial).remove_file(self._file(part, step))
 
     def _file(self, part: Tokenized, step: int) -> Path:
         home, digest = self.trial.home, self.trial.config.digest

@@ -7,6 +7,7 @@ from typing import Any
 
 from trainers.artifacts import kept_models
 from trainers.artifacts.kept_models import Model
+from trainers.artifacts.places import place_of
 from trainers.encoders.vocabulary import Rows
 from trainers.marks import surgery_overflow
 from trainers.selections import HELD_OUT, averaged_epochs
@@ -90,7 +91,7 @@ class Selector:
         """Keep the chosen models on disk, each once."""
         for selections in self.by_step().values():
             complete = replace(self.model.complete(self.chosen[selections[0]]), reports=tuple(self.reports))
-            kept_models.save(self.trial.home, self.trial.config, selections, complete)
+            kept_models.save(place_of(self.trial), self.trial.config, selections, complete)
 
     def by_step(self) -> dict[int, list[Selection]]:
         """The selections that have chosen each step."""
