@@ -36,9 +36,9 @@ napoleon_custom_sections = ["Returns"]
 # Every reference must resolve (`-n`), but for types of other packages and of the standard library: external sites are
 # never asked.
 nitpick_ignore_regex = [
-    ("py:.*", r"(torch|pandas|pd|numpy|np|httpx2|pathlib|collections|typing|transformers)(\..*)?"),
+    ("py:.*", r"(torch|pandas|pd|numpy|np|httpx2|pathlib|contextlib|collections|typing|transformers)(\..*)?"),
     ("py:.*", r"(.*\.)?(Batch|W|T)"),  # type variables
-    ("py:.*", r"(trainers\.sample_corpus|re)\..*"),  # how the sample corpus is made is nobody's interface
+    ("py:.*", r"(trainers\.sample_corpus|trainers\.artifacts\.disk|re)\..*"),  # what is nobody's interface
 ]
 
 html_theme = "furo"

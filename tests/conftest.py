@@ -426,24 +426,33 @@ def s3_server() -> Iterator[S3Server]:
     server.close()
 
 
-@pytest.fixture
-def s3_url(s3_server: S3Server) -> str:
-    """URL of a place that is empty."""
+def _s3_url(request: pytest.FixtureRequest) -> str:
     from s3_server import BUCKET
 
+    request.getfixturevalue("s3_server")
     return f"s3://{BUCKET}/{uuid.uuid4().hex}"
+
+
+@pytest.fixture
+def s3_url(request: pytest.FixtureRequest) -> str:
+    """URL of a place that is empty."""
+    return _s3_url(request)
 
 
 @pytest.fixture
 def artifacts(request: pytest.FixtureRequest) -> str | None:
     """URL of the place of artifacts, by the parameter "home" (the default, None), "folder" or "s3"."""
     where = getattr(request, "param", "home")
-    if where == "home":
-        return None
     if where == "folder":
         folder: Path = request.getfixturevalue("tmp_path")
         return (folder / "another folder").as_uri()
-    return str(request.getfixturevalue("s3_url"))
+    return _s3_url(request) if where == "s3" else None
+
+
+@pytest.fixture(scope="session")
+def place_settings(request: pytest.FixtureRequest) -> Callable[[str], dict[str, str]]:
+    """The settings of a service whose artifacts lie in the "home", or on "s3", at a place that is empty."""
+    return lambda where: {"ALLASPRAK_ARTIFACTS": _s3_url(request)} if where == "s3" else {}
 
 
 @pytest.fixture
@@ -577,6 +586,7 @@ class Service:
     home: Path
     url: str
     log: Path
+    artifacts: str | None = None
 
     @property
     def client(self) -> Client:
@@ -675,7 +685,7 @@ def _services() -> Iterator[StartService]:
                 stdout=output,
                 stderr=subprocess.STDOUT,
             )
-        service = Service(process, home, f"http://127.0.0.1:{port}", log)
+        service = Service(process, home, f"http://127.0.0.1:{port}", log, settings.get("ALLASPRAK_ARTIFACTS"))
         services.append(service)
         deadline = time.monotonic() + 60
         while not service.client.is_up():

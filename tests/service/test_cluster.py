@@ -11,6 +11,7 @@ import pandas as pd
 import pytest
 
 from service.client import ServiceError
+from trainers.artifacts.places import place_of
 
 Fields = dict[str, Any]
 
@@ -90,15 +91,19 @@ def start_cluster(tmp_path: Path) -> Iterator[Callable[..., Cluster]]:
 
 
 @pytest.mark.slow
+@pytest.mark.parametrize("where", ["home", "s3"])
 def test_a_cluster_grows_for_what_waits_and_loses_a_node_in_mid_trial(
     tmp_path: Path,
+    where: str,
+    place_settings: Callable[[str], dict[str, str]],
     start_cluster: Callable[..., Cluster],
     start_service: Callable[..., Any],
     spec: Fields,
     longer: Fields,
 ) -> None:
+    settings = place_settings(where)
     cluster = start_cluster()
-    service = start_service(tmp_path / "home", **cluster.settings)
+    service = start_service(tmp_path / "home", **cluster.settings, **settings)
     client = service.client
     large = client.submit({**spec, "seeds": [52], "methods": ["zero-shot"], "resources": {"cpus_per_trial": 2}})
     service.until(lambda: client.experiment(large)["reason"].startswith("waiting for a larger pool"))
@@ -119,6 +124,10 @@ def test_a_cluster_grows_for_what_waits_and_loses_a_node_in_mid_trial(
     tried = {trial: [one["state"] for one in client.trial(trial)["attempts"]] for trial in trials}
     assert any("died" in states for states in tried.values()), tried
     assert {states[-1] for states in tried.values()} == {"succeeded"}
+
+    kept = place_of(service).names(service.home / "models")
+    assert set(trials) & set(kept)
+    assert [path.name for path in sorted(service.home.glob("models/*"))] == ([] if where == "s3" else kept)
 
     undisturbed = start_service(tmp_path / "undisturbed")
     again = undisturbed.client.submit(small)

@@ -23,6 +23,7 @@ from service.store import Store
 from service.store.states import ACTIVE, FINAL, MOVES, MoveName
 from stored import plan_of
 from trainers.artifacts.layout import end_file
+from trainers.artifacts.places import place_of
 
 Fields = dict[str, Any]
 StartService = Callable[..., Any]
@@ -61,9 +62,18 @@ def test_a_move_is_made_from_its_origins_alone(sqlite_store: Store, state: str, 
 
 
 @pytest.fixture(scope="module")
-def service(tmp_path_factory: pytest.TempPathFactory, start_services: StartService) -> Any:
+def service(
+    request: pytest.FixtureRequest,
+    tmp_path_factory: pytest.TempPathFactory,
+    start_services: StartService,
+    place_settings: Callable[[str], dict[str, str]],
+) -> Any:
     """A service whose trials write a checkpoint only where they are asked to end."""
-    return start_services(tmp_path_factory.mktemp("control") / "home", ALLASPRAK_CHECKPOINT_SECONDS="100000")
+    settings = {"ALLASPRAK_CHECKPOINT_SECONDS": "100000", **place_settings(getattr(request, "param", "home"))}
+    return start_services(tmp_path_factory.mktemp("control") / "home", **settings)
+
+
+PLACES = pytest.mark.parametrize("service", ["home", pytest.param("s3", marks=pytest.mark.slow)], indirect=True)
 
 
 def training(service: Any, id_: str) -> Any:
@@ -111,6 +121,7 @@ def test_cancelling_frees_the_workers_at_once_and_keeps_what_is_done(
     assert client.wait(behind, progress=False)["state"] == "succeeded"  # the pool is free for others
 
 
+@PLACES
 def test_a_paused_experiment_goes_on_from_its_checkpoints_with_equal_scores(service: Any, longer: Fields) -> None:
     client = service.client
     methods = ["zero-shot", "naive-mix-train"]
@@ -152,6 +163,7 @@ def test_pause_and_resume_at_once_is_no_harm(service: Any, longer: Fields) -> No
     assert (done["state"], done["trials"]["succeeded"]) == ("succeeded", 2), done["reason"]
 
 
+@PLACES
 def test_deleting_takes_what_nobody_else_asks_for(service: Any, spec: Fields, longer: Fields) -> None:
     client = service.client
     shared = client.submit({**spec, "seeds": [25], "methods": ["zero-shot"]})
@@ -161,8 +173,9 @@ def test_deleting_takes_what_nobody_else_asks_for(service: Any, spec: Fields, lo
     scores = service.scores(shared)
     by_method = client.results(id_).groupby("method")["trial"].first()
 
-    def files_of(trial: str) -> list[Path]:
-        return [path for kind in ("models", "predictions") if (path := service.home / kind / trial).exists()]
+    def files_of(trial: str) -> list[str]:
+        place = place_of(service)
+        return [kind for kind in ("models", "predictions") if place.complete(service.home / kind / trial)]
 
     assert len(files_of(by_method["zero-shot"])) == len(files_of(by_method["naive-mix-train"])) == 2
     client.delete(id_)
@@ -207,6 +220,7 @@ def test_a_retry_runs_the_failed_trials_again_and_no_other(service: Any, spec: F
     assert client.trial(failing)["attempt"] == attempts[failing] + 1
 
 
+@PLACES
 def test_what_comes_late_because_its_process_counted_as_dead_is_run_again(service: Any, longer: Fields) -> None:
     client, store = service.client, Store(f"sqlite:///{service.home / 'allasprak.sqlite'}")
     id_ = client.submit({**longer, "seeds": [32], "methods": ["zero-shot"]})

@@ -16,8 +16,14 @@ ALPHAS = [0.0, 0.1, 0.5, 1.0]
 
 
 @pytest.fixture(scope="module")
-def service(tmp_path_factory: pytest.TempPathFactory, start_services: StartService) -> Any:
-    return start_services(tmp_path_factory.mktemp("service") / "home")
+def service(
+    request: pytest.FixtureRequest,
+    tmp_path_factory: pytest.TempPathFactory,
+    start_services: StartService,
+    place_settings: Callable[[str], dict[str, str]],
+) -> Any:
+    where = getattr(request, "param", "home")
+    return start_services(tmp_path_factory.mktemp("service") / "home", **place_settings(where))
 
 
 @pytest.fixture(scope="module")
@@ -278,6 +284,7 @@ def test_a_preset_is_submitted_as_it_is_or_changed(client: Client, spec: Fields)
 
 
 @pytest.mark.slow
+@pytest.mark.parametrize("service", ["home", "s3"], indirect=True)
 def test_a_population_hands_on_weights_and_changes_what_is_searched_also_when_its_driver_dies(
     service: Any, client: Client, rates: Fields
 ) -> None:

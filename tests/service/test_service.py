@@ -22,6 +22,7 @@ from service.client import Client, ServiceError
 from service.engine import pool, processes
 from service.store import Store
 from trainers.artifacts.layout import fetched_data
+from trainers.artifacts.places import place_of
 from trainers.data import sample
 from trainers.data.shots import draw
 from trainers.data.sources import open_data
@@ -34,14 +35,22 @@ StartService = Callable[..., Any]
 
 
 @pytest.fixture(scope="module")
-def calm(tmp_path_factory: pytest.TempPathFactory, start_services: StartService) -> Any:
+def calm(
+    request: pytest.FixtureRequest,
+    tmp_path_factory: pytest.TempPathFactory,
+    start_services: StartService,
+    place_settings: Callable[[str], dict[str, str]],
+) -> Any:
     """A service whose server and pool nothing happens to, for the tests that leave them whole."""
-    return start_services(tmp_path_factory.mktemp("service") / "home")
+    where = getattr(request, "param", "home")
+    return start_services(tmp_path_factory.mktemp("service") / "home", **place_settings(where))
+
+
+PLACES = pytest.mark.parametrize("calm", ["home", pytest.param("s3", marks=pytest.mark.slow)], indirect=True)
 
 
 def models_of(service: Any) -> set[str]:
-    folder = service.home / "models"
-    return {path.name for path in folder.iterdir()} if folder.exists() else set()
+    return set(place_of(service).names(service.home / "models"))
 
 
 def finished(client: Client, id_: str, state: str = "succeeded") -> Fields:
@@ -50,6 +59,7 @@ def finished(client: Client, id_: str, state: str = "succeeded") -> Fields:
     return experiment
 
 
+@PLACES
 def test_an_experiment_from_submission_to_scores(calm: Any, spec: Fields) -> None:
     client = calm.client
     before = models_of(calm)
@@ -171,6 +181,7 @@ def test_every_method_on_another_task_its_predictions_its_draws_and_its_model(
     assert {"config.json", "model.safetensors", "tokenizer.json"} <= {path.name for path in folder.iterdir()}
 
 
+@PLACES
 def test_a_trial_whose_process_dies_is_tried_again_and_again_and_it_is_told_why(calm: Any, longer: Fields) -> None:
     client = calm.client
     id_ = client.submit({**longer, "seeds": [14], "methods": ["zero-shot"]})
