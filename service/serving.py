@@ -64,8 +64,8 @@ def serve(host: str, port: int) -> NoReturn:
     logging.getLogger("uvicorn.access").addFilter(lambda record: "/healthz" not in record.getMessage())
     signal.signal(signal.SIGTERM, _exit)
     listening = _listen(host, port)  # before anything is started: the port may be taken
-    check_artifacts(settings)
     make_private(settings.home)
+    check_artifacts(settings)
     store = Store(settings.database_url, lambda what, took: STORE_SECONDS.labels(what).observe(took), leased=True)
 
     def environment() -> Environment:

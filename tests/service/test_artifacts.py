@@ -256,7 +256,7 @@ def test_a_server_does_not_start_with_a_place_that_it_cannot_use(tmp_path: Path,
     answer = subprocess.run(command, env=environment, capture_output=True, text=True, timeout=60)
     assert (answer.returncode, answer.stderr.count("\n")) == (1, 1)
     assert answer.stderr.startswith("allasprak: ALLASPRAK_ARTIFACTS is 's3://no-such-bucket', which cannot be used: ")
-    assert not home.exists()  # nothing was begun
+    assert not list(home.iterdir())  # nothing was begun
 
 
 # The whole service
