@@ -1,4 +1,4 @@
-"""The whole command line: the commands that ask a service, and serve, export, convert, backup, prune, demo."""
+"""The whole command line: the commands that ask a service, and serve, token, export, convert, backup, prune, demo."""
 
 import argparse
 import signal
@@ -8,6 +8,7 @@ import sys
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -38,11 +39,23 @@ def _parser() -> argparse.ArgumentParser:
     parser, commands = parser_of("Few-shot cross-lingual transfer experiments.")
 
     serve = commands.add_parser("serve", help="run the service until Ctrl-C")
-    serve.add_argument("--host", default="127.0.0.1", help="another than loopback needs ALLASPRAK_TOKEN(_FILE)")
+    serve.add_argument("--host", default="127.0.0.1", help="another than loopback needs a token, see docs/security.md")
     serve.add_argument("--port", type=_port, default=8000)
     serve.set_defaults(command=_serve)
 
     add_commands(commands)
+
+    tokens = commands.add_parser("token", help="tokens by name of the service whose home or database this is")
+    of_token = tokens.add_subparsers(required=True)
+    add = of_token.add_parser("add", help="make a token, and print it, this once")
+    add.add_argument("name", help="who it is for: the owner of what is submitted with it")
+    add.add_argument("--read-only", action="store_true", help="it may read, plan and query, and change nothing")
+    add.set_defaults(command=_add_token)
+    revoke = of_token.add_parser("revoke", help="let a token be none any more, at once")
+    revoke.add_argument("name")
+    revoke.set_defaults(command=_revoke_token)
+    listed = of_token.add_parser("list", help="print the names of all tokens, and what each may do")
+    listed.set_defaults(command=_list_tokens)
 
     export = commands.add_parser("export", help="write a trial's kept model as a Hugging Face folder")
     export.add_argument("trial", help="its id; the service's home must be on this machine")
@@ -82,6 +95,40 @@ def _serve(arguments: argparse.Namespace) -> int:
     from service.serving import serve
 
     serve(arguments.host, arguments.port)
+
+
+def _add_token(arguments: argparse.Namespace) -> int:
+    with _existing_store(Settings.from_environment()) as store:
+        token = store.tokens.add(arguments.name, arguments.read_only)
+        is_first = len(store.tokens.all()) == 1
+    print(token)
+    if is_first:
+        print("the first one: from now on the service asks for a token", file=sys.stderr)
+    return 0
+
+
+def _revoke_token(arguments: argparse.Namespace) -> int:
+    with _existing_store(Settings.from_environment()) as store:
+        store.tokens.revoke(arguments.name)
+        is_last = all(one.revoked is not None for one in store.tokens.all())
+    print(f"{arguments.name}: revoked")
+    if is_last:
+        print("the last one: the service goes on to ask for a token", file=sys.stderr)
+    return 0
+
+
+def _list_tokens(_arguments: argparse.Namespace) -> int:
+    with _existing_store(Settings.from_environment()) as store:
+        found = store.tokens.all()
+    for one in found:
+        may = "read-only" if one.read_only else "read and write"
+        revoked = "" if one.revoked is None else f", revoked {_when(one.revoked)}"
+        print(f"{one.name}: {may}, added {_when(one.created)}{revoked}")
+    return 0
+
+
+def _when(seconds: float) -> str:
+    return datetime.fromtimestamp(seconds, UTC).isoformat(timespec="seconds")
 
 
 def _export(arguments: argparse.Namespace) -> int:

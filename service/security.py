@@ -1,4 +1,4 @@
-"""Access control: loopback only, or clients with the token."""
+"""Access control: loopback only, or clients with a token."""
 
 import ipaddress
 import re
@@ -22,13 +22,15 @@ def is_loopback(host: str) -> bool:
         return False
 
 
-def is_authorised(authorization: str | None, token: str | None) -> bool:
-    """Whether an Authorization header carries the token; without a token, everyone may."""
-    if token is None:
-        return True
-    # Header values come as latin-1, whatever was sent.
+def bearer(authorization: str | None) -> str:
+    """The token in an Authorization header; empty if there is none. It comes as latin-1, whatever was sent."""
     scheme, _, given = (authorization or "").partition(" ")
-    return scheme.lower() == "bearer" and secrets.compare_digest(given.strip().encode("latin-1"), token.encode())
+    return given.strip() if scheme.lower() == "bearer" else ""
+
+
+def is_token(given: str, token: str) -> bool:
+    """Whether what `bearer` has found is a token. How long it takes tells nothing of the token."""
+    return secrets.compare_digest(given.encode("latin-1"), token.encode())
 
 
 def require_sendable(value: str, name: str, most: int = MOST_CHARACTERS) -> str:

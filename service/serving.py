@@ -6,6 +6,7 @@ import signal
 import socket
 import sys
 import threading
+from contextlib import closing
 from types import FrameType
 from typing import NoReturn
 
@@ -22,6 +23,7 @@ from service.protocol import Connection
 from service.security import is_loopback
 from service.settings import Settings
 from service.store import Store
+from service.store.tokens import PREFIX
 from trainers import memory
 from trainers.artifacts.places import NO_PATIENCE, place_of
 from trainers.encoders import examiner
@@ -48,15 +50,15 @@ def serve(host: str, port: int) -> NoReturn:
         port: 0 for any that is free.
 
     Raises:
-        ValueError: the host is more than this machine, and there is no token; or artifacts cannot be written.
+        ValueError: the host is more than this machine, and there is no token; that of the settings is one by name; or
+            artifacts cannot be written.
         OSError: there can be no listening there.
         RuntimeError: the web server or the supervisor has ended.
     """
     memory.share_heaps()
     keep_threads_short()
     settings = Settings.from_environment()
-    if not is_loopback(host) and settings.token is None:
-        raise ValueError(f"--host {host} is more than this machine: set ALLASPRAK_TOKEN(_FILE) first")
+    require_token(host, settings)
     lines = Lines(sys.stdout)
     lines.setFormatter(JsonFormatter(["asctime", "levelname", "name", "message"]))
     logging.basicConfig(level=logging.INFO, handlers=[lines])
@@ -72,7 +74,7 @@ def serve(host: str, port: int) -> NoReturn:
         pool = supervisor.pool
         return Environment(settings.home, settings.data_root, pool.cpus, pool.gpus, pool.memory, settings.artifacts)
 
-    app = create_app(store, environment, settings.token)
+    app = create_app(store, environment, settings.token, always_asks=not is_loopback(host))
     supervisor = Supervisor(settings, store)
     server = uvicorn.Server(
         uvicorn.Config(app, http=Connection, ws="none", log_config=None, timeout_graceful_shutdown=STREAM_SECONDS)
@@ -111,6 +113,27 @@ def check_artifacts(settings: Settings) -> None:
         place_of(settings, NO_PATIENCE).check()
     except OSError as error:
         raise ValueError(f"ALLASPRAK_ARTIFACTS is {settings.artifacts!r}, which cannot be used: {error}") from error
+
+
+def require_token(host: str, settings: Settings) -> None:
+    """ValueError if a service that others than this machine can ask would have no token, or a wrong one."""
+    if settings.token is not None:
+        if settings.token.startswith(PREFIX):  # whatever it may do by its name, it would do everything
+            raise ValueError("ALLASPRAK_TOKEN(_FILE) is a token by name, which clients have; allowed: one of your own")
+        return
+    if not is_loopback(host) and not _has_tokens(settings):
+        allowed = "set ALLASPRAK_TOKEN(_FILE) first, or `allasprak token add NAME`"
+        raise ValueError(f"--host {host} is more than this machine: {allowed}")
+
+
+def _has_tokens(settings: Settings) -> bool:
+    """Whether there is a valid token by name; no database is made to know it."""
+    try:
+        settings.existing_database()
+    except ValueError:
+        return False
+    with closing(Store(settings.database_url, leased=True)) as store:
+        return any(one.revoked is None for one in store.tokens.all())
 
 
 class Lines(logging.StreamHandler):  # type: ignore[type-arg]

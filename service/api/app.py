@@ -3,11 +3,9 @@
 from collections.abc import Callable
 from functools import cached_property
 from importlib.metadata import version
-from typing import Annotated, Any
+from typing import Any
 
 from fastapi import APIRouter, Depends, FastAPI, Request, Response
-from fastapi.security import HTTPBearer
-from starlette.exceptions import HTTPException
 from starlette.types import ASGIApp
 
 from search_spaces.environment import Environment
@@ -26,17 +24,15 @@ from service.api import (
     summaries,
     trials,
 )
+from service.api.access import Access, authorise
 from service.api.browsers import Browsers
 from service.api.description import ABOUT, TAGS, describe
 from service.api.disk import DiskUse
 from service.api.problems import PlainErrors, add_handlers, problem, refusals
 from service.api.turns import MAX_BODY_BYTES, Turns
-from service.security import is_authorised
 from service.store import Store
 
 VERSION_PREFIX = "/v1"
-
-BEARER = HTTPBearer(auto_error=False, description="where the service has a token")
 
 
 class _Service(FastAPI):
@@ -59,16 +55,20 @@ class _Service(FastAPI):
 
     def build_middleware_stack(self) -> ASGIApp:
         inner = PlainErrors(super().build_middleware_stack())
-        return Browsers(Turns(inner), only_loopback=self.state.token is None)
+        return Browsers(Turns(inner), self.state.access.asks)
 
 
-def create_app(store: Store, environment: Callable[[], Environment], token: str | None) -> FastAPI:
+def create_app(
+    store: Store, environment: Callable[[], Environment], token: str | None, *, always_asks: bool = False
+) -> FastAPI:
     """The REST interface over a store.
 
     Args:
         store: the database.
         environment: what specs are checked against, as it is at the moment.
-        token: what every request under /v1 must carry; None on a loopback address.
+        token: what every request under /v1 must carry, or else a token by name of the store. None: only where the store
+            has, or had, tokens.
+        always_asks: never answer without a token.
     """
     app = _Service(
         title="allasprak",
@@ -83,10 +83,11 @@ def create_app(store: Store, environment: Callable[[], Environment], token: str 
         docs_url=None,
         redoc_url=None,
     )
-    app.state.store, app.state.environment, app.state.token = store, environment, token
+    app.state.store, app.state.environment = store, environment
+    app.state.access = Access(app.state, token, always_asks)
     app.state.disk = DiskUse()
     app.state.news, app.state.health = events.News(lambda: app.state.store), health.Health(app.state)
-    allowed = [Depends(_authorise), Depends(_know_all), Depends(health.require)]
+    allowed = [Depends(authorise), Depends(_know_all), Depends(health.require)]
     v1 = APIRouter(prefix=VERSION_PREFIX, dependencies=allowed, responses=refusals(401, 422))
     v1.include_router(experiments.router)
     v1.include_router(control.router)
@@ -98,17 +99,12 @@ def create_app(store: Store, environment: Callable[[], Environment], token: str 
     v1.include_router(comparisons.router)
     v1.include_router(reports.router)
     app.include_router(v1)
-    app.include_router(metrics.router, dependencies=[Depends(_authorise)], responses=refusals(401))
+    app.include_router(metrics.router, dependencies=[Depends(authorise)], responses=refusals(401))
     app.include_router(health.router)
     app.include_router(pages.router)
     add_handlers(app)
     app.add_exception_handler(405, _wrong_method)
     return app
-
-
-async def _authorise(request: Request, _: Annotated[object, Depends(BEARER)]) -> None:
-    if not is_authorised(request.headers.get("authorization"), request.app.state.token):
-        raise HTTPException(401, "this service asks for a token", {"WWW-Authenticate": "Bearer"})
 
 
 async def _wrong_method(request: Request, _: Exception) -> Response:

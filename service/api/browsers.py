@@ -4,14 +4,18 @@ Around all of the application, so that errors and unknown paths are covered as w
 """
 
 import re
+from collections.abc import Callable
 from urllib.parse import urlsplit
 
+from fastapi.concurrency import run_in_threadpool
+from sqlalchemy.exc import SQLAlchemyError
 from starlette.datastructures import Headers, MutableHeaders
 from starlette.responses import Response
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from service.api.problems import problem
 from service.security import is_loopback
+from service.store import DatabaseLostError
 
 # An answer is no page: it loads nothing, and stands in no frame. A route whose answer is a page sets its own.
 CONTENT_SECURITY_POLICY = "default-src 'none'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'"
@@ -35,12 +39,12 @@ class Browsers:
 
     Args:
         app: the application.
-        only_loopback: whether requests must name this machine as their host. Where no token protects the service, a
-            page elsewhere whose name resolves to a loopback address must not read it (DNS rebinding).
+        asks: whether the service asks for tokens. Where no token protects it, requests must name this machine as their
+            host: a page elsewhere whose name resolves to a loopback address must not read it (DNS rebinding).
     """
 
-    def __init__(self, app: ASGIApp, only_loopback: bool) -> None:
-        self._app, self._only_loopback = app, only_loopback
+    def __init__(self, app: ASGIApp, asks: Callable[[], bool]) -> None:
+        self._app, self._asks = app, asks
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Refuse a request, or hand it on; the answer gets the headers that protect it."""
@@ -50,17 +54,24 @@ class Browsers:
         headers = Headers(scope=scope)
         if scope["method"] == "HEAD":
             scope, send = {**scope, "method": "GET"}, _without_body(send)
-        await (self._refusal(scope, headers) or self._app)(scope, receive, _with_headers(send))
+        await (await self._refusal(scope, headers) or self._app)(scope, receive, _with_headers(send))
 
-    def _refusal(self, scope: Scope, headers: Headers) -> Response | None:
+    async def _refusal(self, scope: Scope, headers: Headers) -> Response | None:
         host = headers.get("host", "")
-        if self._only_loopback and not _is_this_machine(host):
+        if not (_is_this_machine(host) or await self._is_protected()):
             detail = f"Host: {host!a} is not this machine alone; allowed: localhost, 127.0.0.1"
             return problem(400, detail)
         if scope["method"] not in SAFE_METHODS and _is_from_elsewhere(headers, host):
             detail = "a page of another origin asks for a change; allowed: pages of this service, and programs"
             return problem(403, detail)
         return None
+
+    async def _is_protected(self) -> bool:
+        """Whether a token protects the service; not while the database cannot say so."""
+        try:
+            return await run_in_threadpool(self._asks)
+        except (DatabaseLostError, SQLAlchemyError):
+            return False
 
 
 def _is_this_machine(host: str) -> bool:

@@ -15,6 +15,7 @@ from starlette.exceptions import HTTPException
 from search_spaces.environment import Environment
 from search_spaces.problems import Problem, SpecError
 from search_spaces.spec import Name, Text
+from service.api.access import name_of
 from service.api.answers import catalog as answers
 from service.api.documented import BINARY, LOCATED, OfDataset
 from service.api.problems import problem, refusals
@@ -177,24 +178,24 @@ async def add_dataset(request: Request, wanted: Annotated[Named, Query()]) -> JS
     has `<task>/<language>/<split>.jsonl`; JSON names a folder under the data root, or a dataset repository of the hub.
     """
     kind = request.headers.get("content-type", "").partition(";")[0].strip().lower()
-    environment: Environment = request.app.state.environment()
     if kind == "application/zip":
         with tempfile.SpooledTemporaryFile(MEMORY_BYTES) as file:
             async for chunk in request.stream():
                 await run_in_threadpool(file.write, chunk)
             file.seek(0)
-            return await run_in_threadpool(_added, "zip", add_zip, environment.home, wanted.name, file)
+            return await run_in_threadpool(_added, request, "zip", add_zip, wanted.name, file)
     if not kind.endswith("json"):
         raise HTTPException(415, "allowed: Content-Type application/zip or application/json")
     registration = await _registration(request)
     name = registration.name or wanted.name
     if registration.hub is not None:
-        return await run_in_threadpool(_added, "hub", add_hub, environment.home, name, registration.hub)
+        return await run_in_threadpool(_added, request, "hub", add_hub, name, registration.hub)
     try:
+        environment: Environment = request.app.state.environment()
         folder = folder_under(environment.data_root, str(registration.folder))
     except DataError as error:
         raise SpecError([Problem("folder", str(error))]) from error
-    return await run_in_threadpool(_added, "folder", add_folder, environment.home, name, folder)
+    return await run_in_threadpool(_added, request, "folder", add_folder, name, folder)
 
 
 async def _registration(request: Request) -> Registration:
@@ -214,7 +215,7 @@ async def _registration(request: Request) -> Registration:
 
 
 def _added(
-    field: str, add_: Callable[[Path, str, Any], Dataset], home: Path, name: str | None, given: Any
+    request: Request, field: str, add_: Callable[[Path, str, Any, str | None], Dataset], name: str | None, given: Any
 ) -> JSONResponse:
     if name is None:
         raise SpecError([Problem("name", "a dataset needs one")])
@@ -222,7 +223,7 @@ def _added(
         taken = ", ".join(SOURCES)
         raise SpecError([Problem("name", f"{name!r} is a source of data itself; allowed: any name but {taken}")])
     try:
-        found = add_(home, name, given)
+        found = add_(request.app.state.environment().home, name, given, name_of(request))
     except NameTakenError as error:
         return problem(409, "nothing was stored", [Problem("name", str(error))])
     except BadNameError as error:

@@ -11,6 +11,7 @@ from starlette.exceptions import HTTPException
 
 from search_spaces.spec import Priority
 from service import planning
+from service.api.access import name_of
 from service.api.answers.experiments import Experiment
 from service.api.documented import OfExperiment
 from service.api.experiments import show_experiment, state_of
@@ -85,7 +86,7 @@ def change_experiment(
 ) -> JSONResponse:
     """Change which experiments go before this one."""
     state_of(request, id_)
-    request.app.state.store.control.set_priority(id_, wanted.priority)
+    request.app.state.store.control.set_priority(id_, wanted.priority, name_of(request))
     return JSONResponse(show_experiment(request, id_))
 
 
@@ -118,7 +119,7 @@ def _moved(request: Request, id_: str, name: MoveName) -> JSONResponse:
     """The experiment after a move; one that is there already is as good."""
     state = state_of(request, id_)
     move = MOVES[name]
-    if not request.app.state.store.control.move(id_, name):
+    if not request.app.state.store.control.move(id_, name, by=name_of(request)):
         there = {move.to, "running"} if move.to == "queued" else {move.to}
         if state_of(request, id_) not in there:
             raise HTTPException(409, f"{name} is for an experiment that is {' or '.join(move.origins)}, not {state}")

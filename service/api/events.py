@@ -1,6 +1,7 @@
 """What happens to an experiment, while it happens: server-sent events (HTML standard, section 9.2)."""
 
 import asyncio
+import time
 from collections.abc import AsyncIterator, Callable
 from datetime import UTC, datetime
 from typing import Annotated
@@ -11,14 +12,15 @@ from fastapi.sse import EventSourceResponse, ServerSentEvent
 from pydantic import BaseModel, ConfigDict, Field
 from starlette.exceptions import HTTPException
 
+from service.api.access import may_still_ask
 from service.api.documented import OfExperiment, sent_as
 from service.api.experiments import state_of
 from service.api.problems import refusals
 from service.store import Store
 from service.store.states import FINAL
 
-# How often it is asked whether something has happened.
-POLL_SECONDS = 0.5
+# How often it is asked whether something has happened, and for each stream, whether its client may still ask.
+POLL_SECONDS, ACCESS_SECONDS = 0.5, 1.5
 
 router = APIRouter(tags=["experiments"])
 
@@ -35,14 +37,17 @@ class News:
         self._awaited: dict[asyncio.Future[None], tuple[str, tuple[str, int]]] = {}
         self._asking: asyncio.Task[None] | None = None
 
-    async def after(self, id_: str, known: tuple[str, int]) -> None:
-        """Wait until an experiment's state and last event are others than are known, or the store cannot be asked."""
+    async def after(self, id_: str, known: tuple[str, int], seconds: float) -> bool:
+        """Wait until an experiment's state and last event are others than are known, or the store cannot be asked.
+
+        False if nothing of that has happened within so many seconds.
+        """
         happened = asyncio.get_running_loop().create_future()
         self._awaited[happened] = id_, known
         if self._asking is None or self._asking.done():
             self._asking = asyncio.create_task(self._ask())
         try:
-            await happened
+            return bool((await asyncio.wait({happened}, timeout=seconds))[0])
         finally:
             del self._awaited[happened]
 
@@ -91,12 +96,14 @@ async def follow_experiment(
     """Events of an experiment and its trials, as they happen.
 
     All that has happened comes first, and then what does, until the experiment is over. An event is `experiment`, with
-    its `state` and `reason`, or `trial`, with `trial`, `state`, and `epoch` and dev `scores` or a `reason`. Its id is a
-    number; with the last one that was seen as `Last-Event-ID` (or `?after=`) the stream goes on where it ended. 204
-    once all is over.
+    its `state` and `reason`, and with `by`, the name of the token that asked for it, if one did; or `trial`, with
+    `trial`, `state`, and `epoch` and dev `scores` or a `reason`. Its id is a number; with the last one that was seen as
+    `Last-Event-ID` (or `?after=`) the stream goes on where it ended. 204 once all is over. A stream whose token is
+    revoked ends.
     """
     store: Store = request.app.state.store
     news: News = request.app.state.news
+    due = time.monotonic() + ACCESS_SECONDS
     while True:
         state = await run_in_threadpool(store.control.state, id_)
         found = await run_in_threadpool(store.events.after, id_, number)
@@ -104,7 +111,12 @@ async def follow_experiment(
             number = event.number
             at = datetime.fromtimestamp(event.at, UTC).isoformat()
             yield ServerSentEvent(data={**event.data, "at": at}, event=event.kind, id=str(number))
-        if not found:
-            if state is None or state in FINAL:
-                return
-            await news.after(id_, (state, number))
+        happened = bool(found)
+        if not happened and (state is None or state in FINAL):
+            return
+        while not happened or time.monotonic() > due:
+            if time.monotonic() > due:
+                if not await run_in_threadpool(may_still_ask, request):
+                    return
+                due = time.monotonic() + ACCESS_SECONDS
+            happened = happened or await news.after(id_, (state, number), due - time.monotonic())

@@ -20,6 +20,7 @@ from search_spaces.problems import Problem, SpecError
 from search_spaces.sources import DataSpec
 from search_spaces.spec import ResourcesSpec, Text
 from service import planning
+from service.api.access import name_of
 from service.api.answers import experiments as answers
 from service.api.documented import LOCATED, OfExperiment
 from service.api.known import require_known
@@ -86,9 +87,11 @@ async def submit_experiment(
     With `preset`, the fields of the body override those of the preset. A request that is repeated with the same
     `Idempotency-Key` returns the same experiment. `warnings` say what is odd about its data, but taken as it is; there
     are none in the answer to a repetition, and where the data are fetched first.
+
+    With a token by name, that name is the `owner`, and another one is refused.
     """
     body = await _body(request, wanted)
-    id_, warnings = await run_in_threadpool(_store, request, body, idempotency_key)
+    id_, warnings = await run_in_threadpool(_store, request, body, _owned(request, body), idempotency_key)
     answer = await run_in_threadpool(show_experiment, request, id_)
     return JSONResponse({**answer, "warnings": warnings}, 201, {"Location": f"/v1/experiments/{id_}"})
 
@@ -101,10 +104,12 @@ def resubmit_experiment(request: Request, id_: OfExperiment) -> JSONResponse:
     """Submit an experiment's spec again, as a new experiment.
 
     For experiments of an earlier version, whose trials are not continued. The old one stays with its scores. A second
-    request returns the same new experiment.
+    request returns the same new experiment. With a token by name, that name is its `owner`.
     """
     key = f"resubmission of {id_}"  # no request's own: those have no blanks
-    new, warnings = _store(request, _whole(request, id_)["spec"], key)
+    spec = _whole(request, id_)["spec"]
+    owner = {} if (name := name_of(request)) is None else {"owner": name}
+    new, warnings = _store(request, spec, {**spec, **owner}, key)
     answer = {**show_experiment(request, new), "warnings": warnings}
     return JSONResponse(answer, 201, {"Location": f"/v1/experiments/{new}"})
 
@@ -192,19 +197,37 @@ def _parsed(body: bytes) -> object:
         raise SpecError([Problem("body", f"not JSON: {ascii(str(error))[1:-1]}")]) from error
 
 
-def _store(request: Request, body: object, key: str | None) -> tuple[str, Sequence[str]]:
-    """The id of the experiment, and what is odd about its data."""
+def _store(request: Request, asked: object, body: object, key: str | None) -> tuple[str, Sequence[str]]:
+    """The id of the experiment, and what is odd about its data.
+
+    Args:
+        request: the one.
+        asked: by which it is known again, if it is repeated.
+        body: the spec to store.
+        key: that of the request.
+    """
     store: Store = request.app.state.store
-    submission = Submission(key, sha256(json.dumps(body, sort_keys=True).encode()).hexdigest()) if key else None
+    submission = Submission(key, sha256(json.dumps(asked, sort_keys=True).encode()).hexdigest()) if key else None
     if submission is not None and (id_ := store.experiments.submitted(submission)) is not None:
         return id_, ()
     spec, plan = planning.accept(body, request.app.state.environment(), store)
-    return store.experiments.add(spec, plan, submission), plan.warnings if plan is not None else ()
+    id_ = store.experiments.add(spec, plan, submission, name_of(request))
+    return id_, plan.warnings if plan is not None else ()
+
+
+def _owned(request: Request, body: object) -> object:
+    """A spec with the name of the token as its owner. SpecError if it has another one."""
+    name = name_of(request)
+    if name is None or not isinstance(body, dict):
+        return body
+    if (owner := body.get("owner", "")) not in ("", name):
+        raise SpecError([Problem("owner", f"{owner!a} is not who asks; allowed: {name!r}, or none")])
+    return {**body, "owner": name}
 
 
 def _preview(request: Request, body: object) -> dict[str, Any]:
     environment = request.app.state.environment()
-    return planning.preview(body, environment, request.app.state.store).summary(environment)
+    return planning.preview(_owned(request, body), environment, request.app.state.store).summary(environment)
 
 
 def state_of(request: Request, id_: str) -> str:

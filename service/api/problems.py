@@ -43,7 +43,7 @@ FULL = (errno.ENOSPC, errno.EDQUOT)
 WHY = {
     400: "The request is malformed, or, without a token, its `Host` is not this machine",
     401: "The token is missing or wrong",
-    403: "A page of another origin asks for a change",
+    403: "A page of another origin asks for a change, or the token is read-only",
     404: "There is none of this name",
     408: "The body comes too slowly",
     409: "The state of what is there does not allow it",

@@ -10,6 +10,7 @@ from service.store.progress import Experiment
 from service.store.results import RESULT_COLUMNS, Page, Query
 from service.store.slots import Resources
 from service.store.store import Store
+from service.store.tokens import TokenNameError
 
 __all__ = [
     "RESULT_COLUMNS",
@@ -27,5 +28,6 @@ __all__ = [
     "Store",
     "StoreFullError",
     "Submission",
+    "TokenNameError",
     "is_busy",
 ]

@@ -67,10 +67,11 @@ class Control:
             rows = connection.execute(query).all()
         return rows[:most], rows[most:]
 
-    def move(self, experiment: str, name: MoveName, reason: str = "") -> bool:
+    def move(self, experiment: str, name: MoveName, reason: str = "", by: str | None = None) -> bool:
         """Make one of `states.MOVES`; False if the experiment's state does not allow it, and nothing is changed.
 
         Where a driver has to be stopped for it, `unwanted` says so from now on, and trials stay as they are till then.
+        `by` is the name of the token that asks for it.
         """
         move = MOVES[name]
         change: dict[str, Any] = {"state": move.to, "reason": reason}
@@ -90,7 +91,7 @@ class Control:
             allowed = update(experiments).where(mine, experiments.c.state.in_(move.origins))
             if not connection.execute(allowed.values(change)).rowcount:
                 return False
-            record_event(connection, experiment, "experiment", state=move.to, reason=reason)
+            record_event(connection, experiment, "experiment", by, state=move.to, reason=reason)
             if name == "retry":
                 again = update(planned_trials).filter_by(experiment=experiment, state="failed")
                 connection.execute(again.values(state="queued", reason=""))
@@ -131,10 +132,14 @@ class Control:
             data = {"state": row.state, "reason": row.reason, "differs": list(differs)}
             record_event(connection, experiment, "experiment", **data)
 
-    def set_priority(self, experiment: str, priority: int) -> None:
-        """Change which experiments go before it."""
+    def set_priority(self, experiment: str, priority: int, by: str | None = None) -> None:
+        """Change which experiments go before it; `by` is the name of the token that asks for it."""
+        change = update(experiments).where(experiments.c.id == experiment, experiments.c.priority != priority)
+        changed = change.values(priority=priority).returning(experiments.c.state, experiments.c.reason)
         with self._database.write() as connection:
-            connection.execute(update(experiments).where(experiments.c.id == experiment).values(priority=priority))
+            if row := connection.execute(changed).one_or_none():
+                data = {"state": row.state, "reason": row.reason, "priority": priority}
+                record_event(connection, experiment, "experiment", by, **data)
 
     def delete(self, experiment: str) -> list[str] | None:
         """Forget an experiment that is over, and its trials that no other one plans.

@@ -111,8 +111,8 @@ def left_out(connection: Connection, which: ColumnElement[bool]) -> dict[str, li
     return {id_: found or [] for id_, found in connection.execute(select(experiments.c.id, first).where(which))}
 
 
-def record_event(connection: Connection, experiment: str, kind: Kind, **data: Any) -> None:
-    """Store an event in a transaction.
+def record_event(connection: Connection, experiment: str, kind: Kind, by: str | None = None, **data: Any) -> None:
+    """Store an event in a transaction, with the name of the token that asked for what happened, if one did.
 
     Its number comes from the experiment's row, which stays locked until the transaction ends. So whoever has seen a
     number has seen all smaller ones; numbers of a PostgreSQL sequence would become visible out of order.
@@ -120,5 +120,6 @@ def record_event(connection: Connection, experiment: str, kind: Kind, **data: An
     counted = update(experiments).where(experiments.c.id == experiment).values(events=experiments.c.events + 1)
     number = connection.execute(counted.returning(experiments.c.events)).scalar()
     if number is not None:
-        row = {"experiment": experiment, "number": number, "at": time.time(), "kind": kind, "data": data}
+        told = data if by is None else {**data, "by": by}
+        row = {"experiment": experiment, "number": number, "at": time.time(), "kind": kind, "data": told}
         connection.execute(insert(events).values(row))

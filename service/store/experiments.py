@@ -54,13 +54,16 @@ class Experiments:
     def __init__(self, database: Database) -> None:
         self._database = database
 
-    def add(self, spec: ExperimentSpec, plan: Plan | None, submission: Submission | None = None) -> str:
+    def add(
+        self, spec: ExperimentSpec, plan: Plan | None, submission: Submission | None = None, by: str | None = None
+    ) -> str:
         """Store an experiment; returns its id.
 
         Args:
             spec: as submitted.
             plan: None where data have to be fetched first; `add_plan` stores it later.
             submission: if it was submitted before, nothing is stored and the id is that of the first time.
+            by: name of the token with which it was submitted.
 
         Raises:
             KeyReusedError: its key was used for a different request.
@@ -93,7 +96,7 @@ class Experiments:
                 return str(_submitted(connection, submission))
             if distinct := sorted(set(spec.tag_list())):
                 connection.execute(insert(tags), [{"experiment": id_, "tag": tag} for tag in distinct])
-            record_event(connection, id_, "experiment", state="queued", reason="")
+            record_event(connection, id_, "experiment", by, state="queued", reason="")
             if plan is not None:
                 self._add_plan(connection, id_, plan)
         return id_

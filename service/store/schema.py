@@ -48,7 +48,7 @@ def _if_valid(element: Readable, compiler: Any, **given: Any) -> str:
 
 
 # The last of `migrations/versions`: a table changes together with a migration that makes it so.
-REVISION = "0006"
+REVISION = "0007"
 
 # SQLite counts up only an INTEGER primary key.
 Sequence = BigInteger().with_variant(Integer, "sqlite")
@@ -71,6 +71,17 @@ lease = Table(
     Column("pid", Integer, nullable=False),
     Column("created", Float, nullable=False),
     Column("beats", BigInteger, nullable=False),
+)
+
+# Who may ask: `digest` is the SHA-256 of a token, which itself is stored nowhere. Rows of revoked ones stay.
+access_tokens = Table(
+    "access_tokens",
+    metadata,
+    Column("name", String(64), primary_key=True),
+    Column("digest", String(64), nullable=False),
+    Column("read_only", Boolean, nullable=False),
+    Column("created", Float, nullable=False),
+    Column("revoked", Float),
 )
 
 # What a user asked for. Times are seconds since 1970 (UTC). `request_key` is that of the request (Idempotency-Key),

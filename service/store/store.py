@@ -14,6 +14,7 @@ from service.store.lease import Lease
 from service.store.objectives import Objectives
 from service.store.results import Results
 from service.store.slots import Slots
+from service.store.tokens import Tokens
 from service.store.trials import Trials
 
 
@@ -37,6 +38,7 @@ class Store:
         objectives: what trials achieved.
         events: all that happened, in order.
         health: whether the database can be trusted.
+        tokens: who may ask.
     """
 
     def __init__(self, url: str, observe: Observe = nobody, patience: float = 0.0, leased: bool = False) -> None:
@@ -51,6 +53,7 @@ class Store:
         self.objectives = Objectives(self._database)
         self.events = Events(self._database)
         self.health = Health(self._database)
+        self.tokens = Tokens(self._database)
 
     def lease(self, owner: Owner, process: tuple[int, float], is_running: Callable[[int, float], bool]) -> Lease:
         """The lease that a server needs before it runs experiments; see `Lease`. Nobody needs it to read."""

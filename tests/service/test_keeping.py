@@ -119,6 +119,7 @@ def test_a_restored_home_shows_the_same(
     upload = shutil.make_archive(str(tmp_path / "mine"), "zip", dataset_folder(tmp_path / "mine"))
     with Path(upload).open("rb") as content:
         mine = add_zip(home, "mine", content)
+    token = stored.tokens.add("ana", read_only=True)
     file = tmp_path / "backup.tar"
     file.write_text("an earlier one")
     old = os.umask(0o000)
@@ -139,6 +140,8 @@ def test_a_restored_home_shows_the_same(
     assert rows(restored) == rows(stored)
     assert restored.experiments.one(id_) == stored.experiments.one(id_)
     assert restored.events.after(id_, 0) == stored.events.after(id_, 0)
+    assert restored.tokens.look(token) == stored.tokens.look(token) != stored.tokens.look("")
+    assert token.encode() not in file.read_bytes()
     restored.close()
     for one in (kept["predictions"], layout.cosines_file(home, digest, "last")):
         assert (new / one.relative_to(home)).read_bytes() == one.read_bytes()

@@ -7,7 +7,7 @@ import pytest
 
 from service.client import Client
 from service.owner import make_private
-from service.security import MOST_CHARACTERS, is_authorised
+from service.security import MOST_CHARACTERS, bearer, is_token
 from service.settings import Settings, secret
 from service.store import Store
 from service.store.database import DatabaseError
@@ -88,7 +88,7 @@ def test_every_other_token_arrives_as_it_is() -> None:
     for token in (visible, "x", "x" * MOST_CHARACTERS):
         settings = Settings.from_environment({"ALLASPRAK_TOKEN": token})
         request = Client(token=f"{token}\n")._connection._http.build_request("GET", "/")  # as `open().read()` has it
-        assert is_authorised(request.headers.raw[-1][1].decode("latin-1"), settings.token)
+        assert is_token(bearer(request.headers.raw[-1][1].decode("latin-1")), token)
         assert request.headers["authorization"] == f"Bearer {settings.token}"
 
 

@@ -61,6 +61,10 @@ def test_a_database_of_any_version_is_upgraded_with_all_that_is_in_it(tmp_path: 
     assert found["ord-FS", "de", "test"] == 79.125
     assert {row["numerics"] for row in rows} == {paused.numerics} == {3}
     assert store.control.move(paused.id, "resume")
+    known = [(one.name, one.read_only, one.revoked is None) for one in store.tokens.all()]
+    assert known == ([("ana", False, True), ("grafana", True, True), ("bo", False, False)] * (frozen.stem >= "0007"))
+    found = store.tokens.look("allasprak_of-ana")
+    assert (found.asks, found.token is not None) == (frozen.stem >= "0007",) * 2
     store.close()
 
 

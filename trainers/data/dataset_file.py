@@ -22,7 +22,7 @@ class Dataset:
 
     `root` is the folder with its tasks; `tasks` has for each task its `labels` and `languages`: for each language and
     split the number of `examples` and their `digest`. `digest` is that of all; `created` in seconds since 1970.
-    `warnings` say in words what is odd, but taken as it is.
+    `warnings` say in words what is odd, but taken as it is. `owner` is the name of whoever added it, if known.
     """
 
     name: str
@@ -32,6 +32,7 @@ class Dataset:
     digest: str
     tasks: dict[str, Any]
     warnings: list[str] = field(default_factory=list)
+    owner: str | None = None
 
     def public(self) -> dict[str, Any]:
         """What clients may know: all but the folder."""
@@ -78,7 +79,7 @@ def _parsed(given: Any) -> Dataset:
     if not isinstance(given, dict):
         raise ValueError("dataset.json is no object")
     named = {one.name: given[one.name] for one in fields(Dataset) if one.name in given}
-    named.setdefault("warnings", [])
+    named = {"warnings": [], "owner": None} | named  # which earlier versions did not write
     for name in (one.name for one in fields(Dataset)):
         if name not in named or not _is_valid(name, named[name]):
             raise ValueError(f"{name!r} in dataset.json is {'not allowed' if name in named else 'missing'}")
@@ -95,6 +96,8 @@ def _is_valid(name: str, value: Any) -> bool:
             return isinstance(value, dict) and all(map(_is_summary, value.values()))
         case "warnings":
             return _are_texts(value)
+        case "owner" if value is None:
+            return True
     return isinstance(value, str) and "\0" not in value
 
 

@@ -112,7 +112,7 @@ def _described(home: Path, name: str) -> dict[str, Any] | None:
     try:
         return dataset(home, name).public()
     except BrokenDatasetError as error:
-        unknown = dict.fromkeys(("kind", "created", "digest"))
+        unknown = dict.fromkeys(("kind", "created", "digest", "owner"))
         return {"name": name, **unknown, "tasks": {}, "warnings": [], "problem": str(error)}
     except DataError:
         return None
@@ -138,8 +138,10 @@ def _names(home: Path) -> list[str]:
     return [name for name in dataset_names(home) if re.fullmatch(NAME, name)]
 
 
-def add_zip(home: Path, name: str, file: BinaryIO) -> Dataset:
+def add_zip(home: Path, name: str, file: BinaryIO, owner: str | None = None) -> Dataset:
     """A dataset of a zip's files, such as `<task>/<language>/<split>.jsonl`, at its top or in one folder.
+
+    `owner` is the name of whoever adds it.
 
     Raises:
         NameTakenError, BadNameError: the name is taken, or none.
@@ -151,16 +153,16 @@ def add_zip(home: Path, name: str, file: BinaryIO) -> Dataset:
         extract(file, folder)
         return folder
 
-    return _add(home, name, "zip", fill)
+    return _add(home, name, "zip", fill, owner)
 
 
-def add_folder(home: Path, name: str, root: Path) -> Dataset:
-    """A dataset of a folder that stays where it is. NameTakenError, DataError as `add_zip`."""
-    return _add(home, name, "folder", lambda _: root)
+def add_folder(home: Path, name: str, root: Path, owner: str | None = None) -> Dataset:
+    """A dataset of a folder that stays where it is. `owner`, NameTakenError, DataError as `add_zip`."""
+    return _add(home, name, "folder", lambda _: root, owner)
 
 
-def add_hub(home: Path, name: str, repository: str) -> Dataset:
-    """A dataset of a dataset repository on the Hugging Face hub with files as those of a zip.
+def add_hub(home: Path, name: str, repository: str, owner: str | None = None) -> Dataset:
+    """A dataset of a dataset repository on the Hugging Face hub with files as those of a zip. `owner` as `add_zip`.
 
     Raises:
         NameTakenError, DataError: as `add_zip`, or the hub can't be reached or has no such repository.
@@ -184,10 +186,10 @@ def add_hub(home: Path, name: str, repository: str) -> Dataset:
             raise DataError(f"{repository!r} can't be fetched from the hub ({said})") from error
         return folder
 
-    return _add(home, name, "hub", fill)
+    return _add(home, name, "hub", fill, owner)
 
 
-def _add(home: Path, name: str, kind: Kind, fill: Callable[[Path], Path]) -> Dataset:
+def _add(home: Path, name: str, kind: Kind, fill: Callable[[Path], Path], owner: str | None) -> Dataset:
     if not re.fullmatch(NAME, name):
         raise BadNameError(f"{name[:100]!r} is none; allowed: up to 63 of a-z, 0-9, - and _, the first no - or _")
     place = datasets_folder(home) / name
@@ -204,7 +206,7 @@ def _add(home: Path, name: str, kind: Kind, fill: Callable[[Path], Path]) -> Dat
             raise DataError(
                 "; ".join([f"it has no file {layout}, a language code, and a split of {', '.join(SPLITS)}", *warnings])
             )
-        found = Dataset(name, kind, str(root), time.time(), digest(tasks), tasks, warnings)
+        found = Dataset(name, kind, str(root), time.time(), digest(tasks), tasks, warnings, owner)
         (folder / "dataset.json").write_text(json.dumps(asdict(found)), encoding="utf-8")
         try:
             folder.rename(place)

@@ -105,6 +105,7 @@ class Dataset(BaseModel):
     digest: str
     tasks: Annotated[dict[str, TaskData], Field(description="by task")]
     warnings: Annotated[list[str], Field(description="what is odd about its files, but taken as it is")]
+    owner: Annotated[str | None, Field(description="name of the token with which it was added; null without one")]
 
 
 class BrokenDataset(BaseModel):
@@ -114,6 +115,7 @@ class BrokenDataset(BaseModel):
     kind: None
     created: None
     digest: None
+    owner: None
     tasks: Annotated[dict[str, TaskData], Field(description="none", max_length=0)]
     warnings: list[str]
     problem: Annotated[str, Field(description="why")]

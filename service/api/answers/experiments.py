@@ -67,7 +67,7 @@ class ListedExperiment(BaseModel):
 
     id: ExperimentId
     name: str
-    owner: str
+    owner: Annotated[str, Field(description="name of the token that submitted it; without one, as the spec says")]
     tags: list[str]
     priority: Annotated[int, Field(description="experiments of a higher one run first")]
     state: State
