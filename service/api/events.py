@@ -119,4 +119,4 @@ async def follow_experiment(
                 if not await run_in_threadpool(may_still_ask, request):
                     return
                 due = time.monotonic() + ACCESS_SECONDS
-            happened = happened or await news.after(id_, (state, number), due - time.monotonic())
+            happened = happened or await news.after(id_, (state or "", number), due - time.monotonic())
