@@ -90,7 +90,10 @@ class Client(ResultsClient):
         return self._json("GET", f"/v1/experiments/{id_}")
 
     def experiments(self, **filters: str) -> pd.DataFrame:
-        """Experiments, newest first, filtered by `owner`, `tags`, `state` or `name`."""
+        """Experiments, newest first, filtered by `owner`, `tags`, `state`, `name`, `task` or `method`.
+
+        `search` is text within name, id, owner or a tag; `sort` a column such as "name", "-name" for descending.
+        """
         pages = self._connection.pages("/v1/experiments", parameters(filters))
         return listed([one for page in pages for one in page["experiments"]], frames.EXPERIMENTS)
 

@@ -28,8 +28,8 @@ from service.api.problems import refusals
 from service.api.times import with_times
 from service.api.trials import LogEnd, last_lines
 from service.reports.sweep import sweep
-from service.store import Experiment, Store, Submission
-from service.store.query import equal
+from service.store import SORTABLE, Experiment, Store, Submission
+from service.store.query import By, equal
 from service.store.states import FINAL, State
 from trainers.artifacts.layout import driver_log
 from trainers.artifacts.places import NO_PATIENCE, place_of
@@ -58,6 +58,10 @@ class Listing(BaseModel):
     tags: Text | None = Field(None, description="experiments that have this tag")
     state: State | None = Field(None, description="experiments in this state")
     name: Text | None = Field(None, description="experiments of this name")
+    task: Text | None = Field(None, description="experiments of this task")
+    method: Text | None = Field(None, description="experiments that plan results of this method")
+    search: Text | None = Field(None, description="text within the name, the id, the owner or a tag")
+    sort: Text = Field("-created", description=f"one of {', '.join(SORTABLE)}; with a minus for descending")
     limit: Annotated[int, Field(ge=1, le=1000)] = Field(100, description="experiments of a page")
     cursor: Text | None = Field(None, description="`next` of the page before")
 
@@ -129,12 +133,15 @@ async def plan_experiment(request: Request, wanted: Annotated[From, Query()]) ->
 
 @router.get("/experiments", response_model=answers.Experiments)
 def list_experiments(request: Request, wanted: Annotated[Listing, Query()]) -> JSONResponse:
-    """Experiments, newest first."""
+    """Experiments, newest first unless `sort` says otherwise."""
     store: Store = request.app.state.store
     if wanted.cursor is None:
-        given = {"owner": wanted.owner, "tags": wanted.tags, "name": wanted.name}
+        given = {name: getattr(wanted, name) for name in ("owner", "tags", "name", "task", "method")}
         require_known(store, equal({name: [value] for name, value in given.items() if value is not None}))
-    page, following = store.experiments.page(**wanted.model_dump())
+    if wanted.sort.removeprefix("-") not in SORTABLE:
+        raise SpecError([Problem("sort", f"{wanted.sort!a} is unknown; allowed: {', '.join(SORTABLE)}")])
+    sort = By(wanted.sort.removeprefix("-"), descending=wanted.sort.startswith("-"))
+    page, following = store.experiments.page(**wanted.model_dump(exclude={"sort"}), sort=[sort])
     environment = request.app.state.environment()
     return JSONResponse({"experiments": [_shown(experiment, environment) for experiment in page], "next": following})
 

@@ -4,7 +4,7 @@ from sqlalchemy.exc import OperationalError
 
 from service.store.broken import BrokenRowError
 from service.store.database import BadCursorError, DatabaseLostError, StoreFullError, is_busy
-from service.store.experiments import KeyReusedError, Submission
+from service.store.experiments import SORTABLE, KeyReusedError, Submission
 from service.store.lease import LeaseHeldError, LeaseLostError
 from service.store.progress import Experiment
 from service.store.results import RESULT_COLUMNS, Page, Query
@@ -14,6 +14,7 @@ from service.store.tokens import TokenNameError
 
 __all__ = [
     "RESULT_COLUMNS",
+    "SORTABLE",
     "BadCursorError",
     "BrokenRowError",
     "DatabaseLostError",

@@ -2,11 +2,11 @@
 
 import secrets
 import time
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, NamedTuple
 
-from sqlalchemy import Connection, func, insert, select, update
+from sqlalchemy import ColumnElement, Connection, func, insert, or_, select, update
 
 from search_spaces.cost.estimate import Known
 from search_spaces.plan import Plan
@@ -16,11 +16,17 @@ from service.store.coverage import Coverage
 from service.store.database import BadCursorError, Database, decode, encode
 from service.store.events import record_event, record_left_out
 from service.store.progress import Experiment, shown
+from service.store.query import By, Columns, after, equal
 from service.store.revisions import next_revision
-from service.store.schema import attempts, experiments, planned_results, planned_trials, sizes, tags, trials
+from service.store.schema import Readable, attempts, experiments, planned_results, planned_trials, sizes, tags, trials
 from service.store.states import FINAL
 from trainers.data.token_counts import Size
 from trainers.trial import NUMERICS
+
+# What a listing can be sorted by.
+SORTABLE = ("created", "started", "finished", "name", "owner", "task", "state", "priority")
+
+NEWEST_FIRST = (By("created", descending=True),)
 
 
 @dataclass(frozen=True)
@@ -172,41 +178,61 @@ class Experiments:
         return found[0] if found else None
 
     def page(
-        self, limit: int, cursor: str | None = None, id_: str | None = None, **filters: str | None
+        self,
+        limit: int,
+        cursor: str | None = None,
+        id_: str | None = None,
+        search: str | None = None,
+        method: str | None = None,
+        sort: Sequence[By] = NEWEST_FIRST,
+        **filters: str | None,
     ) -> tuple[list[Experiment], str | None]:
-        """Experiments, newest first, and the cursor of the next page.
+        """A page of experiments, and the cursor of the next one.
 
         Args:
             limit: experiments a page at most.
             cursor: of this page, as the page before returned it.
             id_: only the experiment with this id.
-            filters: `owner`, `tags` (has this tag), `state`, `name`; None for any.
+            search: text within the name, the id, the owner or a tag; upper and lower case are the same.
+            method: only experiments that plan results of this method.
+            sort: by which of SORTABLE; ties are in the order of the ids.
+            filters: `owner`, `tags` (has this tag), `state`, `name`, `task`; None for any.
 
         Raises:
             BadCursorError: no page returned this cursor.
         """
-        query = select(experiments).order_by(experiments.c.created.desc(), experiments.c.id).limit(limit + 1)
-        wanted = {name: value for name, value in filters.items() if value is not None}
-        if (tag := wanted.pop("tags", None)) is not None:
-            query = query.where(experiments.c.id.in_(select(tags.c.experiment).where(tags.c.tag == tag)))
-        for name, value in wanted.items():
-            query = query.where(experiments.c[name] == value)
+        columns = self._columns()
+        given = {name: [value] for name, value in filters.items() if value is not None}
+        query = select(experiments).where(columns.clause(equal(given)))
+        if search:
+            query = query.where(_has_text(search))
+        if method is not None:
+            planned = select(planned_results.c.method).where(planned_results.c.experiment == experiments.c.id)
+            query = query.where(planned.where(planned_results.c.method == method).exists())
         if id_ is not None:
             query = query.where(experiments.c.id == id_)
+        asked = [[by.column, by.descending] for by in sort]
+        keys = columns.keys([*sort, By("id")])
         if cursor is not None:
             match decode(cursor):
-                case [float(created), str(last)]:
-                    pass
+                case [said, last] if said == asked:
+                    query = query.where(after(keys, last))
                 case _:
                     raise BadCursorError("it is of another query")
-            query = query.where(
-                (experiments.c.created < created) | ((experiments.c.created == created) & (experiments.c.id > last))
-            )
+        ordered = [key.desc() if descending else key for key, descending in keys]
+        named = [key.label(f"key_{place}") for place, (key, _) in enumerate(keys)]
         with self._database.read() as connection:
-            rows = connection.execute(query).mappings().all()
+            rows = connection.execute(query.add_columns(*named).order_by(*ordered).limit(limit + 1)).mappings().all()
             page = shown(connection, rows[:limit])
-        more = len(rows) > limit
-        return page, encode(page[-1].created, page[-1].id) if more else None
+        if len(rows) <= limit:
+            return page, None
+        return page, encode(asked, [rows[limit - 1][key.name] for key in named])
+
+    def _columns(self) -> Columns:
+        task: ColumnElement[str] = Readable(experiments.c.spec)["task"].as_string()
+        plain = {name: experiments.c[name] for name in ("id", *SORTABLE) if name != "task"}
+        tagged = select(tags.c.tag).where(tags.c.experiment == experiments.c.id)
+        return Columns(plain | {"task": task}, {"tags": tagged}, self._database.ordered)
 
     def unfinished_with(self, data: Mapping[str, Any]) -> list[str]:
         """The experiments that are not over and whose spec has these data, the oldest first."""
@@ -241,3 +267,12 @@ def _submitted(connection: Connection, submission: Submission) -> str | None:
     if found is not None and found.request_digest != submission.digest:
         raise KeyReusedError(f"{submission.key!r} came with another experiment before ({found.id})")
     return found.id if found is not None else None
+
+
+def _has_text(search: str) -> ColumnElement[bool]:
+    """Whether an experiment's name, id, owner or one of its tags has a text in it."""
+    text = search.lower()
+    tagged = select(tags.c.tag).where(tags.c.experiment == experiments.c.id)
+    among = [experiments.c.name, experiments.c.id, experiments.c.owner]
+    named = [func.lower(column).contains(text, autoescape=True) for column in among]
+    return or_(*named, tagged.where(func.lower(tags.c.tag).contains(text, autoescape=True)).exists())

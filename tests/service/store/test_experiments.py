@@ -2,6 +2,7 @@
 
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
+from typing import Any
 
 import pytest
 
@@ -9,6 +10,7 @@ from plans import spec_of
 from search_spaces.plan import Plan
 from search_spaces.spec import ExperimentSpec
 from service.store import BadCursorError, KeyReusedError, Store, Submission
+from service.store.query import By
 from stored import ADAPTED, SOURCE, asked, finish, finish_both, page_of, plan_of, score, source_of
 
 
@@ -56,6 +58,31 @@ def test_experiments_are_filtered_and_paged_newest_first(store: Store) -> None:
     assert end is None
     assert [one.id for one in store.experiments.page(limit=10, owner="o1")[0]] == ids[5::-2]
     assert [one.id for one in store.experiments.page(limit=10, tags="t3")[0]] == [ids[3]]
+
+
+def test_experiments_are_searched_and_sorted_over_all_pages(store: Store) -> None:
+    names = ["Öl", "beta", "alpha", "100%", "alpha_2", "gamma"]
+    specs = {name: spec_of(name=name, owner="me", tags=[f"of {name}"]) for name in names}
+    ids = {name: store.experiments.add(spec, plan_of()) for name, spec in specs.items()}
+    for by, ordered in ((By("name"), sorted(names)), (By("name", descending=True), sorted(names)[::-1])):
+        found, cursor = store.experiments.page(limit=2, sort=[by])
+        while cursor is not None:
+            more, cursor = store.experiments.page(limit=2, cursor=cursor, sort=[by])
+            found += more
+        assert [one.name for one in found] == ordered
+    _, cursor = store.experiments.page(limit=2, sort=[By("name")])
+    with pytest.raises(BadCursorError, match="of another query"):
+        store.experiments.page(limit=2, cursor=cursor)
+
+    def names_with(**wanted: Any) -> set[str]:
+        return {one.name for one in store.experiments.page(limit=10, **wanted)[0]}
+
+    assert names_with(search="ALPHA") == names_with(search="of alpha") == {"alpha", "alpha_2"}
+    assert names_with(search="%") == {"100%"}
+    assert names_with(search="_") == {"alpha_2"}
+    assert names_with(search=ids["beta"][3:]) == {"beta"}
+    assert names_with(search="nobody") == names_with(task="pos") == names_with(method="mix-FT") == set()
+    assert names_with(search="ME", task="ner", method="ord-FS") == set(names)
 
 
 NO_CURSORS = ("", "x", "!!!", "bnVsbA", "WzEsMl0", "W10", "é", "WyJhIiwxXQ", "W3RydWUsdHJ1ZV0", "W05hTiwieCJd")
