@@ -24,6 +24,7 @@ from service.security import is_loopback
 from service.settings import Settings
 from service.store import Store
 from service.store.tokens import PREFIX
+from service.web import add_pages
 from trainers import memory
 from trainers.artifacts.places import NO_PATIENCE, place_of
 from trainers.encoders import examiner
@@ -75,6 +76,8 @@ def serve(host: str, port: int) -> NoReturn:
         return Environment(settings.home, settings.data_root, pool.cpus, pool.gpus, pool.memory, settings.artifacts)
 
     app = create_app(store, environment, settings.token, always_asks=not is_loopback(host))
+    app = create_app(store, environment, settings.token)
+    add_pages(app)
     supervisor = Supervisor(settings, store)
     server = uvicorn.Server(
         uvicorn.Config(app, http=Connection, ws="none", log_config=None, timeout_graceful_shutdown=STREAM_SECONDS)

@@ -1,0 +1,162 @@
+"""How a page is made: templates, the files that they load, and what a browser may do with them."""
+
+import gzip
+import json
+from collections.abc import Callable, Coroutine
+from datetime import datetime
+from functools import cache
+from hashlib import sha256
+from importlib.resources import files
+from typing import Any
+from urllib.parse import urlencode
+
+from fastapi import APIRouter, Request
+from fastapi.responses import HTMLResponse, Response
+from fastapi.routing import APIRoute
+from jinja2 import Environment, PackageLoader, StrictUndefined
+from starlette.exceptions import HTTPException
+
+# Scripts and styles come from files of ours alone: none stands in a page, and Vega's expressions are interpreted.
+POLICY = (
+    "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' data:; connect-src 'self';"
+    " form-action 'self'; base-uri 'none'; frame-ancestors 'none'"
+)
+
+TYPES = {".css": "text/css", ".js": "text/javascript", ".svg": "image/svg+xml", ".LICENSE": "text/plain"}
+
+# The pages that every page leads to.
+NAVIGATION = (("/", "Experiments"),)
+
+# A file's address changes with its content.
+FOREVER = "public, max-age=31536000, immutable"
+
+files_router = APIRouter(include_in_schema=False)
+
+
+def answered(response: Response) -> dict[str, Any]:
+    """What a REST route has answered, as its clients read it."""
+    found: dict[str, Any] = json.loads(bytes(response.body))
+    return found
+
+
+def page(request: Request, name: str, status: int = 200, **values: Any) -> HTMLResponse:
+    """A page.
+
+    Args:
+        request: that asks for it.
+        name: of its template.
+        status: of the answer.
+        values: what the template shows.
+    """
+    content = _templates().get_template(f"{name}.html").render(request=request, **values)
+    return HTMLResponse(content, status, {"Content-Security-Policy": POLICY, "Cache-Control": "no-store"})
+
+
+class Page(APIRoute):
+    """A route whose refusals are pages, in the words of the REST interface."""
+
+    def get_route_handler(self) -> Callable[[Request], Coroutine[Any, Any, Response]]:
+        """The handler of the route, with a page for each refusal."""
+        handle = super().get_route_handler()
+
+        async def answer(request: Request) -> Response:
+            try:
+                return await handle(request)
+            except Exception as error:
+                known = request.app.exception_handlers
+                refuse = next((known[kind] for kind in type(error).__mro__ if kind in known), None)
+                if refuse is None:
+                    raise
+                refusal: Response = refuse(request, error)
+            if refusal.status_code < 400:
+                return refusal
+            said = answered(refusal)
+            return page(request, "refusal", said["status"], title=said["detail"], problems=said["errors"])
+
+        return answer
+
+
+@files_router.get("/static/{path:path}")
+def static_file(request: Request, path: str) -> Response:
+    """A file that pages load."""
+    found = _files().get(path)
+    if found is None:
+        raise HTTPException(404)
+    content, packed, kind = found
+    headers = {"Cache-Control": FOREVER, "Vary": "Accept-Encoding"}
+    if "gzip" in request.headers.get("accept-encoding", ""):
+        return Response(packed, headers={**headers, "Content-Encoding": "gzip"}, media_type=kind)
+    return Response(content, headers=headers, media_type=kind)
+
+
+@cache
+def _files() -> dict[str, tuple[bytes, bytes, str]]:
+    """The files that pages load, by name: each as it is, packed, and its media type."""
+    found = {}
+    root = files("service.web") / "static"
+    for folder, before in ((root, ""), (root / "vendor", "vendor/")):
+        for file in folder.iterdir():
+            kind = next((kind for ending, kind in TYPES.items() if file.name.endswith(ending)), None)
+            if kind is not None:
+                content = file.read_bytes()
+                found[before + file.name] = content, gzip.compress(content, mtime=0), kind
+    return found
+
+
+def _static(path: str) -> str:
+    """The address of a file."""
+    return f"/static/{path}?{sha256(_files()[path][0]).hexdigest()[:12]}"
+
+
+@cache
+def _templates() -> Environment:
+    found = Environment(
+        loader=PackageLoader("service.web"),
+        autoescape=True,
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )
+    found.globals |= {"static": _static, "with_query": _with_query, "navigation": NAVIGATION}
+    found.filters |= {"duration": duration, "size": size, "minute": minute, "signed": signed}
+    return found
+
+
+def _with_query(request: Request, **changed: str | None) -> str:
+    """The address of a page with some parameters changed; those that are None are left out, and so is the cursor."""
+    changed = {"cursor": None, **changed}
+    kept = [(name, value) for name, value in request.query_params.multi_items() if name not in changed]
+    given = urlencode([*kept, *((name, value) for name, value in changed.items() if value)])
+    return f"{request.url.path}?{given}" if given else request.url.path
+
+
+def duration(seconds: float | None) -> str:
+    """A time in its two largest units, such as "3 h 20 min"; a dash for None."""
+    if seconds is None:
+        return "–"
+    whole = round(seconds)
+    for unit, small, name, smaller in ((86_400, 3600, "d", "h"), (3600, 60, "h", "min"), (60, 1, "min", "s")):
+        if whole >= unit:
+            rest = whole % unit // small
+            return f"{whole // unit} {name} {rest} {smaller}" if rest else f"{whole // unit} {name}"
+    return f"{whole} s"
+
+
+def size(count: float | None) -> str:
+    """Bytes in the largest unit that gives at least one; a dash for None."""
+    if count is None:
+        return "–"
+    for unit, name in ((1e12, "TB"), (1e9, "GB"), (1e6, "MB"), (1e3, "kB")):
+        if count >= unit:
+            return f"{count / unit:.1f} {name}"
+    return f"{count:.0f} B"
+
+
+def minute(time: str | None) -> str:
+    """A time of the REST interface to the minute (UTC); a dash for None."""
+    return datetime.fromisoformat(time).strftime("%Y-%m-%d %H:%M") if time else "–"
+
+
+def signed(value: float) -> str:
+    """A difference with its sign."""
+    return f"{value:+.1f}".replace("-", "−")

@@ -1,0 +1,34 @@
+// Keeps the part of a page that has `data-live` up to date: htmx asks for the page again and morphs that part, whenever
+// the element gets a "news" event. `data-live` is the address of a stream of events, or empty: then it is asked regularly.
+const SOONEST = 1000, OTHERWISE = 5000;
+
+function follow(element) {
+  let due = false, last = 0;
+  const tell = () => {
+    if (due) return;
+    due = true;
+    setTimeout(() => {
+      due = false;
+      if (!document.hidden) { last = Date.now(); element.dispatchEvent(new Event("news")); }
+      else document.addEventListener("visibilitychange", tell, { once: true });
+    }, Math.max(0, last + SOONEST - Date.now()));
+  };
+  if (!element.dataset.live) {
+    setInterval(() => { if (!document.hidden) tell(); }, OTHERWISE);
+    return;
+  }
+  const events = new EventSource(element.dataset.live);
+  for (const kind of ["experiment", "trial"]) events.addEventListener(kind, tell);
+}
+
+for (const element of document.querySelectorAll("[data-live]")) follow(element);
+
+// Times are sent in UTC; people read their own.
+function local(root) {
+  for (const time of root.querySelectorAll("time[datetime]")) {
+    const at = new Date(time.dateTime);
+    time.title = at.toLocaleString(undefined, { dateStyle: "full", timeStyle: "long" });
+  }
+}
+local(document);
+document.addEventListener("htmx:after:swap", () => local(document));

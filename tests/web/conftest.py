@@ -1,0 +1,77 @@
+"""The pages in a real browser, the machine's Chromium, over an application on a port of loopback."""
+
+import shutil
+import socket
+import threading
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+import uvicorn
+from fastapi import FastAPI
+from playwright.sync_api import Browser, Request, sync_playwright
+from starlette.testclient import TestClient
+
+from search_spaces.environment import Environment
+from service.api import create_app
+from service.store import Store
+from service.web import add_pages
+from web_window import Window
+
+CHROMIUM = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None)
+
+
+@pytest.fixture
+def app(sqlite_store: Store, tmp_path: Path) -> FastAPI:
+    """The REST interface and the pages over a store."""
+    app = create_app(sqlite_store, lambda: Environment(tmp_path, tmp_path, cpus=2, gpus=0), None)
+    add_pages(app)
+    return app
+
+
+@pytest.fixture
+def pages(app: FastAPI) -> Iterator[TestClient]:
+    """What asks for pages without a browser."""
+    with TestClient(app, base_url="http://127.0.0.1", raise_server_exceptions=False) as client:
+        yield client
+
+
+@pytest.fixture(scope="session")
+def browser() -> Iterator[Browser]:
+    if CHROMIUM is None:
+        pytest.skip("no Chromium on this machine (Debian: apt-get install chromium)")
+    with sync_playwright() as playwright:
+        browser = playwright.chromium.launch(executable_path=CHROMIUM, args=["--no-sandbox"])
+        yield browser
+        browser.close()
+
+
+@pytest.fixture
+def window(app: FastAPI, browser: Browser) -> Iterator[Window]:
+    """A window on the pages. Nothing may be asked of another address, and no script or policy may complain."""
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = free.getsockname()[1]
+    server = uvicorn.Server(uvicorn.Config(app, host="127.0.0.1", port=port, log_level="warning"))
+    thread = threading.Thread(target=server.run, daemon=True)
+    thread.start()
+    while not server.started:
+        time.sleep(0.02)
+    address = f"http://127.0.0.1:{port}"
+    with browser.new_context(viewport={"width": 1400, "height": 900}) as context:
+        page = context.new_page()
+        asked: list[str] = []
+        said: list[str] = []
+
+        def note(request: Request) -> None:
+            asked.append(request.url)
+
+        page.on("request", note)
+        page.on("console", lambda message: said.append(message.text) if message.type in ("error", "warning") else None)
+        page.on("pageerror", lambda error: said.append(str(error)))
+        yield Window(page, address, asked, said)
+    server.should_exit = True
+    thread.join(10)
+    assert [url for url in asked if not url.startswith((address, "data:"))] == []
+    assert said == []

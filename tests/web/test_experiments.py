@@ -1,0 +1,102 @@
+"""The list of experiments: what a row says, searching and sorting, and that a page stays up to date."""
+
+import re
+from typing import Any
+
+import pytest
+from playwright.sync_api import expect
+from starlette.testclient import TestClient
+
+from plans import spec_of
+from queried import filled
+from service.store import Store
+from web_window import Window
+
+
+def rows(text: str) -> list[str]:
+    """The ids of the rows of a page."""
+    return re.findall(r'<tr id="of-(\w+)">', text)
+
+
+def test_a_row_says_what_the_experiment_is_and_what_it_has_found(pages: TestClient, sqlite_store: Store) -> None:
+    id_ = filled(sqlite_store, range(1, 3))
+    text = pages.get("/").text
+    assert rows(text) == [id_]
+    [best] = [
+        one
+        for one in pages.get("/v1/results/summary?by=method,k").json()["summary"]
+        if one["mean_in_common"]
+        == max(other["mean_in_common"] for other in pages.get("/v1/results/summary?by=method,k").json()["summary"])
+    ]
+    assert f"<b>{best['mean']:.1f}</b> ± {best['sd']:.1f}" in text
+    assert best["method"] in text
+    assert "over zero-shot" in text
+
+
+@pytest.mark.parametrize("name", ["<script>alert(1)</script>", "\"'><img src=x onerror=alert(1)>", "ner أ 中"])
+def test_names_are_text(pages: TestClient, sqlite_store: Store, name: str) -> None:
+    sqlite_store.experiments.add(spec_of(name=name, tags=[name], owner=name), None)
+    text = pages.get("/").text
+    assert "<script>alert" not in text
+    assert "<img" not in text
+    assert "ner أ 中" in text or "&lt;" in text or "&#34;" in text
+
+
+def test_search_filters_and_order_are_in_the_address(pages: TestClient, sqlite_store: Store) -> None:
+    ids = {
+        name: sqlite_store.experiments.add(spec_of(name=name, tags=["all"]), None) for name in ("one", "two", "three")
+    }
+    assert rows(pages.get("/?search=TW").text) == [ids["two"]]
+    assert rows(pages.get("/?sort=name").text) == [ids["one"], ids["three"], ids["two"]]
+    assert rows(pages.get("/?tags=all&state=queued&sort=-name").text) == [ids["two"], ids["three"], ids["one"]]
+    assert rows(pages.get("/?state=failed").text) == []
+    assert "no experiment has &#39;nobody&#39;" in pages.get("/?owner=nobody").text
+
+
+def test_pages_of_a_long_list_lead_to_each_other(pages: TestClient, sqlite_store: Store) -> None:
+    ids = [sqlite_store.experiments.add(spec_of(name=f"{n:03}"), None) for n in range(120)]
+    found, address = [], "/?sort=-name"
+    while address:
+        text = pages.get(address).text
+        found += rows(text)
+        following = re.search(r'rel="next" href="([^"]+)"', text)
+        address = following[1].replace("&amp;", "&") if following else ""
+    assert found == ids[::-1]
+
+
+@pytest.mark.parametrize("path", ["/?limit=x", "/?sort=nonsense", "/?color=red", "/?cursor=x"])
+def test_a_request_that_is_refused_is_told_why_on_a_page(pages: TestClient, path: str) -> None:
+    answer = pages.get(path)
+    assert answer.status_code in (200, 422)
+    assert answer.headers["content-type"].startswith("text/html")
+    assert path[2:].partition("=")[0] in answer.text or "is unknown" in answer.text
+
+
+def test_a_page_loads_only_files_of_the_service_under_a_strict_policy(pages: TestClient) -> None:
+    answer = pages.get("/")
+    policy = answer.headers["content-security-policy"]
+    assert "unsafe" not in policy
+    assert "default-src 'none'" in policy
+    addresses = re.findall(r'(?:src|href)="(/static/[^"]+)"', answer.text)
+    assert len(addresses) >= 4
+    for address in addresses:
+        found = pages.get(address)
+        assert found.status_code == 200, address
+        assert "immutable" in found.headers["cache-control"]
+    assert pages.get("/static/../rendering.py").status_code == 404
+    assert pages.get("/static/none.js").status_code == 404
+
+
+@pytest.mark.service
+def test_searching_as_one_types_and_a_state_that_changes(window: Window, sqlite_store: Store) -> None:
+    ids: dict[str, Any] = {name: sqlite_store.experiments.add(spec_of(name=name), None) for name in ("alpha", "beta")}
+    window.page.goto(window.address)
+    table = window.page.get_by_role("table")
+    expect(table.get_by_role("link", name="alpha")).to_be_visible()
+    window.page.get_by_label("Search").fill("bet")
+    expect(table.get_by_role("link", name="alpha")).to_be_hidden()
+    expect(window.page).to_have_url(re.compile("search=bet"))
+    window.page.get_by_role("checkbox", name="Choose beta").check()
+    sqlite_store.control.move(ids["beta"], "cancel", "no longer needed")
+    expect(table.get_by_text("cancelled")).to_be_visible(timeout=15_000)
+    expect(window.page.get_by_role("checkbox", name="Choose beta")).to_be_checked()
