@@ -1,15 +1,20 @@
 """The list of experiments."""
 
+import time
 from datetime import UTC, datetime
-from typing import Annotated, Any
+from threading import Lock
+from typing import Annotated, Any, NamedTuple
 
 from fastapi import APIRouter, Query, Request
 from fastapi.responses import HTMLResponse
 from pydantic import model_validator
 
 from search_spaces.problems import SpecError
-from service.api.experiments import Listing, list_experiments
-from service.store.states import STATES
+from service.api.documented import OfExperiment
+from service.api.experiments import Listing, list_experiments, show_experiment
+from service.reports.headline import headline
+from service.store import Store
+from service.store.states import FINAL, STATES
 from service.web.rendering import Page, answered, duration, page
 from trainers.methods import METHODS
 from trainers.tasks import TASKS
@@ -17,6 +22,42 @@ from trainers.tasks import TASKS
 router = APIRouter(route_class=Page, include_in_schema=False)
 
 FILTERS = (("state", "State", STATES), ("task", "Task", TASKS), ("method", "Method", METHODS))
+
+# How long a line of an experiment that goes on is good enough, and how many lines are remembered.
+LINE_SECONDS, REMEMBERED = 60, 20_000
+
+
+class Line(NamedTuple):
+    """What an experiment has found, in a line, and the moment it is of; None where there is nothing to say."""
+
+    moment: str
+    says: dict[str, Any] | None
+
+
+class Lines:
+    """The lines of experiments, which take long to compute: of those that are over, once."""
+
+    def __init__(self) -> None:
+        self._lock = Lock()
+        self._lines: dict[str, Line] = {}
+
+    def known(self, one: dict[str, Any]) -> dict[str, Any]:
+        """The line of an experiment as the REST interface shows it, the `moment` it should be of, and `is_due`."""
+        moment = one["finished"] if one["state"] in FINAL else str(int(time.monotonic() / LINE_SECONDS))
+        with self._lock:
+            line = self._lines.get(one["id"])
+        return {"says": line.says if line else None, "is_due": line is None or line.moment != moment, "moment": moment}
+
+    def compute(self, store: Store, one: dict[str, Any]) -> None:
+        """Compute the line of an experiment, unless it is known."""
+        known = self.known(one)
+        if known["is_due"]:
+            line = Line(known["moment"], headline(store, one["id"]))
+            with self._lock:
+                self._lines.pop(one["id"], None)
+                self._lines[one["id"]] = line
+                while len(self._lines) > REMEMBERED:
+                    del self._lines[next(iter(self._lines))]
 
 
 class Shown(Listing):
@@ -40,17 +81,26 @@ def experiments(request: Request, wanted: Annotated[Shown, Query()]) -> HTMLResp
         found = answered(list_experiments(request, wanted))
     except SpecError as error:
         problem = "; ".join(one.message for one in error.problems)
-    lines = request.app.state.headlines.of(request.app.state.store, found["experiments"])
+    lines: Lines = request.app.state.lines
     return page(
         request,
         "experiments",
-        experiments=[{**one, **_row(one), "headline": lines[one["id"]]} for one in found["experiments"]],
+        experiments=[{**one, **_row(one), "line": lines.known(one)} for one in found["experiments"]],
         next=found["next"],
         problem=problem,
         wanted=wanted.model_dump(),
         filters=FILTERS,
         is_filtered=any(getattr(wanted, name) for name in ("search", "state", "task", "method", "owner", "tags")),
     )
+
+
+@router.get("/experiments/{id}/line")
+def line(request: Request, id_: OfExperiment) -> HTMLResponse:
+    """The cell that says what an experiment has found."""
+    lines: Lines = request.app.state.lines
+    one = show_experiment(request, id_)
+    lines.compute(request.app.state.store, one)
+    return page(request, "line", one={"id": id_, "line": lines.known(one)})
 
 
 def _row(one: dict[str, Any]) -> dict[str, Any]:

@@ -4,11 +4,10 @@ from fastapi import Depends, FastAPI
 
 from service.api import health
 from service.web import experiments, rendering
-from service.web.headlines import Headlines
 
 
 def add_pages(app: FastAPI) -> None:
     """Add the pages to an application, as `service.api.create_app` makes it."""
-    app.state.headlines = Headlines()
+    app.state.lines = experiments.Lines()
     app.include_router(rendering.files_router)
     app.include_router(experiments.router, dependencies=[Depends(health.require)])
