@@ -76,7 +76,6 @@ def serve(host: str, port: int) -> NoReturn:
         return Environment(settings.home, settings.data_root, pool.cpus, pool.gpus, pool.memory, settings.artifacts)
 
     app = create_app(store, environment, settings.token, always_asks=not is_loopback(host))
-    app = create_app(store, environment, settings.token)
     add_pages(app)
     supervisor = Supervisor(settings, store)
     server = uvicorn.Server(

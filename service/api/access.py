@@ -17,6 +17,9 @@ log = logging.getLogger(__name__)
 
 BEARER = HTTPBearer(auto_error=False, description="where the service has tokens")
 
+# What a browser carries the token in, once its user has signed in on the page for that.
+COOKIE = "allasprak_token"
+
 # The operations that change nothing, though they have a body: a new route is closed to read-only tokens unless it is
 # named here.
 READING = {"plan_experiment", "query_results"}
@@ -92,7 +95,10 @@ def may_still_ask(request: Request) -> bool:
 
 def _caller(request: Request) -> Caller | None:
     access: Access = request.app.state.access
-    return access.caller(request.headers.get("authorization"))
+    authorization = request.headers.get("authorization")
+    if authorization is None and (carried := request.cookies.get(COOKIE)) is not None:
+        authorization = f"Bearer {carried}"
+    return access.caller(authorization)
 
 
 def name_of(request: Request) -> str | None:

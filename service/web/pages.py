@@ -3,11 +3,14 @@
 from fastapi import Depends, FastAPI
 
 from service.api import health
-from service.web import experiments, rendering
+from service.web import experiments, rendering, signing_in
+from service.web.signing_in import require_sign_in
 
 
 def add_pages(app: FastAPI) -> None:
     """Add the pages to an application, as `service.api.create_app` makes it."""
     app.state.lines = experiments.Lines()
     app.include_router(rendering.files_router)
-    app.include_router(experiments.router, dependencies=[Depends(health.require)])
+    app.include_router(signing_in.router)
+    for router in (experiments.router,):
+        app.include_router(router, dependencies=[Depends(require_sign_in), Depends(health.require)])

@@ -16,16 +16,24 @@ from fastapi.routing import APIRoute
 from jinja2 import Environment, PackageLoader, StrictUndefined
 from starlette.exceptions import HTTPException
 
+from service.api.access import COOKIE, Caller
+
 # Scripts and styles come from files of ours alone: none stands in a page, and Vega's expressions are interpreted.
 POLICY = (
     "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' data:; connect-src 'self';"
     " form-action 'self'; base-uri 'none'; frame-ancestors 'none'"
 )
 
+# Without a referrer at all, browsers send the forms of a page as if they came from nowhere (`Origin: null`).
+HEADERS = {"Content-Security-Policy": POLICY, "Cache-Control": "no-store", "Referrer-Policy": "same-origin"}
+
 TYPES = {".css": "text/css", ".js": "text/javascript", ".svg": "image/svg+xml", ".LICENSE": "text/plain"}
 
 # The pages that every page leads to.
 NAVIGATION = (("/", "Experiments"),)
+
+# Headers of a refusal that its page has as well.
+KEPT = ("retry-after", "hx-redirect")
 
 # A file's address changes with its content.
 FOREVER = "public, max-age=31536000, immutable"
@@ -49,7 +57,7 @@ def page(request: Request, name: str, status: int = 200, **values: Any) -> HTMLR
         values: what the template shows.
     """
     content = _templates().get_template(f"{name}.html").render(request=request, **values)
-    return HTMLResponse(content, status, {"Content-Security-Policy": POLICY, "Cache-Control": "no-store"})
+    return HTMLResponse(content, status, HEADERS)
 
 
 class Page(APIRoute):
@@ -71,7 +79,9 @@ class Page(APIRoute):
             if refusal.status_code < 400:
                 return refusal
             said = answered(refusal)
-            return page(request, "refusal", said["status"], title=said["detail"], problems=said["errors"])
+            shown = page(request, "refusal", said["status"], title=said["detail"], problems=said["errors"])
+            shown.headers.update({name: refusal.headers[name] for name in KEPT if name in refusal.headers})
+            return shown
 
         return answer
 
@@ -117,9 +127,14 @@ def _templates() -> Environment:
         trim_blocks=True,
         lstrip_blocks=True,
     )
-    found.globals |= {"static": _static, "with_query": _with_query, "navigation": NAVIGATION}
+    found.globals |= {"static": _static, "with_query": _with_query, "navigation": NAVIGATION, "session": _session}
     found.filters |= {"duration": duration, "size": size, "minute": minute, "signed": signed}
     return found
+
+
+def _session(request: Request) -> Caller | None:
+    """Who has signed in; None for whoever need not, or has not yet."""
+    return getattr(request.state, "caller", None) if COOKIE in request.cookies else None
 
 
 def _with_query(request: Request, **changed: str | None) -> str:
