@@ -112,7 +112,7 @@ async def follow_experiment(
             at = datetime.fromtimestamp(event.at, UTC).isoformat()
             yield ServerSentEvent(data={**event.data, "at": at}, event=event.kind, id=str(number))
         happened = bool(found)
-        if not happened and (state is None or state in FINAL):
+        if state is None or (state in FINAL and not happened):
             return
         while not happened or time.monotonic() > due:
             if time.monotonic() > due:

@@ -96,7 +96,7 @@ COMMANDS: dict[str, list[str]] = {
     "help": ["--help"], "help of one": ["results", "--help"], "plan": ["plan", "SPEC"], "submit": ["submit", "SPEC"],
     **{name: [name, "1"] for name in CONTROL}, "rows": ["results", "1", "--csv"], "table": ["results", "1"],
     "backup": ["backup", "FILE"], "prune": ["prune", "--dry-run", "--older-than", "0h"],
-    "convert": ["convert", "FOLDER"], "token": ["token", "add", "ana"], "help of tokens": ["token", "add", "--help"],
+    "convert": ["convert", "FOLDER"], "help of tokens": ["token", "add", "--help"],
 }  # fmt: skip
 
 
