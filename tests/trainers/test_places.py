@@ -190,7 +190,7 @@ def counted(monkeypatch: pytest.MonkeyPatch, fatal: int) -> None:
 @S3
 @pytest.mark.parametrize("fatal", range(6))
 def test_killed_at_any_object_it_leaves_the_state_before_and_what_was_left_is_removed(
-    place: Place, state: Path, s3_server: S3Server, s3_url: str, monkeypatch: pytest.MonkeyPatch, fatal: int
+    place: Place, state: Path, s3_server: S3Server, artifacts: str, monkeypatch: pytest.MonkeyPatch, fatal: int
 ) -> None:
     write(place, state, "before")
     with monkeypatch.context() as patched:
@@ -199,13 +199,13 @@ def test_killed_at_any_object_it_leaves_the_state_before_and_what_was_left_is_re
             write(place, state, "after")
     assert read(place, state) == "before"
     assert place.complete(state.parent) == ["last"]
-    assert len(s3_server.keys(s3_url)) == 3 + min(fatal // 2, 2)
+    assert len(s3_server.keys(artifacts)) == 3 + min(fatal // 2, 2)
     write(place, state, "next")  # what was left may be of a process that is writing it
     assert read(place, state) == "next"
     monkeypatch.setattr(url_place, "ABANDONED_SECONDS", -60.0)
     write(place, state, "last")
     assert read(place, state) == "last"
-    assert len(s3_server.keys(s3_url)) == 3
+    assert len(s3_server.keys(artifacts)) == 3
 
 
 @S3
@@ -254,10 +254,10 @@ def test_what_is_being_read_may_be_replaced(place: Place, state: Path, monkeypat
 
 @S3
 def test_a_state_whose_objects_are_gone_is_none_and_a_damaged_one_is_an_error(
-    place: UrlPlace, state: Path, s3_server: S3Server, s3_url: str
+    place: UrlPlace, state: Path, s3_server: S3Server, artifacts: str
 ) -> None:
     write(place, state, "whole")
-    [one] = [key for key in s3_server.keys(s3_url) if key.endswith("/one")]
+    [one] = [key for key in s3_server.keys(artifacts) if key.endswith("/one")]
     place.store.write(one, b"wohle")
     with pytest.raises(OSError, match="/one is damaged"):
         read(place, state)
@@ -269,34 +269,40 @@ def test_a_state_whose_objects_are_gone_is_none_and_a_damaged_one_is_an_error(
 
 
 @S3
-def test_a_store_that_is_gone_is_waited_for_and_that_is_said(
-    place: UrlPlace, state: Path, s3_server: S3Server, caplog: pytest.LogCaptureFixture
-) -> None:
+def test_a_store_that_is_gone_is_waited_for_and_that_is_said(place: UrlPlace, state: Path, s3_server: S3Server) -> None:
     write(place, state, "before")
     place.store = replace(place.store, patience=60.0)
-    with caplog.at_level(logging.WARNING):
-        s3_server.lose()
-        back = threading.Timer(1.0, s3_server.find)
-        back.start()
-        try:
-            write(place, state, "after")
-        finally:
-            back.join()
+    warnings: list[str] = []
+
+    class Back(logging.Handler):
+        """Lets the store answer again once it is waited for."""
+
+        def emit(self, record: logging.LogRecord) -> None:
+            warnings.append(record.getMessage())
+            s3_server.find()
+
+    back = Back(logging.WARNING)
+    logging.getLogger("trainers.artifacts").addHandler(back)
+    s3_server.lose()
+    try:
+        write(place, state, "after")
+    finally:
+        s3_server.find()
+        logging.getLogger("trainers.artifacts").removeHandler(back)
     assert read(place, state) == "after"
-    assert "is waited for, up to 60 s" in caplog.text
-    assert "answers again" in caplog.text
+    assert len(warnings) == 2
+    assert "is waited for, up to 60 s: " in warnings[0]
+    assert "answers again, after " in warnings[1]
 
 
 @S3
 def test_a_store_that_stays_away_is_an_error_and_changes_nothing(
-    place: Place, state: Path, tmp_path: Path, s3_server: S3Server
+    place: Place, state: Path, s3_server: S3Server
 ) -> None:
     write(place, state, "before")
-    with s3_server.lost():
-        with pytest.raises(PlaceLostError, match=f"^s3://{BUCKET}/.* was tried for .* s: .*NETWORK_CONNECTION"):
-            write(place, state, "after")
-        with pytest.raises(PlaceLostError):
-            place.complete(state.parent)
+    lost = rf"^s3://{BUCKET}/.* was tried for .* s: .*NETWORK_CONNECTION"
+    with s3_server.lost(), pytest.raises(PlaceLostError, match=lost):
+        write(place, state, "after")
     assert read(place, state) == "before"
 
 

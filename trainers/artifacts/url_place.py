@@ -123,8 +123,9 @@ class UrlPlace(Place):
             except FileNotFoundError:
                 return False
             if _digest(local / name) != about["sha256"]:
-                where = self.shown(self.home / version / name)
-                raise OSError(f"{where} is damaged: its digest is not that in {MANIFEST}; remove both to do without")
+                raise OSError(
+                    f"{self._shown(f'{version}/{name}')} is damaged: its digest is not that in {MANIFEST}; remove both to do without"
+                )
         return True
 
     def written(self, folder: Path) -> float | None:
@@ -195,7 +196,10 @@ class UrlPlace(Place):
 
     def shown(self, path: Path) -> str:
         """As `Place.shown`."""
-        return f"{self.store.url.partition('?')[0].rstrip('/')}/{self._key(path)}"
+        return self._shown(self._key(path))
+
+    def _shown(self, key: str) -> str:
+        return f"{self.store.url.partition('?')[0].rstrip('/')}/{key}"
 
     def check(self) -> None:
         """As `Place.check`, without patience."""
