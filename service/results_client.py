@@ -2,7 +2,8 @@
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any
+from importlib.util import find_spec
+from typing import TYPE_CHECKING, Any
 
 import pandas as pd
 
@@ -12,6 +13,9 @@ from service.frames import listed
 from service.json_values import parameters, plain, several
 from service.score_table import score_table
 from trainers.marks import MARK_NAMES
+
+if TYPE_CHECKING:
+    from service.reports.drawing import Drawing
 
 # Figures of a comparison that are null where nothing can be said.
 MAY_BE_NULL = ("sd", "sd_examples", "low", "high", "p", "p_holm")
@@ -122,11 +126,15 @@ class ResultsClient:
         path = f"/v1/reports/{name}"
         found = self._json("GET", path, params=wanted, timeout=PATIENT)
 
-        def form(format_: str) -> str:
-            asked = {**wanted, "format": format_}
-            return str(self._connection.answer("GET", path, params=asked, timeout=PATIENT).text)
+        def form(format_: str) -> Any:
+            answer = self._connection.answer("GET", path, params={**wanted, "format": format_}, timeout=PATIENT)
+            media_type = answer.headers["Content-Type"].partition(";")[0]
+            if media_type.endswith("json"):
+                return answer.json()
+            return answer.text if media_type.startswith(("text/", "image/svg")) else answer.content
 
-        return Report(title=found["title"], notes=tuple(found["notes"]), data=pd.DataFrame(found["data"]), form=form)
+        data = pd.DataFrame(found["data"])
+        return Report(title=found["title"], notes=tuple(found["notes"]), figure=found["figure"], data=data, form=form)
 
     def metric_of(self, id_: str) -> str:
         """The metric that selects in an experiment: that of its task.
@@ -179,11 +187,17 @@ class ResultsClient:
         table.attrs = found
         return table
 
-    def plot_sweep(self, id_: str, over: str = "alpha") -> Any:
-        """A matplotlib figure of objective and test score against a searched hyperparameter, with sd over seeds.
+    def plot_sweep(self, id_: str, over: str = "alpha") -> "Drawing":
+        """Objective and test score against a searched hyperparameter, with sd over seeds, as a chart.
 
-        One panel for each method, K and group of targets; a vertical line marks the chosen candidate.
+        One panel for each method, K and group of targets; a vertical line marks the chosen candidate. A notebook
+        displays it; `.chart` is Altair's, and `.pdf()`, `.svg()` and `.png()` are for papers.
+
+        Raises:
+            ImportError: the client alone is installed, which draws nothing.
         """
+        if find_spec("service.reports") is None:
+            raise ImportError("plot_sweep is not in the distribution allasprak-client: install allasprak")
         from service.reports.figures import sweep_figure
 
         return sweep_figure(self.sweep(id_), over)
@@ -196,14 +210,22 @@ class Report:
     Attributes:
         title: a line.
         notes: sentences below it.
+        figure: it can be drawn.
         data: its figures.
-        form: its text as "csv", "markdown", "latex", "html", or "svg" if it is a figure.
+        form: its text as "csv", "markdown", "latex" or "html"; of a figure also "svg", bytes as "png" and "pdf", and a
+            dictionary as "vega-lite".
     """
 
     title: str
     notes: tuple[str, ...]
+    figure: bool
     data: pd.DataFrame = field(repr=False)
-    form: Callable[[str], str] = field(repr=False)
+    form: Callable[[str], Any] = field(repr=False)
 
-    def _repr_html_(self) -> str:
-        return self.form("html")
+    def _repr_mimebundle_(self, include: Any = None, exclude: Any = None) -> dict[str, Any]:
+        if not self.figure:
+            return {"text/html": self.form("html")}
+        spec = self.form("vega-lite")
+        version = spec["$schema"].rpartition("/v")[2].partition(".")[0]
+        # those that do not draw this version of Vega-Lite show SVG
+        return {f"application/vnd.vegalite.v{version}+json": spec, "image/svg+xml": self.form("svg")}

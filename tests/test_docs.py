@@ -43,7 +43,7 @@ README_BYTES = 8192
 # What users import and what contributors derive from. All that is public in these is on the page "Python API".
 PUBLIC = [
     "search_spaces.problems", "service.client", "service.reports.alike", "service.reports.analyses",
-    "service.reports.compare", "service.reports.compare_items", "service.reports.intervals",
+    "service.reports.compare", "service.reports.compare_items", "service.reports.drawing", "service.reports.intervals",
     "service.reports.item_tests", "service.reports.kinds", "service.reports.left_out", "service.reports.paper",
     "service.reports.papers_setting", "service.reports.published", "service.reports.report",
     "service.reports.setting", "service.reports.sides", "service.reports.summary", "trainers",

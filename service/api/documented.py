@@ -12,7 +12,7 @@ OfReport = Annotated[str, Path(description="name of a report", examples=["table-
 
 Documented = dict[int | str, dict[str, Any]]
 
-TEXT, BINARY = {"type": "string"}, {"type": "string", "format": "binary"}
+TEXT, BINARY, OBJECT = {"type": "string"}, {"type": "string", "format": "binary"}, {"type": "object"}
 
 # An answer says where what it has made is.
 LOCATED: Documented = {201: {"headers": {"Location": {"description": "its path", "schema": TEXT}}}}
@@ -22,9 +22,15 @@ def sent_as(*media_types: str, headers: Mapping[str, str] | None = None) -> Docu
     """An answer of one of these media types.
 
     Args:
-        media_types: beside JSON, if the route has a model.
+        media_types: beside JSON, if the route has a model. Those that end with `+json` are objects.
         headers: what each says, by name.
     """
-    content = {one: {"schema": TEXT if one.startswith(("text/", "image/svg")) else BINARY} for one in media_types}
+    content = {one: {"schema": _schema(one)} for one in media_types}
     told = {name: {"description": says, "schema": TEXT} for name, says in (headers or {}).items()}
     return {200: {"content": content, **({"headers": told} if told else {})}}
+
+
+def _schema(media_type: str) -> Mapping[str, str]:
+    if media_type.startswith(("text/", "image/svg")):
+        return TEXT
+    return OBJECT if media_type.endswith("+json") else BINARY

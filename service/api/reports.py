@@ -17,6 +17,8 @@ from service.api.results import Filters
 from service.api.summaries import Allow, plain
 from service.csv_cells import as_csv
 from service.reports import kinds
+from service.reports.drawing import MEDIA_TYPE as VEGA_LITE
+from service.reports.drawing import Drawing
 from service.reports.kinds import KINDS
 from service.reports.report import Report
 from service.reports.rows import rows_of
@@ -31,7 +33,10 @@ SHOWN = {
 }
 
 # Markdown and LaTeX are sent as plain text, which a browser shows.
-FORMS = sent_as("text/csv", "text/plain", "text/html", "image/svg+xml")
+FORMS = sent_as("text/csv", "text/plain", "text/html", "image/svg+xml", "image/png", "application/pdf", VEGA_LITE)
+
+# Forms that figures alone have.
+DRAWN = ("svg", "png", "pdf", "vega-lite")
 
 router = APIRouter(tags=["reports"])
 
@@ -42,7 +47,9 @@ class Form(Filters):
     metric: Text | None = Field(None, description="name of the metric; if none is given, each task's main one")
     published: bool = Field(False, description="with the paper's figures beside ours, in every form")
     allow: Allow = Field([], description="names of settings that may differ, which the report then says")
-    format: Literal["json", "csv", "markdown", "latex", "html", "svg"] = Field("json", description="form of the answer")
+    format: Literal["json", "csv", "markdown", "latex", "html", "svg", "png", "pdf", "vega-lite"] = Field(
+        "json", description="form of the answer; those from `svg` on are of figures"
+    )
 
 
 @router.get("/reports", response_model=answers.Reports)
@@ -59,8 +66,9 @@ def get_report(
 ) -> Response:
     """A report of the results that match the filters.
 
-    SVG is for figures; HTML is what a notebook displays. 422 where the results lack what the report shows, or are of
-    several settings: what differs is named, with its values. `allow` allows it by name, and the report says so.
+    SVG, PNG, PDF and Vega-Lite, a spec with its data in it, are for figures; HTML is for a page or a mail. 422 where
+    the results lack what the report shows, or are of several settings: what differs is named, with its values. `allow`
+    allows it by name, and the report says so.
     """
     if name not in KINDS:
         raise HTTPException(404, f"there is no such report; allowed: {', '.join(KINDS)}")
@@ -78,14 +86,25 @@ def get_report(
 
 
 def _answer(made: Report, form: str) -> Response:
-    if form == "svg":
+    if form in DRAWN:
         if made.draw is None:
             raise SpecError([Problem("format", "it is a table; allowed: json, csv, markdown, latex, html")])
-        return Response(made.svg(), headers=SHOWN, media_type="image/svg+xml")
+        return _drawn(made.drawing(), form)
     if form == "csv":
         return Response(as_csv(made.data), media_type="text/csv")
     if form == "html":
         return HTMLResponse(made.html(), headers=SHOWN)
     if form in ("markdown", "latex"):
         return PlainTextResponse(made.markdown() if form == "markdown" else made.latex())
-    return JSONResponse({"title": made.title, "notes": list(made.notes), "data": plain(made.data)})
+    told = {"title": made.title, "notes": list(made.notes), "figure": made.draw is not None}
+    return JSONResponse({**told, "data": plain(made.data)})
+
+
+def _drawn(drawing: Drawing, form: str) -> Response:
+    if form == "vega-lite":
+        return JSONResponse(drawing.vega_lite(), media_type=VEGA_LITE)
+    if form == "png":
+        return Response(drawing.png(), media_type="image/png")
+    if form == "pdf":
+        return Response(drawing.pdf(), media_type="application/pdf")
+    return Response(drawing.svg(), headers=SHOWN, media_type="image/svg+xml")

@@ -175,7 +175,7 @@ def overfitting(rows: pd.DataFrame, allow: Collection[str] = ()) -> Report:
     display = first.set_index(["task", "k"]).rename(columns={"first": "best after epoch 1"})
     means = f"Dev score of the target, mean over {seeds(found['n'])}, epoch by epoch of adapting."
     notes = (means, *hollow(found), *left_out.notes(curves), *marked(curves), *unlike)
-    return Report("When adapting overfits", found, display, notes, draw=partial(figures.overfitting, found, first))
+    return Report("When adapting overfits", found, display, notes, draw=partial(figures.overfitting, found, best))
 
 
 def over_epochs(rows: pd.DataFrame, allow: Collection[str] = ()) -> Report:
@@ -235,7 +235,9 @@ def cosines(rows: pd.DataFrame, allow: Collection[str] = ()) -> Report:
     display["seeds"] = counted(
         models, models.index.get_level_values("task").map(rows.groupby("task")["seed"].nunique())
     )
-    means = f"Mean over {seeds(found['n'])}' models; languages by family; negative cells are white."
+    means = (
+        f"Mean over {seeds(found['n'])}' models; languages by family; positive cells are blue, negative ones orange."
+    )
     notes = (means, *left_out.notes(rows), *unlike)
     return Report("Cosines between languages' gradients", found, display, notes,
                   draw=partial(figures.cosines, found, order, families))  # fmt: skip

@@ -1,12 +1,13 @@
 """A report: figures of an experiment as a table or a drawing, in the forms that papers and notebooks take."""
 
 import html
-import io
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
 import pandas as pd
+
+from service.reports.drawing import Drawing
 
 # From this difference in points on, a cell has the full color.
 FULL_COLOR = 20.0
@@ -28,7 +29,7 @@ class Report:
         display: the same as a reader wants to see it, as text; its index is shown.
         notes: what a reader has to know, a sentence each.
         shades: of each cell of `display` its difference from zero-shot, in points; NaN for no color.
-        draw: makes a matplotlib figure, of a report that is one.
+        draw: makes the chart, of Altair, of a report that is a figure.
     """
 
     title: str
@@ -81,14 +82,31 @@ class Report:
         caption = f"<caption>{html.escape(self.title)}</caption>"
         return f"<table>{caption}<thead><tr>{head}</tr></thead><tbody>{''.join(rows)}</tbody></table>{notes}"
 
-    def svg(self) -> str:
-        """The drawing, its letters as outlines; title and notes are metadata. ValueError if the report is a table."""
+    def drawing(self) -> Drawing:
+        """The figure, with title and notes. ValueError if the report is a table."""
         if self.draw is None:
             raise ValueError("it is a table")
-        out = io.StringIO()
-        said = {"Title": self.title, "Description": " ".join(self.notes)}
-        self.draw().savefig(out, format="svg", metadata={"Date": None, **said})
-        return out.getvalue()
+        return Drawing(self.draw(), self.title, self.notes)
+
+    def vega_lite(self) -> dict[str, Any]:
+        """The figure as a Vega-Lite spec, with its data in it. ValueError if the report is a table."""
+        return self.drawing().vega_lite()
+
+    def svg(self) -> str:
+        """The figure as SVG. ValueError if the report is a table."""
+        return self.drawing().svg()
+
+    def png(self) -> bytes:
+        """The figure as PNG. ValueError if the report is a table."""
+        return self.drawing().png()
+
+    def pdf(self) -> bytes:
+        """The figure as PDF. ValueError if the report is a table."""
+        return self.drawing().pdf()
+
+    def _repr_mimebundle_(self, include: Any = None, exclude: Any = None) -> dict[str, Any]:
+        """For notebooks: the table, or the figure."""
+        return {"text/html": self.html()} if self.draw is None else self.drawing()._repr_mimebundle_()
 
     def _color(self, row: int, column: int) -> str | None:
         if self.shades is None or column < 0:

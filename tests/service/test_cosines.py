@@ -48,7 +48,7 @@ def slow_service() -> Iterator[str]:
     class Handler(BaseHTTPRequestHandler):
         def do_GET(self) -> None:
             time.sleep(SECONDS)
-            body = b'{"title": "Cosines", "notes": [], "data": []}'
+            body = b'{"title": "Cosines", "notes": [], "figure": true, "data": []}'
             with suppress(ConnectionError):  # who asked may have given up
                 self.send_response(200)
                 self.send_header("Content-Length", str(len(body)))

@@ -206,4 +206,5 @@ class Report(BaseModel):
 
     title: str
     notes: Annotated[list[str], Field(description="what a reader has to know, a sentence each")]
+    figure: Annotated[bool, Field(description="it can be drawn, as SVG, PNG, PDF and Vega-Lite")]
     data: Annotated[list[dict[str, Cell]], Field(description="a row per figure, with the columns of this report")]
