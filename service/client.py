@@ -170,6 +170,16 @@ class Client(ResultsClient):
         """A trial: `config`, its state in each experiment, `attempts`, and `facts`: surgery, shots, packages."""
         return self._json("GET", f"/v1/trials/{id_}")
 
+    def trials(self, id_: str, **filters: str) -> pd.DataFrame:
+        """The trials of an experiment as they stand, a row each: method, K, seed, state, epoch, last loss, attempts.
+
+        Args:
+            id_: of the experiment.
+            filters: `state`, such as "running".
+        """
+        pages = self._connection.pages(f"/v1/experiments/{id_}/trials", parameters(filters))
+        return listed([one for page in pages for one in page["trials"]], frames.TRIALS)
+
     def log(self, trial: str, lines: int = 200) -> str:
         """The last lines that all attempts at a trial logged."""
         return str(self._connection.answer("GET", f"/v1/trials/{trial}/log", params={"lines": lines}).text)

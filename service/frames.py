@@ -16,6 +16,12 @@ EXPERIMENTS = {
     "data_title": "str",
 }  # fmt: skip
 
+TRIALS = {
+    "trial": "str", "method": "str", "k": "int64", "seed": "int64", "candidate": "str", "target_languages": "object",
+    "state": "str", "reason": "str", "reused": "bool", "epoch": "int64", "epochs": "int64", "loss": "float64",
+    "attempts": "int64",
+}  # fmt: skip
+
 SHOTS = {
     "language": "str", "k": "int64", "seed": "int64", "split": "str", "indices": "object", "ids": "object",
     "digest": "str",

@@ -19,8 +19,10 @@ from service.api import (
     health,
     metrics,
     pages,
+    progress,
     reports,
     results,
+    shots,
     summaries,
     trials,
 )
@@ -93,6 +95,8 @@ def create_app(
     v1.include_router(control.router)
     v1.include_router(catalog.router)
     v1.include_router(events.router)
+    v1.include_router(progress.router)
+    v1.include_router(shots.router)
     v1.include_router(trials.router)
     v1.include_router(results.router)
     v1.include_router(summaries.router)

@@ -59,6 +59,43 @@ def conflicts(rows: pd.DataFrame, allow: Collection[str] = ()) -> Report:
     return Report("Conflicts over training", found, display, notes, draw=partial(figures.conflicts, found))
 
 
+def conflicts_by_language(rows: pd.DataFrame, allow: Collection[str] = ()) -> Report:
+    """How often each language's oracle gradient conflicts with the batch's, and their cosine, over a whole training."""
+    need(rows, "trainings with surgery that are done")
+    by = ["task", "k", "method", "alpha"]
+    unlike = require_alike(rows, by, allow)
+    found = rows.groupby([*by, "language"], as_index=False).agg(
+        mean=("conflict_rate", "mean"), sd=("conflict_rate", "std"), n=("trial", "nunique"),
+        operations=("operations", "sum"), mean_cosine=("mean_cosine", "mean"),
+    )  # fmt: skip
+    words = [
+        f"{mean:.1f}{'' if pd.isna(sd) else f' ± {sd:.1f}'}"
+        for mean, sd in zip(found["mean"], found["sd"], strict=True)
+    ]
+    display = pivot(found.assign(cell=words), by, "language", "cell").fillna("")
+    rates = (
+        f"On how many percent of a language's operations gradients conflict: mean and sd over"
+        f" {seeds(found['n'])}. Those lost to overflow do not count."
+    )
+    return Report("Conflicts by language", found, display, (rates, *left_out.notes(rows), *marked(rows), *unlike))
+
+
+def dev_curves(rows: pd.DataFrame, allow: Collection[str] = ()) -> Report:
+    """Dev scores over epochs: of the source language, or of the targets where their dev sets select."""
+    need(rows, "dev scores")
+    rows = rows.assign(of=(rows["language"] == rows["source_language"]).map({True: "source", False: "targets"}))
+    by = ["task", "of", "k", "method", "candidate"]
+    unlike = require_alike(rows, by, allow)
+    per_seed = rows.groupby([*by, "epoch", "seed"], as_index=False).agg(value=("value", "mean"))
+    found = per_seed.groupby([*by, "epoch"], as_index=False).agg(
+        mean=("value", "mean"), sd=("value", "std"), n=("seed", "nunique")
+    )
+    display = pivot(found.assign(cell=found["mean"].map(rounded)), by, "epoch", "cell").fillna("")
+    means = f"Mean over dev sets; mean and sd over {seeds(found['n'])}."
+    notes = (means, *hollow(found), *left_out.notes(rows), *marked(rows), *unlike)
+    return Report("Dev scores over epochs", found, display, notes, draw=partial(figures.dev_curves, found))
+
+
 def gain_by(rows: pd.DataFrame, allow: Collection[str] = (), *, trait: Literal["family", "script"]) -> Report:
     """What surgery adds to mixed training for the languages of each family, or script, at each K."""
     ours = rows[rows["method"].isin([SURGERY, NAIVE]) & (rows["language"] != rows["source_language"])]

@@ -145,6 +145,13 @@ def over_epochs(found: pd.DataFrame, chosen: "pd.Series[float]") -> Any:
     return curves(pd.concat([rows, marks], ignore_index=True), series, _epochs(), "epoch", words)
 
 
+def dev_curves(found: pd.DataFrame) -> Any:
+    """Dev scores against epochs, of the source and of targets whose dev sets select."""
+    names = found["method"] + found["candidate"].where(found["candidate"] == "", ", " + found["candidate"])
+    rows, series = by_method(found, names + found["of"].map({"source": "", "targets": ", on targets"}))
+    return curves(rows, series, _epochs(), "epoch", ["dev, percent", *_hollow(rows)])
+
+
 def overfitting(found: pd.DataFrame, best: pd.DataFrame) -> Any:
     """Dev curves, a panel for each language: points since the first epoch, so that all are on one scale.
 

@@ -6,7 +6,7 @@ from functools import partial
 
 import pandas as pd
 
-from service.reports.analyses import alpha_curve, conflicts, gain_by
+from service.reports.analyses import alpha_curve, conflicts, conflicts_by_language, dev_curves, gain_by
 from service.reports.paper import (
     by_language,
     cosines,
@@ -67,6 +67,8 @@ KINDS: Mapping[str, Kind] = {
     "figure-4": Kind(title="sizes of dev sets", of="every", made=dev_sizes),
     "figure-5": Kind(title="scores over epochs", of="every", made=over_epochs),
     "alpha": Kind(title="scores by α", of="selected", made=alpha_curve),
+    "dev-curves": Kind(title="dev scores over epochs", of="dev", made=dev_curves),
+    "conflicts-by-language": Kind(title="conflicts by language", of="surgery", made=conflicts_by_language),
     "conflicts": Kind(title="conflicts over training", of="measures", made=conflicts),
     "gain-by-family": Kind(title="what surgery adds, by family", of="selected", made=partial(gain_by, trait="family")),
     "gain-by-script": Kind(title="what surgery adds, by script", of="selected", made=partial(gain_by, trait="script")),

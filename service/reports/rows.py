@@ -19,9 +19,9 @@ from trainers.marks import MARK_NAMES, surgery_overflow
 from trainers.methods import METHODS
 from trainers.tasks import TASKS
 
-# The kinds of rows: test scores of the selected weights, scores of every epoch, measures of trainings, or cosines
-# between the gradients of kept models.
-Of = Literal["selected", "every", "measures", "cosines"]
+# The kinds of rows: test scores of the selected weights, scores of every epoch, those on dev sets alone, measures of
+# trainings, what surgery met by language, or cosines between the gradients of kept models.
+Of = Literal["selected", "every", "dev", "measures", "surgery", "cosines"]
 
 
 def rows_of(store: Store, home: Path, where: Where, of: Of, metric: str | None = None) -> pd.DataFrame:
@@ -42,8 +42,12 @@ def rows_of(store: Store, home: Path, where: Where, of: Of, metric: str | None =
             return _scored(selected(store, where, metric=metric), metric)
         case "every":
             return _scored(_every(store, where, metric), metric)
+        case "dev":
+            return _scored(_every(store, And((where, equal({"split": ["dev"]}))), metric), metric)
         case "measures":
             return _measures(store, where)
+        case "surgery":
+            return _surgery(store, where)
         case "cosines":
             return _cosines(store, home, where)
 
@@ -135,6 +139,28 @@ def _measures(store: Store, where: Where) -> pd.DataFrame:
         found.append({**row, "conflict_rate": rate, "operations": new, **marks})
     columns = pd.Index([*TRAINING_COLUMNS, "epoch", "step", "conflict_rate", "operations", *MARK_NAMES])
     return _described(store, pd.DataFrame(found, columns=columns))
+
+
+def _surgery(store: Store, where: Where) -> pd.DataFrame:
+    """What surgery has met in each training that is done, by language: `operations`, `conflict_rate`, `mean_cosine`.
+
+    The operations are the finite ones; rates are in percent.
+    """
+    found: list[dict[str, Any]] = []
+    for row in store.results.surgery(where):
+        per_language = row.pop("per_language")
+        for language, met in per_language.items():
+            if met["conflict_rate"] is None:
+                continue
+            of = {"operations": met["operations"] - met["nonfinite"], "conflict_rate": 100 * met["conflict_rate"]}
+            marks = dict.fromkeys(MARK_NAMES, False) | {"surgery_overflow": _lost(met)}
+            found.append({**row, "language": language, **of, "mean_cosine": met["mean_cosine"], **marks})
+    columns = ["language", "operations", "conflict_rate", "mean_cosine", *MARK_NAMES]
+    return _described(store, pd.DataFrame(found, columns=pd.Index([*TRAINING_COLUMNS, *columns])))
+
+
+def _lost(met: dict[str, Any]) -> bool:
+    return surgery_overflow({"surgery": met}) is not None
 
 
 def _cosines(store: Store, home: Path, where: Where) -> pd.DataFrame:

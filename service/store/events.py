@@ -42,6 +42,15 @@ class Events:
         with self._database.read() as connection:
             return [_event(*row) for row in connection.execute(query.order_by(events.c.number).limit(limit))]
 
+    def before(self, experiment: str, number: int | None, limit: int) -> list[Event]:
+        """The last events of an experiment with numbers below `number`, or of all if it is None, the newest first."""
+        columns = events.c.number, events.c.at, events.c.kind, events.c.data
+        query = select(*columns).where(events.c.experiment == experiment)
+        if number is not None:
+            query = query.where(events.c.number < number)
+        with self._database.read() as connection:
+            return [_event(*row) for row in connection.execute(query.order_by(events.c.number.desc()).limit(limit))]
+
     def latest(self, ids: Collection[str]) -> dict[str, tuple[str, int]]:
         """State, and number of the last event, of experiments; without those that there are not."""
         query = select(experiments.c.id, experiments.c.state, experiments.c.events).where(experiments.c.id.in_(ids))

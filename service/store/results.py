@@ -14,6 +14,7 @@ from sqlalchemy import (
     Connection,
     FromClause,
     Select,
+    Subquery,
     and_,
     func,
     literal,
@@ -201,20 +202,37 @@ class Results:
         Args:
             where: conditions on columns that are filters everywhere.
         """
+        trainings = self._trainings(where)
+        query = select(trainings, measures.c.epoch, measures.c.step, measures.c["values"])
+        query = query.join(measures, measures.c.trial == trainings.c.trial)
+        with self._database.read() as connection:
+            rows = connection.execute(query.order_by(trainings.c.trial, measures.c.step)).mappings().all()
+        return [dict(row) for row in rows]
+
+    def surgery(self, where: Where) -> list[dict[str, Any]]:
+        """What surgery met in the trainings behind results that are done: TRAINING_COLUMNS and `per_language`.
+
+        Args:
+            where: conditions on columns that are filters everywhere.
+        """
+        trainings = self._trainings(where)
+        met = Readable(trials.c.facts)[("training", "surgery", "per_language")]
+        query = select(trainings, met.label("per_language")).join(trials, trials.c.digest == trainings.c.trial)
+        with self._database.read() as connection:
+            rows = connection.execute(query.order_by(trainings.c.trial)).mappings().all()
+        return [dict(row) for row in rows if isinstance(row["per_language"], dict)]
+
+    def _trainings(self, where: Where) -> Subquery:
+        """The trainings behind results, each with TRAINING_COLUMNS."""
         columns = self._columns()
         joined = planned_results.join(experiments, experiments.c.id == planned_results.c.experiment)
-        trainings = (
+        return (
             select(*(columns[name].label(name) for name in TRAINING_COLUMNS))
             .select_from(joined)
             .where(_IS_READABLE, self._conditions(columns).clause(where))
             .distinct()
             .subquery()
         )
-        query = select(trainings, measures.c.epoch, measures.c.step, measures.c["values"])
-        query = query.join(measures, measures.c.trial == trainings.c.trial)
-        with self._database.read() as connection:
-            rows = connection.execute(query.order_by(trainings.c.trial, measures.c.step)).mappings().all()
-        return [dict(row) for row in rows]
 
     def specs(self, ids: Collection[str]) -> dict[str, dict[str, Any]]:
         """The specs of experiments, by id. BrokenRowError names one that says of no data."""

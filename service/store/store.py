@@ -12,6 +12,7 @@ from service.store.health import Health
 from service.store.keeping import Keeping
 from service.store.lease import Lease
 from service.store.objectives import Objectives
+from service.store.planned import Planned
 from service.store.results import Results
 from service.store.slots import Slots
 from service.store.tokens import Tokens
@@ -32,6 +33,7 @@ class Store:
         control: their states, and the processes that run them.
         slots: which of their trials may run.
         trials: what is outstanding, and how each attempt ended.
+        planned: the trials of an experiment as they stand.
         results: scores under each experiment that asked for them.
         values: what experiments have in the columns of results.
         keeping: what of the files of trials, experiments and datasets is still needed.
@@ -47,6 +49,7 @@ class Store:
         self.control = Control(self._database)
         self.slots = Slots(self._database)
         self.trials = Trials(self._database)
+        self.planned = Planned(self._database)
         self.results = Results(self._database)
         self.values = Values(self._database)
         self.keeping = Keeping(self._database)

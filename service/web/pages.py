@@ -3,7 +3,7 @@
 from fastapi import Depends, FastAPI
 
 from service.api import health
-from service.web import experiments, rendering, signing_in
+from service.web import experiment, experiments, rendering, sections, signing_in, table, trial
 from service.web.signing_in import require_sign_in
 
 
@@ -12,5 +12,5 @@ def add_pages(app: FastAPI) -> None:
     app.state.lines = experiments.Lines()
     app.include_router(rendering.files_router)
     app.include_router(signing_in.router)
-    for router in (experiments.router,):
-        app.include_router(router, dependencies=[Depends(require_sign_in), Depends(health.require)])
+    for one in (experiments, experiment, table, sections, trial):
+        app.include_router(one.router, dependencies=[Depends(require_sign_in), Depends(health.require)])

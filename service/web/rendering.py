@@ -2,6 +2,8 @@
 
 import gzip
 import json
+import re
+from base64 import b64encode
 from collections.abc import Callable, Coroutine
 from datetime import datetime
 from functools import cache
@@ -14,18 +16,24 @@ from fastapi import APIRouter, Request
 from fastapi.responses import HTMLResponse, Response
 from fastapi.routing import APIRoute
 from jinja2 import Environment, PackageLoader, StrictUndefined
+from markupsafe import Markup
 from starlette.exceptions import HTTPException
 
 from service.api.access import COOKIE, Caller
 
-# Scripts and styles come from files of ours alone: none stands in a page, and Vega's expressions are interpreted.
+# Scripts and styles come from files of ours alone, and Vega's expressions are interpreted. Only what the names of
+# modules mean stands in a page; `{import_map}` is its digest.
 POLICY = (
-    "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' data:; connect-src 'self';"
-    " form-action 'self'; base-uri 'none'; frame-ancestors 'none'"
+    "default-src 'none'; script-src 'self' 'sha256-{import_map}'; style-src 'self'; img-src 'self' data:;"
+    " connect-src 'self'; form-action 'self'; base-uri 'none'; frame-ancestors 'none'"
 )
 
-# Without a referrer at all, browsers send the forms of a page as if they came from nowhere (`Origin: null`).
-HEADERS = {"Content-Security-Policy": POLICY, "Cache-Control": "no-store", "Referrer-Policy": "same-origin"}
+# Without any referrer, a browser says of a form that it comes from nowhere (Fetch Standard, "append a request `Origin`
+# header"), and it would be refused as one of another site.
+HEADERS = {"Cache-Control": "no-store", "Referrer-Policy": "same-origin"}
+
+# The modules that a chart's scripts import by name.
+MODULES = {"vega-interpreter": "vendor/vega-interpreter.js", "vega-util": "vega-util.js"}
 
 TYPES = {".css": "text/css", ".js": "text/javascript", ".svg": "image/svg+xml", ".LICENSE": "text/plain"}
 
@@ -57,7 +65,7 @@ def page(request: Request, name: str, status: int = 200, **values: Any) -> HTMLR
         values: what the template shows.
     """
     content = _templates().get_template(f"{name}.html").render(request=request, **values)
-    return HTMLResponse(content, status, HEADERS)
+    return HTMLResponse(content, status, {"Content-Security-Policy": _policy(), **HEADERS})
 
 
 class Page(APIRoute):
@@ -119,6 +127,17 @@ def _static(path: str) -> str:
 
 
 @cache
+def _import_map() -> Markup:
+    """What the names of modules mean, as a page has it."""
+    return Markup(json.dumps({"imports": {name: _static(path) for name, path in MODULES.items()}}))
+
+
+@cache
+def _policy() -> str:
+    return POLICY.format(import_map=b64encode(sha256(_import_map().encode()).digest()).decode())
+
+
+@cache
 def _templates() -> Environment:
     found = Environment(
         loader=PackageLoader("service.web"),
@@ -127,8 +146,9 @@ def _templates() -> Environment:
         trim_blocks=True,
         lstrip_blocks=True,
     )
-    found.globals |= {"static": _static, "with_query": _with_query, "navigation": NAVIGATION, "session": _session}
-    found.filters |= {"duration": duration, "size": size, "minute": minute, "signed": signed}
+    found.globals |= {"import_map": _import_map, "static": _static, "with_query": _with_query}
+    found.globals |= {"navigation": NAVIGATION, "session": _session}
+    found.filters |= {"duration": duration, "size": size, "minute": minute, "signed": signed, "json": _json}
     return found
 
 
@@ -143,6 +163,12 @@ def _with_query(request: Request, **changed: str | None) -> str:
     kept = [(name, value) for name, value in request.query_params.multi_items() if name not in changed]
     given = urlencode([*kept, *((name, value) for name, value in changed.items() if value)])
     return f"{request.url.path}?{given}" if given else request.url.path
+
+
+def _json(value: Any, indent: int | None = None) -> str:
+    """A value as JSON to read; lists of plain values are on one line."""
+    text = json.dumps(value, ensure_ascii=False, indent=indent)
+    return re.sub(r"\[\n\s+([^\[\]{}]*?)\n\s+\]", lambda found: "[" + re.sub(r",\n\s+", ", ", found[1]) + "]", text)
 
 
 def duration(seconds: float | None) -> str:

@@ -110,7 +110,7 @@ def examples(part: Any) -> Iterator[tuple[Fields, Any]]:
 def test_frames_have_the_columns_of_the_answers(description: Fields) -> None:
     schemas = description["components"]["schemas"]
     told = {"ListedExperiment": frames.EXPERIMENTS, "Shots": frames.SHOTS, "Sample": frames.SAMPLES}
-    for name, columns in {**told, "Candidate": frames.CANDIDATES}.items():
+    for name, columns in {**told, "Candidate": frames.CANDIDATES, "ListedTrial": frames.TRIALS}.items():
         assert set(schemas[name]["properties"]) == set(columns), name
 
 
@@ -155,6 +155,7 @@ NAMES = {
     "DELETE /v1/experiments/{id}": "delete_experiment",
     "GET /v1/experiments/{id}/log": "get_experiment_log",
     "GET /v1/experiments/{id}/shots": "get_shots",
+    "GET /v1/experiments/{id}/shots/examples": "get_shot_examples",
     "GET /v1/experiments/{id}/sweep": "get_sweep",
     "POST /v1/experiments/{id}/cancel": "cancel_experiment",
     "POST /v1/experiments/{id}/pause": "pause_experiment",
@@ -169,6 +170,8 @@ NAMES = {
     "GET /v1/datasets/{name}": "get_dataset",
     "DELETE /v1/datasets/{name}": "delete_dataset",
     "GET /v1/experiments/{id}/events": "follow_experiment",
+    "GET /v1/experiments/{id}/history": "list_events",
+    "GET /v1/experiments/{id}/trials": "list_trials",
     "GET /v1/trials/{id}": "get_trial",
     "GET /v1/trials/{id}/log": "get_trial_log",
     "GET /v1/trials/{id}/predictions": "get_predictions",

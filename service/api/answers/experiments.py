@@ -1,6 +1,6 @@
 """What is answered about experiments and plans."""
 
-from typing import Annotated
+from typing import Annotated, Any
 
 from pydantic import BaseModel, ConfigDict, Field
 from typing_extensions import TypedDict
@@ -195,6 +195,24 @@ class Sample(BaseModel):
     of: Annotated[int, Field(description="in the whole split")]
     indices: Annotated[list[int] | None, Field(description="places in the split; null for more than 10,000")]
     digest: str
+
+
+class ShotsToRead(BaseModel):
+    """Examples that were drawn from a language's split for a K and a seed, as the data have them."""
+
+    language: LanguageCode
+    k: int
+    seed: int
+    split: Split
+    ids: list[str | int]
+    digest: str
+    examples: Annotated[list[dict[str, Any]], Field(description="in the order of `ids`")]
+
+
+class ShotExamples(BaseModel):
+    """Shots to read."""
+
+    shots: list[ShotsToRead]
 
 
 class Draws(BaseModel):

@@ -2,18 +2,62 @@
 
 from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, Field
+from pydantic import BaseModel, ConfigDict, Field
 
-from service.api.answers.shared import ExperimentId, Time, TrialId
+from service.api.answers.shared import ExperimentId, LanguageCode, MethodName, Next, Time, TrialId
 from trainers.trial import TrialConfig
+
+TrialState = Literal["queued", "running", "succeeded", "stopped", "failed", "cancelled"]
 
 
 class Asked(BaseModel):
     """An experiment that asks for a trial."""
 
     id: ExperimentId
-    state: Literal["queued", "running", "succeeded", "stopped", "failed", "cancelled"]
+    state: TrialState
     reason: str
+
+
+class ListedTrial(BaseModel):
+    """A trial of an experiment as it stands."""
+
+    trial: TrialId
+    method: Annotated[MethodName, Field(description="that trains it; others may select among its weights")]
+    k: int
+    seed: int
+    candidate: Annotated[str, Field(description="searched values in words; empty where nothing is searched")]
+    target_languages: Annotated[list[LanguageCode], Field(description="those that it trains on")]
+    state: TrialState
+    reason: str
+    reused: Annotated[bool, Field(description="whether it was done before the experiment came to it")]
+    epoch: Annotated[int, Field(description="that its last attempt has reported")]
+    epochs: int
+    loss: Annotated[float | None, Field(description="of the last report; null if there is none")]
+    attempts: Annotated[int, Field(description="number of attempts, for any experiment")]
+
+
+class ListedTrials(BaseModel):
+    """A page of an experiment's trials."""
+
+    trials: list[ListedTrial]
+    next: Next
+
+
+class Event(BaseModel):
+    """What happened to an experiment or to one of its trials, with further fields as they are streamed."""
+
+    model_config = ConfigDict(extra="allow")
+
+    number: Annotated[int, Field(description="events of an experiment count from 1")]
+    event: Literal["experiment", "trial"]
+    at: Time
+
+
+class History(BaseModel):
+    """The last events of an experiment, the newest first."""
+
+    events: list[Event]
+    next: Annotated[int | None, Field(description="`before` of the next page; null if this one is the last")]
 
 
 class Measure(BaseModel):

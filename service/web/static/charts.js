@@ -27,6 +27,8 @@ async function draw(figure) {
   views.set(figure, view);
   figure.dataset.drawn = source.textContent.length;
   await view.runAsync();
+  // groups of points are symbols without words, the points in them have theirs
+  for (const part of place.querySelectorAll("[role='graphics-symbol']:not([aria-label])")) part.removeAttribute("role");
 }
 
 function drawAll(root) {

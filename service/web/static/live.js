@@ -1,8 +1,10 @@
 // Keeps the part of a page that has `data-live` up to date: htmx asks for the page again and morphs that part, whenever
 // the element gets a "news" event. `data-live` is the address of a stream of events, or empty: then it is asked regularly.
+// `data-soonest` is the least number of milliseconds between two times.
 const SOONEST = 1000, OTHERWISE = 5000;
 
 function follow(element) {
+  const soonest = Number(element.dataset.soonest) || SOONEST;
   let due = false, last = 0;
   const tell = () => {
     if (due) return;
@@ -11,10 +13,13 @@ function follow(element) {
       due = false;
       if (!document.hidden) { last = Date.now(); element.dispatchEvent(new Event("news")); }
       else document.addEventListener("visibilitychange", tell, { once: true });
-    }, Math.max(0, last + SOONEST - Date.now()));
+    }, Math.max(0, last + soonest - Date.now()));
   };
   if (!element.dataset.live) {
-    setInterval(() => { if (!document.hidden) tell(); }, OTHERWISE);
+    const again = setInterval(() => {
+      if (!("live" in element.dataset)) clearInterval(again);
+      else if (!document.hidden) tell();
+    }, OTHERWISE);
     return;
   }
   const events = new EventSource(element.dataset.live);

@@ -1,0 +1,230 @@
+"""The sections of an experiment that are asked for one by one: curves, search, surgery, shots and spec."""
+
+from collections.abc import Mapping
+from typing import Annotated, Any
+
+from fastapi import APIRouter, Query, Request
+from fastapi.responses import HTMLResponse
+from pydantic import BaseModel, ConfigDict
+from starlette.exceptions import HTTPException
+
+from search_spaces.problems import SpecError
+from search_spaces.spec import Text, parse
+from service.api.documented import OfExperiment
+from service.api.experiments import get_experiment, get_shots, get_sweep, list_presets
+from service.api.reports import Form, get_report
+from service.api.shots import Draw, get_shot_examples
+from service.web.rendering import Page, answered, page
+from service.web.table import chosen_candidates
+from trainers.languages import LANGUAGES
+from trainers.methods import METHODS
+
+router = APIRouter(route_class=Page, include_in_schema=False)
+
+# Fields of a spec that do not say what is trained: presets differ in these from every experiment.
+ABOUT = ("name", "owner", "tags", "priority", "resources", "encoder_revision")
+
+# Columns of what surgery met, draws of shots that are shown at once.
+MOST_COLUMNS = 12
+
+
+@router.get("/experiments/{id}/curves")
+def curves(request: Request, id_: OfExperiment) -> HTMLResponse:
+    """Test and dev scores over epochs."""
+    one = answered(get_experiment(request, id_))
+    chosen, _ = chosen_candidates(request, id_)
+    of = {} if chosen is None else {"candidate": ["", *chosen.values()]}
+    names = {
+        "figure-5": one["spec"]["test_at"] == "every",
+        "dev-curves": True,
+        "figure-3": "ord-FS+dev" in one["spec"]["methods"],
+    }
+    charts = [_drawn(request, name, id_, **of) for name, is_asked in names.items() if is_asked]
+    return page(request, "experiment_curves", one=one, charts=[drawn for drawn in charts if drawn["chart"]])
+
+
+@router.get("/experiments/{id}/search")
+def search(request: Request, id_: OfExperiment) -> HTMLResponse:
+    """The candidates of a search, which is chosen and what that is worth."""
+    one, problem, found = answered(get_experiment(request, id_)), "", None
+    try:
+        found = answered(get_sweep(request, id_))
+    except SpecError as error:
+        problem = _words(error)
+    groups = [] if found is None else [_compared(found["candidates"], chosen) for chosen in found["chosen"]]
+    by_alpha = _drawn(request, "alpha", id_)
+    return page(request, "experiment_search", one=one, problem=problem, found=found, groups=groups, by_alpha=by_alpha)
+
+
+def _compared(candidates: list[dict[str, Any]], chosen: dict[str, Any]) -> dict[str, Any]:
+    """The candidates that a chosen one was compared with, the best first."""
+    of = ("method", "k", "target_languages")
+    rows = [row for row in candidates if all(row[name] == chosen[name] for name in of)]
+    rows.sort(key=lambda row: (row["objective_mean"] is None, -(row["objective_mean"] or 0.0)))
+    return {**chosen, "candidates": rows}
+
+
+@router.get("/experiments/{id}/surgery")
+def surgery(request: Request, id_: OfExperiment) -> HTMLResponse:
+    """How often gradients conflict, over training and by language."""
+    one = answered(get_experiment(request, id_))
+    chosen, _ = chosen_candidates(request, id_)
+    of = {} if chosen is None else {"candidate": ["", *chosen.values()]}
+    over_training = _drawn(request, "conflicts", id_, **of)
+    by_language = _report(request, "conflicts-by-language", id_, **of)
+    order = {name: place for place, name in enumerate(METHODS)}
+    keys = {(row["k"], row["method"], row["alpha"]) for row in by_language["data"]}
+    if chosen is not None:  # a candidate that is chosen at one K may not be at another
+        keys = {(k, method, alpha) for k, method, alpha in keys if _is_of(chosen.get((k, method)), alpha)}
+    columns = sorted(keys, key=lambda key: (key[0], order.get(key[1], len(order)), key[2]))[:MOST_COLUMNS]
+    cells = {(row["language"], row["k"], row["method"], row["alpha"]): row for row in by_language["data"]}
+    languages = sorted({row["language"] for row in by_language["data"]})
+    return page(
+        request,
+        "experiment_surgery",
+        one=one,
+        has_surgery=any(name in METHODS and METHODS[name].surgery for name in one["spec"]["methods"]),
+        over_training=over_training,
+        by_language=by_language,
+        columns=columns,
+        lines=[
+            (language, _name(language), [_rate(cells.get((language, *column))) for column in columns])
+            for language in languages
+        ],
+        left_away=len(keys) - len(columns),
+    )
+
+
+def _is_of(candidate: str | None, alpha: float | None) -> bool:
+    """Whether trainings with an α may be of a candidate, given in words."""
+    searched = (candidate or "").split(", ")
+    return not any(one.startswith("alpha ") for one in searched) or f"alpha {alpha:g}" in searched
+
+
+def _rate(row: Mapping[str, Any] | None) -> dict[str, Any] | None:
+    """A conflict rate with its shade: darker in five steps from half on, at which conflicts are what chance gives."""
+    if row is None:
+        return None
+    step = min(4, max(0, round((row["mean"] - 50) / 5)))
+    return {**row, "shade": f"loss-{step}" if step else ""}
+
+
+def _name(language: str) -> str:
+    return LANGUAGES[language].name if language in LANGUAGES else ""
+
+
+@router.get("/experiments/{id}/cosines")
+def cosines(request: Request, id_: OfExperiment) -> HTMLResponse:
+    """Cosines between languages' gradients; computed when they are first asked for."""
+    one = answered(get_experiment(request, id_))
+    return page(request, "experiment_cosines", one=one, drawn=_drawn(request, "figure-1", id_))
+
+
+class Read(BaseModel):
+    """Which shots."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    language: Text | None = None
+    k: int | None = None
+    seed: int | None = None
+
+
+@router.get("/experiments/{id}/shots")
+def shots(request: Request, id_: OfExperiment, wanted: Annotated[Read, Query()]) -> HTMLResponse:
+    """The shots of a language at a K and a seed, to read."""
+    one = answered(get_experiment(request, id_))
+    drawn = answered(get_shots(request, id_))["shots"]
+    found, problem = None, ""
+    languages = list(dict.fromkeys(shot["language"] for shot in drawn))
+    if drawn:
+        language = wanted.language if wanted.language in languages else languages[0]
+        of = [shot for shot in drawn if shot["language"] == language]
+        k = wanted.k if wanted.k in {shot["k"] for shot in of} else of[0]["k"]
+        seeds = [shot["seed"] for shot in of if shot["k"] == k]
+        asked = {"language": language, "k": k, "seed": wanted.seed if wanted.seed in seeds else seeds[0]}
+        try:
+            [found] = answered(get_shot_examples(request, id_, Draw.model_validate(asked)))["shots"]
+        except SpecError as error:
+            problem = _words(error)
+        except HTTPException as error:
+            problem = str(error.detail)
+        return page(
+            request, "experiment_shots", one=one, languages=[(code, _name(code)) for code in languages], asked=asked,
+            ks=sorted({shot["k"] for shot in of}), seeds=sorted(set(seeds)), found=found, problem=problem,
+        )  # fmt: skip
+    return page(request, "experiment_shots", one=one, languages=[], asked={}, ks=[], seeds=[], found=None, problem="")
+
+
+class Against(BaseModel):
+    """What a spec is compared with."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    against: Text = ""
+
+
+@router.get("/experiments/{id}/spec")
+def spec(request: Request, id_: OfExperiment, wanted: Annotated[Against, Query()]) -> HTMLResponse:
+    """The spec, and in what it differs from the nearest preset, from another one, or from another experiment."""
+    one = answered(get_experiment(request, id_))
+    presets = {found["preset"]: _whole(found["spec"]) for found in answered(list_presets())["presets"]}
+    other, words, problem = None, wanted.against, ""
+    if wanted.against in presets:
+        other, words = presets[wanted.against], f"the preset {wanted.against}"
+    elif wanted.against:
+        try:
+            found = answered(get_experiment(request, wanted.against))
+            other, words = found["spec"], found["name"] or found["id"]
+        except HTTPException as error:
+            problem = f"{error.detail}, nor a preset of this name"
+    else:
+        nearest = min(presets, key=lambda name: len(differences(one["spec"], presets[name])))
+        other, words = presets[nearest], f"the nearest preset, {nearest}"
+    return page(
+        request, "experiment_spec", one=one, presets=list(presets), against=wanted.against, words=words,
+        problem=problem, rows=[] if other is None else differences(one["spec"], other), is_compared=other is not None,
+    )  # fmt: skip
+
+
+def _whole(given: dict[str, Any]) -> dict[str, Any]:
+    """A preset as the spec of an experiment is stored, with all its fields."""
+    return dict(parse(given)[0].model_dump(mode="json"))
+
+
+def differences(ours: Mapping[str, Any], theirs: Mapping[str, Any], before: str = "") -> list[tuple[str, Any, Any]]:
+    """The fields in which two specs differ, with the values of both; those of parts by their whole path."""
+    found: list[tuple[str, Any, Any]] = []
+    for name in dict.fromkeys([*ours, *theirs]):
+        one, other = ours.get(name), theirs.get(name)
+        if one == other or (not before and name in ABOUT):
+            continue
+        if isinstance(one, dict) and isinstance(other, dict):
+            found += differences(one, other, f"{before}{name}.")
+        else:
+            found.append((f"{before}{name}", one, other))
+    return found
+
+
+def _report(request: Request, name: str, id_: str, **filters: Any) -> dict[str, Any]:
+    """A report of an experiment; without data, and with a `problem`, where there is none."""
+    try:
+        asked = Form.model_validate({"experiment": [id_], **filters})
+        return {"report": name, "problem": "", **answered(get_report(request, name, asked))}
+    except SpecError as error:
+        return {"report": name, "title": "", "notes": [], "data": [], "problem": _words(error)}
+
+
+def _drawn(request: Request, name: str, id_: str, **filters: Any) -> dict[str, Any]:
+    """The drawing of a report in Vega-Lite, with title and notes; a `problem` where there is none."""
+    try:
+        asked = Form.model_validate({"experiment": [id_], **filters, "format": "vega-lite"})
+        chart = answered(get_report(request, name, asked))
+    except SpecError as error:
+        return {"report": name, "chart": None, "problem": _words(error)}
+    title, _, notes = chart["description"].partition(". ")
+    return {"report": name, "chart": chart, "title": title, "notes": notes, "problem": ""}
+
+
+def _words(error: SpecError) -> str:
+    return "; ".join(part.message for part in error.problems)

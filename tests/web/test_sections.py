@@ -1,0 +1,205 @@
+"""The sections of an experiment's page: its table, curves, search, surgery, shots and spec."""
+
+import random
+import re
+from pathlib import Path
+
+import pytest
+from playwright.sync_api import expect
+from starlette.testclient import TestClient
+
+from large import fill
+from plans import config_of, result_of, score_of, spec_of, trial_of
+from queried import filled
+from search_spaces.plan import Plan
+from service.store import Store
+from service.web.sections import differences
+from service.web.table import shade
+from trainers import Outcome
+from trainers.data import sample
+from trainers.data.shots import draw_from
+from trainers.data.sources import open_data
+from trainers.tasks import TASKS
+from trainers.trial import DataReference
+from web_window import Window
+
+FEW = ("de", "hi", "ar", "ja", "tl")
+
+
+@pytest.fixture
+def done(sqlite_store: Store) -> str:
+    """An experiment that is over, with a search and surgery."""
+    return fill(sqlite_store, "succeeded", FEW)
+
+
+def lines(text: str) -> list[str]:
+    """The codes of the languages of a table, in their order."""
+    return re.findall(r'<tr><th scope="row"><span class="code">(\w+)</span>', text)
+
+
+def test_cells_are_the_means_that_the_interface_gives(pages: TestClient, sqlite_store: Store) -> None:
+    id_ = filled(sqlite_store, range(1, 4))
+    text = pages.get(f"/experiments/{id_}/table").text
+    rows = pages.get(f"/v1/results/summary?by=method,k,candidate,language&experiment={id_}").json()["summary"]
+    assert len(rows) == 3 * 4
+    for row in rows:
+        assert f"{row['mean']:.1f} <small>± {row['sd']:.1f}</small>" in text
+    [naive] = [row for row in rows if (row["method"], row["language"]) == ("naive-mix-train", "de")]
+    [zero] = [row for row in rows if (row["method"], row["language"]) == ("zero-shot", "de")]
+    gain = f"{naive['mean'] - zero['mean']:+.1f}".replace("-", "−")
+    assert f"{gain} over zero-shot, n = 3" in text
+    assert f">{gain}</td>" in pages.get(f"/experiments/{id_}/table?show=gains").text
+
+
+@pytest.mark.parametrize(
+    ("difference", "expected"),
+    [(0.0, ""), (0.9, ""), (1.0, "gain-1"), (-3.5, "loss-2"), (7.0, "gain-3"), (-40.0, "loss-4")],
+)
+def test_differences_are_shaded_in_steps(difference: float, expected: str) -> None:
+    assert shade(difference) == expected
+
+
+def test_the_table_is_sorted_as_the_address_says(pages: TestClient, done: str) -> None:
+    table = f"/experiments/{done}/table"
+    assert lines(pages.get(table).text) == ["en", "ar", "de", "hi", "ja", "tl"]
+    by_family = pages.get(f"{table}?sort=family").text
+    families = re.findall(r'<th scope="rowgroup"[^>]*>([^<]+)</th>', by_family)
+    assert families == sorted(families)
+    assert {"IE: Germanic", "Japonic"} <= set(families)
+    by_gain = lines(pages.get(f"{table}?sort=gain").text)
+    assert by_gain[0] in ("ja", "ar")
+    assert by_gain[-1] in ("tl", "en")
+    assert 'hx-get="/experiments/' in by_family
+    assert f"/experiments/{done}/table?sort=family" in pages.get(f"/experiments/{done}?sort=family").text
+
+
+def test_of_a_large_search_the_chosen_candidates_stand_in_the_table(pages: TestClient, done: str) -> None:
+    text = pages.get(f"/experiments/{done}/table").text
+    chosen = pages.get(f"/v1/experiments/{done}/sweep").json()["chosen"]
+    assert len(chosen) == 3
+    heads = re.findall(r"gradient-mix-train <small>([^<]+)</small></th>", text)
+    assert sorted(heads) == sorted(one["candidate"] for one in chosen)
+
+
+def test_the_papers_figures_stand_beside_with_what_differs(pages: TestClient, done: str) -> None:
+    text = pages.get(f"/experiments/{done}/table?published=true").text
+    assert "Not as in the paper: " in text
+    rows = pages.get(f"/v1/results/summary?by=method,k,candidate,language&published=true&experiment={done}").json()
+    [known] = [row for row in rows["summary"] if (row["method"], row["language"]) == ("zero-shot", "de")]
+    assert f'<small class="paper">{known["published"]:.1f}</small>' in text
+    assert 'class="paper"' not in pages.get(f"/experiments/{done}/table").text
+
+
+def test_a_search_says_what_it_chose_and_what_that_is_worth(pages: TestClient, done: str) -> None:
+    text = pages.get(f"/experiments/{done}/search").text
+    found = pages.get(f"/v1/experiments/{done}/sweep").json()
+    for one in found["chosen"]:
+        assert f"K = {one['k']}, 5 targets: {one['candidate']}" in text
+        for remark in one["remarks"]:
+            assert remark in text
+    assert text.count("<b>chosen</b>") == 3
+    assert text.count('<th scope="row"') == len(found["candidates"])
+
+
+def test_surgery_is_told_by_language(pages: TestClient, done: str, sqlite_store: Store) -> None:
+    text = pages.get(f"/experiments/{done}/surgery").text
+    assert lines(text) == sorted(FEW)
+    data = pages.get(f"/v1/reports/conflicts-by-language?experiment={done}").json()["data"]
+    [row] = [row for row in data if row["language"] == "ja" and row["k"] == 5 and row["alpha"] == 0.5]
+    assert (row["n"], row["operations"]) == (5, 1000)
+    assert 30 < row["mean"] < 75
+    without = sqlite_store.experiments.add(spec_of(), None)
+    assert "None of its methods operates" in pages.get(f"/experiments/{without}/surgery").text
+
+
+def test_curves_are_of_dev_and_test_scores(pages: TestClient, done: str) -> None:
+    text = pages.get(f"/experiments/{done}/curves").text
+    assert "Dev scores over epochs" in text
+    data = pages.get(f"/v1/reports/dev-curves?experiment={done}&method=mix-FT").json()["data"]
+    assert [row["epoch"] for row in data if row["k"] == 5] == list(range(1, 11))
+    assert {(row["of"], row["n"]) for row in data} == {("source", 5)}
+    assert all(row["sd"] > 0 for row in data)
+
+
+def shots_of(store: Store, tmp_path: Path, digest: str | None = None) -> str:
+    """An experiment with a training on shots of the sample's Arabic and German; a digest if it is another one."""
+    plan, config, drawn = Plan(), config_of("mix-FT", target_languages=("ar", "de")), {}
+    plan.add(trial_of(config, evaluate={"ar": "test"}))
+    plan.results.append(result_of(config, "ar"))
+    id_ = store.experiments.add(spec_of(methods=["mix-FT"], target_languages=["ar", "de"]), plan)
+    data = open_data(DataReference("sample"), "ner", tmp_path)
+    for language in ("ar", "de"):
+        found = draw_from(data, TASKS["ner"], language, "train", 5, 1)
+        places = list(found.indices)
+        drawn[language] = {"split": "train", "indices": places, "ids": places, "digest": digest or found.digest}
+    attempt = store.trials.started(id_, config.digest)
+    facts = {"shots": drawn}
+    outcome = Outcome(selected={"source-dev": 10}, scores=(score_of("ar", 50.0),), facts=facts)
+    store.trials.succeeded(config.digest, attempt, outcome)
+    return id_
+
+
+def test_shots_are_read_as_they_were_drawn(pages: TestClient, sqlite_store: Store, tmp_path: Path) -> None:
+    id_ = shots_of(sqlite_store, tmp_path)
+    answer = pages.get(f"/v1/experiments/{id_}/shots/examples?language=ar&k=5&seed=1").json()["shots"]
+    [drawn] = [one for one in pages.get(f"/v1/experiments/{id_}/shots").json()["shots"] if one["language"] == "ar"]
+    examples = sample.examples("ner", "ar", "train")
+    assert [one["examples"] for one in answer] == [[examples[place] for place in drawn["indices"]]]
+    text = pages.get(f"/experiments/{id_}/shots?language=ar").text
+    assert text.count('<p dir="auto" class="tokens">') == 5
+    for example in answer[0]["examples"]:
+        assert all(token in text for token in example["tokens"])
+    for path, status in {"language=hi": 404, "language=ar&k=1": 404, "language=a%20b": 422, "k=5": 422}.items():
+        assert pages.get(f"/v1/experiments/{id_}/shots/examples?{path}").status_code == status, path
+
+
+def test_shots_of_other_data_are_not_shown(pages: TestClient, sqlite_store: Store, tmp_path: Path) -> None:
+    id_ = shots_of(sqlite_store, tmp_path, digest="of other data")
+    assert pages.get(f"/v1/experiments/{id_}/shots/examples?language=ar").status_code == 409
+    text = pages.get(f"/experiments/{id_}/shots?language=ar").text
+    assert "the data are not those that these shots were drawn from" in text
+    assert 'class="tokens"' not in text
+
+
+def test_a_spec_is_compared_with_the_nearest_preset_or_what_is_named(pages: TestClient, sqlite_store: Store) -> None:
+    id_ = filled(sqlite_store, range(1, 2))
+    other = sqlite_store.experiments.add(spec_of(name="other", k=[1, 5], training={"epochs": 7}), None)
+    assert "the nearest preset" in pages.get(f"/experiments/{id_}/spec").text
+    assert "the preset table-1-ner" in pages.get(f"/experiments/{id_}/spec?against=table-1-ner").text
+    text = pages.get(f"/experiments/{id_}/spec?against={other}").text
+    fields = re.findall(r'<tr><th scope="row" class="code">([^<]+)</th>', text)
+    assert fields == ["k", "training.epochs"]
+    assert "does not differ from" in pages.get(f"/experiments/{id_}/spec?against={id_}").text
+    assert "there is no experiment with this id" in pages.get(f"/experiments/{id_}/spec?against=nothing").text
+
+
+def test_differences_are_those_of_any_two_objects() -> None:
+    chance = random.Random(1)
+    for _ in range(200):
+        one, other = ({name: chance.choice([1, 2, None, {"x": chance.choice([1, 2])}]) for name in "abc"} for _ in "12")
+        found = differences(one, other)
+        assert (found == []) == (one == other)
+        for path, ours, theirs in found:
+            name, _, part = path.partition(".")
+            assert (ours, theirs) == ((one[name], other[name]) if not part else (one[name][part], other[name][part]))
+            assert ours != theirs
+
+
+@pytest.mark.service
+def test_sections_open_in_the_page(window: Window, done: str) -> None:
+    page = window.page
+    page.goto(f"{window.address}/experiments/{done}")
+    page.locator("#table").scroll_into_view_if_needed()
+    table = page.get_by_role("table", name="Test scores by language and method")
+    expect(table).to_be_visible()
+    page.get_by_role("link", name="gain", exact=True).click()
+    expect(page.get_by_text("adds to zero-shot")).to_be_visible()
+    expect(page).to_have_url(re.compile(r"\?sort=gain$"))
+    for name, words in {
+        "Curves over epochs": "Dev scores over epochs", "What the search chose": "Candidates are compared by",
+        "Gradient surgery": "Conflicts over training", "Shots": "No trial that was trained on shots",
+        "Spec": "In what it differs from the nearest preset",
+    }.items():  # fmt: skip
+        page.get_by_role("heading", name=name, exact=True).click()
+        expect(page.get_by_text(words).first).to_be_visible(timeout=15_000)
+    expect(table).to_be_visible()
