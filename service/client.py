@@ -6,6 +6,7 @@ import tempfile
 import warnings
 import zipfile
 from collections.abc import Iterator, Mapping
+from http import HTTPStatus
 from pathlib import Path
 from typing import Any
 
@@ -192,11 +193,44 @@ class Client(ResultsClient):
         """The samples of cut data that an experiment's trials used: places and a digest for each language and split."""
         return listed(self._json("GET", f"/v1/experiments/{id_}/shots")["samples"], frames.SAMPLES)
 
-    def predictions(self, trial: str, language: str, split: str = "test", selection: str | None = None) -> pd.DataFrame:
-        """The predictions of a trial's model: a row per example with its place in the split, `gold`, `prediction`."""
+    def predictions(
+        self, trial: str, language: str, split: str = "test", selection: str | None = None, texts: bool = True
+    ) -> pd.DataFrame:
+        """The predictions of a trial's model: a row per example with its place in the split, `gold`, `prediction`.
+
+        Args:
+            trial: its id.
+            language: code of a language that was scored.
+            split: that was scored: "test", "dev", or "train" where shots that were held out select.
+            selection: where the trial has several, as in results: "last", "target-dev", ...
+            texts: with the examples: columns `tokens`, `question` and `context`, or both texts of a pair. Where the
+                data no longer have the examples that were scored, a Python warning says so, and there are none.
+        """
         wanted = {"language": language, "split": split, **({"selection": selection} if selection else {})}
-        found = self._connection.answer("GET", f"/v1/trials/{trial}/predictions", params=wanted).content
+        path = f"/v1/trials/{trial}/predictions"
+        try:
+            found = self._connection.answer("GET", path, params={**wanted, "texts": texts}).content
+        except ServiceError as error:
+            if not texts or error.status != HTTPStatus.CONFLICT:
+                raise
+            warnings.warn(str(error), stacklevel=2)
+            found = self._connection.answer("GET", path, params=wanted).content
         return pd.read_feather(io.BytesIO(found))
+
+    def examples(self, trial: str, language: str, **asked: Any) -> Iterator[dict[str, Any]]:
+        """Scored examples of a language with gold values, predictions and errors, page after page.
+
+        Each has `example`, `parts` (its texts), `gold`, `marks`, and `predictions` with their `errors`.
+
+        Args:
+            trial: its id.
+            language: code of a language that was scored.
+            asked: as `GET /v1/trials/{id}/examples` takes them: `split`, `selection`; `against`, a trial that stands
+                beside; `which`, such as "differences"; `kind` of error.
+        """
+        wanted = {"language": language, "limit": 1000, **parameters(asked)}
+        for page in self._connection.pages(f"/v1/trials/{trial}/examples", wanted):
+            yield from page["examples"]
 
     def model(self, trial: str, folder: str | Path, selection: str | None = None) -> Path:
         """Download a trial's kept model as a Hugging Face folder (weights, tokenizer, card); returns that folder.

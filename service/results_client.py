@@ -94,9 +94,10 @@ class ResultsClient:
         Returns:
             `language`, `gain`, `sd`, `seeds`, `low`, `high`, `p`, `p_permutation`, `smallest_p`, `p_holm`, `wins`,
             `ties`, `losses`; with "items" a row for each language and `seed`. `attrs` has `overall`, the same for the
-            mean over languages, `unit`, `differs` (the settings in which the sides differ), `left_out` (languages that
-            are not compared since one side left them out), `missing` (how many planned scores of both sides are not
-            there), `one_label` and `surgery_overflow` (scores with this mark) and `numerics`.
+            mean over languages, with "seeds" also `scripts` and `families`, the same for those of each, `unit`,
+            `differs` (the settings in which the sides differ), `left_out` (languages that are not compared since one
+            side left them out), `missing` (how many planned scores of both sides are not there), `one_label` and
+            `surgery_overflow` (scores with this mark) and `numerics`.
 
         Raises:
             ServiceError: the sides also differ in something else, which is named, or there is nothing to compare.

@@ -15,6 +15,7 @@ from service.api import (
     comparisons,
     control,
     events,
+    examples,
     experiments,
     health,
     metrics,
@@ -32,6 +33,7 @@ from service.api.description import ABOUT, TAGS, describe
 from service.api.disk import DiskUse
 from service.api.problems import PlainErrors, add_handlers, problem, refusals
 from service.api.turns import MAX_BODY_BYTES, Turns
+from service.examples import Examples
 from service.store import Store
 
 VERSION_PREFIX = "/v1"
@@ -87,7 +89,7 @@ def create_app(
     )
     app.state.store, app.state.environment = store, environment
     app.state.access = Access(app.state, token, always_asks)
-    app.state.disk = DiskUse()
+    app.state.disk, app.state.examples = DiskUse(), Examples()
     app.state.news, app.state.health = events.News(lambda: app.state.store), health.Health(app.state)
     allowed = [Depends(authorise), Depends(_know_all), Depends(health.require)]
     v1 = APIRouter(prefix=VERSION_PREFIX, dependencies=allowed, responses=refusals(401, 422))
@@ -98,6 +100,7 @@ def create_app(
     v1.include_router(progress.router)
     v1.include_router(shots.router)
     v1.include_router(trials.router)
+    v1.include_router(examples.router)
     v1.include_router(results.router)
     v1.include_router(summaries.router)
     v1.include_router(comparisons.router)

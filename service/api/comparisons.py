@@ -14,7 +14,7 @@ from service.api.answers import results as answers
 from service.api.known import require_known
 from service.api.results import EVERYWHERE, with_filters
 from service.api.summaries import Allow, Cells, plain
-from service.reports.compare import Interval, paired
+from service.reports.compare import Interval, Trait, paired, paired_groups
 from service.reports.compare_items import kept_parts, over_items, over_seeds_and_items
 from service.reports.left_out import left_out
 from service.reports.rows import chosen, selected
@@ -38,6 +38,9 @@ from trainers.methods import METHODS
 router = APIRouter(tags=["results"])
 
 BETTER, OVER = SIDES = ("better", "over")
+
+# What groups of languages are called, by the trait that they share.
+GROUPS: dict[Trait, str] = {"script": "scripts", "family": "families"}
 
 
 @with_filters(EVERYWHERE, of=BETTER)
@@ -79,9 +82,10 @@ def compare_results(request: Request, wanted: Annotated[Pair, Query()]) -> JSONR
 
     With the unit `seeds`, something is said of methods: `gain`, `sd`, a 95 % interval (`low`, `high`) and `p` by
     Student's t over `seeds`, `p_permutation` with the `smallest_p` that this many can give, `p_holm` over languages,
-    `wins`, `ties`, `losses`. With `items`, of the two trained models of each `seed`, of which `overall` and `languages`
-    have rows: `p` by approximate randomization, `low` and `high` by a paired bootstrap over test examples. With
-    `seeds-and-items`, of methods for further seeds and examples.
+    `wins`, `ties`, `losses`; and the same of the languages of each of the `scripts` and `families`. With `items`, of
+    the two trained models of each `seed`, of which `overall` and `languages` have rows: `p` by approximate
+    randomization, `low` and `high` by a paired bootstrap over test examples. With `seeds-and-items`, of methods for
+    further seeds and examples.
     """
     store, place = request.app.state.store, place_of(request.app.state.environment(), NO_PATIENCE)
     if wanted.interval == "bootstrap" and wanted.unit != "seeds":
@@ -129,7 +133,10 @@ def _side(store: Store, wanted: Pair, name: str) -> Side:
 def _tested(place: Place, better: pd.DataFrame, over: pd.DataFrame, wanted: Pair) -> dict[str, Any]:
     if wanted.unit == "seeds":
         found = paired(better, over, SIDES, wanted.interval)
-        return {"overall": plain(found.overall.to_frame().T)[0], "languages": plain(found.languages)}
+        groups = {
+            name: plain(paired_groups(better, over, SIDES, trait, wanted.interval)) for trait, name in GROUPS.items()
+        }
+        return {"overall": plain(found.overall.to_frame().T)[0], "languages": plain(found.languages), **groups}
     parts, seeds = kept_parts(place, better, over, SIDES)
     if wanted.unit == "items":
         of_seeds, languages = over_items(parts, seeds)

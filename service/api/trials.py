@@ -3,25 +3,26 @@
 from collections.abc import Iterator
 from contextlib import ExitStack, suppress
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Annotated
 
 from fastapi import APIRouter, Depends, Query, Request
 from fastapi.concurrency import run_in_threadpool
-from fastapi.responses import FileResponse, JSONResponse, PlainTextResponse, StreamingResponse
+from fastapi.responses import FileResponse, JSONResponse, PlainTextResponse, Response, StreamingResponse
 from pydantic import BaseModel, ConfigDict, Field
 from starlette.exceptions import HTTPException
 
-from search_spaces.problems import Problem, SpecError
 from service.api.answers import trials as answers
 from service.api.documented import OfTrial, sent_as
 from service.api.downloads import export, scratch, zipped
+from service.api.evaluations import Evaluation, evaluated, examples_behind, found_trial, read_judged
 from service.api.problems import refusals
 from service.api.times import with_times
-from trainers.artifacts.layout import fate, log_of, predictions_file, pruned_mark, saved
+from trainers.artifacts import predictions
+from trainers.artifacts.layout import fate, log_of, pruned_mark, saved
 from trainers.artifacts.place import Place
 from trainers.artifacts.places import NO_PATIENCE, place_of
-from trainers.examples import LANGUAGE_CODE
 from trainers.selections import PATTERN
+from trainers.tasks import TASKS
 
 # Of a log no more than its end is read.
 LOG_BYTES = 2**20
@@ -34,20 +35,16 @@ router = APIRouter(tags=["trials"])
 @router.get("/trials/{id}", response_model=answers.Trial, responses=refusals(404))
 def get_trial(request: Request, id_: OfTrial) -> JSONResponse:
     """A trial, with all attempts at it and the facts of its run."""
-    found = _found_trial(request, id_)
+    found = found_trial(request, id_)
     tried = [with_times(attempt) for attempt in found.pop("attempts")]
     on_disk = with_times(vars(saved(_place(request), id_)))
     return JSONResponse({"id": found.pop("digest"), **found, "attempts": tried, "saved": on_disk})
 
 
-class Evaluation(BaseModel):
-    """Which evaluation of a trial."""
+class Predicted(Evaluation):
+    """Which predictions, and what beside them."""
 
-    model_config = ConfigDict(extra="forbid")
-
-    language: Annotated[str, Field(pattern=f"^{LANGUAGE_CODE}$")] = Field(description="code of the language")
-    split: Literal["dev", "test"] = Field("test", description="split that was scored")
-    selection: str | None = Field(None, pattern=PATTERN, description="where there are several")
+    texts: bool = Field(False, description="with the examples: tokens, question and context, or both texts of a pair")
 
 
 class LogEnd(BaseModel):
@@ -61,7 +58,7 @@ class LogEnd(BaseModel):
 @router.get("/trials/{id}/log", response_class=PlainTextResponse, responses=refusals(404))
 def get_trial_log(request: Request, id_: OfTrial, wanted: Annotated[LogEnd, Query()]) -> PlainTextResponse:
     """The last lines that all attempts at a trial have written, as text."""
-    _found_trial(request, id_)
+    found_trial(request, id_)
     home = request.app.state.environment().home
     path = log_of(home, id_)
     if pruned_mark(home, "logs", id_).is_file() and not path.is_file():
@@ -75,36 +72,30 @@ def _until_sent() -> Iterator[ExitStack]:
         yield stack
 
 
-@router.get("/trials/{id}/predictions", response_class=FileResponse, responses=sent_as(FILE) | refusals(404))
+@router.get("/trials/{id}/predictions", response_class=FileResponse, responses=sent_as(FILE) | refusals(404, 409))
 def get_predictions(
     request: Request,
     id_: OfTrial,
-    wanted: Annotated[Evaluation, Query()],
+    wanted: Annotated[Predicted, Query()],
     held: Annotated[ExitStack, Depends(_until_sent)],
-) -> FileResponse:
+) -> Response:
     """What a trial's model predicted for each example of a language.
 
-    An Arrow file. Its columns are `example` (its place in the split), `gold` and `prediction`.
+    An Arrow file. Its columns are `example` (its place in the split), `gold` and `prediction`, and with `texts` the
+    parts of the example: `tokens`, `question` and `context`, or both texts of a pair. With them, 409 where the data no
+    longer have the examples that were scored.
     """
-    _found_trial(request, id_)
-    chosen = request.app.state.store.objectives.by_selection(id_)
-    if wanted.selection is None and len(chosen) > 1:
-        raise SpecError([Problem("selection", f"the trial has several: one of {', '.join(chosen)}")])
-    scores = chosen.get(wanted.selection or next(iter(chosen), None), [])
-    found = [score for score in scores if (score.language, score.split) == (wanted.language, wanted.split)]
-    if not found:
-        raise HTTPException(404, f"the trial has no evaluation of {wanted.language}/{wanted.split}")
-    latest = found[-1]
-    place = _place(request)
-    path = predictions_file(
-        place.home, id_,
-        step=latest.step, language=latest.language, split=latest.split, data=latest.data,
-    )  # fmt: skip
-    if not place.has_file(path):
-        became = fate(place.home, "predictions", id_)
-        raise HTTPException(404, f"the predictions of this evaluation were {became}")
-    file = held.enter_context(place.reading_file(path))
-    return FileResponse(file, media_type=FILE, filename=path.name)
+    trial = found_trial(request, id_)
+    chosen = evaluated(request, id_, wanted)
+    if not wanted.texts:
+        file = held.enter_context(chosen.place.reading_file(chosen.path))
+        return FileResponse(file, media_type=FILE, filename=chosen.path.name)
+    columns, _ = read_judged(chosen, trial)
+    task = TASKS[trial["config"]["task"]]
+    parts = [task.parts(example) for example in examples_behind(request, trial, chosen, columns)]
+    beside = {name: [one[name] for one in parts] for name in parts[0]} if parts else {}
+    headers = {"Content-Disposition": f'attachment; filename="{chosen.path.name}"'}
+    return Response(predictions.with_columns(chosen.place, chosen.path, beside), media_type=FILE, headers=headers)
 
 
 class Chosen(BaseModel):
@@ -123,7 +114,7 @@ async def get_model(
 
     It has the full vocabulary, tokenizer and card. 503 with Retry-After while two others are downloaded.
     """
-    await run_in_threadpool(_found_trial, request, id_)
+    await run_in_threadpool(found_trial, request, id_)
     selection = ["--selection", wanted.selection] if wanted.selection else []
     await export(request, folder, [id_, str(folder / id_), *selection])
     headers = {"Content-Disposition": f'attachment; filename="{id_}.zip"'}
@@ -132,13 +123,6 @@ async def get_model(
 
 def _place(request: Request) -> Place:
     return place_of(request.app.state.environment(), NO_PATIENCE)
-
-
-def _found_trial(request: Request, id_: str) -> dict[str, Any]:
-    found: dict[str, Any] | None = request.app.state.store.trials.one(id_) if id_.isalnum() and id_.isascii() else None
-    if found is None:
-        raise HTTPException(404, "there is no trial with this id")
-    return found
 
 
 def last_lines(path: Path, wanted: LogEnd) -> PlainTextResponse:

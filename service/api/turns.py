@@ -50,7 +50,8 @@ LANES = (
     Lane(asks=r"GET /v1/experiments/[^/]+/events", most=256, patience=0.0),
     Lane(asks=r"POST /v1/(plans|experiments|experiments/[^/]+/resubmit)", most=3),
     Lane(asks=r"POST /v1/datasets", most=2, streams=True),
-    Lane(asks=r"GET /v1/(reports/.+|results.*)|POST /v1/results/query", most=3),
+    Lane(asks=r"GET (/v1/(reports/.+|results.*)|/compare)|POST /v1/results/query", most=3),
+    Lane(asks=r"GET (/v1)?/trials/[^/]+/(examples|predictions)", most=3),
     Lane(asks=r".*", most=12),
 )
 

@@ -13,8 +13,12 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from service.reports.intervals import bootstrap_interval, holm, permutation_p, smallest_p, t_interval, t_test_p
+from trainers.languages import LANGUAGES
 
 Interval = Literal["t", "bootstrap"]
+
+# What languages of a group share.
+Trait = Literal["script", "family"]
 
 NEEDED = ("method", "k", "seed", "language", "value")
 
@@ -91,6 +95,30 @@ def paired(better: pd.DataFrame, over: pd.DataFrame, names: tuple[str, str], int
     return Comparison(overall, by_gain(languages))
 
 
+def paired_groups(
+    better: pd.DataFrame, over: pd.DataFrame, names: tuple[str, str], trait: Trait, interval: Interval = "t"
+) -> pd.DataFrame:
+    """The gain of the mean over the languages of each script, or family.
+
+    Arguments and errors are those of `paired`, beside the trait that the languages of a group share.
+
+    Returns:
+        A row a group: `group`, the script or family, `languages`, their number, and what `paired` has of a language;
+        `p_holm` is corrected for the number of groups.
+    """
+    table = differences(better, over, names)
+    values = [getattr(LANGUAGES.get(code), trait, "unknown") for code in table.index]
+    rows = []
+    for value, gains in table.groupby(values):
+        figures = _figures(gains.mean().to_numpy(), interval)
+        pairs = {"wins": (gains > 0), "ties": (gains == 0), "losses": (gains < 0)}
+        counts = {name: int(found.to_numpy().sum()) for name, found in pairs.items()}
+        rows.append({"group": value, "languages": len(gains), **figures, **counts})
+    found = pd.DataFrame(rows)
+    found["p_holm"] = holm(found["p"].to_numpy())
+    return by_gain(found, "group")
+
+
 def differences(better: pd.DataFrame, over: pd.DataFrame, names: tuple[str, str]) -> pd.DataFrame:
     """What each target language (rows) gains at each seed (columns). ValueError as of `paired`."""
     tables = {name: _table(rows, name) for name, rows in zip(names, (better, over), strict=True)}
@@ -99,9 +127,9 @@ def differences(better: pd.DataFrame, over: pd.DataFrame, names: tuple[str, str]
     return ours - theirs
 
 
-def by_gain(languages: pd.DataFrame) -> pd.DataFrame:
-    """Rows of languages, the greatest gain first."""
-    return languages.sort_values(["gain", "language"], ascending=[False, True], ignore_index=True)
+def by_gain(found: pd.DataFrame, name: str = "language") -> pd.DataFrame:
+    """Rows of languages, or of what else has a name, the greatest gain first."""
+    return found.sort_values(["gain", name], ascending=[False, True], ignore_index=True)
 
 
 def _of_method(rows: pd.DataFrame, method: str, k: int) -> pd.DataFrame:

@@ -3,7 +3,7 @@
 from fastapi import Depends, FastAPI
 
 from service.api import health
-from service.web import experiment, experiments, rendering, sections, signing_in, table, trial
+from service.web import compare, examples, experiment, experiments, rendering, sections, signing_in, table, trial
 from service.web.signing_in import require_sign_in
 
 
@@ -12,5 +12,5 @@ def add_pages(app: FastAPI) -> None:
     app.state.lines = experiments.Lines()
     app.include_router(rendering.files_router)
     app.include_router(signing_in.router)
-    for one in (experiments, experiment, table, sections, trial):
+    for one in (experiments, experiment, table, sections, trial, compare, examples):
         app.include_router(one.router, dependencies=[Depends(require_sign_in), Depends(health.require)])

@@ -24,8 +24,8 @@ TOKEN = "s3cret"
 # What is in the store, or in other fields, decides whether these accept what their schemas allow: it may be 422.
 DEPENDING = (
     "submit_experiment", "resubmit_experiment", "plan_experiment", "list_experiments", "list_trials", "get_sweep",
-    "add_dataset",
-    "get_predictions", "get_results", "query_results", "summarize_results", "compare_results", "get_report",
+    "add_dataset", "get_predictions", "get_examples", "get_results", "query_results", "summarize_results",
+    "compare_results", "get_report",
 )  # fmt: skip
 
 # An export starts a process that loads torch.

@@ -6,7 +6,7 @@ import pandas as pd
 import pytest
 from scipy import stats
 
-from service.reports.compare import comparison, paired
+from service.reports.compare import comparison, paired, paired_groups
 from service.reports.intervals import bootstrap_interval
 
 OURS, THEIRS = "gradient-mix-train", "ord-FS"
@@ -69,3 +69,20 @@ def test_the_bootstrap_is_an_interval_of_its_own_with_the_same_p() -> None:
     assert (bootstrap.overall["low"], bootstrap.overall["high"]) == pytest.approx(bootstrap_interval(means))
     assert student.overall["high"] > bootstrap.overall["high"]
     assert student.overall["p"] == bootstrap.overall["p"]
+
+
+def test_a_group_of_languages_is_compared_by_its_mean() -> None:
+    gains = {"de": [1.0, 2.0, 4.0], "nl": [3.0, 2.0, 0.0], "hi": [-1.0, -2.0, -4.0], "Zz": [1.0, 1.0, -1.0]}
+    rows = score_rows(gains)
+    better, over = (rows[(rows["method"] == name) & (rows["language"] != "en")] for name in (OURS, THEIRS))
+    found = paired_groups(better, over, ("one", "other"), "script").set_index("group")
+    assert list(found.index) == ["Latn", "unknown", "Deva"]  # the greatest gain first
+    assert found["languages"].to_dict() == {"Latn": 2, "unknown": 1, "Deva": 1}
+    latin = paired(*(side[side["language"].isin(["de", "nl"])] for side in (better, over)), ("one", "other")).overall
+    for name in ("gain", "sd", "seeds", "p_permutation", "smallest_p", "wins", "ties", "losses"):
+        assert found.loc["Latn", name] == pytest.approx(latin[name]), name
+    [hindi] = paired(*(side[side["language"] == "hi"] for side in (better, over)), ("one", "other")).languages["p"]
+    assert found.loc["Deva", "p"] == pytest.approx(hindi)
+    assert found.loc["Deva", "p_holm"] == pytest.approx(3 * hindi)  # of three groups
+    families = paired_groups(better, over, ("one", "other"), "family").set_index("group")
+    assert families["languages"].to_dict() == {"IE: Germanic": 2, "unknown": 1, "IE: Indo-Aryan": 1}

@@ -175,6 +175,7 @@ NAMES = {
     "GET /v1/trials/{id}": "get_trial",
     "GET /v1/trials/{id}/log": "get_trial_log",
     "GET /v1/trials/{id}/predictions": "get_predictions",
+    "GET /v1/trials/{id}/examples": "get_examples",
     "GET /v1/trials/{id}/model": "get_model",
     "GET /v1/results": "get_results",
     "POST /v1/results/query": "query_results",

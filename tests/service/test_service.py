@@ -158,6 +158,13 @@ def test_every_method_on_another_task_its_predictions_its_draws_and_its_model(
     right = sum((row.gold == row.prediction).sum() for row in predicted.itertuples())
     assert 100 * right / words == pytest.approx(accuracy)
     assert predicted["example"].nunique() == len(predicted) == 20
+    corpus = sample.examples("pos", "de", "test")
+    assert [list(tokens) for tokens in predicted["tokens"]] == [corpus[n]["tokens"] for n in predicted["example"]]
+    on_dev = client.predictions(by_method.loc["ord-FS", "trial"], "de", split="dev", selection="target-dev")
+    held_out = client.predictions(by_method.loc["mix-FT+held-out", "trial"], "de", split="train")
+    for frame in (on_dev, held_out):
+        assert [len(tokens) for tokens in frame["tokens"]] == [len(tags) for tags in frame["gold"]]
+    assert len(held_out) == 1
     with pytest.raises(ServiceError, match="no evaluation of hi/test"):
         client.predictions(by_method.loc["ord-FS", "trial"], "hi", selection="last")
     with pytest.raises(ServiceError, match="selection: the trial has several: one of average:2, last, target-dev"):

@@ -1,7 +1,7 @@
 """Per-example predictions in Arrow, from which scores are recomputed without training again."""
 
 import json
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -33,6 +33,20 @@ def read(place: Place, path: Path) -> tuple[str, dict[str, list[Any]]]:
     with place.reading_file(path) as file:
         table = feather.read_table(str(file))
         return json.loads(table.schema.metadata[b"task"]), table.to_pydict()
+
+
+def with_columns(place: Place, path: Path, columns: Mapping[str, Sequence[Any]]) -> bytes:
+    """The content of predictions that `write` wrote, with further columns. FileNotFoundError if there are none."""
+    import pyarrow
+    from pyarrow import feather
+
+    with place.reading_file(path) as file:
+        table = feather.read_table(str(file))
+        for name, values in columns.items():
+            table = table.append_column(name, pyarrow.array(values))
+        sink = pyarrow.BufferOutputStream()
+        feather.write_feather(table, sink)
+        return bytes(sink.getvalue())
 
 
 def score_again(place: Place, path: Path) -> dict[str, float]:

@@ -8,6 +8,7 @@ from itertools import pairwise
 from trainers.examples import Example
 from trainers.protocols import PAPER, RELEASED_CODE, TaskSettings
 from trainers.sample_corpus.corpus import derivations
+from trainers.tasks.errors import Error, Mark, Reading, entity_errors
 from trainers.tasks.hub import HubPart
 from trainers.tasks.scores import Fraction, overlap
 from trainers.tasks.tagging import Tagging, as_released, tagged
@@ -29,6 +30,7 @@ class NamedEntityRecognition(Tagging):
     tag = re.compile(r"O|[BI]-\S+")
     kind_of_tag = "an IOB2 tag (O, B-<type> or I-<type>)"
     unplaced = "O"
+    reading: Reading = "pieces"
     settings: Mapping[str, TaskSettings] = {PAPER.name: _PAPER, RELEASED_CODE.name: as_released(_PAPER)}
     languages = (
         "af", "ar", "az", "bg", "bn", "de", "el", "en", "es", "et", "eu", "fa", "fi", "fr", "gu", "he", "hi", "hu",
@@ -68,6 +70,14 @@ class NamedEntityRecognition(Tagging):
     ) -> list[dict[str, Fraction]]:
         """`f1`, micro-averaged over exact entities: type and both ends."""
         return [{"f1": overlap(entities(tags), entities(found))} for tags, found in zip(gold, predictions, strict=True)]
+
+    def marks(self, example: Example, prediction: Sequence[str]) -> list[Mark]:
+        """The entities."""
+        return [Mark("tokens", (first, after), type_) for type_, first, after in entities(prediction)]
+
+    def errors(self, gold: Sequence[str], prediction: Sequence[str]) -> list[Error]:
+        """Entities that are missed, spurious, or of a wrong type or boundary."""
+        return entity_errors(entities(gold), entities(prediction))
 
 
 NER = NamedEntityRecognition()

@@ -7,6 +7,7 @@ from typing import Any
 from trainers.examples import Example
 from trainers.sample_corpus import lexicon
 from trainers.sample_corpus.pairs import MakePair, pairs
+from trainers.tasks.errors import Error, taken_for
 from trainers.tasks.frame import Frame
 from trainers.tasks.scores import Fraction, equal
 from trainers.tasks.task import ExampleError, Task, Window, is_blank, missing_text, shown
@@ -115,6 +116,14 @@ class PairClassification(Task[PairWindow]):
     def fractions(self, gold: Sequence[str], predictions: Sequence[str]) -> list[dict[str, Fraction]]:
         """`accuracy` over pairs."""
         return [{"accuracy": equal([label], [found])} for label, found in zip(gold, predictions, strict=True)]
+
+    def parts(self, example: Example) -> dict[str, str | list[str]]:
+        """Both texts."""
+        return {field: example[field] for field in self.fields}
+
+    def errors(self, gold: str, prediction: str) -> list[Error]:
+        """Which label is taken for which."""
+        return [] if gold == prediction else [Error(taken_for(gold, prediction))]
 
     def _check_length(self, place: int, example: Example, tokenizer: Any, max_length: int) -> None:
         """ExampleError for a pair that the encoder could not read uncut.

@@ -14,6 +14,7 @@ from typing import Any
 
 from trainers.examples import Example
 from trainers.tasks import squad
+from trainers.tasks.errors import Error, Mark
 from trainers.tasks.frame import Frame
 from trainers.tasks.scores import Fraction
 from trainers.tasks.task import ExampleError, Task, Window, is_blank, missing_text, shown
@@ -24,6 +25,9 @@ STRIDE = 128  # how far a window's beginning is from the last one's
 MAX_ANSWER = 30
 
 N_BEST = 20  # starts and ends of a window that are tried together
+
+# Kinds of errors: no word is right, or some are, or they stand in another order.
+NO_ANSWER, NO_OVERLAP, PARTIAL = "no answer", "no overlap", "partial"
 
 Span = tuple[int, int]  # first, after the last
 Candidate = tuple[float, int, int]  # start logit + end logit, first character, character after the last
@@ -53,6 +57,7 @@ class ExtractiveQuestionAnswering(Task[PassageWindow]):
     metrics_names = ("f1", "exact_match")
     model_class = "AutoModelForQuestionAnswering"
     pipeline = "question-answering"
+    reading = "pieces"
 
     def problem(self, example: object) -> str | None:
         """What is wrong with an example as read from a file; None if nothing."""
@@ -207,6 +212,30 @@ class ExtractiveQuestionAnswering(Task[PassageWindow]):
             }
             for answers, found in zip(gold, predictions, strict=True)
         ]
+
+    def parts(self, example: Example) -> dict[str, str | list[str]]:
+        """Question and context."""
+        return {"question": example["question"], "context": example["context"]}
+
+    def gold_marks(self, example: Example) -> list[Mark]:
+        """The answers, each place once."""
+        texts, offsets = example["answers"]["text"], example["answers"]["answer_start"]
+        places = {(first, first + len(text)) for text, first in zip(texts, offsets, strict=True)}
+        return [Mark("context", place) for place in sorted(places)]
+
+    def marks(self, example: Example, prediction: str) -> list[Mark]:
+        """The predicted answer, where it stands in the context; of several places the one next to the gold answer."""
+        gold, context = example["answers"]["answer_start"][0], example["context"]
+        places = [one for one in range(len(context)) if context.startswith(prediction, one)] if prediction else []
+        first = min(places, key=lambda place: abs(place - gold), default=None)
+        return [] if first is None else [Mark("context", (first, first + len(prediction)))]
+
+    def errors(self, gold: Sequence[str], prediction: str) -> list[Error]:
+        """Whether there is no answer, none that shares a word with a gold one, or one that is right in part."""
+        if any(squad.exact_match(answer, prediction) for answer in gold):
+            return []
+        shares = any(squad.f1(answer, prediction) for answer in gold)
+        return [Error(PARTIAL if shares else NO_OVERLAP if prediction else NO_ANSWER)]
 
 
 def _problem_of_answers(example: Example) -> str | None:

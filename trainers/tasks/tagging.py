@@ -9,6 +9,7 @@ from typing import Any
 
 from trainers.examples import Example
 from trainers.protocols import TaskSettings
+from trainers.tasks.errors import Error, Mark, Reading, taken_for
 from trainers.tasks.frame import Frame
 from trainers.tasks.task import ExampleError, Task, Window, is_blank, shown
 
@@ -47,6 +48,7 @@ class Tagging(Task[TaggingWindow]):
 
     model_class = "AutoModelForTokenClassification"
     pipeline = "token-classification"
+    reading: Reading = "words"
     tag: re.Pattern[str]
     kind_of_tag: str
     unplaced: str
@@ -157,6 +159,20 @@ class Tagging(Task[TaggingWindow]):
     def one_label(self, predictions: Sequence[list[str]]) -> str | None:
         """The tag that every word has; None if they differ."""
         return super().one_label([tag for tags in predictions for tag in tags])
+
+    def parts(self, example: Example) -> dict[str, str | list[str]]:
+        """The words."""
+        return {"tokens": example["tokens"]}
+
+    def marks(self, example: Example, prediction: Sequence[str]) -> list[Mark]:
+        """Each word with its tag, unless a task has pieces of several words."""
+        return [Mark("tokens", (place, place + 1), tag) for place, tag in enumerate(prediction)]
+
+    def errors(self, gold: Sequence[str], prediction: Sequence[str]) -> list[Error]:
+        """Each word with a wrong tag: which tag is taken for which."""
+        pairs = enumerate(zip(gold, prediction, strict=True))
+        wrong = ((place, tag, found) for place, (tag, found) in pairs if tag != found)
+        return [Error(taken_for(tag, found), *[(place, place + 1)] * 2) for place, tag, found in wrong]
 
 
 def as_released(paper: TaskSettings) -> TaskSettings:

@@ -12,6 +12,7 @@ from typing import Any, Generic, TypeVar
 
 from trainers.examples import Example
 from trainers.protocols import PROTOCOLS, TaskSettings
+from trainers.tasks.errors import WRONG, Error, Mark, Reading
 from trainers.tasks.hub import HubPart
 from trainers.tasks.scores import Fraction, percent
 
@@ -87,6 +88,7 @@ class Task(ABC, Generic[W]):
         two_splits: its data may come without a test set (appendix A, see `trainers.data.splits`).
         sample: its examples in the sample corpus, given a language and a split; None if it has none there.
         published: what the paper published of it; None if it is not in the paper.
+        reading: how a person reads its examples beside predictions (`parts`, `marks`).
     """
 
     name: str
@@ -101,6 +103,7 @@ class Task(ABC, Generic[W]):
     two_splits: bool = False
     sample: Callable[[str, str], list[Example]] | None = None
     published: Published | None = None
+    reading: Reading = "values"
 
     def under(self, protocol: str) -> TaskSettings:
         """The settings that count under a protocol, which is given by its name."""
@@ -212,6 +215,22 @@ class Task(ABC, Generic[W]):
         all entities of both sides for F1, an answer's own score and 1 for a mean over questions. Tests over examples
         resample these parts (`service.reports.item_tests`).
         """
+
+    def parts(self, example: Example) -> dict[str, str | list[str]]:
+        """What a person reads of an example: its texts by name, a text that is given in tokens as these."""
+        return {"text": self.text(example)}
+
+    def marks(self, example: Example, prediction: Any) -> list[Mark]:
+        """The pieces of an example's parts that a prediction is about, in their order; none where it marks none."""
+        return []
+
+    def gold_marks(self, example: Example) -> list[Mark]:
+        """The same of its gold value."""
+        return self.marks(example, self.gold(example))
+
+    def errors(self, gold: Any, prediction: Any) -> list[Error]:
+        """The errors of a prediction; none if it is right. Where a task tells apart no kinds, one that says so."""
+        return [] if prediction == gold else [Error(WRONG)]
 
     def metrics(self, gold: Sequence[Any], predictions: Sequence[Any]) -> dict[str, float]:
         """Scores in percent by name, in the order of `metrics_names`."""

@@ -111,6 +111,14 @@ class SeedsLanguage(SeedsGain):
     p_holm: Annotated[P, Field(description="`p` corrected for the number of languages")]
 
 
+class SeedsGroup(SeedsGain):
+    """A gain over seeds of the mean over the languages of a script or a family."""
+
+    group: Annotated[str, Field(description="the script or family", examples=["Latn"])]
+    languages: Annotated[int, Field(description="how many are of it")]
+    p_holm: Annotated[P, Field(description="`p` corrected for the number of groups")]
+
+
 class ItemsGain(_Gain):
     """A gain of one trained model over another, over test examples."""
 
@@ -164,6 +172,8 @@ class SeedsComparison(_Comparison):
     unit: Literal["seeds"]
     overall: SeedsGain
     languages: list[SeedsLanguage]
+    scripts: list[SeedsGroup]
+    families: list[SeedsGroup]
 
 
 @with_fields(_MARKS)

@@ -4,8 +4,9 @@ from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
-from service.api.answers.shared import ExperimentId, LanguageCode, MethodName, Next, Time, TrialId
-from trainers.trial import TrialConfig
+from service.api.answers.shared import ExperimentId, LanguageCode, MethodName, Next, TaskName, Time, TrialId
+from trainers.tasks.errors import Reading
+from trainers.trial import Split, TrialConfig
 
 TrialState = Literal["queued", "running", "succeeded", "stopped", "failed", "cancelled"]
 
@@ -106,3 +107,77 @@ class Trial(BaseModel):
     measures: list[Measure]
     attempts: list[Attempt]
     saved: OnDisk
+
+
+Place = Annotated[
+    list[int],
+    Field(min_length=2, max_length=2, description="its first token or character, and the one after its last"),
+]
+
+
+class Mark(BaseModel):
+    """A piece of an example that a gold value or a prediction marks."""
+
+    part: Annotated[str, Field(description="of the example's parts, the one that it is a piece of")]
+    place: Place
+    label: Annotated[str, Field(description="such as a tag or an entity's type; may be empty")]
+
+
+class Error(BaseModel):
+    """An error of a prediction."""
+
+    kind: Annotated[str, Field(examples=["wrong boundary"])]
+    gold: Annotated[Place | None, Field(description="the gold mark that it is about, if it is about one")]
+    predicted: Annotated[Place | None, Field(description="the mark of the prediction, in the same way")]
+
+
+class ExamplePrediction(BaseModel):
+    """What a model predicted for an example."""
+
+    prediction: Annotated[Any, Field(description="tags, a label, or the text of an answer")]
+    marks: list[Mark]
+    errors: list[Error]
+
+
+class Example(BaseModel):
+    """A test example with what was predicted for it."""
+
+    example: Annotated[int, Field(description="its place in the split")]
+    id: Annotated[str | int | None, Field(description="its own, if the data give it one")]
+    parts: Annotated[dict[str, str | list[str]], Field(description="its texts by name, or the tokens of one")]
+    gold: Annotated[Any, Field(description="as of a prediction; of an answer all that are right")]
+    marks: Annotated[list[Mark], Field(description="of the gold value")]
+    predictions: Annotated[list[ExamplePrediction], Field(description="one of each side")]
+
+
+class KindOfError(BaseModel):
+    """How often a model makes an error of a kind."""
+
+    kind: str
+    errors: Annotated[int, Field(description="how many there are")]
+    examples: Annotated[int, Field(description="in how many examples")]
+
+
+class ExamplesSide(BaseModel):
+    """A model whose predictions are shown."""
+
+    trial: TrialId
+    selection: str
+    step: Annotated[int, Field(description="optimizer steps; -n for the mean of the last n epochs' weights")]
+    scores: Annotated[dict[str, float], Field(description="by metric, in percent")]
+    wrong: Annotated[int, Field(description="examples with an error")]
+    kinds: Annotated[list[KindOfError], Field(description="the most frequent first")]
+
+
+class Examples(BaseModel):
+    """Scored examples of a language, with what one or two models predicted."""
+
+    task: TaskName
+    reading: Annotated[Reading, Field(description="tags under words, marked pieces of text, or values beside it")]
+    language: LanguageCode
+    split: Split
+    scored: Annotated[int, Field(description="examples that were scored")]
+    found: Annotated[int, Field(description="examples that were asked for, on all pages")]
+    sides: Annotated[list[ExamplesSide], Field(description="the trial, and the one that it stands against")]
+    examples: list[Example]
+    next: Next
