@@ -3,6 +3,7 @@
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import KW_ONLY, dataclass, replace
 from functools import cache, partial
+from inspect import getdoc
 from typing import Protocol
 
 from trainers.selections import Kind, of_average, of_target
@@ -166,3 +167,24 @@ def _rival(rule: type[Rule]) -> Method:
 
 
 METHODS = Methods()
+
+# What a selection adds to the words for a training, where it is not the usual one.
+SELECTED: Mapping[Kind, str] = {
+    "target-dev": "the epoch that is best on the target's dev set counts",
+    "average": "the mean of the last epochs' weights counts",
+    "held-out": "the epoch that is best on shots held out of training counts",
+}
+
+
+def described(name: str) -> str:
+    """What a method does, in a line. KeyError if there is none of this name."""
+    method = METHODS[name]
+    if isinstance(method.train, partial):  # with a rule of its own
+        train = f"`naive-mix-train` with the rule of {_first_line(RULES[str(method.rule)]).rstrip('.:')}."
+    else:
+        train = _first_line(method.train)
+    return " ".join([train, *([f"Of it, {SELECTED[method.selection]}."] if method.selection in SELECTED else [])])
+
+
+def _first_line(of: object) -> str:
+    return " ".join((getdoc(of) or "").partition("\n\n")[0].split())

@@ -13,6 +13,7 @@ from search_spaces.problems import Problem, SpecError
 from service.api import (
     catalog,
     comparisons,
+    contents,
     control,
     events,
     examples,
@@ -20,6 +21,7 @@ from service.api import (
     health,
     metrics,
     pages,
+    pool,
     progress,
     reports,
     results,
@@ -96,6 +98,7 @@ def create_app(
     v1.include_router(experiments.router)
     v1.include_router(control.router)
     v1.include_router(catalog.router)
+    v1.include_router(contents.router)
     v1.include_router(events.router)
     v1.include_router(progress.router)
     v1.include_router(shots.router)
@@ -105,6 +108,7 @@ def create_app(
     v1.include_router(summaries.router)
     v1.include_router(comparisons.router)
     v1.include_router(reports.router)
+    v1.include_router(pool.router)
     app.include_router(v1)
     app.include_router(metrics.router, dependencies=[Depends(authorise)], responses=refusals(401))
     app.include_router(health.router)

@@ -30,7 +30,7 @@ from trainers.data.sources import SOURCES
 from trainers.encoders import offline as offline_encoder
 from trainers.examples import DataError
 from trainers.languages import LANGUAGES
-from trainers.methods import METHODS
+from trainers.methods import METHODS, described
 from trainers.registry import Registry
 from trainers.surgery.rules import RULES
 from trainers.tasks import TASKS
@@ -78,8 +78,8 @@ def list_tasks() -> JSONResponse:
 def list_methods() -> JSONResponse:
     """The methods that there are; those with surgery have a rule."""
     found = [
-        {"method": name, "shots": method.few_shot, "surgery": method.surgery, "adapts": method.adapts,
-         "selects_by": method.selection, "rule": _rule(method.rule),
+        {"method": name, "description": described(name), "shots": method.few_shot, "surgery": method.surgery,
+         "adapts": method.adapts, "selects_by": method.selection, "rule": _rule(method.rule),
          "package": None if method.rule is None else _package(RULES, method.rule)}
         for name, method in METHODS.items()
     ]  # fmt: skip

@@ -22,7 +22,7 @@ TAGS = {
     "results": "Scores, summaries and comparisons.",
     "reports": "The paper's tables and figures.",
     "catalog": "What a spec may name.",
-    "service": "The service itself.",
+    "service": "The service itself, and its pool.",
 }
 
 

@@ -1,6 +1,6 @@
 """Reports: the paper's tables and figures, and further analyses, made from our results."""
 
-from typing import Annotated, Literal
+from typing import Annotated, Literal, get_args
 
 from fastapi import APIRouter, Query, Request
 from fastapi.responses import HTMLResponse, JSONResponse, PlainTextResponse, Response
@@ -96,8 +96,9 @@ def _answer(made: Report, form: str) -> Response:
         return HTMLResponse(made.html(), headers=SHOWN)
     if form in ("markdown", "latex"):
         return PlainTextResponse(made.markdown() if form == "markdown" else made.latex())
-    told = {"title": made.title, "notes": list(made.notes), "figure": made.draw is not None}
-    return JSONResponse({**told, "data": plain(made.data)})
+    forms = [one for one in get_args(Form.model_fields["format"].annotation) if made.draw or one not in DRAWN]
+    told = {"title": made.title, "notes": list(made.notes), "figure": made.draw is not None, "formats": forms}
+    return JSONResponse({**told, "table": made.table(), "data": plain(made.data)})
 
 
 def _drawn(drawing: Drawing, form: str) -> Response:

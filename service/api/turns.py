@@ -48,9 +48,9 @@ class Lane:
 LANES = (
     Lane(asks=r"GET /v1/trials/[^/]+/model", most=2, patience=0.0),  # a process each, with torch and a model
     Lane(asks=r"GET /v1/experiments/[^/]+/events", most=256, patience=0.0),
-    Lane(asks=r"POST /v1/(plans|experiments|experiments/[^/]+/resubmit)", most=3),
-    Lane(asks=r"POST /v1/datasets", most=2, streams=True),
-    Lane(asks=r"GET (/v1/(reports/.+|results.*)|/compare)|POST /v1/results/query", most=3),
+    Lane(asks=r"POST /v1/(plans|experiments|experiments/[^/]+/resubmit)|POST /new(/plan)?", most=3),
+    Lane(asks=r"POST /(v1/datasets|data)", most=2, streams=True),
+    Lane(asks=r"GET (/v1/(reports/.+|results.*)|/compare|/reports)|POST /v1/results/query", most=3),
     Lane(asks=r"GET (/v1)?/trials/[^/]+/(examples|predictions)", most=3),
     Lane(asks=r".*", most=12),
 )

@@ -39,6 +39,14 @@ class Report:
     shades: pd.DataFrame | None = None
     draw: Callable[[], Any] | None = None
 
+    def table(self) -> dict[str, Any]:
+        """What `display` shows, for JSON: its columns, of which the first `index` are its index; rows; and shades."""
+        table, indices = self.display.reset_index(), self.display.index.nlevels
+        of_rows = range(len(table)) if self.shades is not None else ()
+        shades = [[self._shade(row, column) for column in range(len(self.display.columns))] for row in of_rows]
+        rows = [[str(value) for value in row] for row in table.to_numpy()]
+        return {"columns": list(map(str, table.columns)), "index": indices, "rows": rows, "shades": shades}
+
     def markdown(self) -> str:
         """A GitHub table with title and notes."""
         table = self.display.reset_index()
@@ -108,11 +116,15 @@ class Report:
         """For notebooks: the table, or the figure."""
         return {"text/html": self.html()} if self.draw is None else self.drawing()._repr_mimebundle_()
 
-    def _color(self, row: int, column: int) -> str | None:
+    def _shade(self, row: int, column: int) -> float | None:
         if self.shades is None or column < 0:
             return None
         difference = self.shades.iat[row, column]
-        return None if pd.isna(difference) else color(float(difference))
+        return None if pd.isna(difference) else float(difference)
+
+    def _color(self, row: int, column: int) -> str | None:
+        difference = self._shade(row, column)
+        return None if difference is None else color(difference)
 
     def _tex_color(self, row: int, column: int) -> str:
         found = self._color(row, column)

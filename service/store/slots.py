@@ -111,8 +111,8 @@ class Slots:
                     trial=trial,
                     experiment=experiment,
                     since=now,
-                    share=_room(share).share_of(pool),
-                    **vars(_room(share)),
+                    share=room_of(share).share_of(pool),
+                    **vars(room_of(share)),
                 )
             )
             connection.execute(mine.values(waiting=None, turns=shares.c.turns + 1))
@@ -170,7 +170,7 @@ class Slots:
         query = select(slots).join(shares, shares.c.experiment == slots.c.experiment).where(alive)
         free, charges = pool, dict[str, float]()
         for slot in connection.execute(query).mappings():
-            free = free.without(_room(slot))
+            free = free.without(room_of(slot))
             charges[slot["experiment"]] = charges.get(slot["experiment"], 0.0) + slot["share"] * (now - slot["since"])
         waiting = (
             select(shares, experiments.c.priority)
@@ -179,14 +179,13 @@ class Slots:
         )
 
         def place(row: Mapping[Any, Any]) -> tuple[Any, ...]:
-            bonus = TURN_SECONDS * _room(row).share_of(pool) if keeps and row["experiment"] == experiment else 0.0
-            charge = row["used"] + charges.get(row["experiment"], 0.0) - bonus
-            return -row["priority"], row["turns"] > 0, charge, row["waiting"], row["experiment"]
+            bonus = TURN_SECONDS * room_of(row).share_of(pool) if keeps and row["experiment"] == experiment else 0.0
+            return turn(row, row["used"] + charges.get(row["experiment"], 0.0) - bonus)
 
         rows = connection.execute(waiting).mappings().all()
         [priority] = [row["priority"] for row in rows if row["experiment"] == experiment]
         for row in sorted(rows, key=place):
-            room = _room(row)
+            room = room_of(row)
             if row["experiment"] == experiment:
                 return free.holds(room)
             # equals get one slot each in turn, a higher priority all that it wants
@@ -202,10 +201,16 @@ def leave(connection: Connection, experiment: str) -> None:
         connection.execute(delete(table).where(table.c.experiment == experiment))
 
 
+def turn(row: Mapping[Any, Any], used: float) -> tuple[Any, ...]:
+    """What experiments that wait are sorted by, given what each has had, that of the trials that run included."""
+    return -row["priority"], row["turns"] > 0, used, row["waiting"], row["experiment"]
+
+
 def _is_alive(beat: float, now: float) -> bool:
     """Whether a driver is alive: a heartbeat to come is from before the machine was started anew."""
     return abs(now - beat) < LEASE_SECONDS
 
 
-def _room(row: Mapping[Any, Any]) -> Resources:
+def room_of(row: Mapping[Any, Any]) -> Resources:
+    """What a row of `slots` or `shares` takes."""
     return Resources(row["cpus"], row["gpus"], row["memory"])

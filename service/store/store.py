@@ -12,6 +12,7 @@ from service.store.health import Health
 from service.store.keeping import Keeping
 from service.store.lease import Lease
 from service.store.objectives import Objectives
+from service.store.occupancy import Occupancy
 from service.store.planned import Planned
 from service.store.results import Results
 from service.store.slots import Slots
@@ -32,6 +33,7 @@ class Store:
         experiments: as submitted, planned and listed.
         control: their states, and the processes that run them.
         slots: which of their trials may run.
+        occupancy: what runs, and who shares the pool.
         trials: what is outstanding, and how each attempt ended.
         planned: the trials of an experiment as they stand.
         results: scores under each experiment that asked for them.
@@ -48,6 +50,7 @@ class Store:
         self.experiments = Experiments(self._database)
         self.control = Control(self._database)
         self.slots = Slots(self._database)
+        self.occupancy = Occupancy(self._database)
         self.trials = Trials(self._database)
         self.planned = Planned(self._database)
         self.results = Results(self._database)

@@ -3,8 +3,24 @@
 from fastapi import Depends, FastAPI
 
 from service.api import health
-from service.web import compare, examples, experiment, experiments, rendering, sections, signing_in, table, trial
+from service.web import (
+    compare,
+    data,
+    examples,
+    experiment,
+    experiments,
+    new,
+    pool,
+    rendering,
+    reports,
+    sections,
+    signing_in,
+    table,
+    trial,
+)
 from service.web.signing_in import require_sign_in
+
+PAGES = (experiments, experiment, table, sections, trial, compare, examples, new, data, reports, pool)
 
 
 def add_pages(app: FastAPI) -> None:
@@ -12,5 +28,5 @@ def add_pages(app: FastAPI) -> None:
     app.state.lines = experiments.Lines()
     app.include_router(rendering.files_router)
     app.include_router(signing_in.router)
-    for one in (experiments, experiment, table, sections, trial, compare, examples):
+    for one in PAGES:
         app.include_router(one.router, dependencies=[Depends(require_sign_in), Depends(health.require)])

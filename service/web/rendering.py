@@ -4,7 +4,7 @@ import gzip
 import json
 import re
 from base64 import b64encode
-from collections.abc import Callable, Coroutine
+from collections.abc import Callable, Coroutine, Mapping
 from datetime import datetime
 from functools import cache
 from hashlib import sha256
@@ -18,6 +18,7 @@ from fastapi.routing import APIRoute
 from jinja2 import Environment, PackageLoader, StrictUndefined
 from markupsafe import Markup
 from starlette.exceptions import HTTPException
+from starlette.types import Message
 
 from service.api.access import COOKIE, Caller
 
@@ -38,7 +39,14 @@ MODULES = {"vega-interpreter": "vendor/vega-interpreter.js", "vega-util": "vega-
 TYPES = {".css": "text/css", ".js": "text/javascript", ".svg": "image/svg+xml", ".LICENSE": "text/plain"}
 
 # The pages that every page leads to.
-NAVIGATION = (("/", "Experiments"),)
+NAVIGATION = (
+    ("/", "Experiments"),
+    ("/compare", "Compare"),
+    ("/new", "New"),
+    ("/data", "Data"),
+    ("/reports", "Reports"),
+    ("/pool", "Pool"),
+)
 
 # Headers of a refusal that its page has as well.
 KEPT = ("retry-after", "hx-redirect")
@@ -55,17 +63,44 @@ def answered(response: Response) -> dict[str, Any]:
     return found
 
 
-def page(request: Request, name: str, status: int = 200, **values: Any) -> HTMLResponse:
+def with_body(request: Request, text: str) -> Request:
+    """A request for a REST route that takes JSON, in the place of a page's own.
+
+    Args:
+        request: that a browser has sent.
+        text: the JSON.
+    """
+    of_form = (b"content-type", b"content-length")
+    kept = [(name, value) for name, value in request.scope["headers"] if name not in of_form]
+    content = text.encode(errors="replace")
+
+    async def receive() -> Message:
+        return {"type": "http.request", "body": content, "more_body": False}
+
+    return Request({**request.scope, "headers": [*kept, (b"content-type", b"application/json")]}, receive)
+
+
+def page(
+    request: Request, name: str, status: int = 200, headers: Mapping[str, str] | None = None, **values: Any
+) -> HTMLResponse:
     """A page.
 
     Args:
         request: that asks for it.
         name: of its template.
         status: of the answer.
+        headers: of the answer, beside those of each page.
         values: what the template shows.
     """
     content = _templates().get_template(f"{name}.html").render(request=request, **values)
-    return HTMLResponse(content, status, {"Content-Security-Policy": _policy(), **HEADERS})
+    return HTMLResponse(content, status, {"Content-Security-Policy": _policy(), **HEADERS, **(headers or {})})
+
+
+def refused(request: Request, refusal: Response) -> HTMLResponse:
+    """The page for what the REST interface refuses."""
+    said = answered(refusal)
+    kept = {name: refusal.headers[name] for name in KEPT if name in refusal.headers}
+    return page(request, "refusal", said["status"], kept, title=said["detail"], problems=said["errors"])
 
 
 class Page(APIRoute):
@@ -84,12 +119,7 @@ class Page(APIRoute):
                 if refuse is None:
                     raise
                 refusal: Response = refuse(request, error)
-            if refusal.status_code < 400:
-                return refusal
-            said = answered(refusal)
-            shown = page(request, "refusal", said["status"], title=said["detail"], problems=said["errors"])
-            shown.headers.update({name: refusal.headers[name] for name in KEPT if name in refusal.headers})
-            return shown
+            return refusal if refusal.status_code < 400 else refused(request, refusal)
 
         return answer
 
@@ -148,7 +178,8 @@ def _templates() -> Environment:
     )
     found.globals |= {"import_map": _import_map, "static": _static, "with_query": _with_query}
     found.globals |= {"navigation": NAVIGATION, "session": _session}
-    found.filters |= {"duration": duration, "size": size, "minute": minute, "signed": signed, "json": _json}
+    found.filters |= {"duration": duration, "size": size, "minute": minute, "signed": signed}
+    found.filters |= {"json": _json, "hours": hours}
     return found
 
 
@@ -181,6 +212,13 @@ def duration(seconds: float | None) -> str:
             rest = whole % unit // small
             return f"{whole // unit} {name} {rest} {smaller}" if rest else f"{whole // unit} {name}"
     return f"{whole} s"
+
+
+def hours(value: float | None) -> str:
+    """Hours to two or three digits, such as "0.042" or "1,234"; a dash for None."""
+    if value is None:
+        return "–"
+    return f"{value:,.0f}" if value >= 100 else f"{value:.2g}" if value < 10 else f"{value:.1f}"
 
 
 def size(count: float | None) -> str:

@@ -169,6 +169,8 @@ NAMES = {
     "POST /v1/datasets": "add_dataset",
     "GET /v1/datasets/{name}": "get_dataset",
     "DELETE /v1/datasets/{name}": "delete_dataset",
+    "GET /v1/datasets/{name}/splits": "get_dataset_splits",
+    "GET /v1/datasets/{name}/examples": "get_dataset_examples",
     "GET /v1/experiments/{id}/events": "follow_experiment",
     "GET /v1/experiments/{id}/history": "list_events",
     "GET /v1/experiments/{id}/trials": "list_trials",
@@ -183,6 +185,7 @@ NAMES = {
     "GET /v1/results/compare": "compare_results",
     "GET /v1/reports": "list_reports",
     "GET /v1/reports/{name}": "get_report",
+    "GET /v1/pool": "get_pool",
     "GET /metrics": "get_metrics",
     "GET /healthz": "get_health",
 }

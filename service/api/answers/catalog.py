@@ -1,6 +1,6 @@
 """What is answered about what a spec may name, such as tasks, methods and datasets, and about the service itself."""
 
-from typing import Annotated
+from typing import Annotated, Any
 
 from pydantic import BaseModel, Field
 from typing_extensions import TypedDict
@@ -39,6 +39,7 @@ class Method(BaseModel):
     """A few-shot method."""
 
     method: MethodName
+    description: Annotated[str, Field(description="what it does, in a line")]
     shots: Annotated[bool, Field(description="whether it trains on shots")]
     surgery: bool
     adapts: Annotated[bool, Field(description="whether it adapts a model of the source language")]
@@ -94,6 +95,17 @@ class TaskData(BaseModel):
 
     labels: list[str]
     languages: Annotated[dict[str, dict[str, Split]], Field(description="by language and split")]
+
+
+class Splits(TaskData):
+    """What a dataset has of a task."""
+
+
+class Examples(BaseModel):
+    """Examples of a split."""
+
+    examples: Annotated[list[dict[str, Any]], Field(description="as the task has them, such as tokens and tags")]
+    of: Annotated[int, Field(description="the number of examples of the split")]
 
 
 class Dataset(BaseModel):

@@ -211,10 +211,24 @@ class Reports(BaseModel):
     reports: list[ReportName]
 
 
+class ShownTable(BaseModel):
+    """A table as a reader wants to see it."""
+
+    columns: list[str]
+    index: Annotated[int, Field(description="so many of the first columns say what a row is")]
+    rows: list[list[str]]
+    shades: Annotated[
+        list[list[float | None]],
+        Field(description="of each further cell its difference from zero-shot, in points; empty where there is none"),
+    ]
+
+
 class Report(BaseModel):
     """A table or figure as data."""
 
     title: str
     notes: Annotated[list[str], Field(description="what a reader has to know, a sentence each")]
     figure: Annotated[bool, Field(description="it can be drawn, as SVG, PNG, PDF and Vega-Lite")]
+    formats: Annotated[list[str], Field(description="`format`s that it has")]
+    table: ShownTable
     data: Annotated[list[dict[str, Cell]], Field(description="a row per figure, with the columns of this report")]

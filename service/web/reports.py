@@ -1,0 +1,90 @@
+"""Reports: the paper's tables and figures of chosen experiments, to read, to copy and to take along."""
+
+import math
+from typing import Annotated, Any
+from urllib.parse import urlencode
+
+from fastapi import APIRouter, Query, Request
+from fastapi.responses import HTMLResponse
+from pydantic import model_validator
+
+from search_spaces.problems import Problem, SpecError
+from search_spaces.spec import Text
+from service.api.experiments import Listing, list_experiments
+from service.api.reports import Form, get_report, list_reports
+from service.reports.kinds import KINDS
+from service.reports.report import FULL_COLOR
+from service.reports.setting import NAMES
+from service.web.rendering import Page, answered, page
+
+router = APIRouter(route_class=Page, include_in_schema=False)
+
+# As many experiments are offered, the latest; others can be named in the address.
+MOST_OFFERED = 200
+
+# Parameters that have a place of their own in the form, or none.
+ELSEWHERE = ("report", "experiment", "published", "allow", "format")
+
+# Formats whose names are not in capitals.
+WORDS = {"latex": "LaTeX", "markdown": "Markdown", "vega-lite": "Vega-Lite"}
+
+# Cells are shaded in so many steps.
+SHADES = 5
+
+
+class Shown(Form):
+    """Which report, and of which results."""
+
+    report: Text | None = None
+
+    @model_validator(mode="before")
+    @classmethod
+    def _without_empty(cls, given: dict[str, Any]) -> dict[str, Any]:
+        """What a form leaves empty is not asked for."""
+        lists = {name: [one for one in value if one != ""] for name, value in given.items() if isinstance(value, list)}
+        return {name: value for name, value in {**given, **lists}.items() if value not in ("", [])}
+
+
+@router.get("/reports")
+def reports(request: Request, wanted: Annotated[Shown, Query()]) -> HTMLResponse:
+    """A report, or why there is none of these results."""
+    asked = wanted.model_dump(exclude_defaults=True, exclude={"report", "format"})
+    found, problems = None, list[Problem]()
+    if wanted.report is not None and set(asked) - {"published", "allow", "metric"}:
+        try:
+            found = answered(get_report(request, wanted.report, Form(**asked)))
+        except SpecError as error:
+            problems = error.problems
+    offered = answered(list_experiments(request, Listing(limit=MOST_OFFERED)))["experiments"]
+    named = {one["id"] for one in offered}
+    offered += [{"id": id_, "name": ""} for id_ in wanted.experiment if id_ not in named]
+    return page(
+        request,
+        "reports",
+        wanted=wanted,
+        kinds=answered(list_reports())["reports"],
+        has_published={name for name, kind in KINDS.items() if kind.published},
+        experiments=sorted(offered, key=lambda one: one["id"] not in wanted.experiment),
+        words=WORDS,
+        filters={name: (field, _values(wanted, name)) for name, field in Form.model_fields.items()
+                 if name not in ELSEWHERE},
+        settings=NAMES,
+        found=found,
+        shades=[] if found is None else [[_shade(one) for one in row] for row in found["table"]["shades"]],
+        address=f"/v1/reports/{wanted.report}?{urlencode(asked, doseq=True)}",
+        problems=problems,
+    )  # fmt: skip
+
+
+def _values(wanted: Shown, name: str) -> list[Any]:
+    """The values of a filter."""
+    given = getattr(wanted, name)
+    return given if isinstance(given, list) else [] if given is None else [given]
+
+
+def _shade(difference: float | None) -> str:
+    """The class of a cell, by its difference from zero-shot."""
+    if not difference:
+        return ""
+    step = min(SHADES, math.ceil(SHADES * abs(difference) / FULL_COLOR))
+    return f"{'more' if difference > 0 else 'less'}-{step}"
