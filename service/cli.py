@@ -32,15 +32,16 @@ DEMO_START_SECONDS = 60.0
 
 def main() -> None:
     """Run a command."""
-    run(_parser())
+    run(parser())
 
 
-def _parser() -> argparse.ArgumentParser:
+def parser() -> argparse.ArgumentParser:
+    """The whole command line."""
     parser, commands = parser_of("Few-shot cross-lingual transfer experiments.")
 
     serve = commands.add_parser("serve", help="run the service until Ctrl-C")
     serve.add_argument("--host", default="127.0.0.1", help="another than loopback needs a token, see docs/security.md")
-    serve.add_argument("--port", type=_port, default=8000)
+    serve.add_argument("--port", type=_port, default=8000, help="8000 if not given; 0 for any that is free")
     serve.set_defaults(command=_serve)
 
     add_commands(commands)
@@ -59,7 +60,7 @@ def _parser() -> argparse.ArgumentParser:
 
     export = commands.add_parser("export", help="write a trial's kept model as a Hugging Face folder")
     export.add_argument("trial", help="its id; the service's home must be on this machine")
-    export.add_argument("folder", type=Path)
+    export.add_argument("folder", type=Path, help="where it is written")
     export.add_argument("--selection", help="where the trial has several, such as last or target-dev")
     export.set_defaults(command=_export)
 

@@ -13,17 +13,16 @@ from typing import Any
 import pandas as pd
 
 from service import frames
-from service import progress as bars
-from service.connection import Connection, ServiceError
+from service import progress as watched
+from service.connection import PATIENT, Connection, ServiceError
 from service.frames import listed
 from service.json_values import parameters, plain, spec_of
 from service.patience import PATIENCE, Patience
 from service.results_client import Report, ResultsClient
 from service.security import require_sendable
+from service.settings import url_of
 
-__all__ = ["DEFAULT_URL", "Client", "Report", "ServiceError"]
-
-DEFAULT_URL = "http://127.0.0.1:8000"
+__all__ = ["Client", "Report", "ServiceError"]
 
 # Characters of a key, as the service takes them.
 MOST_KEY = 200
@@ -38,17 +37,26 @@ class Client(ResultsClient):
     not have.
 
     Args:
-        base_url: address of the service.
+        base_url: address of the service; by default `ALLASPRAK_URL`, or http://127.0.0.1:8000.
         token: if the service requires one; by default `ALLASPRAK_TOKEN`, or the content of the file
             `ALLASPRAK_TOKEN_FILE`.
     """
 
-    def __init__(self, base_url: str = DEFAULT_URL, token: str | None = None) -> None:
-        super().__init__(Connection(base_url, token))
+    def __init__(self, base_url: str | None = None, token: str | None = None) -> None:
+        super().__init__(Connection(url_of() if base_url is None else base_url, token))
 
     def is_up(self) -> bool:
         """Whether the service answers."""
         return self._connection.is_up()
+
+    def get(self, path: str, **asked: Any) -> dict[str, Any]:
+        """The JSON answer to a GET of the REST API, as it is, such as `client.get("/v1/experiments", limit=5)`.
+
+        Args:
+            path: of the route.
+            asked: its query parameters, one value or several for each. The answer is waited for, however long it takes.
+        """
+        return self._json("GET", path, params=parameters(asked), timeout=PATIENT)
 
     # Experiments
 
@@ -132,7 +140,12 @@ class Client(ResultsClient):
         self._connection.answer("DELETE", f"/v1/experiments/{id_}")
 
     def wait(
-        self, id_: str, progress: bool = True, poll_seconds: float = 1.0, patience: float = PATIENCE
+        self,
+        id_: str,
+        progress: bool = True,
+        poll_seconds: float = 1.0,
+        patience: float = PATIENCE,
+        timeout: float | None = None,
     ) -> dict[str, Any]:
         """Wait until an experiment is over, with a progress bar; returns it in its final state, whichever that is.
 
@@ -144,18 +157,20 @@ class Client(ResultsClient):
             progress: show the bar.
             poll_seconds: between two looks at it.
             patience: seconds for which the service may be gone at a time.
+            timeout: seconds after which it is waited for no longer; None for as long as it takes.
 
         Raises:
-            ConnectionError: it was gone for longer.
+            ConnectionError: the service was gone for longer.
+            TimeoutError: the experiment is not over.
         """
-        return bars.wait(self, id_, progress, poll_seconds, patience)
+        return watched.wait(self, [id_], progress, poll_seconds, patience, timeout)[0]
 
     def follow(self, id_: str, patience: float = PATIENCE) -> dict[str, Any]:
         """Show the running trials of an experiment, a bar each, until it is over; returns it in its final state.
 
         With `patience` for a service that is gone, as `wait`.
         """
-        return bars.follow(self, id_, patience)
+        return watched.follow(self, id_, patience)
 
     def events(self, id_: str, after: int = 0, patience: float = PATIENCE) -> Iterator[dict[str, Any]]:
         """The events of an experiment from the one after `after` on, past and coming, until it is over.
@@ -184,6 +199,10 @@ class Client(ResultsClient):
     def log(self, trial: str, lines: int = 200) -> str:
         """The last lines that all attempts at a trial logged."""
         return str(self._connection.answer("GET", f"/v1/trials/{trial}/log", params={"lines": lines}).text)
+
+    def driver_log(self, id_: str, lines: int = 200) -> str:
+        """The last lines that the processes logged which drive an experiment's trials."""
+        return str(self._connection.answer("GET", f"/v1/experiments/{id_}/log", params={"lines": lines}).text)
 
     def shots(self, id_: str) -> pd.DataFrame:
         """The shots of an experiment's trials: ids and a digest for each language, K and seed."""

@@ -1,24 +1,41 @@
 """The commands that ask a service, and how a command is run. The client alone has no others."""
 
 import argparse
-import json
 import os
+import shutil
 import sys
-from contextlib import suppress
+import tempfile
+import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from search_spaces.presets import names
 from service import streams
-from service.client import DEFAULT_URL, Client
+from service.arguments import (
+    Parser,
+    UsageError,
+    add_experiment,
+    add_json,
+    add_service,
+    client_of,
+    experiment_id,
+    installed_version,
+)
+from service.client import Client, ServiceError
+from service.comparing import add_compare
 from service.csv_cells import as_csv
+from service.overviews import add_overviews
+from service.printing import clean, print_json, print_rows, tell
 from service.score_table import printed
+from service.watching import add_watching
 from trainers.child_process import require_utf_8
 from trainers.marks import MARKS
 from trainers.proxies import spare_loopback
 
 if TYPE_CHECKING:
-    Commands = argparse._SubParsersAction[argparse.ArgumentParser]
+    from service.arguments import Commands
 
 CONTROL = {
     "cancel": "stop an experiment for good; what is done stays",
@@ -32,19 +49,21 @@ CONTROL = {
 
 def main() -> None:
     """Run one of these commands."""
-    parser, commands = parser_of("Asks a service for few-shot cross-lingual transfer experiments.")
+    asking, commands = parser_of("Asks a service for few-shot cross-lingual transfer experiments.")
     add_commands(commands)
-    run(parser)
+    run(asking)
 
 
-def parser_of(description: str) -> "tuple[argparse.ArgumentParser, Commands]":
+def parser_of(description: str) -> "tuple[Parser, Commands]":
     """The parser of the command line, and what commands are added to."""
-    parser = argparse.ArgumentParser(prog="allasprak", description=description)
-    return parser, parser.add_subparsers(required=True)
+    parser = Parser(prog="allasprak", description=description)
+    parser.add_argument("--version", action="version", version=f"allasprak {installed_version()}")
+    return parser, parser.add_subparsers(required=True, metavar="COMMAND")
 
 
 def run(parser: argparse.ArgumentParser) -> None:
-    """Run the command that the arguments name; a failure is one line on standard error, and exit code 1.
+    """Run the command that the arguments name; a failure is one line on standard error, and exit code 1, or 2 for wrong
+    arguments. Of a spec each wrong field has a line of its own.
 
     Where nobody reads on, as with `| head`, or output was closed from the start, that is no failure, and silent.
     """
@@ -58,8 +77,11 @@ def run(parser: argparse.ArgumentParser) -> None:
         code = 0
     except KeyboardInterrupt:
         code = 130
+    except UsageError as error:
+        tell(str(error))
+        code = 2
     except (OSError, RuntimeError, ValueError) as error:
-        _say(f"allasprak: {error}")
+        tell(_words(error))
         code = 1
     streams.drop_untaken()
     sys.exit(code)
@@ -74,34 +96,61 @@ def _code(parser: argparse.ArgumentParser) -> int:
     return int(arguments.command(arguments))
 
 
-def _say(words: str) -> None:
-    with suppress(OSError):  # nobody reads that either
-        print(words, file=sys.stderr, flush=True)
+@contextmanager
+def _telling() -> Iterator[None]:
+    """The client's warnings are lines on standard error."""
+    with warnings.catch_warnings(record=True, category=UserWarning, action="always") as found:
+        yield
+    for one in found:
+        if issubclass(one.category, UserWarning):
+            tell(f"warning: {clean(one.message)}")
+
+
+def _words(error: Exception) -> str:
+    """What is wrong: the one field that is, or what there is to say of all."""
+    if isinstance(error, ServiceError) and len(error.errors) == 1:
+        [one] = error.errors
+        return f"{one['field']}: {one['message']}"
+    return str(error)
 
 
 def add_commands(commands: "Commands") -> None:
     """Add these commands to a command line."""
     plan = commands.add_parser("plan", help="print what the experiment in a JSON file would take, submitting nothing")
     _add_spec(plan)
-    _add_url(plan)
+    add_service(plan)
     plan.set_defaults(command=_plan)
 
     submit = commands.add_parser("submit", help="submit the experiment in a JSON file and print its id")
     _add_spec(submit)
-    _add_url(submit)
+    add_service(submit)
     submit.set_defaults(command=_submit)
+
+    add_overviews(commands)
+    add_watching(commands)
 
     for name, does in CONTROL.items():
         control = commands.add_parser(name, help=does)
-        control.add_argument("id")
-        _add_url(control)
+        add_experiment(control)
+        add_service(control)
         control.set_defaults(command=_control, name=name)
 
     results = commands.add_parser("results", help="print an experiment's test scores, or all its rows as CSV")
-    results.add_argument("id")
-    results.add_argument("--csv", action="store_true")
-    _add_url(results)
+    add_experiment(results)
+    results.add_argument("--csv", action="store_true", help="all rows, of every epoch")
+    add_service(results)
     results.set_defaults(command=_results)
+
+    add_compare(commands)
+
+    dataset = commands.add_parser(
+        "add-dataset", help="add data of your own to the service, after a check of each example"
+    )
+    dataset.add_argument("name", metavar="NAME", help='what specs call it: {"data": {"dataset": NAME}}')
+    dataset.add_argument("path", metavar="PATH", type=Path, help="a zip, or a folder, as docs/data.md describes them")
+    add_json(dataset)
+    add_service(dataset)
+    dataset.set_defaults(command=_add_dataset)
 
 
 def _add_spec(parser: argparse.ArgumentParser) -> None:
@@ -111,23 +160,23 @@ def _add_spec(parser: argparse.ArgumentParser) -> None:
     )
 
 
-def _add_url(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("--url", default=DEFAULT_URL, help=f"the service (default {DEFAULT_URL})")
-
-
 def _plan(arguments: argparse.Namespace) -> int:
-    print(json.dumps(Client(arguments.url).plan(_spec(arguments), arguments.preset), indent=2))
+    print_json(client_of(arguments).plan(_spec(arguments), arguments.preset))
     return 0
 
 
 def _submit(arguments: argparse.Namespace) -> int:
-    print(Client(arguments.url).submit(_spec(arguments), arguments.preset))
+    with _telling():
+        print(client_of(arguments).submit(_spec(arguments), arguments.preset))
     return 0
 
 
 def _control(arguments: argparse.Namespace) -> int:
-    shown = getattr(Client(arguments.url), arguments.name)(arguments.id)
-    print(f"{shown['id']}: {shown['state']}" if shown else f"{arguments.id}: deleted")
+    client = client_of(arguments)
+    id_ = experiment_id(client, arguments.id)
+    with _telling():
+        shown = getattr(client, arguments.name)(id_)
+    print(f"{shown['id']}: {shown['state']}" if shown else f"{id_}: deleted")
     return 0
 
 
@@ -142,11 +191,33 @@ def _spec(arguments: argparse.Namespace) -> Path | dict[str, Any]:
 
 
 def _results(arguments: argparse.Namespace) -> int:
-    client = Client(arguments.url)
+    client = client_of(arguments)
+    id_ = experiment_id(client, arguments.id)
     if arguments.csv:
-        print(as_csv(client.results(arguments.id)), end="")
+        print(as_csv(client.results(id_)), end="")
     else:
-        print_table(client, arguments.id)
+        print_table(client, id_)
+    return 0
+
+
+def _add_dataset(arguments: argparse.Namespace) -> int:
+    path: Path = arguments.path
+    if not path.exists():
+        raise UsageError(f"PATH: there is no {str(path)!r}; allowed: a zip, or a folder")
+    with tempfile.TemporaryDirectory() as scratch, _telling():
+        if path.is_dir():
+            path = Path(shutil.make_archive(str(Path(scratch) / "data"), "zip", path))
+        added = client_of(arguments).add_dataset(arguments.name, path)
+    if arguments.json:
+        print_json(added)
+        return 0
+    parts = {
+        (task, language): found for task, one in added["tasks"].items() for language, found in one["languages"].items()
+    }
+    splits = sorted({split for found in parts.values() for split in found}, key=["train", "dev", "test"].index)
+    rows = [(*named, *(found[split]["examples"] if split in found else "" for split in splits))
+            for named, found in parts.items()]  # fmt: skip
+    print_rows(["task", "language", *splits], rows, right=splits)
     return 0
 
 

@@ -14,6 +14,10 @@ from trainers.artifacts.places import problem_of
 # A driver joins as a node's own process, so that an address of Ray's client server (`ray://`) is none.
 RAY_ADDRESS = re.compile(r"auto|([\w.-]+|\[[0-9a-fA-F:.]+\]):\d{1,5}")
 
+DEFAULT_URL = "http://127.0.0.1:8000"
+
+URL = re.compile(r"https?://[^\s/?#]+(/[^\s?#]*)?", re.IGNORECASE)
+
 
 @dataclass(frozen=True)
 class Settings:
@@ -120,3 +124,15 @@ def token_of(environment: Mapping[str, str] = os.environ) -> str | None:
     file = environment.get("ALLASPRAK_TOKEN_FILE")
     name = f"ALLASPRAK_TOKEN_FILE is {file!r}, whose token" if file else "ALLASPRAK_TOKEN"
     return None if token is None else require_sendable(token, name)
+
+
+def url_of(environment: Mapping[str, str] = os.environ) -> str:
+    """Where clients find the service: `ALLASPRAK_URL`, or this machine. ValueError if it is no address."""
+    return require_url(environment.get("ALLASPRAK_URL") or DEFAULT_URL, "ALLASPRAK_URL is ")
+
+
+def require_url(text: str, name: str = "") -> str:
+    """An address of a service. ValueError if it is none, which begins with `name`."""
+    if not URL.fullmatch(text):
+        raise ValueError(f"{name}{text!r}; allowed: http:// or https://, a host, and a port and a path if it has them")
+    return text

@@ -18,6 +18,7 @@ import pytest
 from scipy import stats
 from sphinx.util.inventory import InventoryFile
 
+from generated_tables import command_line
 from search_spaces.presets import names as preset_names
 from search_spaces.search import SearchSpec
 from search_spaces.spaces import Part
@@ -126,13 +127,6 @@ def spec_fields(model: type[Part], prefix: str = "") -> Iterator[str]:
             yield from spec_fields(field.annotation)
 
 
-def commands() -> list[str]:
-    """The subcommands of the command line."""
-    told = subprocess.run([sys.executable, "-m", "service.cli", "--help"], capture_output=True, text=True).stdout
-    [names] = re.findall(r"\{([\w,]+)\}", told)[:1]
-    return [f"allasprak {name}" for name in names.split(",")]
-
-
 def gauges() -> list[str]:
     """Names of the metrics for Prometheus."""
     return re.findall(r'"(allasprak_\w+)"', (ROOT / "service/api/metrics.py").read_text())
@@ -170,10 +164,14 @@ def test_operations_tell_of_every_setting(settings_names: set[str]) -> None:
     assert not [name for name in settings_names if f"| `{name}` |" not in page("operations")]
 
 
-def test_the_tutorial_tells_of_every_command() -> None:
-    found = commands()
-    assert found
-    assert not [command for command in found if command not in page("tutorial")]
+def test_the_page_of_the_command_line_tells_of_every_command_and_option() -> None:
+    rows = list(command_line())
+    commands = [command for command, takes, _ in rows if not takes]
+    assert {"`follow`", "`serve`"} <= set(commands)
+    assert not [name for name in commands if f"`allasprak {name.strip('`')}" not in page("command-line")]
+    assert not [row for row in rows if not row[2]], "what has no words in the parser"
+    assert page("command-line").count("```{command-line}") == 1
+    assert "allasprak follow" in page("tutorial")
 
 
 def test_the_data_page_has_a_line_of_each_task_that_the_task_accepts() -> None:

@@ -1,5 +1,6 @@
-"""Tables made from the code, which never go stale: the fields of a spec, and the REST interface."""
+"""Tables made from the code, which never go stale: the fields of a spec, the REST interface, and the command line."""
 
+import argparse
 import json
 from collections.abc import Iterator, Mapping, Sequence
 from functools import cache
@@ -13,6 +14,7 @@ from sphinx.util.docutils import SphinxDirective
 from search_spaces.spaces import Part
 from search_spaces.spec import ExperimentSpec
 from service.api import create_app
+from service.cli import parser
 
 
 class SpecFields(SphinxDirective):
@@ -40,6 +42,14 @@ class RestModels(SphinxDirective):
     def run(self) -> list[Node]:
         """The table."""
         return self.parse_text_to_nodes(table(("answer", "field", "type", "meaning"), list(rest_models())))
+
+
+class CommandLine(SphinxDirective):
+    """`{command-line}`: every command with all that it takes."""
+
+    def run(self) -> list[Node]:
+        """The table."""
+        return self.parse_text_to_nodes(table(("command", "takes", "meaning"), list(command_line())))
 
 
 def spec_fields(model: type[Part], prefix: str = "") -> Iterator[tuple[str, str, str]]:
@@ -140,6 +150,24 @@ def _type(schema: Mapping[str, Any]) -> str:
     return names.get(schema.get("type", "any"), schema.get("type", "any"))
 
 
+def command_line() -> Iterator[tuple[str, str, str]]:
+    """(command, what it takes, meaning) of each command, and below it of its arguments and options."""
+    [subparsers] = [action for action in parser()._actions if isinstance(action, argparse._SubParsersAction)]
+    helps = {action.dest: action.help or "" for action in subparsers._choices_actions}
+    for name, of in subparsers.choices.items():
+        yield f"`{name}`", "", helps[name]
+        for action in of._actions:
+            if not isinstance(action, argparse._HelpAction):
+                yield "", f"`{_taken(action)}`", (action.help or "").replace("<", "\\<")
+
+
+def _taken(action: argparse.Action) -> str:
+    """An argument or an option, as usage lines write it."""
+    value = action.metavar if isinstance(action.metavar, str) else action.dest.upper().replace("_", "-")
+    option = action.option_strings[-1] if action.option_strings else ""
+    return " ".join(filter(None, [option, value if action.nargs != 0 else ""]))
+
+
 def table(head: Sequence[str], rows: Iterator[Sequence[str]] | Sequence[Sequence[str]]) -> str:
     """A Markdown table."""
     lines = [head, ["---"] * len(head), *rows]
@@ -148,6 +176,7 @@ def table(head: Sequence[str], rows: Iterator[Sequence[str]] | Sequence[Sequence
 
 def setup(app: Sphinx) -> dict[str, bool]:
     """Register the directives."""
+    app.add_directive("command-line", CommandLine)
     app.add_directive("spec-fields", SpecFields)
     app.add_directive("rest-routes", RestRoutes)
     app.add_directive("rest-models", RestModels)

@@ -386,9 +386,13 @@ def test_what_is_no_formula_is_written_as_it_is() -> None:
 
 @dataclass
 class Scripted:
-    """A service that answers what a script says, one answer after the other, and the last one from then on."""
+    """A service that answers what a script says, one answer after the other, and the last one from then on.
+
+    Streams of events are opened by another thread than that of what else is asked: they may have answers of their own.
+    """
 
     answers: list[tuple[int, str]] = field(default_factory=list)
+    events: list[tuple[int, str]] = field(default_factory=list)
     asked: list[str] = field(default_factory=list)
 
 
@@ -400,7 +404,8 @@ def scripted(monkeypatch: pytest.MonkeyPatch) -> Iterator[tuple[Scripted, str]]:
     class Handler(BaseHTTPRequestHandler):
         def do_GET(self) -> None:
             script.asked.append(self.path)
-            status, body = script.answers.pop(0) if len(script.answers) > 1 else script.answers[0]
+            answers = script.events if script.events and "/events" in self.path else script.answers
+            status, body = answers.pop(0) if len(answers) > 1 else answers[0]
             if status:
                 self.send_response(status)
                 self.send_header("Content-Type", "text/event-stream" if body.startswith("id:") else "text/html")
@@ -424,7 +429,8 @@ def scripted(monkeypatch: pytest.MonkeyPatch) -> Iterator[tuple[Scripted, str]]:
 
 def shown(state: str) -> tuple[int, str]:
     trials = dict.fromkeys(("total", "succeeded", "stopped", "failed", "cancelled", "running"), 1)
-    return 200, json.dumps({"id": "x", "state": state, "reason": "", "progress": 0.5, "trials": trials})
+    one = {"id": "x", "state": state, "reason": "", "progress": 0.5, "trials": trials, "cost": {"eta": None}}
+    return 200, json.dumps(one)
 
 
 def event(number: int, state: str = "running") -> str:
@@ -453,6 +459,9 @@ def test_waiting_outlives_a_service_that_is_gone_and_says_so(
     script.answers = [(404, "[]"), shown("running")]
     with pytest.raises(ServiceError, match="status 404"):
         Client(url).wait("x", progress=False)
+    script.answers = [shown("paused")]
+    with pytest.raises(TimeoutError, match=r"not over after 0 s: x \(paused\)"):
+        Client(url).wait("x", progress=False, timeout=0.05, poll_seconds=0.01)
 
 
 def test_events_go_on_after_the_last_that_was_seen(
@@ -472,8 +481,8 @@ def test_events_go_on_after_the_last_that_was_seen(
 
 def test_following_outlives_it_too(scripted: tuple[Scripted, str]) -> None:
     script, url = scripted
-    answers = [shown("running"), *GONE, (200, event(1)), *GONE, shown("running"), (204, ""), *GONE, shown("succeeded")]
-    script.answers = answers
+    script.answers = [shown("running"), *GONE, shown("running"), *GONE, shown("succeeded")]
+    script.events = [*GONE, (200, event(1)), *GONE, (204, "")]
     assert Client(url).follow("x")["state"] == "succeeded"
 
 

@@ -95,8 +95,29 @@ def test_a_reader_that_goes_away_is_no_error(tmp_path: Path, url: str) -> None:
 COMMANDS: dict[str, list[str]] = {
     "help": ["--help"], "help of one": ["results", "--help"], "plan": ["plan", "SPEC"], "submit": ["submit", "SPEC"],
     **{name: [name, "1"] for name in CONTROL}, "rows": ["results", "1", "--csv"], "table": ["results", "1"],
+    "list": ["list"], "answer": ["list", "--json"], "one": ["show", "1"], "followed": ["follow", "1"],
+    "events": ["follow", "1", "--json"], "waited": ["wait", "1"], "log": ["log", "1"],
+    "gain": ["compare", "1", "a", "b"], "dataset": ["add-dataset", "mine", "FOLDER"], "version": ["--version"],
     "backup": ["backup", "FILE"], "prune": ["prune", "--dry-run", "--older-than", "0h"],
     "convert": ["convert", "FOLDER"], "help of tokens": ["token", "add", "--help"],
+}  # fmt: skip
+
+
+TRIALS = dict.fromkeys(("total", "succeeded", "stopped", "failed", "cancelled", "running", "queued", "reused"), 0)
+ONE: dict[str, Any] = {
+    "id": "1", "name": "", "owner": "", "tags": [], "priority": 0, "state": "succeeded", "reason": "", "progress": 1.0,
+    "created": "2026-11-28T09:30:00+00:00", "started": None, "finished": None, "trials": TRIALS, "left_out": [],
+    "cost": dict.fromkeys(("planned", "spent", "left", "error", "eta")), "differs": [], "failures": [], "numerics": 5,
+    "spec": {}, "data_title": "", "disk": None,
+}  # fmt: skip
+GAIN = {"gain": 1.0, "low": 0.5, "high": 1.5, "p": 0.01, "seeds": 3}
+PAGES: dict[str, Any] = {
+    "/v1/experiments": {"experiments": [ONE], "next": None},
+    "/v1/results/summary": {"summary": []},
+    "/v1/results/compare": {
+        "unit": "seeds", "overall": GAIN, "languages": [{"language": "de", "p_holm": 0.01, **GAIN}], "differs": {},
+        "left_out": [], "missing": 0, "one_label": 0, "surgery_overflow": 0,
+    },
 }  # fmt: skip
 
 
@@ -106,10 +127,15 @@ class Answers:
     def __init__(self, _: str) -> None:
         pass
 
+    def get(self, path: str, **_: Any) -> dict[str, Any]:
+        return dict(PAGES[path])
+
     def __getattr__(self, name: str) -> Callable[..., Any]:
-        one = {"id": "1", "state": "running"}
-        answers = {"submit": "1", "results": pd.DataFrame({"k": [1]}), "delete": None}
-        return lambda *_, **__: answers.get(name, one)
+        answers = {
+            "submit": "1", "results": pd.DataFrame({"k": [1]}), "delete": None, "driver_log": "a line",
+            "events": [{"event": "experiment", "state": "succeeded"}], "add_dataset": {"name": "mine", "tasks": {}},
+        }  # fmt: skip
+        return lambda *_, **__: answers.get(name, ONE)
 
 
 @pytest.fixture
@@ -125,7 +151,7 @@ def run(tmp_path: Path, sqlite_tables: Path, monkeypatch: pytest.MonkeyPatch) ->
     monkeypatch.setenv("ALLASPRAK_HOME", str(home))
     for name in ("no_proxy", "NO_PROXY"):
         monkeypatch.setenv(name, "")
-    monkeypatch.setattr("service.commands.Client", Answers)
+    monkeypatch.setattr("service.arguments.Client", Answers)
     monkeypatch.setattr(commands, "print_table", lambda *_: print("a table"))
     monkeypatch.setattr("trainers.encoders.pickles.convert", lambda *_: [folder])
     places = {"SPEC": tmp_path / "spec.json", "FILE": tmp_path / "backup.tar", "FOLDER": folder}

@@ -1,8 +1,14 @@
 """What is told while an experiment runs: its events as a stream, its log, the service's metrics and its own log."""
 
+import contextlib
 import itertools
 import json
+import os
+import re
+import signal
+import subprocess
 import threading
+import time
 import zipfile
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -15,6 +21,7 @@ import transformers
 from service.client import ServiceError
 from service.store import Store
 from trainers.artifacts.layout import downloads_folder
+from trainers.child_process import python
 from trainers.data import sample
 from trainers.trial import Split
 
@@ -163,9 +170,88 @@ def test_following_shows_what_runs_and_ends_with_the_experiment(
     client = service.client
     id_ = client.submit({**spec, "methods": ["zero-shot", "naive-mix-train"], "seeds": [71]})
     assert client.follow(id_)["state"] == "succeeded"
-    shown = capsys.readouterr().err
-    assert "naive-mix-train K=5 seed 71" in shown
-    assert "2/2" in shown
+    shown = capsys.readouterr().err.splitlines()
+    assert "naive-mix-train K=5 seed 71: succeeded" in shown
+    assert shown[-1] == f"{id_}: 2 of 2 trials, succeeded"
+
+
+@pytest.fixture
+def command(service: Any) -> Callable[..., Any]:
+    """Starts the command line in a process of its own; `out` is where it prints."""
+
+    def start(*words: str, out: Any = subprocess.PIPE) -> "subprocess.Popen[bytes]":
+        settings = {"ALLASPRAK_URL": service.url, "TERM": "xterm-256color", "COLUMNS": "120", "LINES": "40"}
+        environment = {name: value for name, value in os.environ.items() if name not in ("NO_COLOR", "FORCE_COLOR")}
+        command = python("service.commands", *words)
+        return subprocess.Popen(command, env=environment | settings, stdout=out, stderr=subprocess.PIPE)
+
+    return start
+
+
+def ended(process: "subprocess.Popen[bytes]") -> tuple[int, str, str]:
+    """The exit code of a command, and what it has printed."""
+    out, err = process.communicate(timeout=180)
+    return process.returncode, (out or b"").decode(), err.decode()
+
+
+def read_to_end(terminal: int) -> str:
+    """All that is written to a terminal, until its writer has closed it."""
+    found = b""
+    with contextlib.suppress(OSError):  # the end
+        while more := os.read(terminal, 65536):
+            found += more
+    return found.decode()
+
+
+def test_the_command_line_follows_waits_and_shows_what_has_come_of_it(
+    service: Any, command: Callable[..., Any], longer: Fields
+) -> None:
+    client = service.client
+    wanted = {**longer, "methods": ["zero-shot", "naive-mix-train"], "seeds": [73, 74], "name": "[bold]three[/bold]"}
+    id_ = client.submit(wanted)
+    ours, theirs = os.openpty()
+    waiting, interrupted = command("wait", id_, "--json"), command("follow", id_)
+    following = command("follow", id_[:9], out=theirs)
+    os.close(theirs)
+    seen = read_to_end(ours)
+    assert ended(following) == (0, "", "")
+    assert "naive-mix-train K=5 seed 73" in seen
+    assert re.search(r"[1-9]\d?/12 epochs +.{0,40}en f1 \d", seen), seen[-2000:]
+    assert "4 of 4 trials" in seen
+    assert seen.rstrip().endswith("\x1b[?25h")
+    code, out, err = ended(waiting)
+    assert (code, err, json.loads(out)["state"]) == (0, "", "succeeded")
+    code, out, err = ended(interrupted)
+    assert (code, err, out.splitlines()[-1]) == (0, "", f"{id_}: 4 of 4 trials, succeeded")
+    code, out, err = ended(command("show", id_))
+    assert (code, err) == (0, "")
+    assert "[bold]three[/bold]" in out
+    mean = client.summary(["method"], experiment=id_).set_index("method").loc["naive-mix-train"]
+    assert re.search(rf"naive-mix-train +5 +{mean['mean']:.1f} ± {mean['sd']:.1f} +2", out)
+    code, out, err = ended(command("log", id_, "--follow"))
+    assert (code, err) == (0, "")
+    assert out
+
+
+def test_ctrl_c_and_a_closed_pipe_end_commands_silently_and_the_experiment_goes_on(
+    service: Any, command: Callable[..., Any], longer: Fields
+) -> None:
+    client = service.client
+    id_ = client.submit({**longer, "methods": ["zero-shot"], "seeds": [75]})
+    client.pause(id_)
+    watching = [command(name, id_) for name in ("follow", "wait")] + [command("follow", id_, "--json")]
+    assert watching[0].stdout.readline()
+    assert watching[2].stdout.readline()
+    time.sleep(1)
+    for process in watching[:2]:
+        process.send_signal(signal.SIGINT)
+        code, _, err = ended(process)
+        assert (code, err) == (130, "")
+    watching[2].stdout.close()
+    watching[2].stdout = None
+    client.cancel(id_)
+    assert ended(watching[2]) == (0, "", "")
+    assert ended(command("wait", id_))[0] == 3
 
 
 @pytest.mark.slow

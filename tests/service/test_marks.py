@@ -82,12 +82,20 @@ def test_conflicts_say_of_how_many_operations_they_speak(client: TestClient, id_
     assert any(note.startswith(said) for note in found["notes"])
 
 
-def test_who_follows_an_experiment_is_told(store: Store, id_: str, capsys: pytest.CaptureFixture[str]) -> None:
+def test_who_follows_an_experiment_is_told(
+    store: Store, id_: str, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("service.progress.together", lambda events: ([one] for one in events))
+    store.control.move(id_, "start")
+    store.control.move(id_, "succeed")
+
     class Followed:
         """An experiment's events, as the service sends them."""
 
-        def experiment(self, _: str) -> dict[str, Any]:
-            return {"trials": {"total": 1}}
+        def experiment(self, id_: str) -> dict[str, Any]:
+            one = store.experiments.one(id_)
+            assert one is not None
+            return {**vars(one), "cost": {"eta": None}}
 
         def trial(self, id_: str) -> dict[str, Any]:
             trial = store.trials.one(id_)
