@@ -1,4 +1,7 @@
-"""The client: what notebooks import to submit experiments and to get their results as frames."""
+"""The client: what notebooks import to submit experiments and to get their results as frames.
+
+More than 300 lines: a method for each thing that a notebook asks for.
+"""
 
 import io
 import secrets

@@ -60,8 +60,9 @@ def _compare(arguments: argparse.Namespace) -> int:
     print_rows(
         [*units.values(), "which is"], rows, right=[words for name, words in units.items() if name != "language"]
     )
+    print()
     for words in _notes(found):
-        print(f"\n{clean(words)}")
+        print(clean(words))
     return 0
 
 
@@ -133,8 +134,10 @@ def _notes(found: Mapping[str, Any]) -> Iterator[str]:
     """What to know before the gains are used."""
     for one in _listed(found["overall"]):
         seed = f" at seed {one['seed']}" if "seed" in one else ""
-        bounds = "" if one["low"] is None else f" ({one['low']:+.2f} to {one['high']:+.2f}, p = {one['p']:.3f})"
-        yield f"Over all languages{seed}: {one['gain']:+.2f}{bounds}, {verdict(one)}."
+        bounds = f"{_cell('low', one['low'])} to {_cell('high', one['high'])}" if one["low"] is not None else ""
+        p = f"p = {_cell('p', one['p'])}".replace("= <", "< ") if one["p"] is not None else ""
+        known = ", ".join(filter(None, [bounds, p]))
+        yield f"Over all languages{seed}: {_cell('gain', one['gain'])}{f' ({known})' if known else ''}, {verdict(one)}."
     for name, sides in found["differs"].items():
         yield f"They differ in {name}: {_listing(sides['better'])} and {_listing(sides['over'])}."
     languages = sorted({one["language"] for one in found["left_out"]})

@@ -1,6 +1,7 @@
 """The commands `list` and `show`: experiments as a table, and one of them with what has come of it."""
 
 import argparse
+from collections import Counter
 from collections.abc import Iterator, Mapping
 from typing import TYPE_CHECKING, Any
 
@@ -81,8 +82,8 @@ def _show(arguments: argparse.Namespace) -> int:
         return 0
     print_fields(_fields(experiment))
     _print_means(client, experiment)
-    for words in _warnings(experiment):
-        print(f"\n{clean(words)}")
+    for number, words in enumerate(_warnings(experiment)):
+        print("\n" * (number == 0) + clean(words))
     return 0
 
 
@@ -134,13 +135,14 @@ def _print_means(client: Client, experiment: Mapping[str, Any]) -> None:
     order = list(experiment["spec"].get("methods", ()))
     rows.sort(key=lambda row: (order.index(row["method"]) if row["method"] in order else len(order), row["k"]))
     head = ("method", "K", *(["candidate"] if is_search else []), "mean ± sd", "seeds", "")
-    print_rows(head, [_mean(row, is_search) for row in rows], right=("K", "mean ± sd", "seeds"))
+    beside = Counter(row["k"] for row in rows)
+    print_rows(head, [_mean(row, is_search, beside[row["k"]] > 1) for row in rows], right=("K", "mean ± sd", "seeds"))
 
 
-def _mean(row: Mapping[str, Any], is_search: bool) -> tuple[object, ...]:
+def _mean(row: Mapping[str, Any], is_search: bool, is_beside_others: bool) -> tuple[object, ...]:
     """A row of the means, with what to know of it."""
     known = [
-        *(["best"] if row["best"] else []),
+        *(["best at this K"] if row["best"] and is_beside_others else []),
         *([f"{count(row['missing'], 'score')} missing"] if row["missing"] else []),
         *(f"{row[mark.name]} with {mark.brief}" for mark in MARKS if row[mark.name]),
         *(["over fewer languages"] if row["left_out"] else []),

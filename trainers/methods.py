@@ -183,7 +183,8 @@ def described(name: str) -> str:
         train = f"`naive-mix-train` with the rule of {_first_line(RULES[str(method.rule)]).rstrip('.:')}."
     else:
         train = _first_line(method.train)
-    return " ".join([train, *([f"Of it, {SELECTED[method.selection]}."] if method.selection in SELECTED else [])])
+    selected = SELECTED.get(method.selection) if method.selection is not None else None
+    return train if selected is None else f"{train} Of it, {selected}."
 
 
 def _first_line(of: object) -> str:

@@ -13,8 +13,8 @@ from search_spaces.problems import Problem, SpecError
 from service.api import (
     catalog,
     comparisons,
-    contents,
     control,
+    datasets,
     events,
     examples,
     experiments,
@@ -98,7 +98,7 @@ def create_app(
     v1.include_router(experiments.router)
     v1.include_router(control.router)
     v1.include_router(catalog.router)
-    v1.include_router(contents.router)
+    v1.include_router(datasets.router)
     v1.include_router(events.router)
     v1.include_router(progress.router)
     v1.include_router(shots.router)

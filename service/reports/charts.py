@@ -71,7 +71,8 @@ def curves(
     rows = rows.assign(low=rows["mean"] - spread, high=rows["mean"] + spread)
     chosen = ["chosen"] if "chosen" in rows else []
     base = alt.Chart(inline(rows, "panel", "series", over, "mean", "sd", "low", "high", "n", "few", *chosen))
-    apart = {"xOffset": alt.XOffset("series:N", scale=alt.Scale(domain=list(series.names)))} if beside else {}
+    offset = alt.XOffset("series:N", scale=alt.Scale(domain=list(series.names)))
+    apart: dict[str, Any] = {"xOffset": offset} if beside else {}
     known = base.transform_filter("isValid(datum.mean)").encode(
         x, alt.Y("mean:Q", title=None, scale=alt.Scale(zero=False)), looks["color"], **apart
     )
@@ -100,7 +101,7 @@ def encoded(series: Series, width: float) -> dict[str, Any]:
     legend = alt.Legend(columns=max(1, min(columns, len(names))))
     colors: dict[str, Any] = {"range": series.colors}
     if isinstance(series.colors, str):  # without its lightest end, which is not seen on white
-        colors = {"scheme": alt.SchemeParams(name=series.colors, extent=[0, 0.9])}
+        colors = {"scheme": {"name": series.colors, "extent": [0, 0.9]}}
     shapes, dashes = (alt.Scale(domain=names, range=list(looks)) for looks in (series.shapes, series.dashes))
     return {
         "color": alt.Color("series:N", title=None, legend=legend, scale=alt.Scale(domain=names, **colors)),
@@ -109,13 +110,11 @@ def encoded(series: Series, width: float) -> dict[str, Any]:
     }
 
 
-def facets(
-    panel: alt.LayerChart, by: str, order: Sequence[str], columns: int, title: Sequence[str] = ()
-) -> alt.FacetChart:
+def facets(panel: Any, by: str, order: Sequence[str], columns: int, title: Sequence[str] = ()) -> Any:
     """A panel for each value of a column, side by side; the first line of the title is above, the others below it."""
     chart = panel.facet(alt.Facet(f"{by}:N", sort=list(order), title=None), columns=columns, spacing=GAP)
     if title:
-        further = {"subtitle": "; ".join(title[1:])} if len(title) > 1 else {}
+        further: dict[str, Any] = {"subtitle": "; ".join(title[1:])} if len(title) > 1 else {}
         chart = chart.properties(title=alt.TitleParams(title[0], **further))
     return chart
 
@@ -154,7 +153,7 @@ def _plain(value: Any) -> Any:
 
 def tooltip(*columns: str) -> list[alt.Tooltip]:
     """What a page tells of where the pointer is; means have two decimals."""
-    numbers = {name: {"format": ".2f"} for name in ("mean", "sd")}
+    numbers: dict[str, dict[str, Any]] = {name: {"format": ".2f"} for name in ("mean", "sd")}
     types: Mapping[str, Literal["nominal"]] = dict.fromkeys(("series", "language", "other", "targets"), "nominal")
     return [
         alt.Tooltip(name, type=types.get(name, "quantitative"), title=name.upper() if name == "n" else name,
@@ -170,5 +169,5 @@ def whole_numbers(count: int = 6) -> alt.Axis:
 
 def tight(type_: Literal["linear", "log"] = "linear") -> alt.Scale:
     """From the first value to the last one, with room for their points."""
-    zero = {"zero": False} if type_ == "linear" else {}
+    zero: dict[str, Any] = {"zero": False} if type_ == "linear" else {}
     return alt.Scale(type=type_, nice=False, padding=6, **zero)

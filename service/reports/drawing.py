@@ -16,8 +16,10 @@ INCH, POINTS_A_PIXEL, DOTS_AN_INCH = 96, 72 / 96, 300
 # From where data may be loaded: they are in the spec.
 NOWHERE: list[str] = []
 
-# Width and height of an SVG; the resources of a PDF's page, which stand in another order each time.
+# Width and height of an SVG; the id of its gradient, which counts all that were drawn so far; the resources of a PDF's
+# page, which stand in another order each time.
 SIZE = re.compile(r'\b(width|height)="(\d+)"')
+GRADIENT = re.compile(r"gradient_\d+")
 RESOURCES = re.compile(rb"(?<= <<\n)(?: +/\w+ \d+ 0 R\n)+")
 
 
@@ -70,7 +72,8 @@ class Drawing:
         """SVG: its opening tag, without the end of it, and the rest."""
         import vl_convert  # starts V8
 
-        opening, _, rest = vl_convert.vegalite_to_svg(self.vega_lite(), allowed_base_urls=NOWHERE).partition(">")
+        drawn = vl_convert.vegalite_to_svg(self.vega_lite(), allowed_base_urls=NOWHERE)
+        opening, _, rest = GRADIENT.sub("gradient", drawn).partition(">")
         return opening, rest
 
     def _repr_mimebundle_(self, include: Any = None, exclude: Any = None) -> dict[str, Any]:

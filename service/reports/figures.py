@@ -106,7 +106,8 @@ def sweep_figure(table: pd.DataFrame, over: str) -> Drawing:
     marks = pd.DataFrame({"panel": chosen["panel"], "chosen": chosen[over].astype(float)})
     is_wide = bool((values > 0).all() and values.max() >= WIDE * values.min())
     ticks = sorted(values.unique())
-    axis = alt.Axis(format=".2~e", **({"values": ticks} if len(ticks) <= TICKS else {})) if is_wide else alt.Axis()
+    few_values: dict[str, Any] = {"values": ticks} if len(ticks) <= TICKS else {}
+    axis = alt.Axis(format=".2~e", **few_values) if is_wide else alt.Axis()
     x = alt.X(f"{over}:Q", title=over, scale=tight("log" if is_wide else "linear"), axis=axis)
     key = [f"{HOLLOW}, or was stopped"] if any(part["few"].any() for part in parts) else []
     key += ["dotted line: chosen"] if len(marks) else []
@@ -162,7 +163,7 @@ def overfitting(found: pd.DataFrame, best: pd.DataFrame) -> Any:
     return one_below_another([_overfitting(rows, best[best["task"] == task]) for task, rows in found.groupby("task")])
 
 
-def _overfitting(found: pd.DataFrame, best: pd.DataFrame) -> alt.FacetChart:
+def _overfitting(found: pd.DataFrame, best: pd.DataFrame) -> Any:
     point = ["k", "language", "epoch"]
     found = found.sort_values(point)
     names = {}
@@ -212,7 +213,7 @@ def dev_sizes(found: pd.DataFrame) -> Any:
     return one_below_another([_dev_sizes(task, rows) for task, rows in found.groupby("task", sort=False)])
 
 
-def _dev_sizes(task: str, rows: pd.DataFrame) -> alt.LayerChart:
+def _dev_sizes(task: str, rows: pd.DataFrame) -> Any:
     order = list(rows["language"])
     width = (COLUMN if len(rows) <= 15 else PAGE) - AXIS - EDGE
     is_long = max(map(len, order)) * LETTER > width / len(rows)

@@ -10,13 +10,14 @@ from fastapi.responses import HTMLResponse
 from pydantic import model_validator
 
 from search_spaces.problems import Problem, SpecError
-from service.api.comparisons import GROUPS, SIDES, Pair, compare_results
+from service.api.comparisons import SIDES, Pair, compare_results
 from service.api.experiments import get_experiment
 from service.api.results import Filters, ResultQuery, get_results
 from service.api.summaries import Grouped, summarize_results
 from service.reports.setting import NAMES
-from service.web.rendering import Page, answered, page, signed
-from trainers.languages import LANGUAGES
+from service.web.forest import forest
+from service.web.rendering import Page, answered, page
+from trainers.marks import MARK_NAMES
 from trainers.methods import METHODS
 from trainers.tasks import TASKS
 
@@ -31,9 +32,6 @@ UNITS = (("seeds", "seeds"), ("items", "test examples"), ("seeds-and-items", "se
 # The models of a side, each a trial and a selection, by language and seed.
 _Trained = dict[tuple[str, int], set[tuple[str, str]]]
 
-# What is more than noise has a corrected p below this.
-LEVEL = 0.05
-
 # What tells the rows of a summary apart, and what a side is chosen by.
 BY = ("experiment", "method", "k", "candidate")
 
@@ -45,9 +43,6 @@ FIELDS = ("experiment", *(f"{side}.{name}" for side in SIDES for name in BY), "u
 
 # Scores of a side that are looked through.
 MOST_ROWS = 10_000
-
-# Ticks of an axis at most.
-TICKS = 6
 
 
 class Shown(Pair):
@@ -105,7 +100,9 @@ def compare(request: Request, wanted: Annotated[Shown, Query()]) -> HTMLResponse
         problems=problems,
         remedy=remedy,
         found=found,
-        said=_said(wanted, found, looks, names) if found else None,
+        forest=forest(found, looks) if found else None,
+        titles={side: _words(wanted, side, names) for side in SIDES},
+        marks={name: found[name] for name in MARK_NAMES if found[name]} if found else {},
     )
 
 
@@ -261,49 +258,9 @@ def _remedy(request: Request, wanted: Shown) -> dict[str, Any] | None:
     return {"differs": differs, "only": update, "allow": allow, "address": address}
 
 
-def _said(
-    wanted: Shown, found: Mapping[str, Any], looks: Mapping[tuple[str, int], str], names: Mapping[str, str]
-) -> dict[str, Any]:
-    """What a comparison says, in words and as places on an axis that all its rows share."""
-    groups = {name: found.get(name, []) for name in GROUPS.values()}
-    overall = found["overall"] if isinstance(found["overall"], list) else [found["overall"]]
-    every = [*overall, *found["languages"], *(row for rows in groups.values() for row in rows)]
-    axis = _Axis(every)
-    seeds = [one["seed"] for one in overall if "seed" in one]
-    first = min((seed for _, seed in looks), default=None)
-    tables = []
-    for number, of_all in enumerate(overall):
-        languages = [one for one in found["languages"] if not seeds or one["seed"] == seeds[number]]
-        rows = [
-            {
-                **_row(one, axis),
-                "code": one["language"],
-                "name": _name(one["language"]),
-                "look": looks.get((one["language"], one.get("seed", first))),
-            }
-            for one in languages
-        ]
-        counts = {kind: sum(row["kind"] == kind for row in rows) for kind in ("gain", "loss", "noise", "unknown")}
-        title = f"Seed {seeds[number]}" if seeds else None
-        tables.append(
-            {"title": title, "rows": rows, "overall": _row({**of_all, "p_holm": of_all["p"]}, axis), "counts": counts}
-        )
-    named = {side: wanted.named(side) for side in SIDES}
-    return {
-        "tables": tables,
-        "axis": axis,
-        "groups": {name: [{**_row(one, axis), "name": one["group"], "languages": one["languages"]} for one in rows]
-                   for name, rows in groups.items() if rows},
-        "sides": {side: _words(of, named, names) for side, of in named.items()},
-        "marks": {name: count for name, count in found.items() if name in ("one_label", "surgery_overflow") and count},
-    }  # fmt: skip
-
-
-def _words(
-    of: Mapping[str, Sequence[Any]], named: Mapping[str, Mapping[str, Sequence[Any]]], names: Mapping[str, str]
-) -> str:
-    """A side in words: its method, and what else the sides are told apart by."""
-    better, over = named["better"], named["over"]
+def _words(wanted: Shown, side: str, names: Mapping[str, str]) -> str:
+    """A side in words, given the names of experiments: its method, and what else the sides are told apart by."""
+    of, better, over = wanted.named(side), wanted.named("better"), wanted.named("over")
     words = [", ".join(map(str, of.get("method", ())))]
     for name, values in of.items():
         if name not in ("method", "experiment") and better.get(name) != over.get(name):
@@ -311,72 +268,3 @@ def _words(
     if better.get("experiment") != over.get("experiment"):
         words.append(f"in {', '.join(names.get(id_, id_) for id_ in of.get('experiment', ()))}")
     return " ".join(filter(None, words))
-
-
-class _Axis:
-    """Gains as places in percent of an axis's width; zero lies on it."""
-
-    def __init__(self, rows: Sequence[Mapping[str, Any]]) -> None:
-        values = [0.0, *(row[name] for row in rows for name in ("gain", "low", "high") if row[name] is not None)]
-        least, greatest = min(values), max(values)
-        margin = 0.06 * (greatest - least) or 1.0
-        self.least, self.greatest = least - margin, greatest + margin
-        self.zero = self.place(0.0)
-
-    def place(self, value: float) -> str:
-        """Where a value lies."""
-        return f"{100 * (value - self.least) / (self.greatest - self.least):.2f}%"
-
-    @property
-    def ticks(self) -> list[tuple[str, str]]:
-        """Round values with their places."""
-        rough = (self.greatest - self.least) / TICKS
-        power = 10.0 ** math.floor(math.log10(rough))
-        step = next(factor * power for factor in (1, 2, 5, 10) if factor * power >= rough)
-        digits = max(0, -math.floor(math.log10(step)))
-        numbers = range(math.ceil(self.least / step), math.floor(self.greatest / step) + 1)
-        return [(self.place(number * step), f"{number * step:+.{digits}f}".replace("-", "−") if number else "0")
-                for number in numbers]  # fmt: skip
-
-
-def _row(one: Mapping[str, Any], axis: _Axis) -> dict[str, Any]:
-    """A gain in words and places."""
-    has_interval = one["low"] is not None
-    kind = _kind(one)
-    return {
-        "gain": signed(one["gain"]),
-        "at": axis.place(one["gain"]),
-        "low": axis.place(one["low"]) if has_interval else None,
-        "high": axis.place(one["high"]) if has_interval else None,
-        "interval": f"{signed(one['low'])} to {signed(one['high'])}" if has_interval else "–",
-        "p": _p(one["p"]),
-        "p_words": f"p {_p(one['p'])}" if (one["p"] or 1) < 0.001 else f"p = {_p(one['p'])}",
-        "p_holm": _p(one["p_holm"]),
-        "kind": kind,
-        "verdict": VERDICTS[kind],
-        **{name: int(one[name]) for name in ("wins", "ties", "losses", "seeds", "examples") if name in one},
-        "smallest_p": None if one.get("smallest_p", 0) < LEVEL else f"{one['smallest_p']:.3g}",
-    }
-
-
-VERDICTS = {"gain": "gains", "loss": "loses", "noise": "may be noise", "unknown": "cannot be told"}
-
-
-def _kind(one: Mapping[str, Any]) -> str:
-    """Whether a gain is more than noise."""
-    if one["p_holm"] is None:
-        return "unknown"
-    if one["p_holm"] >= LEVEL:
-        return "noise"
-    return "gain" if one["gain"] > 0 else "loss"
-
-
-def _p(value: float | None) -> str:
-    if value is None:
-        return "–"
-    return "< 0.001" if value < 0.001 else f"{value:.3f}" if value < 0.1 else f"{value:.2f}"
-
-
-def _name(code: str) -> str:
-    """A language's English name, or its code."""
-    return LANGUAGES[code].name if code in LANGUAGES else code

@@ -19,7 +19,7 @@ from service.api.catalog import (
     list_datasets,
     list_languages,
 )
-from service.api.contents import OfTask, Wanted, get_dataset_examples, get_dataset_splits
+from service.api.datasets import OfTask, Wanted, get_dataset_examples, get_dataset_splits
 from service.api.documented import OfDataset
 from service.web.forms import posted
 from service.web.rendering import Page, answered, page, refused, with_body

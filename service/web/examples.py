@@ -113,9 +113,9 @@ def _found(request: Request, id_: str, wanted: Shown) -> dict[str, Any]:
         return answered(get_examples(request, id_, wanted.model_copy(update={"kind": None, "cursor": None})))
 
 
-def _scored(request: Request, trial: Mapping[str, Any], **filters: list[Any]) -> list[dict[str, Any]]:
+def _scored(request: Request, of: Mapping[str, Any], **filters: list[Any]) -> list[dict[str, Any]]:
     """Test scores of the experiment that asked for a trial first."""
-    task, asking = TASKS.get(trial["config"]["task"]), [one["id"] for one in trial["experiments"]]
+    task, asking = TASKS.get(of["config"]["task"]), [one["id"] for one in of["experiments"]]
     if not asking:
         return []
     of_task = {"experiment": asking[:1], "split": ["test"], "metric": [task.metric] if task else []}

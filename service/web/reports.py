@@ -56,15 +56,15 @@ def reports(request: Request, wanted: Annotated[Shown, Query()]) -> HTMLResponse
         except SpecError as error:
             problems = error.problems
     offered = answered(list_experiments(request, Listing(limit=MOST_OFFERED)))["experiments"]
-    named = {one["id"] for one in offered}
-    offered += [{"id": id_, "name": ""} for id_ in wanted.experiment if id_ not in named]
+    named, chosen = {one["id"] for one in offered}, asked.get("experiment", [])
+    offered += [{"id": id_, "name": ""} for id_ in chosen if id_ not in named]
     return page(
         request,
         "reports",
         wanted=wanted,
         kinds=answered(list_reports())["reports"],
         has_published={name for name, kind in KINDS.items() if kind.published},
-        experiments=sorted(offered, key=lambda one: one["id"] not in wanted.experiment),
+        experiments=sorted(offered, key=lambda one: one["id"] not in chosen),
         words=WORDS,
         filters={name: (field, _values(wanted, name)) for name, field in Form.model_fields.items()
                  if name not in ELSEWHERE},

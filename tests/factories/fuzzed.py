@@ -165,6 +165,9 @@ def _knowing(there: Mapping[str, list[Any]]) -> Any:
                 del case.query[given]
             elif values:
                 case.query[given] = [chance.choice(values)]
+        for given in sorted({"language", "k", "seed"} & set(case.query or {})):
+            if not isinstance(case.query[given], list):
+                case.query[given] = chance.choice(there[given])
 
     return before_call
 

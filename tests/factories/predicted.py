@@ -9,6 +9,7 @@ from search_spaces.plan import Plan
 from service.store import Store
 from trainers import Outcome
 from trainers.artifacts import predictions
+from trainers.artifacts.folder_place import FolderPlace
 from trainers.artifacts.layout import predictions_file
 from trainers.data import splits
 from trainers.data.sample import SampleData
@@ -96,7 +97,7 @@ def predicted(
                 mistaken(task, one, chance, labels) if chance.random() < share else right(task, one) for one in shown
             ]
             path = predictions_file(home, digest, step=STEP, language=language, split="test", data=part.digest)
-            predictions.write(path, task, list(part.places), gold, found)
+            predictions.write(FolderPlace(home), path, task, list(part.places), gold, found)
             counts = {"metric": "", "examples": len(shown), "data": part.digest, "cut": part.sample_of is not None}
             metrics = TASKS[task].metrics(gold, found)
             scores += [score_of(language, value, **{**counts, "metric": name}) for name, value in metrics.items()]

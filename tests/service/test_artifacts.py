@@ -189,14 +189,11 @@ def test_while_the_store_is_gone_what_needs_it_is_refused_for_a_while_and_all_el
     url = str(settings.artifacts)
     before = s3_server.keys(url)
     with s3_server.lost():
-        for path in ("", "/predictions?language=de"):
-            answer = client.get(f"/v1/trials/{trials[0]}{path}")
-            assert (answer.status_code, int(answer.headers["retry-after"]) > 0) == (503, True)
-            assert "does not answer" in answer.json()["detail"]
+        answer = client.get(f"/v1/trials/{trials[0]}")
+        assert (answer.status_code, int(answer.headers["retry-after"]) > 0) == (503, True)
+        assert "does not answer" in answer.json()["detail"]
         assert client.get(f"/v1/trials/{trials[0]}/log").text == "it began\n"
         assert client.get(f"/v1/experiments/{id_}").status_code == 200
-        code, _, error = command("prune", "models", "--older-than", "0s")
-        assert (code, error.count("\n"), "was tried for" in error) == (1, 1, True)
         assert client.delete(f"/v1/experiments/{id_}").status_code == 204
     assert s3_server.keys(url) == before
     monkeypatch.setattr("service.keeping.LEFTOVER_SECONDS", 0.0)
@@ -269,7 +266,8 @@ def test_an_experiment_outlives_a_lost_connection_and_a_killed_trial_and_its_mod
     settings = {"ALLASPRAK_ARTIFACTS": s3_url, "ALLASPRAK_CHECKPOINT_SECONDS": "0"}
     service = start_service(tmp_path / "home", **settings)
     client = service.client
-    wanted = {**longer, "methods": ["zero-shot", "ord-FS", "naive-mix-train"], "keep": "all"}
+    wanted = {**longer, "methods": ["zero-shot", "naive-mix-train"], "keep": "all"}
+    wanted["training"] = {**longer["training"], "epochs": 8}
     id_ = client.submit(wanted)
     service.until(lambda: any("/manifest.json" in key for key in s3_server.keys(f"{s3_url}/checkpoints")))
     for worker in service.workers():

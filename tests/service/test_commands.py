@@ -1,4 +1,7 @@
-"""Commands that ask a service and end at once: list, show, compare, add-dataset; ids, options, and what is wrong."""
+"""Commands that ask a service and end at once: list, show, compare, add-dataset; ids, options, and what is wrong.
+
+More than 300 lines, since all of them share one small experiment and the way to run a command.
+"""
 
 import json
 import random
@@ -114,9 +117,10 @@ def test_an_experiment_is_shown_with_the_means_of_its_scores(
     assert fields["state"] == "queued"
     by_method = {row["method"]: row for row in client.get(f"/v1/results/summary?experiment={ids[0]}").json()["summary"]}
     for method, row in by_method.items():
-        line = rf"^{method} +{row['k']} +{row['mean']:.1f} ± {row['sd']:.1f} +3( +best)?$"
+        line = rf"^{method} +{row['k']} +{row['mean']:.1f} ± {row['sd']:.1f} +3( +best at this K)?$"
         [best] = re.findall(line, shown, re.MULTILINE)
-        assert bool(best) == row["best"]
+        assert bool(best) == (method == SURGERY)
+        assert row["best"] == (method != NAIVE)  # of those at K = 0 as well, of which there is one
     answer = client.get(f"/v1/experiments/{ids[0]}").json()
     assert json.loads(allasprak("show", ids[0], "--json").out) | {"disk": None} == answer | {"disk": None}
 
@@ -169,6 +173,17 @@ def test_two_experiments_are_compared(allasprak: Command, store: Store, ids: lis
     allowed = allasprak(*asked, "--allow", "encoder")
     assert allowed.out.startswith(f"{ids[0]} over {ids[1]}: ")
     assert "They differ in encoder: e and other." in allowed.out
+
+
+def test_one_seed_is_said_to_say_nothing_and_models_are_compared_by_seed(allasprak: Command, store: Store) -> None:
+    id_ = experiment(store, seeds=1)
+    for interval in ("t", "bootstrap"):
+        said = allasprak("compare", id_, SURGERY, NAIVE, "--interval", interval)
+        assert (said.code, said.err) == (0, "")
+        assert "unknown: nothing to tell it from noise by" in said.out
+    refused = allasprak("compare", id_, SURGERY, NAIVE, "--unit", "items")  # whose predictions are not there
+    assert (refused.code, refused.out) == (1, "")
+    assert refused.err.startswith("allasprak: unit: ")
 
 
 def test_a_gain_is_called_so_where_it_is_no_noise() -> None:

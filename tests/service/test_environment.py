@@ -121,6 +121,24 @@ PAGES: dict[str, Any] = {
 }  # fmt: skip
 
 
+TRIALS = dict.fromkeys(("total", "succeeded", "stopped", "failed", "cancelled", "running", "queued", "reused"), 0)
+ONE: dict[str, Any] = {
+    "id": "1", "name": "", "owner": "", "tags": [], "priority": 0, "state": "succeeded", "reason": "", "progress": 1.0,
+    "created": "2026-11-28T09:30:00+00:00", "started": None, "finished": None, "trials": TRIALS, "left_out": [],
+    "cost": dict.fromkeys(("planned", "spent", "left", "error", "eta")), "differs": [], "failures": [], "numerics": 5,
+    "spec": {}, "data_title": "", "disk": None,
+}  # fmt: skip
+GAIN = {"gain": 1.0, "low": 0.5, "high": 1.5, "p": 0.01, "seeds": 3}
+PAGES: dict[str, Any] = {
+    "/v1/experiments": {"experiments": [ONE], "next": None},
+    "/v1/results/summary": {"summary": []},
+    "/v1/results/compare": {
+        "unit": "seeds", "overall": GAIN, "languages": [{"language": "de", "p_holm": 0.01, **GAIN}], "differs": {},
+        "left_out": [], "missing": 0, "one_label": 0, "surgery_overflow": 0,
+    },
+}  # fmt: skip
+
+
 class Answers:
     """A client of a service with one experiment."""
 

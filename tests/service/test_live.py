@@ -228,9 +228,10 @@ def test_the_command_line_follows_waits_and_shows_what_has_come_of_it(
     assert "[bold]three[/bold]" in out
     mean = client.summary(["method"], experiment=id_).set_index("method").loc["naive-mix-train"]
     assert re.search(rf"naive-mix-train +5 +{mean['mean']:.1f} ± {mean['sd']:.1f} +2", out)
-    code, out, err = ended(command("log", id_, "--follow"))
+    [trial, *_] = client.results(id_)["trial"].unique()
+    code, out, err = ended(command("log", trial, "--follow"))
     assert (code, err) == (0, "")
-    assert out
+    assert out == client.log(trial)
 
 
 def test_ctrl_c_and_a_closed_pipe_end_commands_silently_and_the_experiment_goes_on(

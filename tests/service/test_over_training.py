@@ -31,7 +31,7 @@ def id_(store: Store) -> str:
         config = config_of("gradient-mix-train", alpha=0.5, seed=seed, target_languages=("de", "hi"))
         configs[seed] = config
         plan.add(trial_of(config, evaluate={"de": "test", "hi": "test"}))
-        plan.results += [result_of(config, language) for language in ("de", "hi")]
+        plan.results.extend(result_of(config, language) for language in ("de", "hi"))
         plan.results.append(result_of(config, "en", split="dev", data="dev"))
     id_ = store.experiments.add(spec_of(methods=["gradient-mix-train"], seeds=[1, 2]), plan)
     for seed, config in configs.items():

@@ -18,18 +18,15 @@ STORES = ("s3", "gs", "abfs", "abfss")
 
 
 class Where(Protocol):
-    """What says where artifacts lie, such as a trial.
-
-    Attributes:
-        home: the home.
-        artifacts: the URL of their place; None for the home itself.
-    """
+    """What says where artifacts lie, such as a trial."""
 
     @property
-    def home(self) -> Path: ...  # noqa: D102
+    def home(self) -> Path:
+        """The home."""
 
     @property
-    def artifacts(self) -> str | None: ...  # noqa: D102
+    def artifacts(self) -> str | None:
+        """The URL of their place; None for the home itself."""
 
 
 def place_of(where: Where, patience: float = PATIENCE) -> Place:

@@ -123,9 +123,8 @@ class UrlPlace(Place):
             except FileNotFoundError:
                 return False
             if _digest(local / name) != about["sha256"]:
-                raise OSError(
-                    f"{self._shown(f'{version}/{name}')} is damaged: its digest is not that in {MANIFEST}; remove both to do without"
-                )
+                where = self._shown(f"{version}/{name}")
+                raise OSError(f"{where} is damaged: its digest is not that in {MANIFEST}; remove both to do without")
         return True
 
     def written(self, folder: Path) -> float | None:

@@ -73,13 +73,17 @@ class SampleData:
 
     def facts(self, language: str, split: Split) -> Facts:
         """What is known of a split."""
-        if language not in LANGUAGES:
-            raise DataError(f"the sample corpus has no language {language!r}; it has {', '.join(self.languages())}")
+        self._require(language)
         return _facts(self.task, language, split)
 
     def examples(self, language: str, split: Split) -> list[Example]:
         """A split's examples."""
+        self._require(language)
         return list(_examples(self.task, language, split))
+
+    def _require(self, language: str) -> None:
+        if language not in LANGUAGES:
+            raise DataError(f"the sample corpus has no language {language!r}; it has {', '.join(self.languages())}")
 
     def place(self, language: str, split: Split, example: int) -> str:
         """An example's place in the split."""

@@ -97,11 +97,11 @@ class TaskData(BaseModel):
     languages: Annotated[dict[str, dict[str, Split]], Field(description="by language and split")]
 
 
-class Splits(TaskData):
+class DatasetSplits(TaskData):
     """What a dataset has of a task."""
 
 
-class Examples(BaseModel):
+class DatasetExamples(BaseModel):
     """Examples of a split."""
 
     examples: Annotated[list[dict[str, Any]], Field(description="as the task has them, such as tokens and tags")]

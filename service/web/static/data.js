@@ -18,7 +18,9 @@ function refuse(request) {
     return;
   }
   const page = new DOMParser().parseFromString(request.responseText, "text/html");
-  say(page.querySelector("#content h1").textContent, ...page.querySelectorAll("#content .problems"));
+  const problems = page.querySelectorAll("#content .problems");
+  for (const list of problems) list.removeAttribute("role");  // it comes into an alert
+  say(page.querySelector("#content h1").textContent, ...problems);
 }
 
 function busy(is) {

@@ -3,15 +3,13 @@
 from contextlib import suppress
 from typing import Annotated, Any, Literal
 
-from fastapi import APIRouter, Query, Request
+from fastapi import APIRouter, Path, Query, Request
 from fastapi.responses import JSONResponse
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field
-from pydantic_core import PydanticCustomError
+from pydantic import BaseModel, ConfigDict, Field
 from starlette.exceptions import HTTPException
 
 from search_spaces.sources import DataSpec
 from service.api.answers import catalog as answers
-from service.api.documented import OfDataset
 from service.api.problems import refusals
 from trainers.data.dataset_file import BrokenDatasetError
 from trainers.data.datasets import dataset, require_dataset
@@ -20,14 +18,9 @@ from trainers.examples import LANGUAGE_CODE, Data, DataError, MissingSplitError
 from trainers.tasks import TASKS
 from trainers.trial import SPLITS
 
+OfData = Annotated[str, Path(description="name of a dataset, or of a source that takes no value", examples=["sample"])]
+
 router = APIRouter(tags=["catalog"])
-
-
-def _known(task: str) -> str:
-    if task not in TASKS:
-        words = {"task": f"{task[:100]!a}", "allowed": ", ".join(TASKS)}
-        raise PydanticCustomError("unknown", "{task} is unknown; allowed: {allowed}", words)
-    return task
 
 
 class OfTask(BaseModel):
@@ -35,7 +28,7 @@ class OfTask(BaseModel):
 
     model_config = ConfigDict(extra="forbid")
 
-    task: Annotated[str, AfterValidator(_known)] = Field(description="name of the task", examples=["ner"])
+    task: Annotated[str, Field(max_length=200)] = Field(description="name of the task", examples=["ner"])
 
 
 class Wanted(OfTask):
@@ -49,13 +42,14 @@ class Wanted(OfTask):
     limit: Annotated[int, Field(ge=1, le=100)] = Field(10, description="examples at most")
 
 
-@router.get("/datasets/{name}/splits", response_model=answers.Splits, responses=refusals(404, 409))
-def get_dataset_splits(request: Request, name: OfDataset, wanted: Annotated[OfTask, Query()]) -> JSONResponse:
+@router.get("/datasets/{name}/splits", response_model=answers.DatasetSplits, responses=refusals(404, 409))
+def get_dataset_splits(request: Request, name: OfData, wanted: Annotated[OfTask, Query()]) -> JSONResponse:
     """What a dataset has of a task: the number of examples of each language and split, and the labels.
 
     Also of a source that takes no value, such as the sample; a language without a split has not been fetched yet. 409
     where the files are not those that were added, or cannot be read.
     """
+    _require_task(wanted.task)
     if _is_built_in(name):
         return JSONResponse({"labels": [], "languages": {}, **_counted(request, name, wanted.task)})
     found = _added(request, name).tasks.get(wanted.task)
@@ -64,13 +58,14 @@ def get_dataset_splits(request: Request, name: OfDataset, wanted: Annotated[OfTa
     return JSONResponse(found)
 
 
-@router.get("/datasets/{name}/examples", response_model=answers.Examples, responses=refusals(404, 409))
-def get_dataset_examples(request: Request, name: OfDataset, wanted: Annotated[Wanted, Query()]) -> JSONResponse:
+@router.get("/datasets/{name}/examples", response_model=answers.DatasetExamples, responses=refusals(404, 409))
+def get_dataset_examples(request: Request, name: OfData, wanted: Annotated[Wanted, Query()]) -> JSONResponse:
     """Examples of a split of a dataset, in their order.
 
     Also of a source that takes no value, such as the sample. 409 where the files are not those that were added, or
     cannot be read.
     """
+    _require_task(wanted.task)
     data = _opened(request, name, wanted.task)
     try:
         found = data.examples(wanted.language, wanted.split)
@@ -78,8 +73,15 @@ def get_dataset_examples(request: Request, name: OfDataset, wanted: Annotated[Wa
         raise HTTPException(404, str(error)) from error
     except DataError as error:
         raise HTTPException(409, str(error)) from error
+    except ValueError as error:  # the sample has no such language
+        raise HTTPException(404, str(error)) from error
     shown = found[wanted.offset : wanted.offset + wanted.limit]
     return JSONResponse({"examples": shown, "of": len(found)})
+
+
+def _require_task(task: str) -> None:
+    if task not in TASKS:
+        raise HTTPException(404, f"there is no task {task[:100]!a}; allowed: {', '.join(TASKS)}")
 
 
 def _is_built_in(name: str) -> bool:
