@@ -55,6 +55,9 @@ def test_a_laptop_with_the_client_alone_reads_a_million_rows_as_a_frame(
     surgery = [alone / "python", "-P", "-c", "from allasprak import StochasticGradientSurgery"]
     refused = subprocess.run(surgery, capture_output=True, text=True)
     assert "StochasticGradientSurgery is not in the distribution allasprak-client: install allasprak" in refused.stderr
+    plot = [alone / "python", "-P", "-c", "from allasprak import Client; Client().plot_sweep('x')"]
+    refused = subprocess.run(plot, capture_output=True, text=True)
+    assert "plot_sweep is not in the distribution allasprak-client: install allasprak" in refused.stderr
     url = f"sqlite:///{tmp_path / 'allasprak.sqlite'}"
     ids = fill(url, ROWS)
     with served(url, str(tmp_path)) as base:

@@ -27,6 +27,7 @@ class Recorder:
         artifacts: the URL of the place where checkpoints lie; None for the home.
         attempts: the number of the current attempt at each trial.
         running: the trials that have begun and not ended yet.
+        ended: those whose checkpoints are to be removed.
     """
 
     store: Store
@@ -36,6 +37,7 @@ class Recorder:
     artifacts: str | None = None
     attempts: dict[str, int] = field(default_factory=dict)
     running: set[str] = field(default_factory=set)
+    ended: set[str] = field(default_factory=set)
 
     @property
     def end_file(self) -> Path:
@@ -99,7 +101,10 @@ class Recorder:
         self.queue.ended(digest)
 
     def _remove_checkpoints(self, digest: str) -> None:
+        self.ended.add(digest)
         try:
-            place_of(self, NO_PATIENCE).remove(checkpoints_of(self.home, digest))
+            for one in list(self.ended):
+                place_of(self, NO_PATIENCE).remove(checkpoints_of(self.home, one))
+                self.ended.discard(one)
         except PlaceLostError as error:
-            log.warning("the checkpoints of trial %s stay until they are pruned: %s", digest, error)
+            log.warning("checkpoints stay until another trial has ended, or they are pruned: %s", error)

@@ -1,6 +1,7 @@
 """The image built and run as the compose file says, without Docker: the sample experiment, and a restart of each part.
 
-It takes about eight minutes on two cores. docker/README.md says what stands in for what, and when this was run last.
+It takes a quarter of an hour on two cores, or half as long where nothing else runs. docker/README.md says what stands
+in for what, and when this was run last.
 """
 
 import json
@@ -154,7 +155,9 @@ def test_a_part_is_restarted_and_the_experiment_goes_on(
     until(lambda: now()["trials"]["running"] and now()["progress"] > 0.1, why=lambda: str(now()))
     assert stack.restart(part), f"{part} was killed after its time"
     done = client.wait(id_, progress=False)
-    assert (done["state"], done["trials"]["succeeded"]) == ("succeeded", len(longer["methods"])), done
+    assert done["state"] == "succeeded", done
+    attempts = [client.trial(trial)["attempts"] for trial in client.results(id_)["trial"].unique()]
+    assert part == "postgres" or any(len(of_trial) > 1 for of_trial in attempts)  # that one is waited for
     for name in SERVICES:
         stack.wait(name)
     before, scores = sample

@@ -1,6 +1,6 @@
 """docker/slurm.sbatch under Debian's Slurm: a job on two nodes is requeued, ends, and is followed by another one.
 
-It takes about three minutes on two cores. docs/clusters.md says how far that is from a real cluster.
+It takes three to six minutes on two cores. docs/clusters.md says how far that is from a real cluster.
 """
 
 import os

@@ -58,12 +58,12 @@ class Buildah:
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder
+        self.environment = {**os.environ, "TMPDIR": str(folder)}
         self.command = ["buildah", "--storage-driver", "overlay", f"--root={folder}/images", f"--runroot={folder}/run"]
 
     def __call__(self, *arguments: str | Path) -> str:
         """Run a command; its output."""
-        elsewhere = {**os.environ, "TMPDIR": str(self.folder)}
-        done = subprocess.run([*self.command, *arguments], env=elsewhere, capture_output=True, text=True)
+        done = subprocess.run([*self.command, *arguments], env=self.environment, capture_output=True, text=True)
         assert done.returncode == 0, f"buildah {shlex.join(map(str, arguments))}\n{done.stdout}\n{done.stderr}"
         return done.stdout.strip()
 
@@ -162,7 +162,7 @@ class Stack:
     def start(self, name: str) -> None:
         """Start a service in its container, which is made the first time."""
         with self._lock:
-            environment, command = self._postgres(name) if name == "postgres" else (None, self._in_container(name))
+            environment, command = self._postgres(name) if name == "postgres" else self._in_container(name)
             self.running[name] = self.hosts[name].start(*command, log=self.log(name), environment=environment)
 
     def restart(self, name: str) -> bool:
@@ -207,7 +207,7 @@ class Stack:
                     if running.process.poll() is not None and SERVICES[name]["restart"] == "unless-stopped":
                         self.start(name)
 
-    def _in_container(self, name: str) -> list[str | Path]:
+    def _in_container(self, name: str) -> tuple[dict[str, str], list[str | Path]]:
         service = SERVICES[name]
         if name not in self.containers:
             size = service["shm_size"].removesuffix("b")

@@ -10,6 +10,7 @@ import tarfile
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pandas as pd
@@ -21,12 +22,13 @@ from s3_server import S3Server
 from search_spaces.environment import Environment
 from service.api.app import create_app
 from service.cli import main
+from service.engine.recorder import Recorder
 from service.serving import check_artifacts
 from service.settings import Settings
 from service.store import Store
 from trainers.artifacts import layout, predictions
 from trainers.artifacts.folder_place import FolderPlace
-from trainers.artifacts.place import Place
+from trainers.artifacts.place import Place, PlaceLostError
 from trainers.artifacts.places import place_of
 
 Fields = dict[str, Any]
@@ -254,6 +256,26 @@ def test_a_server_does_not_start_with_a_place_that_it_cannot_use(tmp_path: Path,
     assert (answer.returncode, answer.stderr.count("\n")) == (1, 1)
     assert answer.stderr.startswith("allasprak: ALLASPRAK_ARTIFACTS is 's3://no-such-bucket', which cannot be used: ")
     assert not list(home.iterdir())  # nothing was begun
+
+
+def test_checkpoints_that_could_not_be_removed_are_removed_with_the_next(
+    settings: Settings, monkeypatch: pytest.MonkeyPatch, s3_server: S3Server
+) -> None:
+    trials: Any = SimpleNamespace(trials=SimpleNamespace(stopped=lambda *_: True))
+    queue: Any = SimpleNamespace(ended=lambda _: None)
+    recorder = Recorder(store=trials, experiment="e", home=settings.home, queue=queue, artifacts=settings.artifacts)
+    for digest in ("first", "second", "third"):
+        write(place_of(settings), digest)
+
+    def lost(*_: object) -> None:
+        raise PlaceLostError("gone")
+
+    with monkeypatch.context() as patched:
+        patched.setattr("trainers.artifacts.url_place.UrlPlace.remove", lost)
+        recorder.stopped("first", "by the scheduler")
+    recorder.stopped("second", "by the scheduler")
+    keys = s3_server.keys(f"{settings.artifacts}/checkpoints")
+    assert {key.partition("/")[0] for key in keys} == {"third"}
 
 
 # The whole service

@@ -1,4 +1,4 @@
-"""Figures: they show what their frames say, few languages or 48, legibly and in every form; long: there are eight."""
+"""Figures: they show what their frames say, few languages or 48, legibly, in every form. Long: there are eight."""
 
 import itertools
 import random

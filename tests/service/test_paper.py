@@ -5,6 +5,7 @@ import xml.etree.ElementTree as ET
 from collections.abc import Callable
 from typing import Any
 
+import altair
 import pandas as pd
 import pytest
 
@@ -58,17 +59,25 @@ def test_every_report_comes_in_every_form(client: Client, id_: str, name: str) -
     latex = found.form("latex")
     assert latex.count(r"\\") == len([line for line in latex.splitlines() if line.endswith(r"\\")])
     assert latex.count("{") == latex.count("}")
-    shown = found._repr_html_()
+    shown = found._repr_mimebundle_()
+    assert found.figure == (name in FIGURES)
     if name in FIGURES:
         drawn = ET.fromstring(found.form("svg"))
         assert drawn.tag.endswith("svg")
         assert len(list(drawn.iter())) > 50
         assert found.notes[-1] in found.form("svg")
-        assert "<svg" in shown
+        assert found.form("png").startswith(b"\x89PNG\r\n\x1a\n")
+        assert found.form("pdf").startswith(b"%PDF-")
+        assert found.form("html") == found.form("svg") == shown["image/svg+xml"]
+        spec = found.form("vega-lite")
+        altair.Chart.from_dict(spec)  # it is valid
+        assert found.notes[-1] in spec["description"]
+        assert shown["application/vnd.vegalite.v6+json"] == spec
     else:
-        assert shown.startswith("<table>")
-        with pytest.raises(ServiceError, match="it is a table; allowed: json"):
-            found.form("svg")
+        assert shown["text/html"].startswith("<table>")
+        for form in ("svg", "png", "pdf", "vega-lite"):
+            with pytest.raises(ServiceError, match="it is a table; allowed: json"):
+                found.form(form)
 
 
 def test_table_1_is_the_summary_beside_the_paper_s(client: Client, id_: str) -> None:

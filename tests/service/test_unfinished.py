@@ -5,14 +5,12 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-import pandas as pd
 import pytest
 from starlette.testclient import TestClient
 
 from plans import config_of, result_of, score_of, spec_of, trial_of
 from search_spaces.environment import Environment
 from search_spaces.plan import Plan
-from service.reports.figures import sweep_figure
 from service.store import Store
 from trainers import Outcome
 
@@ -81,15 +79,3 @@ def test_gains_by_family_say_which_languages_and_seeds_they_lack(sqlite_store: S
         table = client.get(f"/v1/reports/{name}", params={"format": "markdown"}).text
         assert "| 1 | 0.00 | – | 1* |" in table
         assert r"\* lacks seeds or languages; not there: de (seed 2); hi (seed 1, 2)." in table
-
-
-def test_a_candidate_that_lacks_seeds_is_hollow_in_the_figure_of_a_sweep() -> None:
-    table = pd.DataFrame(
-        [("m", 5, ["de"], alpha, alpha == 1.0, 50.0, None, None, None, False) for alpha in (0.1, 1.0)],
-        columns=["method", "k", "target_languages", "alpha", "complete", "objective_mean", "objective_sd", "test_mean",
-                 "test_sd", "chosen"],
-    ).astype({"objective_sd": float, "test_mean": float, "test_sd": float})  # fmt: skip
-    table.attrs["objective"] = "source-dev"
-    [axes] = sweep_figure(table, "alpha").axes
-    [hollow] = [line for line in axes.lines if line.get_markerfacecolor() == "white"]
-    assert list(hollow.get_xdata()) == [0.1]

@@ -6,7 +6,7 @@ from typing import Any
 
 from trainers.data.facts import facts_of
 from trainers.data.source import Source
-from trainers.examples import DataError, Example, Facts
+from trainers.examples import DataError, Example, Facts, MissingSplitError
 from trainers.sample_corpus import LANGUAGES, SPLITS
 from trainers.tasks import TASKS
 from trainers.trial import DataReference, Split
@@ -83,7 +83,8 @@ class SampleData:
 
     def _require(self, language: str) -> None:
         if language not in LANGUAGES:
-            raise DataError(f"the sample corpus has no language {language!r}; it has {', '.join(self.languages())}")
+            there = ", ".join(self.languages())
+            raise MissingSplitError(f"the sample corpus has no language {language!r}; it has {there}")
 
     def place(self, language: str, split: Split, example: int) -> str:
         """An example's place in the split."""
