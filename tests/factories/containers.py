@@ -83,7 +83,7 @@ class Buildah:
         """Make an image under the name of a base image: Debian with Python and pip, which may install for all."""
         container = self("from", "scratch")
         root = Path(self("mount", container))
-        bootstrap = ["debootstrap", "--variant=minbase", f"--include={PACKAGES}", RELEASE, root]
+        bootstrap = ["debootstrap", "--variant=minbase", f"--include={PACKAGES}", RELEASE, str(root)]
         done = subprocess.run(bootstrap, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
         assert done.returncode == 0, done.stdout[-2000:]
         for name in ("usr/lib/python3*/EXTERNALLY-MANAGED", "var/cache/apt/archives/*.deb"):
@@ -229,21 +229,14 @@ class Stack:
                 os.chown(volume, owner.st_uid, owner.st_gid)
             mounts.append(":".join([str(volume), target, *mode]))
         command = shlex.split(service["command"]) if "command" in service else self.of_image["Cmd"]
-        return [
-            *self.buildah.command,
-            "run",
-            *options,
-            *(f"--volume={one}" for one in mounts),
-            container,
-            "--",
-            *command,
-        ]
+        options += [f"--volume={one}" for one in mounts]
+        return self.buildah.environment, [*self.buildah.command, "run", *options, container, "--", *command]
 
     def _postgres(self, name: str) -> tuple[dict[str, str], list[str | Path]]:
         """What the image's own script does: user, database and password when the volume is new; then the server."""
         user, wanted = SERVICES[name]["user"], SERVICES[name]["environment"]
-        data, server = self.volume(name), [SERVERS[-1] / "postgres", "-D", self.volume(name)]
-        as_user: list[str | Path] = ["setpriv", f"--reuid={user}", f"--regid={user}", "--init-groups"]
+        data, server = self.volume(name), [str(SERVERS[-1] / "postgres"), "-D", str(self.volume(name))]
+        as_user = ["setpriv", f"--reuid={user}", f"--regid={user}", "--init-groups"]
         if not data.exists():
             data.mkdir(parents=True, mode=0o700)
             shutil.chown(data, user)
@@ -251,9 +244,8 @@ class Stack:
             subprocess.run([*as_user, SERVERS[-1] / "initdb", *how], check=True, stdout=subprocess.DEVNULL, cwd="/")
             (data / "pg_hba.conf").write_text("local all all trust\nhost all all all scram-sha-256\n")
             password = (self.secrets / Path(wanted["POSTGRES_PASSWORD_FILE"]).name).read_text()
-            first = (
-                f"ALTER ROLE {wanted['POSTGRES_USER']} PASSWORD '{password}'\nCREATE DATABASE {wanted['POSTGRES_DB']}\n"
-            )
+            first = f"ALTER ROLE {wanted['POSTGRES_USER']} PASSWORD '{password}'\n"
+            first += f"CREATE DATABASE {wanted['POSTGRES_DB']}\n"
             single = [*as_user, server[0], "--single", *server[1:], "postgres"]
             subprocess.run(single, input=first.encode(), check=True, stdout=subprocess.DEVNULL, cwd="/")
         environment = {**os.environ, "PATH": f"{SERVERS[-1]}{os.pathsep}{os.environ['PATH']}"}
