@@ -93,7 +93,8 @@ def create_app(
     app.state.access = Access(app.state, token, always_asks)
     app.state.disk, app.state.examples = DiskUse(), Examples()
     app.state.news, app.state.health = events.News(lambda: app.state.store), health.Health(app.state)
-    allowed = [Depends(authorise), Depends(_know_all), Depends(health.require)]
+    # health first: who may ask stands in the database, and one that is broken is waited for in vain
+    allowed = [Depends(health.require), Depends(authorise), Depends(_know_all)]
     v1 = APIRouter(prefix=VERSION_PREFIX, dependencies=allowed, responses=refusals(401, 422))
     v1.include_router(experiments.router)
     v1.include_router(control.router)

@@ -29,4 +29,4 @@ def add_pages(app: FastAPI) -> None:
     app.include_router(rendering.files_router)
     app.include_router(signing_in.router)
     for one in PAGES:
-        app.include_router(one.router, dependencies=[Depends(require_sign_in), Depends(health.require)])
+        app.include_router(one.router, dependencies=[Depends(health.require), Depends(require_sign_in)])
