@@ -140,8 +140,8 @@ def test_five_hundred_requests_are_answered_as_the_description_says(
     store.close()
     assert not found.failures, "\n\n".join(found.failures)
     assert found.cases >= 500
-    asked = {one["operationId"] for route, one in operations.items() if route.startswith("GET")} - {*left_out, *CONFLICTING}
-    assert asked <= set(found.succeeded), "never answered with what is asked for"
+    asked = {one["operationId"] for route, one in operations.items() if route.startswith("GET")}
+    assert asked - {*left_out, *CONFLICTING} <= set(found.succeeded), "never answered with what is asked for"
 
 
 NAMES = {
