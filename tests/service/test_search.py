@@ -251,7 +251,7 @@ def test_what_a_sweep_found(client: Client, rates: Fields) -> None:
     assert cost["epochs"] == epochs_of(rows).sum() < cost["epochs_of_all"] == 8 * 4
     assert cost["device_hours_saved"] > 0
     figure = client.plot_sweep(id_, over="learning_rate")
-    assert [axes.get_xlabel() for axes in figure.axes] == ["learning_rate"]
+    assert ">learning_rate</text>" in figure.svg()
     with pytest.raises(ValueError, match="alpha"):
         client.plot_sweep(id_)
 
