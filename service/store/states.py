@@ -6,7 +6,8 @@ from typing import Literal, NamedTuple, get_args
 
 State = Literal["queued", "running", "paused", "succeeded", "failed", "cancelled"]
 STATES: tuple[State, ...] = get_args(State)
-TRIAL_STATES = ("queued", "running", "succeeded", "stopped", "failed", "cancelled")
+TrialState = Literal["queued", "running", "succeeded", "stopped", "failed", "cancelled"]
+TRIAL_STATES: tuple[TrialState, ...] = get_args(TrialState)
 ATTEMPT_STATES = ("running", "succeeded", "stopped", "failed", "died", "interrupted")
 
 # Experiments in an active state use the pool, or will; only `retry` leaves a final state.

@@ -16,7 +16,7 @@ from service.api.results import Filters, ResultQuery, get_results
 from service.api.summaries import Grouped, summarize_results
 from service.reports.setting import NAMES
 from service.web.forest import forest
-from service.web.rendering import Page, answered, page
+from service.web.rendering import Page, answered, filled, page
 from trainers.marks import MARK_NAMES
 from trainers.methods import METHODS
 from trainers.tasks import TASKS
@@ -48,12 +48,7 @@ MOST_ROWS = 10_000
 class Shown(Pair):
     """Which experiments, and which two sides of them."""
 
-    @model_validator(mode="before")
-    @classmethod
-    def _without_empty(cls, given: dict[str, Any]) -> dict[str, Any]:
-        """What a form leaves empty is not asked for."""
-        lists = {name: [one for one in value if one != ""] for name, value in given.items() if isinstance(value, list)}
-        return {name: value for name, value in {**given, **lists}.items() if value not in ("", [])}
+    _filled = model_validator(mode="before")(filled)
 
 
 @router.get("/compare")

@@ -15,7 +15,7 @@ from service.api.documented import OfTrial
 from service.api.examples import Looked, get_examples
 from service.api.results import MOST_ROWS, ResultQuery, get_results
 from service.api.trials import get_trial
-from service.web.rendering import Page, answered, page
+from service.web.rendering import Page, answered, filled, page
 from trainers.examples import LANGUAGE_CODE
 from trainers.languages import LANGUAGES
 from trainers.tasks import TASKS
@@ -51,7 +51,7 @@ class Shown(Looked):
     @classmethod
     def _without_empty(cls, given: dict[str, Any]) -> dict[str, Any]:
         """What a form leaves empty is not asked for; its choice of another trial may say a selection as well."""
-        found = {name: value for name, value in given.items() if value != ""}
+        found = filled(given)
         trial, blank, selection = str(found.get("against", "")).partition(" ")
         return {**found, "against": trial, "against_selection": selection} if blank else found
 

@@ -15,7 +15,7 @@ from service.api.experiments import Listing, list_experiments, show_experiment
 from service.reports.headline import headline
 from service.store import Store
 from service.store.states import FINAL, STATES
-from service.web.rendering import Page, answered, duration, page
+from service.web.rendering import Page, answered, duration, filled, page
 from trainers.methods import METHODS
 from trainers.tasks import TASKS
 
@@ -65,11 +65,7 @@ class Shown(Listing):
 
     limit: int = 50
 
-    @model_validator(mode="before")
-    @classmethod
-    def _without_empty(cls, given: dict[str, Any]) -> dict[str, Any]:
-        """What a form leaves empty is not asked for."""
-        return {name: value for name, value in given.items() if value != ""}
+    _filled = model_validator(mode="before")(filled)
 
 
 @router.get("/")

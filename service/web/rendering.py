@@ -80,6 +80,12 @@ def with_body(request: Request, text: str) -> Request:
     return Request({**request.scope, "headers": [*kept, (b"content-type", b"application/json")]}, receive)
 
 
+def filled(given: dict[str, Any]) -> dict[str, Any]:
+    """The parameters that a form was filled in with: what it leaves empty is not asked for."""
+    lists = {name: [one for one in value if one != ""] for name, value in given.items() if isinstance(value, list)}
+    return {name: value for name, value in {**given, **lists}.items() if value not in ("", [])}
+
+
 def page(
     request: Request, name: str, status: int = 200, headers: Mapping[str, str] | None = None, **values: Any
 ) -> HTMLResponse:

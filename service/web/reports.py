@@ -15,7 +15,7 @@ from service.api.reports import Form, get_report, list_reports
 from service.reports.kinds import KINDS
 from service.reports.report import FULL_COLOR
 from service.reports.setting import NAMES
-from service.web.rendering import Page, answered, page
+from service.web.rendering import Page, answered, filled, page
 
 router = APIRouter(route_class=Page, include_in_schema=False)
 
@@ -37,12 +37,7 @@ class Shown(Form):
 
     report: Text | None = None
 
-    @model_validator(mode="before")
-    @classmethod
-    def _without_empty(cls, given: dict[str, Any]) -> dict[str, Any]:
-        """What a form leaves empty is not asked for."""
-        lists = {name: [one for one in value if one != ""] for name, value in given.items() if isinstance(value, list)}
-        return {name: value for name, value in {**given, **lists}.items() if value not in ("", [])}
+    _filled = model_validator(mode="before")(filled)
 
 
 @router.get("/reports")

@@ -5,10 +5,9 @@ from typing import Annotated, Any, Literal
 from pydantic import BaseModel, ConfigDict, Field
 
 from service.api.answers.shared import ExperimentId, LanguageCode, MethodName, Next, TaskName, Time, TrialId
+from service.store.states import TrialState
 from trainers.tasks.errors import Reading
 from trainers.trial import Split, TrialConfig
-
-TrialState = Literal["queued", "running", "succeeded", "stopped", "failed", "cancelled"]
 
 
 class Asked(BaseModel):
