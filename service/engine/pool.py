@@ -17,7 +17,7 @@ from pathlib import Path
 from threading import Event
 from types import FrameType
 
-from service.engine.processes import ProcessId, end_rest, read_down, start, stop, this, write_down
+from service.engine.processes import ProcessId, end_rest, read_down, start, started, stop, this, write_down
 from service.owner import UMASK
 from trainers import machine
 from trainers.artifacts import layout
@@ -200,10 +200,11 @@ def _serve(home: Path) -> None:
             memory=int(resources["memory"]),
             folder=str(folder),
         )
-        head = [child for child in psutil.Process().children() if child.name() in ("gcs_server", "raylet")]
+        children = [child for child in psutil.Process().children() if child.name() in ("gcs_server", "raylet")]
+        head = [ProcessId(child.pid, started(child.pid)) for child in children]
         needed = [Path(context.address_info["session_dir"]) / "logs"]  # a temporary folder may be cleaned
         needed += [Path(context.address_info[name]) for name in ("raylet_socket_name", "object_store_address")]
-        while all(child.is_running() and child.status() != psutil.STATUS_ZOMBIE for child in head):
+        while all(process.find() for process in head):
             last = _last(home)
             if last is None or last.process != me or not all(path.exists() for path in needed):
                 break

@@ -8,9 +8,9 @@ import tempfile
 import time
 from pathlib import Path
 
-import psutil
 from side_by_side import parser, print_table
 
+from children import children
 from trainers.encoders.by_name import find_encoder
 from trainers.encoders.encoder import Need
 from trainers.tasks import TASKS
@@ -31,7 +31,7 @@ def main() -> None:
         rows += timed("a tiny one, while the process starts", root / "first", root)
         rows += timed("XLM-R large's shape", root / "large", root)
         rows += timed("the same again", root / "large", root)
-    [examiner] = [one for one in psutil.Process().children() if "trainers.encoders.architecture" in one.cmdline()]
+    [examiner] = children("trainers.encoders.architecture")
     memory = examiner.memory_full_info()
     print(f"This process: {before:.0f} MB before, {_megabytes():.0f} MB at the peak.")
     print(f"That with torch: {memory.uss / 2**20:.0f} MB, {memory.rss / 2**20:.0f} MB with the pages of its libraries.")

@@ -25,6 +25,7 @@ import pytest
 import uvicorn
 from fastapi import FastAPI
 
+from children import children
 from search_spaces.environment import Environment
 from search_spaces.spec import ExperimentSpec
 from service import planning, protocol
@@ -284,19 +285,15 @@ def go(store: Store, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     return path
 
 
-def exports() -> list[psutil.Process]:
-    return [one for one in psutil.Process().children() if one.status() != psutil.STATUS_ZOMBIE]
-
-
 def test_models_are_downloaded_two_at_a_time_and_nothing_is_left(port: int, go: Path, tmp_path: Path) -> None:
     url, ask = f"http://127.0.0.1:{port}/v1/trials", f"GET /v1/trials/a/model HTTP/1.1{HOST}\n"
-    before = len(exports())
+    before = len(children())
     with sent(port, ask), sent(port, ask):
         until(lambda: len(leftovers(tmp_path)) == 2)
         refused = httpx2.get(f"{url}/b/model")
         assert (refused.status_code, refused.headers["retry-after"]) == (503, "10")
-        until(lambda: len(exports()) == before + 2)
-    until(lambda: len(exports()) == before)  # the clients have gone, and so have the processes
+        until(lambda: len(children()) == before + 2)
+    until(lambda: len(children()) == before)  # the clients have gone, and so have the processes
     until(lambda: not leftovers(tmp_path))
     go.touch()
     lost = httpx2.get(f"{url}/lost/model")

@@ -1,5 +1,6 @@
 """Whose the database, the pool and the files are: real servers with a database, a home or a machine in common."""
 
+import contextlib
 import importlib.util
 import json
 import os
@@ -121,12 +122,13 @@ def test_nobody_else_may_read_what_lies_in_a_home(open_minded: Any, spec: Fields
 def listening(service: Any) -> dict[int, str]:
     """The ports of Ray, and which process listens there."""
     [pool] = service.named("service.engine.pool")
-    return {
-        connection.laddr.port: process.name()
-        for process in {*service.processes(), *pool.children(recursive=True)}  # some write over their environment
-        for connection in process.net_connections("inet")
-        if connection.status == psutil.CONN_LISTEN and process.pid != service.process.pid
-    }
+    found = {}
+    for process in {*service.processes(), *pool.children(recursive=True)}:  # some write over their environment
+        with contextlib.suppress(psutil.NoSuchProcess):
+            for connection in process.net_connections("inet"):
+                if connection.status == psutil.CONN_LISTEN and process.pid != service.process.pid:
+                    found[connection.laddr.port] = process.name()
+    return found
 
 
 def methods() -> list[str]:

@@ -11,6 +11,7 @@ from typing import Any
 import psutil
 import pytest
 
+from children import children
 from tiny_encoders import CONFIG, write_encoder
 from trainers.encoders import examiner
 from trainers.encoders.by_name import find_encoder
@@ -24,7 +25,7 @@ def examine(folder: Path, max_length: int = 128) -> None:
 
 
 def examiners() -> list[psutil.Process]:
-    return [one for one in psutil.Process().children() if "trainers.encoders.architecture" in one.cmdline()]
+    return children("trainers.encoders.architecture")
 
 
 @pytest.mark.service
