@@ -143,6 +143,12 @@ def add_commands(commands: "Commands") -> None:
 
     add_compare(commands)
 
+    page = commands.add_parser("page", help="write an experiment as one HTML file, which needs no network")
+    add_experiment(page)
+    page.add_argument("file", metavar="FILE", type=Path, nargs="?", help="where it is written (ID.html if not given)")
+    add_service(page)
+    page.set_defaults(command=_page)
+
     dataset = commands.add_parser(
         "add-dataset", help="add data of your own to the service, after a check of each example"
     )
@@ -197,6 +203,17 @@ def _results(arguments: argparse.Namespace) -> int:
         print(as_csv(client.results(id_)), end="")
     else:
         print_table(client, id_)
+    return 0
+
+
+def _page(arguments: argparse.Namespace) -> int:
+    client = client_of(arguments)
+    id_ = experiment_id(client, arguments.id)
+    file: Path = arguments.file or Path(f"{id_}.html")
+    if not file.parent.is_dir():
+        raise UsageError(f"FILE: there is no folder {str(file.parent)!r}")
+    file.write_text(client.page(id_), encoding="utf-8")
+    print(file)
     return 0
 
 

@@ -137,6 +137,10 @@ class ResultsClient:
         data = pd.DataFrame(found["data"])
         return Report(title=found["title"], notes=tuple(found["notes"]), figure=found["figure"], data=data, form=form)
 
+    def page(self, id_: str) -> str:
+        """An experiment as one HTML file with its table, charts and spec, which needs no network."""
+        return str(self._connection.answer("GET", f"/v1/experiments/{id_}/page", timeout=PATIENT).text)
+
     def metric_of(self, id_: str) -> str:
         """The metric that selects in an experiment: that of its task.
 

@@ -562,8 +562,11 @@ def sqlite_store(sqlite_url: str) -> Iterator[Store]:
 @pytest.fixture(scope="session")
 def _app() -> FastAPI:
     from service.api import create_app
+    from service.web import add_pages
 
-    return create_app(None, None, None)  # type: ignore[arg-type]  # `client_over` sets the first two
+    app = create_app(None, None, None)  # type: ignore[arg-type]  # `client_over` sets the first two
+    add_pages(app)
+    return app
 
 
 @pytest.fixture

@@ -40,6 +40,12 @@ from service.store import Store
 
 VERSION_PREFIX = "/v1"
 
+# What has routes under /v1, in the order of the description.
+ROUTES = (
+    experiments, control, catalog, datasets, events, progress, shots, trials, examples, results, summaries, comparisons,
+    reports, pool,
+)  # fmt: skip
+
 
 class _Service(FastAPI):
     """An application, with what holds for every request around all of it."""
@@ -93,30 +99,21 @@ def create_app(
     app.state.access = Access(app.state, token, always_asks)
     app.state.disk, app.state.examples = DiskUse(), Examples()
     app.state.news, app.state.health = events.News(lambda: app.state.store), health.Health(app.state)
-    # health first: who may ask stands in the database, and one that is broken is waited for in vain
-    allowed = [Depends(health.require), Depends(authorise), Depends(_know_all)]
-    v1 = APIRouter(prefix=VERSION_PREFIX, dependencies=allowed, responses=refusals(401, 422))
-    v1.include_router(experiments.router)
-    v1.include_router(control.router)
-    v1.include_router(catalog.router)
-    v1.include_router(datasets.router)
-    v1.include_router(events.router)
-    v1.include_router(progress.router)
-    v1.include_router(shots.router)
-    v1.include_router(trials.router)
-    v1.include_router(examples.router)
-    v1.include_router(results.router)
-    v1.include_router(summaries.router)
-    v1.include_router(comparisons.router)
-    v1.include_router(reports.router)
-    v1.include_router(pool.router)
-    app.include_router(v1)
+    for one in ROUTES:
+        add_to_v1(app, one.router)
     app.include_router(metrics.router, dependencies=[Depends(authorise)], responses=refusals(401))
     app.include_router(health.router)
     app.include_router(pages.router)
     add_handlers(app)
     app.add_exception_handler(405, _wrong_method)
     return app
+
+
+def add_to_v1(app: FastAPI, router: APIRouter) -> None:
+    """Add routes under /v1: for whoever may ask, while the service is healthy."""
+    # health first: who may ask stands in the database, and one that is broken is waited for in vain
+    allowed = [Depends(health.require), Depends(authorise), Depends(_know_all)]
+    app.include_router(router, prefix=VERSION_PREFIX, dependencies=allowed, responses=refusals(401, 422))
 
 
 async def _wrong_method(request: Request, _: Exception) -> Response:

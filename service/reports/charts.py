@@ -51,7 +51,7 @@ def curves(
     columns: int = 3,
     beside: bool = False,
 ) -> Any:
-    """A panel for each `panel` of the rows: each `series` with its sd, hollow where it has `few` seeds.
+    """A panel for each `panel` of the rows: each `series` with a band of its sd, hollow where it has `few` seeds.
 
     Args:
         rows: with `panel`, `series`, `mean`, `sd`, `n`, `few`, and the column `over`. Those with `chosen` are vertical
@@ -61,7 +61,7 @@ def curves(
         over: its column.
         title: what the vertical axis shows, and further lines below.
         columns: at most so many panels are side by side.
-        beside: series stand side by side, and no line joins their points.
+        beside: series stand side by side, each with a bar in the place of lines and bands.
     """
     panels = list(dict.fromkeys(rows["panel"]))
     columns = min(len(panels), columns)
@@ -77,13 +77,16 @@ def curves(
         x, alt.Y("mean:Q", title=None, scale=alt.Scale(zero=False)), looks["color"], **apart
     )
     shown = known.encode(looks["shape"], tooltip=tooltip("series", over, "mean", "sd", "n"))
-    layers = [] if beside else [known.mark_line(strokeWidth=1.2, aria=False).encode(looks["strokeDash"])]
+    within = {"y": alt.Y("low:Q", title=None, scale=alt.Scale(zero=False)), "y2": alt.Y2("high:Q")}
+    layers = [known.mark_rule(aria=False).encode(**within)]
+    if not beside:
+        band = known.mark_area(opacity=0.15, aria=False).encode(**within)
+        layers = [band, known.mark_line(strokeWidth=1.2, aria=False).encode(looks["strokeDash"])]
     if chosen:
         marks = base.transform_filter("isValid(datum.chosen)").mark_rule(strokeDash=[1, 2], aria=False)
         colored = rows["series"][rows["chosen"].notna()].notna().all()
         layers.append(marks.encode(alt.X("chosen:Q"), color=looks["color"] if colored else alt.value(GREY)))
     layers += [
-        known.mark_rule(aria=False).encode(alt.Y("low:Q"), alt.Y2("high:Q")),
         shown.mark_point(filled=True, size=28, opacity=1),
         shown.mark_point(filled=False, fill=BACKGROUND, size=28, strokeWidth=1.2, opacity=1).transform_filter(
             "datum.few"
@@ -98,7 +101,7 @@ def encoded(series: Series, width: float) -> dict[str, Any]:
     """`color`, `shape` and `strokeDash`, with one legend, in as many columns as the width has room for."""
     names = list(series.names)
     columns = int((width - AXIS) // (max(map(len, names)) * LETTER + 22))
-    legend = alt.Legend(columns=max(1, min(columns, len(names))))
+    legend = alt.Legend(columns=max(1, min(columns, len(names))), symbolOpacity=1)  # that of bands otherwise
     colors: dict[str, Any] = {"range": series.colors}
     if isinstance(series.colors, str):  # without its lightest end, which is not seen on white
         colors = {"scheme": {"name": series.colors, "extent": [0, 0.9]}}

@@ -48,9 +48,7 @@ class Drawing:
 
     def svg(self) -> str:
         """SVG, whose text is text; title and notes are its title and its description."""
-        opening, rest = self._drawn()
-        said = f"<title>{_xml(self.title)}</title><desc>{_xml(' '.join(self.notes))}</desc>"
-        return f'{opening} role="img">{said}{rest}'
+        return svg(self.vega_lite(), self.title, " ".join(self.notes))
 
     def png(self) -> bytes:
         """PNG of 300 dots an inch."""
@@ -64,21 +62,28 @@ class Drawing:
         """PDF of one page that is as large as the drawing. Its text is text, with the fonts that it needs."""
         import vl_convert
 
-        opening, rest = self._drawn()
+        opening, rest = _drawn(self.vega_lite())
         opening = SIZE.sub(lambda side: f'{side[1]}="{int(side[2]) * POINTS_A_PIXEL:g}"', opening)
         return RESOURCES.sub(_sorted, vl_convert.svg_to_pdf(f"{opening}>{rest}"))
-
-    def _drawn(self) -> tuple[str, str]:
-        """SVG: its opening tag, without the end of it, and the rest."""
-        import vl_convert  # starts V8
-
-        drawn = vl_convert.vegalite_to_svg(self.vega_lite(), allowed_base_urls=NOWHERE)
-        opening, _, rest = GRADIENT.sub("gradient", drawn).partition(">")
-        return opening, rest
 
     def _repr_mimebundle_(self, include: Any = None, exclude: Any = None) -> dict[str, Any]:
         """For notebooks: the spec, and SVG for those that do not draw this version of Vega-Lite."""
         return {MEDIA_TYPE: self.vega_lite(), "image/svg+xml": self.svg(), "text/plain": self.description}
+
+
+def svg(chart: dict[str, Any], title: str, notes: str) -> str:
+    """SVG of a Vega-Lite spec that has its data in it, with a title and a description."""
+    opening, rest = _drawn(chart)
+    return f'{opening} role="img"><title>{_xml(title)}</title><desc>{_xml(notes)}</desc>{rest}'
+
+
+def _drawn(chart: dict[str, Any]) -> tuple[str, str]:
+    """SVG: its opening tag, without the end of it, and the rest."""
+    import vl_convert  # starts V8
+
+    drawn = vl_convert.vegalite_to_svg(chart, allowed_base_urls=NOWHERE)
+    opening, _, rest = GRADIENT.sub("gradient", drawn).partition(">")
+    return opening, rest
 
 
 def _xml(text: str) -> str:

@@ -3,11 +3,13 @@
 from fastapi import Depends, FastAPI
 
 from service.api import health
+from service.api.app import add_to_v1
 from service.web import (
     compare,
     data,
     examples,
     experiment,
+    experiment_file,
     experiments,
     new,
     pool,
@@ -28,5 +30,6 @@ def add_pages(app: FastAPI) -> None:
     app.state.lines = experiments.Lines()
     app.include_router(rendering.files_router)
     app.include_router(signing_in.router)
+    add_to_v1(app, experiment_file.router)
     for one in PAGES:
         app.include_router(one.router, dependencies=[Depends(health.require), Depends(require_sign_in)])

@@ -21,6 +21,7 @@ from starlette.exceptions import HTTPException
 from starlette.types import Message
 
 from service.api.access import COOKIE, Caller
+from service.reports.drawing import svg
 
 # Scripts and styles come from files of ours alone, and Vega's expressions are interpreted. Only what the names of
 # modules mean stands in a page; `{import_map}` is its digest.
@@ -98,8 +99,18 @@ def page(
         headers: of the answer, beside those of each page.
         values: what the template shows.
     """
-    content = _templates().get_template(f"{name}.html").render(request=request, **values)
+    content = filled_in(name, request=request, **values)
     return HTMLResponse(content, status, {"Content-Security-Policy": _policy(), **HEADERS, **(headers or {})})
+
+
+def filled_in(name: str, **values: Any) -> Markup:
+    """A template with its values."""
+    return Markup(_templates().get_template(f"{name}.html").render(**values))
+
+
+def style() -> Markup:
+    """The style sheet of all pages, to stand in a file."""
+    return Markup(_files()["style.css"][0].decode())
 
 
 def refused(request: Request, refusal: Response) -> HTMLResponse:
@@ -183,9 +194,9 @@ def _templates() -> Environment:
         lstrip_blocks=True,
     )
     found.globals |= {"import_map": _import_map, "static": _static, "with_query": _with_query}
-    found.globals |= {"navigation": NAVIGATION, "session": _session}
+    found.globals |= {"navigation": NAVIGATION, "session": _session, "is_file": False}
     found.filters |= {"duration": duration, "size": size, "minute": minute, "signed": signed}
-    found.filters |= {"json": _json, "hours": hours}
+    found.filters |= {"json": _json, "hours": hours, "image": _image}
     return found
 
 
@@ -206,6 +217,13 @@ def _json(value: Any, indent: int | None = None) -> str:
     """A value as JSON to read; lists of plain values are on one line."""
     text = json.dumps(value, ensure_ascii=False, indent=indent)
     return re.sub(r"\[\n\s+([^\[\]{}]*?)\n\s+\]", lambda found: "[" + re.sub(r",\n\s+", ", ", found[1]) + "]", text)
+
+
+def _image(drawn: Mapping[str, Any]) -> str:
+    """A chart as the address of a picture that is the address itself (RFC 2397)."""
+    return (
+        "data:image/svg+xml;base64," + b64encode(svg(drawn["chart"], drawn["title"], drawn["notes"]).encode()).decode()
+    )
 
 
 def duration(seconds: float | None) -> str:

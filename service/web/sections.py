@@ -21,6 +21,9 @@ from trainers.methods import METHODS
 
 router = APIRouter(route_class=Page, include_in_schema=False)
 
+# What a template shows, by name.
+Values = dict[str, Any]
+
 # Fields of a spec that do not say what is trained: presets differ in these from every experiment.
 ABOUT = ("name", "owner", "tags", "priority", "resources", "encoder_revision")
 
@@ -31,6 +34,11 @@ MOST_COLUMNS = 12
 @router.get("/experiments/{id}/curves")
 def curves(request: Request, id_: OfExperiment) -> HTMLResponse:
     """Test and dev scores over epochs."""
+    return page(request, "experiment_curves", **of_curves(request, id_))
+
+
+def of_curves(request: Request, id_: str) -> Values:
+    """What the section shows."""
     one = answered(get_experiment(request, id_))
     chosen, _ = chosen_candidates(request, id_)
     of = {} if chosen is None else {"candidate": ["", *chosen.values()]}
@@ -40,12 +48,17 @@ def curves(request: Request, id_: OfExperiment) -> HTMLResponse:
         "figure-3": "ord-FS+dev" in one["spec"]["methods"],
     }
     charts = [_drawn(request, name, id_, **of) for name, is_asked in names.items() if is_asked]
-    return page(request, "experiment_curves", one=one, charts=[drawn for drawn in charts if drawn["chart"]])
+    return {"one": one, "charts": [drawn for drawn in charts if drawn["chart"]]}
 
 
 @router.get("/experiments/{id}/search")
 def search(request: Request, id_: OfExperiment) -> HTMLResponse:
     """The candidates of a search, which is chosen and what that is worth."""
+    return page(request, "experiment_search", **of_search(request, id_))
+
+
+def of_search(request: Request, id_: str) -> Values:
+    """What the section shows."""
     one, problem, found = answered(get_experiment(request, id_)), "", None
     try:
         found = answered(get_sweep(request, id_))
@@ -53,7 +66,7 @@ def search(request: Request, id_: OfExperiment) -> HTMLResponse:
         problem = _words(error)
     groups = [] if found is None else [_compared(found["candidates"], chosen) for chosen in found["chosen"]]
     by_alpha = _drawn(request, "alpha", id_)
-    return page(request, "experiment_search", one=one, problem=problem, found=found, groups=groups, by_alpha=by_alpha)
+    return {"one": one, "problem": problem, "found": found, "groups": groups, "by_alpha": by_alpha}
 
 
 def _compared(candidates: list[dict[str, Any]], chosen: dict[str, Any]) -> dict[str, Any]:
@@ -67,6 +80,11 @@ def _compared(candidates: list[dict[str, Any]], chosen: dict[str, Any]) -> dict[
 @router.get("/experiments/{id}/surgery")
 def surgery(request: Request, id_: OfExperiment) -> HTMLResponse:
     """How often gradients conflict, over training and by language."""
+    return page(request, "experiment_surgery", **of_surgery(request, id_))
+
+
+def of_surgery(request: Request, id_: str) -> Values:
+    """What the section shows."""
     one = answered(get_experiment(request, id_))
     chosen, _ = chosen_candidates(request, id_)
     of = {} if chosen is None else {"candidate": ["", *chosen.values()]}
@@ -79,20 +97,18 @@ def surgery(request: Request, id_: OfExperiment) -> HTMLResponse:
     columns = sorted(keys, key=lambda key: (key[0], order.get(key[1], len(order)), key[2]))[:MOST_COLUMNS]
     cells = {(row["language"], row["k"], row["method"], row["alpha"]): row for row in by_language["data"]}
     languages = sorted({row["language"] for row in by_language["data"]})
-    return page(
-        request,
-        "experiment_surgery",
-        one=one,
-        has_surgery=any(name in METHODS and METHODS[name].surgery for name in one["spec"]["methods"]),
-        over_training=over_training,
-        by_language=by_language,
-        columns=columns,
-        lines=[
+    return {
+        "one": one,
+        "has_surgery": any(name in METHODS and METHODS[name].surgery for name in one["spec"]["methods"]),
+        "over_training": over_training,
+        "by_language": by_language,
+        "columns": columns,
+        "lines": [
             (language, _name(language), [_rate(cells.get((language, *column))) for column in columns])
             for language in languages
         ],
-        left_away=len(keys) - len(columns),
-    )
+        "left_away": len(keys) - len(columns),
+    }
 
 
 def _is_of(candidate: str | None, alpha: float | None) -> bool:
@@ -167,6 +183,11 @@ class Against(BaseModel):
 @router.get("/experiments/{id}/spec")
 def spec(request: Request, id_: OfExperiment, wanted: Annotated[Against, Query()]) -> HTMLResponse:
     """The spec, and in what it differs from the nearest preset, from another one, or from another experiment."""
+    return page(request, "experiment_spec", **of_spec(request, id_, wanted))
+
+
+def of_spec(request: Request, id_: str, wanted: Against) -> Values:
+    """What the section shows."""
     one = answered(get_experiment(request, id_))
     presets = {found["preset"]: _whole(found["spec"]) for found in answered(list_presets())["presets"]}
     other, words, problem = None, wanted.against, ""
@@ -181,10 +202,15 @@ def spec(request: Request, id_: OfExperiment, wanted: Annotated[Against, Query()
     else:
         nearest = min(presets, key=lambda name: len(differences(one["spec"], presets[name])))
         other, words = presets[nearest], f"the nearest preset, {nearest}"
-    return page(
-        request, "experiment_spec", one=one, presets=list(presets), against=wanted.against, words=words,
-        problem=problem, rows=[] if other is None else differences(one["spec"], other), is_compared=other is not None,
-    )  # fmt: skip
+    return {
+        "one": one,
+        "presets": list(presets),
+        "against": wanted.against,
+        "words": words,
+        "problem": problem,
+        "rows": [] if other is None else differences(one["spec"], other),
+        "is_compared": other is not None,
+    }
 
 
 def _whole(given: dict[str, Any]) -> dict[str, Any]:

@@ -47,6 +47,11 @@ class Sorted(BaseModel):
 @router.get("/experiments/{id}/table")
 def table(request: Request, id_: OfExperiment, wanted: Annotated[Sorted, Query()]) -> HTMLResponse:
     """Means over seeds of each language's test score, and of the means over targets."""
+    return page(request, "experiment_table", **of_table(request, id_, wanted))
+
+
+def of_table(request: Request, id_: str, wanted: Sorted) -> dict[str, Any]:
+    """What the section shows."""
     one = answered(get_experiment(request, id_))
     chosen, hidden = chosen_candidates(request, id_)
     of = {"experiment": [id_], **({} if chosen is None else {"candidate": ["", *chosen.values()]})}
@@ -61,26 +66,24 @@ def table(request: Request, id_: OfExperiment, wanted: Annotated[Sorted, Query()
     best = _best(means, shown)
     languages = [_language(code, cells, shown, zero, best) for code in dict.fromkeys(row["language"] for row in found)]
     known = [row for row in found if row["mean"] is not None]
-    return page(
-        request,
-        "experiment_table",
-        one=one,
-        wanted=wanted,
-        problem=problem,
-        source=source,
-        columns=_headed(shown),
-        hidden=hidden,
-        is_search=chosen is not None,
-        groups=_groups(languages, wanted.sort, source),
-        means=[_cell(row, _value(means, zero)) for row in (_of(means, column) for column in shown)],
-        best=best,
-        has_zero=zero is not None,
-        seeds=len(one["spec"]["seeds"]),
-        differs=sorted({words for row in found for words in row.get("differs", ())}),
-        marks=[mark.models for mark in MARKS if any(row[mark.name] for row in found)],
-        is_empty=not known,
-        is_complete=all(row["complete"] for row in found),
-    )
+    return {
+        "one": one,
+        "wanted": wanted,
+        "problem": problem,
+        "source": source,
+        "columns": _headed(shown),
+        "hidden": hidden,
+        "is_search": chosen is not None,
+        "groups": _groups(languages, wanted.sort, source),
+        "means": [_cell(row, _value(means, zero)) for row in (_of(means, column) for column in shown)],
+        "best": best,
+        "has_zero": zero is not None,
+        "seeds": len(one["spec"]["seeds"]),
+        "differs": sorted({words for row in found for words in row.get("differs", ())}),
+        "marks": [mark.models for mark in MARKS if any(row[mark.name] for row in found)],
+        "is_empty": not known,
+        "is_complete": all(row["complete"] for row in found),
+    }
 
 
 def _summary(

@@ -18,6 +18,7 @@ from search_spaces.environment import Environment
 from service.api import create_app
 from service.reports.kinds import KINDS
 from service.store import RESULT_COLUMNS, Query, Store
+from service.web import add_pages
 
 TOKEN = "s3cret"
 
@@ -35,7 +36,7 @@ LEFT_OUT = ("get_model",)
 CONFLICTING = ("get_examples",)
 
 # So does a check of an experiment's encoder; the others compute for a tenth of a second.
-COSTLY = ("resubmit_experiment", "get_report", "compare_results")
+COSTLY = ("resubmit_experiment", "get_report", "compare_results", "get_page")
 
 
 @dataclass
@@ -65,7 +66,9 @@ def old_service(home: Path) -> tuple[FastAPI, Store]:
     for split in ("train", "dev", "test"):
         (folder / f"{split}.jsonl").write_text('{"tokens": ["Berlin"], "tags": ["B-LOC"]}')
     store = Store(f"sqlite:///{home / 'allasprak.sqlite'}")
-    return create_app(store, lambda: Environment(home, home / "data", cpus=2, gpus=0), TOKEN), store
+    app = create_app(store, lambda: Environment(home, home / "data", cpus=2, gpus=0), TOKEN)
+    add_pages(app)
+    return app, store
 
 
 def fuzz(

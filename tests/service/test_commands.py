@@ -221,6 +221,18 @@ def test_a_zip_or_a_folder_becomes_a_dataset(allasprak: Command, client: TestCli
     )
 
 
+def test_page_writes_an_experiment_as_one_file(
+    allasprak: Command, store: Store, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    id_ = experiment(store, name="four languages")
+    monkeypatch.chdir(tmp_path)
+    assert allasprak("page", id_[:3]) == (0, f"{id_}.html\n", "")
+    assert "<bdi>four languages</bdi>" in (tmp_path / f"{id_}.html").read_text()
+    assert allasprak("page", id_, "a/b.html").err == "allasprak: FILE: there is no folder 'a'\n"
+    assert allasprak("page", id_, str(tmp_path / "b.html")).code == 0
+    assert (tmp_path / "b.html").exists()
+
+
 # Ids, terminals, and what is wrong
 
 

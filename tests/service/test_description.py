@@ -13,6 +13,7 @@ from starlette.testclient import TestClient
 from fuzzed import CONFLICTING, COSTLY, LEFT_OUT, TOKEN, fuzz, old_service
 from service import frames
 from service.api import create_app
+from service.web import add_pages
 
 Fields = dict[str, Any]
 
@@ -20,6 +21,7 @@ Fields = dict[str, Any]
 @pytest.fixture(scope="module")
 def description() -> Fields:
     app = create_app(None, None, TOKEN)  # type: ignore[arg-type]  # nothing is asked
+    add_pages(app)
     return dict(json.loads(json.dumps(app.openapi())))
 
 
@@ -148,6 +150,7 @@ NAMES = {
     "POST /v1/experiments": "submit_experiment",
     "GET /v1/experiments": "list_experiments",
     "POST /v1/experiments/{id}/resubmit": "resubmit_experiment",
+    "GET /v1/experiments/{id}/page": "get_page",
     "GET /v1/presets": "list_presets",
     "POST /v1/plans": "plan_experiment",
     "GET /v1/experiments/{id}": "get_experiment",
