@@ -18,6 +18,7 @@ import pandas as pd
 from service import frames
 from service import progress as watched
 from service.connection import PATIENT, Connection, ServiceError
+from service.displayed import Displayed, experiment_html, trial_html
 from service.frames import listed
 from service.json_values import parameters, plain, spec_of
 from service.patience import PATIENCE, Patience
@@ -97,9 +98,9 @@ class Client(ResultsClient):
 
         `state`, `reason`, `progress` (0 to 1), `trials` by state, `cost` in device-seconds, `left_out` (targets that
         methods leave out, and why), `differs` (in what its data are not as published), `failures`, `disk` (bytes of its
-        files, those that it shares with other experiments included), `spec`.
+        files, those that it shares with other experiments included), `spec`. A notebook displays its page.
         """
-        return self._json("GET", f"/v1/experiments/{id_}")
+        return Displayed(self._json("GET", f"/v1/experiments/{id_}"), lambda: experiment_html(self, id_))
 
     def experiments(self, **filters: str) -> pd.DataFrame:
         """Experiments, newest first, filtered by `owner`, `tags`, `state`, `name`, `task` or `method`.
@@ -186,8 +187,12 @@ class Client(ResultsClient):
     # Trials
 
     def trial(self, id_: str) -> dict[str, Any]:
-        """A trial: `config`, its state in each experiment, `attempts`, and `facts`: surgery, shots, packages."""
-        return self._json("GET", f"/v1/trials/{id_}")
+        """A trial: `config`, its state in each experiment, `attempts`, and `facts`: surgery, shots, packages.
+
+        A notebook displays its scores, and those on dev sets over epochs.
+        """
+        found = self._json("GET", f"/v1/trials/{id_}")
+        return Displayed(found, lambda: trial_html(self, found))
 
     def trials(self, id_: str, **filters: str) -> pd.DataFrame:
         """The trials of an experiment as they stand, a row each: method, K, seed, state, epoch, last loss, attempts.

@@ -52,6 +52,13 @@ PAUSE_SECONDS, CLOSE_SECONDS = 30.0, 5.0
 LOOK_SECONDS, POOL_SECONDS = 2.0, 4.0
 
 STOPPED = "the server was stopped"
+PAUSED = "the experiment was paused"
+
+# What is said of an experiment that goes on after that.
+GOES_ON = {
+    STOPPED: f"{STOPPED}; it goes on when the server starts again",
+    PAUSED: "it was resumed, and goes on from its checkpoints",
+}
 
 # How often a database that is lost is looked at, and said to be.
 LOST_SECONDS = 10.0
@@ -214,8 +221,7 @@ class Supervisor(threading.Thread):
         shutil.rmtree(tune_folder(self.settings.home, experiment), ignore_errors=True)
         end_file(self.settings.home, experiment).unlink(missing_ok=True)
         self.store.control.release_driver(experiment, why)
-        reason = f"{why}; it goes on when the server starts again" if why == STOPPED else why
-        self.store.control.move(experiment, "requeue", reason)
+        self.store.control.move(experiment, "requeue", GOES_ON.get(why, why))
 
     def _look(self) -> None:
         control = self.store.control
@@ -224,7 +230,7 @@ class Supervisor(threading.Thread):
             if (state := control.state(experiment)) in FINAL:
                 self._end(experiment, driver, f"the experiment is {state}", patience=0.0)
             else:
-                self._end(experiment, driver, "the experiment was paused", PAUSE_SECONDS)
+                self._end(experiment, driver, PAUSED, PAUSE_SECONDS)
         self._release_ended()
         if self.pool.process is not None and self.pool.process.find() is None:
             self._renew_pool()

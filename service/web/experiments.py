@@ -3,7 +3,7 @@
 import time
 from datetime import UTC, datetime
 from threading import Lock
-from typing import Annotated, Any, NamedTuple
+from typing import Annotated, Any, Literal, NamedTuple
 
 from fastapi import APIRouter, Query, Request
 from fastapi.responses import HTMLResponse
@@ -64,6 +64,7 @@ class Shown(Listing):
     """Which experiments, and in which order."""
 
     limit: int = 50
+    group: Literal["tags"] | None = None
 
     _filled = model_validator(mode="before")(filled)
 
@@ -74,14 +75,14 @@ def experiments(request: Request, wanted: Annotated[Shown, Query()]) -> HTMLResp
     found: dict[str, Any] = {"experiments": [], "next": None}
     problem = None
     try:
-        found = answered(list_experiments(request, wanted))
+        found = answered(list_experiments(request, Listing(**wanted.model_dump(exclude={"group"}))))
     except SpecError as error:
         problem = "; ".join(one.message for one in error.problems)
     lines: Lines = request.app.state.lines
     return page(
         request,
         "experiments",
-        experiments=[{**one, **_row(one), "line": lines.known(one)} for one in found["experiments"]],
+        groups=_groups([{**one, **_row(one), "line": lines.known(one)} for one in found["experiments"]], wanted.group),
         next=found["next"],
         problem=problem,
         wanted=wanted.model_dump(),
@@ -97,6 +98,16 @@ def line(request: Request, id_: OfExperiment) -> HTMLResponse:
     one = show_experiment(request, id_)
     lines.compute(request.app.state.store, one)
     return page(request, "line", one={"id": id_, "line": lines.known(one)})
+
+
+def _groups(rows: list[dict[str, Any]], by: str | None) -> dict[str, list[dict[str, Any]]]:
+    """Rows in their order, in groups of the same tags, those without tags last; or all in a group without a name."""
+    if by is None:
+        return {"": rows}
+    found: dict[str, list[dict[str, Any]]] = {}
+    for row in rows:
+        found.setdefault(", ".join(row["tags"]), []).append(row)
+    return {words or "no tags": found[words] for words in sorted(found, key=lambda words: (not words, words))}
 
 
 def _row(one: dict[str, Any]) -> dict[str, Any]:

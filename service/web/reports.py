@@ -28,6 +28,9 @@ ELSEWHERE = ("report", "experiment", "published", "allow", "format")
 # Formats whose names are not in capitals.
 WORDS = {"latex": "LaTeX", "markdown": "Markdown", "vega-lite": "Vega-Lite"}
 
+# Formats that a browser downloads, with the endings of their files.
+DOWNLOADS = {"csv": "csv", "latex": "tex", "pdf": "pdf", "png": "png"}
+
 # Cells are shaded in so many steps.
 SHADES = 5
 
@@ -61,6 +64,7 @@ def reports(request: Request, wanted: Annotated[Shown, Query()]) -> HTMLResponse
         has_published={name for name, kind in KINDS.items() if kind.published},
         experiments=sorted(offered, key=lambda one: one["id"] not in chosen),
         words=WORDS,
+        downloads=DOWNLOADS,
         filters={name: (field, _values(wanted, name)) for name, field in Form.model_fields.items()
                  if name not in ELSEWHERE},
         settings=NAMES,

@@ -161,6 +161,9 @@ def test_pause_and_resume_at_once_is_no_harm(service: Any, longer: Fields) -> No
         client.resume(id_)
     done = client.wait(id_, progress=False)
     assert (done["state"], done["trials"]["succeeded"]) == ("succeeded", 2), done["reason"]
+    said = [event["reason"] for event in client.events(id_) if event["event"] == "experiment"]
+    assert "it was resumed, and goes on from its checkpoints" in said
+    assert "the experiment was paused" not in said
 
 
 @PLACES

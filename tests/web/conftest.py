@@ -10,14 +10,14 @@ from pathlib import Path
 import pytest
 import uvicorn
 from fastapi import FastAPI
-from playwright.sync_api import Browser, Request, sync_playwright
+from playwright.sync_api import Browser, sync_playwright
 from starlette.testclient import TestClient
 
 from search_spaces.environment import Environment
 from service.api import create_app
 from service.store import Store
 from service.web import add_pages
-from web_window import Window
+from web_window import Window, window_on
 
 CHROMIUM = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None)
 
@@ -49,7 +49,7 @@ def browser() -> Iterator[Browser]:
 
 @pytest.fixture
 def window(app: FastAPI, browser: Browser) -> Iterator[Window]:
-    """A window on the pages. Nothing may be asked of another address, and no script or policy may complain."""
+    """A window on the pages."""
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
         port = free.getsockname()[1]
@@ -59,19 +59,9 @@ def window(app: FastAPI, browser: Browser) -> Iterator[Window]:
     while not server.started:
         time.sleep(0.02)
     address = f"http://127.0.0.1:{port}"
-    with browser.new_context(viewport={"width": 1400, "height": 900}) as context:
-        page = context.new_page()
-        asked: list[str] = []
-        said: list[str] = []
-
-        def note(request: Request) -> None:
-            asked.append(request.url)
-
-        page.on("request", note)
-        page.on("console", lambda message: said.append(message.text) if message.type in ("error", "warning") else None)
-        page.on("pageerror", lambda error: said.append(str(error)))
-        yield Window(page, address, asked, said)
-    server.should_exit = True
-    thread.join(10)
-    assert [url for url in asked if not url.startswith((address, "data:"))] == []
-    assert said == []
+    try:
+        with window_on(browser, address) as window:
+            yield window
+    finally:
+        server.should_exit = True
+        thread.join(10)

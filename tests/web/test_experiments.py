@@ -87,6 +87,23 @@ def test_a_page_loads_only_files_of_the_service_under_a_strict_policy(pages: Tes
     assert pages.get("/static/none.js").status_code == 404
 
 
+def test_groups_are_of_the_same_tags(pages: TestClient, sqlite_store: Store) -> None:
+    for name, tags in {"a": ["paper", "ner"], "b": [], "c": ["paper"], "d": ["paper", "ner"]}.items():
+        sqlite_store.experiments.add(spec_of(name=name, tags=tags), None)
+
+    def listed(query: str) -> list[str]:
+        text = pages.get(f"/{query}").text
+        return re.findall(r'scope="rowgroup" colspan="12">([^<]+?) <|<a href="/experiments/\w+">(\w)</a>', text)
+
+    def words(query: str) -> list[str]:
+        return ["".join(found) for found in listed(query)]
+
+    assert words("") == ["d", "c", "b", "a"]
+    assert words("?group=tags") == ["paper", "c", "paper, ner", "d", "a", "no tags", "b"]
+    assert words("?group=tags&sort=name&tags=ner") == ["paper, ner", "a", "d"]
+    assert pages.get("/?group=owner").status_code == 422
+
+
 @pytest.mark.service
 def test_searching_as_one_types_and_a_state_that_changes(window: Window, sqlite_store: Store) -> None:
     ids: dict[str, Any] = {name: sqlite_store.experiments.add(spec_of(name=name), None) for name in ("alpha", "beta")}
