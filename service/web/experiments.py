@@ -2,8 +2,7 @@
 
 import time
 from datetime import UTC, datetime
-from threading import Lock
-from typing import Annotated, Any, Literal, NamedTuple
+from typing import Annotated, Any, Literal
 
 from fastapi import APIRouter, Query, Request
 from fastapi.responses import HTMLResponse
@@ -15,6 +14,7 @@ from service.api.experiments import Listing, list_experiments, show_experiment
 from service.reports.headline import headline
 from service.store import Store
 from service.store.states import FINAL, STATES
+from service.web.remembered import Remembered
 from service.web.rendering import Page, answered, duration, filled, page
 from trainers.methods import METHODS
 from trainers.tasks import TASKS
@@ -27,37 +27,26 @@ FILTERS = (("state", "State", STATES), ("task", "Task", TASKS), ("method", "Meth
 LINE_SECONDS, REMEMBERED = 60, 20_000
 
 
-class Line(NamedTuple):
-    """What an experiment has found, in a line, and the moment it is of; None where there is nothing to say."""
-
-    moment: str
-    says: dict[str, Any] | None
-
-
 class Lines:
-    """The lines of experiments, which take long to compute: of those that are over, once."""
+    """What experiments have found, each in a line: of those that are over, computed once."""
 
     def __init__(self) -> None:
-        self._lock = Lock()
-        self._lines: dict[str, Line] = {}
+        self._lines = Remembered(REMEMBERED)
 
     def known(self, one: dict[str, Any]) -> dict[str, Any]:
-        """The line of an experiment as the REST interface shows it, the `moment` it should be of, and `is_due`."""
+        """The line of an experiment as the REST interface shows it, the `moment` it should be of, and `is_due`.
+
+        `says` is None where there is nothing to say, or not yet.
+        """
         moment = one["finished"] if one["state"] in FINAL else str(int(time.monotonic() / LINE_SECONDS))
-        with self._lock:
-            line = self._lines.get(one["id"])
-        return {"says": line.says if line else None, "is_due": line is None or line.moment != moment, "moment": moment}
+        line = self._lines.get(one["id"])
+        return {"says": line.value if line else None, "is_due": line is None or line.moment != moment, "moment": moment}
 
     def compute(self, store: Store, one: dict[str, Any]) -> None:
         """Compute the line of an experiment, unless it is known."""
         known = self.known(one)
         if known["is_due"]:
-            line = Line(known["moment"], headline(store, one["id"]))
-            with self._lock:
-                self._lines.pop(one["id"], None)
-                self._lines[one["id"]] = line
-                while len(self._lines) > REMEMBERED:
-                    del self._lines[next(iter(self._lines))]
+            self._lines.keep(one["id"], known["moment"], headline(store, one["id"]))
 
 
 class Shown(Listing):

@@ -20,6 +20,7 @@ from service.web import (
     table,
     trial,
 )
+from service.web.remembered import SECTIONS, Remembered
 from service.web.signing_in import require_sign_in
 
 PAGES = (experiments, experiment, table, sections, trial, compare, examples, new, data, reports, pool)
@@ -27,7 +28,7 @@ PAGES = (experiments, experiment, table, sections, trial, compare, examples, new
 
 def add_pages(app: FastAPI) -> None:
     """Add the pages to an application, as `service.api.create_app` makes it."""
-    app.state.lines = experiments.Lines()
+    app.state.lines, app.state.sections = experiments.Lines(), Remembered(SECTIONS)
     app.include_router(rendering.files_router)
     app.include_router(signing_in.router)
     add_to_v1(app, experiment_file.router)

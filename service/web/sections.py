@@ -14,15 +14,13 @@ from service.api.documented import OfExperiment
 from service.api.experiments import get_experiment, get_shots, get_sweep, list_presets
 from service.api.reports import Form, get_report
 from service.api.shots import Draw, get_shot_examples
+from service.web.remembered import Values, of_what_is_over
 from service.web.rendering import Page, answered, page
 from service.web.table import chosen_candidates
 from trainers.languages import LANGUAGES
 from trainers.methods import METHODS
 
 router = APIRouter(route_class=Page, include_in_schema=False)
-
-# What a template shows, by name.
-Values = dict[str, Any]
 
 # Fields of a spec that do not say what is trained: presets differ in these from every experiment.
 ABOUT = ("name", "owner", "tags", "priority", "resources", "encoder_revision")
@@ -37,6 +35,7 @@ def curves(request: Request, id_: OfExperiment) -> HTMLResponse:
     return page(request, "experiment_curves", **of_curves(request, id_))
 
 
+@of_what_is_over
 def of_curves(request: Request, id_: str) -> Values:
     """What the section shows."""
     one = answered(get_experiment(request, id_))
@@ -57,6 +56,7 @@ def search(request: Request, id_: OfExperiment) -> HTMLResponse:
     return page(request, "experiment_search", **of_search(request, id_))
 
 
+@of_what_is_over
 def of_search(request: Request, id_: str) -> Values:
     """What the section shows."""
     one, problem, found = answered(get_experiment(request, id_)), "", None
@@ -83,6 +83,7 @@ def surgery(request: Request, id_: OfExperiment) -> HTMLResponse:
     return page(request, "experiment_surgery", **of_surgery(request, id_))
 
 
+@of_what_is_over
 def of_surgery(request: Request, id_: str) -> Values:
     """What the section shows."""
     one = answered(get_experiment(request, id_))

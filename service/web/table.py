@@ -13,6 +13,7 @@ from search_spaces.problems import SpecError
 from service.api.documented import OfExperiment
 from service.api.experiments import get_experiment, get_sweep
 from service.api.summaries import Grouped, summarize_results
+from service.web.remembered import Values, of_what_is_over
 from service.web.rendering import Page, answered, page
 from trainers.languages import LANGUAGES
 from trainers.marks import MARKS
@@ -50,7 +51,8 @@ def table(request: Request, id_: OfExperiment, wanted: Annotated[Sorted, Query()
     return page(request, "experiment_table", **of_table(request, id_, wanted))
 
 
-def of_table(request: Request, id_: str, wanted: Sorted) -> dict[str, Any]:
+@of_what_is_over
+def of_table(request: Request, id_: str, wanted: Sorted) -> Values:
     """What the section shows."""
     one = answered(get_experiment(request, id_))
     chosen, hidden = chosen_candidates(request, id_)

@@ -2,9 +2,12 @@
 
 import random
 import re
+from collections import Counter
 from pathlib import Path
 
 import pytest
+from fastapi import Request
+from fastapi.responses import JSONResponse
 from playwright.sync_api import expect
 from starlette.testclient import TestClient
 
@@ -12,7 +15,9 @@ from large import fill
 from plans import config_of, result_of, score_of, spec_of, trial_of
 from queried import filled
 from search_spaces.plan import Plan
+from service.api.summaries import Grouped, summarize_results
 from service.store import Store
+from service.web import table
 from service.web.sections import differences
 from service.web.table import shade
 from trainers import Outcome
@@ -49,6 +54,29 @@ def test_cells_are_the_means_that_the_interface_gives(pages: TestClient, sqlite_
     gain = f"{naive['mean'] - zero['mean']:+.1f}".replace("-", "−")
     assert f"{gain} over zero-shot, n = 3" in text
     assert f">{gain}</td>" in pages.get(f"/experiments/{id_}/table?show=gains").text
+
+
+def test_of_an_experiment_that_is_over_a_section_is_computed_once(
+    pages: TestClient, sqlite_store: Store, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    over, running = fill(sqlite_store, "failed", FEW[:2]), fill(sqlite_store, "running", FEW[:3])
+    asked = Counter[str]()
+
+    def counted(request: Request, wanted: Grouped) -> JSONResponse:
+        asked[wanted.experiment[0]] += 1  # type: ignore[attr-defined]  # a filter
+        return summarize_results(request, wanted)
+
+    monkeypatch.setattr(table, "summarize_results", counted)
+    texts = {id_: pages.get(f"/experiments/{id_}/table").text for id_ in (over, running)}
+    first = dict(asked)
+    for id_, text in texts.items():
+        assert pages.get(f"/experiments/{id_}/table").text == text
+    assert asked == {over: first[over], running: 2 * first[running]}
+    assert pages.get(f"/experiments/{over}/table?show=gains").text != texts[over]
+    assert asked[over] == 2 * first[over]
+    sqlite_store.control.move(over, "retry")
+    pages.get(f"/experiments/{over}/table")
+    assert asked[over] == 3 * first[over]
 
 
 @pytest.mark.parametrize(

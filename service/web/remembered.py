@@ -1,0 +1,73 @@
+"""What takes long to compute and stays the same: of each key the last value, with the moment that it is of."""
+
+from collections.abc import Callable
+from functools import wraps
+from threading import Lock
+from typing import Any, Concatenate, NamedTuple, ParamSpec
+
+from fastapi import Request
+
+from service.api.experiments import show_experiment
+from service.store.states import FINAL
+
+P = ParamSpec("P")
+
+# What a template shows, by name.
+Values = dict[str, Any]
+
+# How many sections of experiments are remembered: the largest takes a megabyte.
+SECTIONS = 64
+
+
+class Known(NamedTuple):
+    """A value, and the moment that it is of."""
+
+    moment: str
+    value: Any
+
+
+class Remembered:
+    """Values by key, the latest ones.
+
+    Args:
+        most: so many are remembered.
+    """
+
+    def __init__(self, most: int) -> None:
+        self._most, self._lock = most, Lock()
+        self._known: dict[Any, Known] = {}
+
+    def get(self, key: Any) -> Known | None:
+        """What is remembered, of whatever moment."""
+        with self._lock:
+            return self._known.get(key)
+
+    def keep(self, key: Any, moment: str, value: Any) -> None:
+        """Remember a value; the one that was kept first is forgotten where there are too many."""
+        with self._lock:
+            self._known.pop(key, None)
+            self._known[key] = Known(moment, value)
+            while len(self._known) > self._most:
+                del self._known[next(iter(self._known))]
+
+
+Make = Callable[Concatenate[Request, str, P], Values]
+
+
+def of_what_is_over(make: Make[P]) -> Make[P]:
+    """Remember what a section of an experiment shows, once the experiment is over: nothing of it changes then."""
+
+    @wraps(make)
+    def made(request: Request, id_: str, *args: P.args, **kwargs: P.kwargs) -> Values:
+        one = show_experiment(request, id_)
+        if one["state"] not in FINAL:
+            return make(request, id_, *args, **kwargs)
+        remembered: Remembered = request.app.state.sections
+        key = (make.__name__, id_, repr((args, kwargs)))
+        known = remembered.get(key)
+        if known is None or known.moment != one["finished"]:
+            known = Known(one["finished"], make(request, id_, *args, **kwargs))
+            remembered.keep(key, *known)
+        return dict(known.value)
+
+    return made
