@@ -58,7 +58,7 @@ def of_what_is_over(make: Make[P]) -> Make[P]:
     """Remember what a section of an experiment shows, once the experiment is over: nothing of it changes then."""
 
     @wraps(make)
-    def made(request: Request, id_: str, *args: P.args, **kwargs: P.kwargs) -> Values:
+    def made(request: Request, id_: str, /, *args: P.args, **kwargs: P.kwargs) -> Values:
         one = show_experiment(request, id_)
         if one["state"] not in FINAL:
             return make(request, id_, *args, **kwargs)

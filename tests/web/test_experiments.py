@@ -99,8 +99,8 @@ def test_groups_are_of_the_same_tags(pages: TestClient, sqlite_store: Store) -> 
         return ["".join(found) for found in listed(query)]
 
     assert words("") == ["d", "c", "b", "a"]
-    assert words("?group=tags") == ["paper", "c", "paper, ner", "d", "a", "no tags", "b"]
-    assert words("?group=tags&sort=name&tags=ner") == ["paper, ner", "a", "d"]
+    assert words("?group=tags") == ["ner, paper", "d", "a", "paper", "c", "no tags", "b"]
+    assert words("?group=tags&sort=name&tags=ner") == ["ner, paper", "a", "d"]
     assert pages.get("/?group=owner").status_code == 422
 
 
