@@ -1,7 +1,6 @@
 """Runs trials in a worker process of Ray Tune, one after another."""
 
 import faulthandler
-import gc
 import logging
 import os
 import platform
@@ -40,7 +39,7 @@ def _load() -> None:
     """Load the libraries once per worker, and exempt them from garbage collection: 0.03 instead of 0.1 s each."""
     import trainers.one_trial  # noqa: F401
 
-    gc.freeze()
+    memory.freeze()
 
 
 def train(config: dict[str, Any]) -> None:

@@ -12,8 +12,8 @@ PAGES = (
     "/", "/?group=tags&search=nothing", "/experiments/{id}", "/experiments/{id}/table?published=true&sort=family",
     "/experiments/{id}/curves", "/experiments/{id}/search", "/experiments/{id}/surgery", "/experiments/{id}/shots",
     "/experiments/{id}/spec", "/experiments/none", "/trials/{trial}", "/trials/{trial}/examples",
-    "/compare?experiment={id}", "/compare?experiment={id}&better.method=naive-mix-train&better.k=5&over.method=mix-FT&over.k=5",
-    "/compare?better=unknown", "/new",
+    "/compare?experiment={id}", "/compare?better=unknown",
+    "/compare?experiment={id}&better.method=naive-mix-train&better.k=5&over.method=mix-FT&over.k=5", "/new",
     "/new?from={id}", "/data", "/data/sample", "/reports", "/reports?experiment={id}&report=table-1", "/pool",
 )  # fmt: skip
 

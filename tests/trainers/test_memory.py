@@ -1,0 +1,52 @@
+"""Memory of processes that live long."""
+
+import gc
+import subprocess
+import sys
+import weakref
+
+import pytest
+
+from trainers import memory
+
+# Cycles of which some live on for a while, as those of answers do, until there is a full collection.
+UNTIL_COLLECTED = """
+import gc
+from trainers import memory
+
+class Cycle:
+    def __init__(self):
+        self.me = self
+
+loaded = [Cycle() for _ in range(100_000)]
+memory.freeze()
+before, made, alive = gc.get_stats()[2]["collections"], 0, []
+while gc.get_stats()[2]["collections"] == before and made < 2_000_000:
+    made, alive = made + 1, [*alive[-200:], Cycle()]
+print(made)
+"""
+
+
+def test_garbage_is_collected_soon_however_much_was_loaded() -> None:
+    made = subprocess.run([sys.executable, "-c", UNTIL_COLLECTED], capture_output=True, text=True, check=True).stdout
+    assert int(made) < 200_000
+
+
+@pytest.mark.parametrize("most", [10**9, 1])
+def test_all_garbage_is_collected_where_that_is_quick(monkeypatch: pytest.MonkeyPatch, most: int) -> None:
+    monkeypatch.setattr(memory, "MOST_OBJECTS", most)
+    gc.collect()
+    is_enabled = gc.isenabled()
+    gc.disable()
+    cycle = Cycle()
+    gone = weakref.ref(cycle)
+    del cycle
+    memory.collect()
+    assert (gone() is None) == (most > 1)
+    if is_enabled:
+        gc.enable()
+
+
+class Cycle:
+    def __init__(self) -> None:
+        self.me = self
