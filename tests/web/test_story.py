@@ -50,6 +50,7 @@ def submit(page: Page, address: str, **fields: Any) -> str:
     return page.url.rpartition("/")[2]
 
 
+@pytest.mark.slow
 @pytest.mark.service
 def test_from_signing_in_to_a_table_for_a_paper(
     start_service: Callable[..., Any], browser: Browser, tmp_path: Path, tiny_encoder: Path
@@ -65,6 +66,7 @@ def test_from_signing_in_to_a_table_for_a_paper(
 
         # start an experiment from a preset, and watch it to its end
         page.get_by_role("link", name="New", exact=True).click()
+        page.wait_for_load_state("networkidle")  # the script that follows the choice is there
         page.get_by_label("From a preset").select_option("sample")
         expect(page).to_have_url(re.compile("preset=sample"))
         id_ = submit(page, page.url, encoder=str(tiny_encoder), **SMALL)
