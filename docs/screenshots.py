@@ -1,6 +1,6 @@
 """The screenshots of README and docs: pages of the sample experiment, which a service of its own runs for it.
 
-`python docs/screenshots.py` takes about six minutes on two cores, and writes into docs/images.
+`python docs/screenshots.py` takes about four minutes on two cores, and writes into docs/images.
 """
 
 import argparse
@@ -39,10 +39,12 @@ def serving() -> Iterator[str]:
         command = [sys.executable, "-m", "service.cli", "serve", "--port", str(port)]
         with subprocess.Popen(command, env={**os.environ, "ALLASPRAK_HOME": home}, stdout=subprocess.DEVNULL) as server:
             address = f"http://127.0.0.1:{port}"
-            while not Client(address).is_up():
-                time.sleep(0.2)
-            yield address
-            server.terminate()
+            try:
+                while not Client(address).is_up():
+                    time.sleep(0.2)
+                yield address
+            finally:
+                server.terminate()
 
 
 def take(browser: Browser, address: str, name: str, scheme: Literal["light", "dark"]) -> None:

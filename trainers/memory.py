@@ -35,7 +35,7 @@ def freeze() -> None:
 
 
 def collect() -> None:
-    """Collect all garbage, unless there is so much that no thread could go on for a tenth of a second."""
+    """Collect all garbage, unless there are so many objects that all threads would wait for longer than about 50 ms."""
     if len(gc.get_objects()) < MOST_OBJECTS:
         gc.collect()
 

@@ -50,7 +50,11 @@ LANES = (
     Lane(asks=r"GET /v1/experiments/[^/]+/events", most=256, patience=0.0),
     Lane(asks=r"POST /v1/(plans|experiments|experiments/[^/]+/resubmit)|POST /new(/plan)?", most=3),
     Lane(asks=r"POST /(v1/datasets|data)", most=2, streams=True),
-    Lane(asks=r"GET (/v1/(reports/.+|results.*)|/compare|/reports)|POST /v1/results/query", most=3),
+    Lane(
+        asks=r"GET (/v1/(reports/.+|results.*|experiments/[^/]+/page)|/compare|/reports"
+        r"|/experiments/[^/]+/(table|curves|search|surgery|cosines))|POST /v1/results/query",
+        most=3,
+    ),
     Lane(asks=r"GET (/v1)?/trials/[^/]+/(examples|predictions)", most=3),
     Lane(asks=r".*", most=12),
 )

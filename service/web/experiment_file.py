@@ -19,7 +19,7 @@ router = APIRouter(tags=["experiments"])
 
 
 @router.get("/experiments/{id}/page", response_class=HTMLResponse, responses=sent_as("text/html") | refusals(404))
-def get_page(request: Request, id_: OfExperiment) -> HTMLResponse:
+def get_experiment_page(request: Request, id_: OfExperiment) -> HTMLResponse:
     """An experiment as one HTML file, which loads nothing and needs no network.
 
     It has what the experiment's page has: the table of methods by languages, the curves, what a search chose, what

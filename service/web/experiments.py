@@ -13,8 +13,8 @@ from service.api.documented import OfExperiment
 from service.api.experiments import Listing, list_experiments, show_experiment
 from service.reports.headline import headline
 from service.store import Store
-from service.store.states import FINAL, STATES
-from service.web.remembered import Remembered
+from service.store.states import STATES
+from service.web.remembered import Remembered, since
 from service.web.rendering import Page, answered, duration, filled, page
 from trainers.methods import METHODS
 from trainers.tasks import TASKS
@@ -23,12 +23,12 @@ router = APIRouter(route_class=Page, include_in_schema=False)
 
 FILTERS = (("state", "State", STATES), ("task", "Task", TASKS), ("method", "Method", METHODS))
 
-# How long a line of an experiment that goes on is good enough, and how many lines are remembered.
+# How long a line that may change is good enough, and how many lines are remembered.
 LINE_SECONDS, REMEMBERED = 60, 20_000
 
 
 class Lines:
-    """What experiments have found, each in a line: of those that are over, computed once."""
+    """What experiments have found, each in a line: computed once where nothing changes any more."""
 
     def __init__(self) -> None:
         self._lines = Remembered(REMEMBERED)
@@ -38,7 +38,7 @@ class Lines:
 
         `says` is None where there is nothing to say, or not yet.
         """
-        moment = one["finished"] if one["state"] in FINAL else str(int(time.monotonic() / LINE_SECONDS))
+        moment = since(one) or str(int(time.monotonic() / LINE_SECONDS))
         line = self._lines.get(one["id"])
         return {"says": line.value if line else None, "is_due": line is None or line.moment != moment, "moment": moment}
 

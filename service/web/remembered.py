@@ -1,6 +1,6 @@
 """What takes long to compute and stays the same: of each key the last value, with the moment that it is of."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from functools import wraps
 from threading import Lock
 from typing import Any, Concatenate, NamedTuple, ParamSpec
@@ -8,14 +8,13 @@ from typing import Any, Concatenate, NamedTuple, ParamSpec
 from fastapi import Request
 
 from service.api.experiments import show_experiment
-from service.store.states import FINAL
 
 P = ParamSpec("P")
 
 # What a template shows, by name.
 Values = dict[str, Any]
 
-# How many sections of experiments are remembered: the largest takes a megabyte.
+# How many sections of experiments are remembered.
 SECTIONS = 64
 
 
@@ -54,20 +53,29 @@ class Remembered:
 Make = Callable[Concatenate[Request, str, P], Values]
 
 
+def since(one: Mapping[str, Any]) -> str | None:
+    """Since when nothing that an experiment has found changes; None as long as it may.
+
+    Trials that one that failed or was cancelled still lacks may be trained for another.
+    """
+    return one["finished"] if one["state"] == "succeeded" else None
+
+
 def of_what_is_over(make: Make[P]) -> Make[P]:
-    """Remember what a section of an experiment shows, once the experiment is over: nothing of it changes then."""
+    """Remember what a section of an experiment shows, once nothing of it changes any more."""
 
     @wraps(make)
     def made(request: Request, id_: str, /, *args: P.args, **kwargs: P.kwargs) -> Values:
-        one = show_experiment(request, id_)
-        if one["state"] not in FINAL:
+        moment = since(show_experiment(request, id_))
+        if moment is None:
             return make(request, id_, *args, **kwargs)
         remembered: Remembered = request.app.state.sections
         key = (make.__name__, id_, repr((args, kwargs)))
         known = remembered.get(key)
-        if known is None or known.moment != one["finished"]:
-            known = Known(one["finished"], make(request, id_, *args, **kwargs))
+        if known is None or known.moment != moment:
+            known = Known(moment, make(request, id_, *args, **kwargs))
             remembered.keep(key, *known)
-        return dict(known.value)
+        values: Values = known.value
+        return values
 
     return made

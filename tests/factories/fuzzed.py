@@ -34,7 +34,7 @@ DEPENDING = (
 LEFT_OUT = ("get_model",)
 
 # So does a check of an experiment's encoder; the others compute for a tenth of a second.
-COSTLY = ("resubmit_experiment", "get_report", "compare_results", "get_page")
+COSTLY = ("resubmit_experiment", "get_report", "compare_results", "get_experiment_page")
 
 
 @dataclass

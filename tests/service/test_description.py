@@ -150,7 +150,7 @@ NAMES = {
     "POST /v1/experiments": "submit_experiment",
     "GET /v1/experiments": "list_experiments",
     "POST /v1/experiments/{id}/resubmit": "resubmit_experiment",
-    "GET /v1/experiments/{id}/page": "get_page",
+    "GET /v1/experiments/{id}/page": "get_experiment_page",
     "GET /v1/presets": "list_presets",
     "POST /v1/plans": "plan_experiment",
     "GET /v1/experiments/{id}": "get_experiment",

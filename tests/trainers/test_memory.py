@@ -38,13 +38,15 @@ def test_all_garbage_is_collected_where_that_is_quick(monkeypatch: pytest.Monkey
     gc.collect()
     is_enabled = gc.isenabled()
     gc.disable()
-    cycle = Cycle()
-    gone = weakref.ref(cycle)
-    del cycle
-    memory.collect()
-    assert (gone() is None) == (most > 1)
-    if is_enabled:
-        gc.enable()
+    try:
+        cycle = Cycle()
+        gone = weakref.ref(cycle)
+        del cycle
+        memory.collect()
+        assert (gone() is None) == (most > 1)
+    finally:
+        if is_enabled:
+            gc.enable()
 
 
 class Cycle:

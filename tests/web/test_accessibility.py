@@ -15,6 +15,7 @@ PAGES = (
     "/compare?experiment={id}", "/compare?better=unknown",
     "/compare?experiment={id}&better.method=naive-mix-train&better.k=5&over.method=mix-FT&over.k=5", "/new",
     "/new?from={id}", "/data", "/data/sample", "/reports", "/reports?experiment={id}&report=table-1", "/pool",
+    "/sign-in", "/experiments/{id}/delete/ask",
 )  # fmt: skip
 
 # What the console says of a page that is a refusal.
