@@ -5,6 +5,7 @@ import contextlib
 import io
 import json
 import os
+import re
 import shlex
 import shutil
 import socket
@@ -260,6 +261,15 @@ def test_streams_share_one_query_and_tell_what_happens(
     asked.clear()
     time.sleep(0.3)
     assert not asked  # without a stream nobody asks
+
+
+@pytest.mark.parametrize(
+    "path", ["/v1/reports/alpha", "/v1/experiments/1b95/page", "/experiments/1b95/curves", "/reports", "/compare"]
+)
+def test_what_makes_reports_has_their_turns(path: str) -> None:
+    of_reports = next(lane for lane in turns.LANES if re.fullmatch(lane.asks, "GET /v1/reports/table-1"))
+    assert next(lane for lane in turns.LANES if re.fullmatch(lane.asks, f"GET {path}")) == of_reports
+    assert of_reports.most < turns.LANES[-1].most
 
 
 # In place of `allasprak export <trial> <folder>`: a folder with two files, once the file `go` is there.

@@ -289,6 +289,19 @@ def test_each_form_is_valid_as_wide_as_a_column_or_a_page_and_the_same_each_time
         assert (again.svg(), again.png(), again.pdf()) == (svg, png, pdf)
 
 
+@pytest.mark.parametrize(("name", "is_band"), [("alpha", True), ("over_epochs", True), ("groupings", False)])
+def test_a_line_has_a_band_of_its_sd_and_points_side_by_side_have_bars(name: str, is_band: bool) -> None:
+    spec = drawing(name, large=False).vega_lite()
+    layers = spec["spec"]["layer"]
+    marks = [layer["mark"]["type"] for layer in layers]
+    assert ("area" in marks, "line" in marks, "rule" in marks[:1]) == (is_band, is_band, not is_band)
+    assert [layers[0]["encoding"][side]["field"] for side in ("y", "y2")] == ["low", "high"]
+    rows = [row for row in spec["datasets"][spec["data"]["name"]] if row["sd"] is not None and row["mean"] is not None]
+    assert rows
+    for row in rows:
+        assert (row["low"], row["high"]) == pytest.approx((row["mean"] - row["sd"], row["mean"] + row["sd"]))
+
+
 def test_panels_of_one_task_and_k_are_a_column_wide() -> None:
     for name in ("alpha", "conflicts", "over_epochs", "groupings", "overfitting", "sweep"):
         [width] = re.findall(r'<svg[^>]* width="(\d+)"', drawing(name, large=False).svg())
