@@ -19,6 +19,7 @@ from service.csv_cells import as_csv
 from service.keeping import KINDS, cleared, seconds_of
 from service.owner import make_private
 from service.settings import Settings
+from trainers import memory
 from trainers.artifacts import layout
 from trainers.artifacts.places import NO_PATIENCE, place_of
 from trainers.child_process import python
@@ -93,7 +94,8 @@ def _port(text: str) -> int:
 
 
 def _serve(arguments: argparse.Namespace) -> int:
-    from service.serving import serve
+    with memory.loading():
+        from service.serving import serve
 
     serve(arguments.host, arguments.port)
 

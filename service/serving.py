@@ -89,7 +89,8 @@ def serve(host: str, port: int) -> NoReturn:
     try:
         sweep(settings.home)  # the supervisor holds the home: no other server uses what is left there
         supervisor.start()
-        examiner.start()
+        if not store.control.drivers():  # its imports take a core for seconds, which trials that go on need
+            examiner.start()
         app.openapi()  # or the first request would wait for it
         memory.freeze()
         serving.start()

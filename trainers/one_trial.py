@@ -11,6 +11,7 @@ from importlib.metadata import PackageNotFoundError, version
 
 import numpy as np
 import torch
+import transformers
 
 from trainers import memory
 from trainers.artifacts import checkpoints, kept_models
@@ -133,8 +134,6 @@ def _source_model(trial: Trial, source: TrialConfig, is_asked_to_end: Callable[[
 
 def _set_up(trial: Trial) -> None:
     """Set threads and random generators: a trial gives the same bits in any process."""
-    import transformers
-
     transformers.logging.set_verbosity_error()
     transformers.logging.disable_progress_bar()
     os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")

@@ -291,6 +291,7 @@ def test_a_killed_server_s_work_goes_on_and_is_taken_over(
     drivers = [process.pid for process in service.named("service.engine.driver")]
     service = start_service(tmp_path / "home")
     assert [process.pid for process in service.named("service.engine.driver")] == drivers
+    assert not service.named("trainers.encoders.architecture")  # which would take a core from the trials that go on
     finished(service.client, id_)
 
 

@@ -1,5 +1,6 @@
 """Memory of processes that live long."""
 
+import contextlib
 import gc
 import subprocess
 import sys
@@ -13,6 +14,14 @@ from trainers import memory
 UNTIL_COLLECTED = """
 import gc
 from trainers import memory
+
+def test_no_garbage_is_collected_while_libraries_are_loaded() -> None:
+    seen = [gc.isenabled()]
+    with contextlib.suppress(ImportError), memory.loading():
+        seen.append(gc.isenabled())
+        raise ImportError
+    assert [*seen, gc.isenabled()] == [True, False, True]
+
 
 class Cycle:
     def __init__(self):
@@ -47,6 +56,14 @@ def test_all_garbage_is_collected_where_that_is_quick(monkeypatch: pytest.Monkey
     finally:
         if is_enabled:
             gc.enable()
+
+
+def test_no_garbage_is_collected_while_libraries_are_loaded() -> None:
+    seen = [gc.isenabled()]
+    with contextlib.suppress(ImportError), memory.loading():
+        seen.append(gc.isenabled())
+        raise ImportError
+    assert [*seen, gc.isenabled()] == [True, False, True]
 
 
 class Cycle:

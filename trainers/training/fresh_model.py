@@ -6,6 +6,8 @@ from pathlib import Path
 from typing import Any
 
 import torch
+import transformers
+import transformers.modeling_utils  # which takes seconds, and the first model would wait for
 
 from trainers.tasks.task import Task
 
@@ -22,8 +24,6 @@ def fresh_model(task: Task[Any], encoder: Path, labels: Sequence[str]) -> Any:
     Raises:
         ValueError: a weight of the encoder has another shape than config.json says.
     """
-    import transformers
-
     seed = int(torch.randint(2**62, ()))  # the head's own: loading draws numbers only where weights are missing
     config = transformers.AutoConfig.from_pretrained(encoder, trust_remote_code=False)
     config.id2label = dict(enumerate(labels or UNNAMED))
@@ -52,8 +52,6 @@ def fresh_model(task: Task[Any], encoder: Path, labels: Sequence[str]) -> Any:
 
 def _head(model: Any) -> set[str]:
     """Names of the tensors that a model has beside its encoder."""
-    import transformers
-
     with torch.device("meta"):
         encoder = transformers.AutoModel.from_config(model.config, trust_remote_code=False)
     names, prefix = set(model.state_dict()), f"{model.base_model_prefix}."
@@ -88,6 +86,4 @@ def load_tokenizer(encoder: Path) -> Any:
 
 @lru_cache(maxsize=1)
 def _tokenizer(encoder: Path, states: tuple[tuple[str, int, int], ...]) -> Any:
-    from transformers import AutoTokenizer
-
-    return AutoTokenizer.from_pretrained(encoder, use_fast=True, trust_remote_code=False)
+    return transformers.AutoTokenizer.from_pretrained(encoder, use_fast=True, trust_remote_code=False)
