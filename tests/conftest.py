@@ -628,12 +628,12 @@ class Service:
         return self.named("ray::ImplicitFunc")
 
     @staticmethod
-    def until(condition: Callable[[], Any], seconds: float = 180) -> Any:
-        """The first true value of a condition."""
+    def until(condition: Callable[[], Any], seconds: float = 180, every: float = 0.05) -> Any:
+        """The first true value of a condition, which is looked at `every` so many seconds."""
         deadline = time.monotonic() + seconds
         while not (value := condition()):
             assert time.monotonic() < deadline, "waited in vain"
-            time.sleep(0.05)
+            time.sleep(every)
         return value
 
 

@@ -20,6 +20,18 @@ def loading() -> Iterator[None]:
         gc.enable()
 
 
+@contextmanager
+def without(*modules: str) -> Iterator[None]:
+    """Hide modules from imports, unless they are loaded: a library may load what is there, needed or not."""
+    hidden = [name for name in modules if name not in sys.modules]
+    sys.modules.update(dict.fromkeys(hidden))  # type: ignore[arg-type]
+    try:
+        yield
+    finally:
+        for name in hidden:
+            del sys.modules[name]
+
+
 def release() -> None:
     """Collect reference cycles (models are in some), then return free heap and CUDA memory to the system.
 

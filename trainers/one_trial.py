@@ -11,7 +11,6 @@ from importlib.metadata import PackageNotFoundError, version
 
 import numpy as np
 import torch
-import transformers
 
 from trainers import memory
 from trainers.artifacts import checkpoints, kept_models
@@ -134,6 +133,8 @@ def _source_model(trial: Trial, source: TrialConfig, is_asked_to_end: Callable[[
 
 def _set_up(trial: Trial) -> None:
     """Set threads and random generators: a trial gives the same bits in any process."""
+    import transformers  # after `fresh_model`, which has it load less
+
     transformers.logging.set_verbosity_error()
     transformers.logging.disable_progress_bar()
     os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")

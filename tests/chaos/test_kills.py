@@ -22,6 +22,9 @@ from service.store.schema import attempts, planned_trials
 Fields = dict[str, Any]
 
 SLOTS = 2
+
+# How often the service is looked at, struck or not: more often would take from what is measured.
+LOOK_SECONDS = 1.0
 VICTIMS = {
     "the API server and supervisor": "service.cli serve",
     "a driver": "service.engine.driver",
@@ -101,7 +104,7 @@ def undisturbed(service: Any, url: str, wanted: Fields) -> tuple[pd.DataFrame, f
     """What comes of an experiment that nothing happens to, and the seconds in which its trials were at work, or not."""
     with watched(url, service.home) as watch:
         id_ = service.client.submit(wanted)
-        assert service.client.wait(id_, progress=False)["state"] == "succeeded"
+        assert service.client.wait(id_, poll_seconds=LOOK_SECONDS, progress=False)["state"] == "succeeded"
     rows = rows_of(service, id_)
     service.client.delete(id_)  # the database may be the one in which it is to run again
     service.stop()
@@ -131,9 +134,10 @@ def test_killed_processes_change_no_score_and_leave_nothing_undone(
     id_ = service.client.submit(wanted)
     with watched(url, home) as watch:
         for moment, victim in zip(moments, victims, strict=False):
-            service.until(lambda: service.client.experiment(id_)["progress"] >= moment, 600)  # noqa: B023
+            service.until(lambda: service.client.experiment(id_)["progress"] >= moment, 600, LOOK_SECONDS)  # noqa: B023
             time.sleep(chance.uniform(0, 1))
-            found = service.until(lambda: service.named(VICTIMS[victim]) or over(service, id_), 600)  # noqa: B023
+            words = VICTIMS[victim]
+            found = service.until(lambda: service.named(words) or over(service, id_), 600, LOOK_SECONDS)  # noqa: B023
             if found is True:
                 break
             found[0].kill()

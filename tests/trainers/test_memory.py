@@ -2,6 +2,7 @@
 
 import contextlib
 import gc
+import importlib
 import subprocess
 import sys
 import weakref
@@ -64,6 +65,21 @@ def test_no_garbage_is_collected_while_libraries_are_loaded() -> None:
         seen.append(gc.isenabled())
         raise ImportError
     assert [*seen, gc.isenabled()] == [True, False, True]
+
+
+def test_what_trainings_load_is_loaded_without_what_they_do_not_need() -> None:
+    code = "import sys, trainers.one_trial; print('transformers.modeling_utils' in sys.modules, 'scipy' in sys.modules)"
+    loads = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout
+    assert loads.split() == ["True", "False"]
+
+
+def test_modules_are_hidden_for_a_while_unless_they_were_loaded(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delitem(sys.modules, "wave", raising=False)
+    with memory.without("gc", "wave"):
+        assert importlib.import_module("gc") is gc
+        with pytest.raises(ModuleNotFoundError):
+            importlib.import_module("wave")
+    assert importlib.import_module("wave").__name__ == "wave"
 
 
 class Cycle:

@@ -1,15 +1,22 @@
 """A pretrained encoder with a fresh head: the same at a seed, whatever else the encoder's folder holds."""
 
+import sys
 from collections.abc import Sequence
 from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
 import torch
-import transformers
-import transformers.modeling_utils  # which takes seconds, and the first model would wait for
 
+from trainers import memory
 from trainers.tasks.task import Task
+
+# What every model needs, loaded before a trial waits for it. scipy, for losses that no task has, would take half a
+# second and 40 MB more. Where transformers was loaded before, it has found scipy already.
+UNNEEDED = () if "transformers" in sys.modules else ("scipy", "sklearn")
+with memory.without(*UNNEEDED):
+    import transformers
+    import transformers.modeling_utils
 
 # What transformers calls the labels of a head that tells apart none of a task's, as that of question answering.
 UNNAMED = ("LABEL_0", "LABEL_1")
