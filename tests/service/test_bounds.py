@@ -15,7 +15,8 @@ import sys
 import threading
 import time
 import zipfile
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Coroutine, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from math import inf
 from pathlib import Path
 from typing import Any
@@ -96,6 +97,12 @@ def is_closed(connection: socket.socket) -> bool:
     except ConnectionError:
         return True
     return False
+
+
+def run_apart(what: Coroutine[Any, Any, None]) -> None:
+    """Run a coroutine in a thread of its own: in this one a browser's event loop may be running."""
+    with ThreadPoolExecutor(1) as apart:
+        apart.submit(asyncio.run, what).result()
 
 
 HOST = "\nHost: localhost\n"
@@ -188,7 +195,7 @@ def test_a_body_that_nobody_asks_for_goes_round_no_bound(headers: list[tuple[byt
         application = turns.Turns(app)
         await asyncio.gather(*(application(scope, receive, send) for _ in range(20)))
 
-    asyncio.run(ask())
+    run_apart(ask())
     assert most == 3
 
 
@@ -353,7 +360,7 @@ def test_what_a_server_that_stops_cannot_end_is_asked_again(monkeypatch: pytest.
         request.cancel()
         await request
 
-    asyncio.run(stopped())
+    run_apart(stopped())
     assert (said[0]["status"], json.loads(said[1]["body"])["detail"]) == (503, "the service stops: ask again")
     assert dict(said[0]["headers"])[b"retry-after"]
 
