@@ -51,9 +51,9 @@ class Recorder:
         self.attempts[digest] = self.store.trials.started(self.experiment, digest)
         self.running.add(digest)
 
-    def reported(self, digest: str, report: Report) -> None:
-        """A trial has finished an epoch."""
-        self.store.trials.reported(digest, self.attempts[digest], report)
+    def reported(self, digest: str, report: Report, node: str) -> None:
+        """A trial has finished an epoch, on a machine."""
+        self.store.trials.reported(digest, self.attempts[digest], report, node)
 
     def succeeded(self, digest: str, outcome: Outcome) -> bool:
         """A trial has succeeded; its checkpoints are removed once its outcome is stored.

@@ -110,7 +110,7 @@ class _Relay(tune.Callback):  # type: ignore[misc]
                 self._guarded(self.gate.requeue, digest, trial.config["trial"], "it counted as dead, and came late")
         else:
             self.gate.note_progress(digest, result["epoch"])
-            self._guarded(self.recorder.reported, digest, Report.from_dict(value))
+            self._guarded(self.recorder.reported, digest, Report.from_dict(value), result["hostname"])
 
     def on_trial_complete(self, iteration: int, trials: list[Any], trial: Any, **_: Any) -> None:
         digest, kind = digest_of(trial.trial_id), trial.last_result.get("kind")

@@ -21,7 +21,7 @@ class RunningTrial:
 
     `config` has its method, K, seed and target languages, each None where its row is broken; `seconds` are since it got
     the slot, `expected` what it was planned to take, None where that was not known; `epoch` is the last of `epochs`
-    that it has reported.
+    that it has reported, and `node` the machine that it did so from, None before.
     """
 
     trial: str
@@ -32,6 +32,7 @@ class RunningTrial:
     expected: float | None
     epoch: int
     epochs: int
+    node: str | None
     room: Resources
 
 
@@ -85,6 +86,7 @@ def _running(row: Mapping[Any, Any], now: float) -> RunningTrial:
         expected=row["estimated"],
         epoch=row["epoch"] or 0,
         epochs=row["epochs"],
+        node=row["node"],
         room=room_of(row),
     )
 
@@ -130,6 +132,7 @@ _SLOTS = (
         trials.c.epochs,
         planned_trials.c.estimated,
         attempts.c.epoch,
+        attempts.c.node,
     )
     .join(experiments, experiments.c.id == slots.c.experiment)
     .join(trials, trials.c.digest == slots.c.trial)

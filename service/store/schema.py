@@ -48,7 +48,7 @@ def _if_valid(element: Readable, compiler: Any, **given: Any) -> str:
 
 
 # The last of `migrations/versions`: a table changes together with a migration that makes it so.
-REVISION = "0007"
+REVISION = "0008"
 
 # SQLite counts up only an INTEGER primary key.
 Sequence = BigInteger().with_variant(Integer, "sqlite")
@@ -134,8 +134,8 @@ trials = Table(
 
 # What was tried at a trial, for an experiment, and what came of it: `state` is "running", "succeeded", "stopped",
 # "failed" (the trainer said so), "died" (its process did) or "interrupted" (by a pause, a stop or its driver's death).
-# `epoch` is how far it came, `rate` its optimizer steps a second by its last report. The experiment may have been
-# deleted since.
+# `epoch` is how far it came, `rate` its optimizer steps a second by its last report, `node` the machine that reports
+# came from. The experiment may have been deleted since.
 attempts = Table(
     "attempts",
     metadata,
@@ -146,6 +146,7 @@ attempts = Table(
     Column("reason", Text, nullable=False),
     Column("epoch", Integer, nullable=False),
     Column("rate", Float),
+    Column("node", String(255)),
     Column("started", Float, nullable=False),
     Column("ended", Float),
 )

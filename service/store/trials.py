@@ -104,8 +104,8 @@ class Trials:
             connection.execute(mine.values(state="running", reason=""))
         return attempt
 
-    def reported(self, digest: str, attempt: int, report: Report) -> None:
-        """Store a report's scores and how far the trial is."""
+    def reported(self, digest: str, attempt: int, report: Report, node: str | None = None) -> None:
+        """Store a report's scores, how far the trial is, and the machine that it runs on."""
         with self._database.write() as connection:
             experiment = self._runs_for(connection, digest, attempt)
             if experiment is None:
@@ -117,7 +117,8 @@ class Trials:
             self._add_measures(connection, digest, report)
             mine = update(attempts).filter_by(trial=digest, number=attempt)
             rate = report.measures.get("steps_per_second")
-            connection.execute(mine.where(attempts.c.epoch < report.epoch).values(epoch=report.epoch, rate=rate))
+            so_far = {"epoch": report.epoch, "rate": rate, "node": node}
+            connection.execute(mine.where(attempts.c.epoch < report.epoch).values(so_far))
             before = select(func.max(attempts.c.epoch)).where(attempts.c.trial == digest, attempts.c.number < attempt)
             if report.epoch > (connection.execute(before).scalar() or 0):
                 _got_on(connection, experiment)

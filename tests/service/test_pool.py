@@ -11,6 +11,7 @@ from search_spaces.environment import Environment
 from search_spaces.plan import Plan
 from service.api import create_app
 from service.store import Resources, Store
+from trainers.trial import Report
 
 GIB = 2**30
 POOL = Resources(2, 0, 8 * GIB)
@@ -54,6 +55,14 @@ def test_an_idle_pool(client: TestClient) -> None:
         "running": [],
         "experiments": [],
     }
+
+
+def test_it_is_known_where_a_trial_runs_once_it_has_reported(client: TestClient, store: Store) -> None:
+    id_, trials = add(store, "two", range(1, 3))
+    run(store, id_, trials)
+    store.trials.reported(trials[1], 1, Report(epoch=1, step=10, scores=(), measures={}), "gpu7")
+    found = client.get("/v1/pool").json()["running"]
+    assert {one["trial"]: one["node"] for one in found} == {trials[0]: None, trials[1]: "gpu7"}
 
 
 def test_what_runs_and_who_waits_for_it(client: TestClient, store: Store) -> None:

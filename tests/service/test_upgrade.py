@@ -65,6 +65,9 @@ def test_a_database_of_any_version_is_upgraded_with_all_that_is_in_it(tmp_path: 
     assert known == ([("ana", False, True), ("grafana", True, True), ("bo", False, False)] * (frozen.stem >= "0007"))
     found = store.tokens.look("allasprak_of-ana")
     assert (found.asks, found.token is not None) == (frozen.stem >= "0007",) * 2
+    source = store.trials.one("c25e2bd2db896eebff6c")
+    assert source is not None
+    assert [one["node"] for one in source["attempts"]] == ["gpu7" if frozen.stem >= "0008" else None]
     store.close()
 
 

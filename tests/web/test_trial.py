@@ -31,11 +31,12 @@ def test_it_says_what_became_of_it(pages: TestClient, sqlite_store: Store, tmp_p
     second = sqlite_store.trials.started(id_, SOURCE.digest)
     for epoch in (1, 2):
         report = report_of(score("en", 40.0 + epoch, "dev"), epoch=epoch, step=10 * epoch)
-        sqlite_store.trials.reported(SOURCE.digest, second, report)
+        sqlite_store.trials.reported(SOURCE.digest, second, report, "gpu<3>")
     write_log(tmp_path, "one\n<script>two</script>\n")
     text = pages.get(f"/trials/{SOURCE.digest}").text
     assert "killed by signal 9 &lt;kernel&gt;" in text
     assert "epoch <b>2</b> of 3" in text
+    assert "gpu&lt;3&gt;" in text
     assert f'href="/experiments/{id_}"' in text
     assert "en f1 42.0" in text
     assert "&lt;script&gt;two&lt;/script&gt;" in text

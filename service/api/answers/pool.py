@@ -37,6 +37,7 @@ class RunningTrial(BaseModel):
     expected: Annotated[float | None, Field(description="seconds that it was planned to take; null where unknown")]
     epoch: Annotated[int, Field(description="the last that was reported")]
     epochs: int
+    node: Annotated[str | None, Field(description="name of the machine; null until an epoch has been reported")]
     takes: Room
 
 

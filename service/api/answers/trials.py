@@ -77,6 +77,7 @@ class Attempt(BaseModel):
     reason: str
     epoch: Annotated[int, Field(description="the last that was reported")]
     rate: Annotated[float | None, Field(description="optimizer steps a second")]
+    node: Annotated[str | None, Field(description="name of the machine; null if no epoch was reported")]
     started: Time
     ended: Time | None
     device_seconds: Annotated[float | None, Field(description="null until it ends")]
