@@ -1,10 +1,10 @@
 """Costs of trials: measured, planned, spent and left. In seconds of a trial, however many devices it uses."""
 
 import time
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Mapping, Sequence
 from typing import Any, NamedTuple
 
-from sqlalchemy import ColumnElement, Connection, and_, case, func, select
+from sqlalchemy import ColumnElement, Connection, Float, and_, case, cast, func, select
 
 from search_spaces.cost.estimate import devices
 from search_spaces.cost.timing import Measured
@@ -114,34 +114,66 @@ def with_device_seconds(attempt: Mapping[Any, Any]) -> dict[str, Any]:
     return {**known, "device_seconds": of_trial and of_trial * max(0.0, ended - known["started"])}
 
 
-def cost(connection: Connection, specs: Mapping[str, Mapping[str, Any]]) -> dict[str, dict[str, float | None]]:
-    """The `cost` of each `Experiment`, given the specs by id."""
-    mine, tried = planned_trials.c, ran(specs)
-    is_open, trained = mine.state.in_(("queued", "running")), and_(mine.state == "succeeded", ~mine.reused)
-    sums = {
-        "unknown": case((and_(mine.estimated.is_(None), ~mine.reused), 1), else_=0),
-        "planned": mine.estimated,
-        "open": case((is_open, mine.estimated), else_=0.0),
-        "running": case((mine.state == "running", tried.seconds), else_=0.0),
-        "expected": case((trained, mine.estimated), else_=0.0),
-        "taken": case((trained, tried.seconds), else_=0.0),
-    }
-    columns = [func.coalesce(func.sum(value), 0).label(name) for name, value in sums.items()]
-    query = select(mine.experiment, *columns).select_from(tried.tables).where(mine.experiment.in_(specs))
-    rows = connection.execute(query.group_by(mine.experiment)).mappings()
-    found = dict.fromkeys(specs, dict.fromkeys(sums, 0.0)) | {row["experiment"]: dict(row) for row in rows}
-    begun = spent(connection, specs)
-    return {id_: _cost(found[id_], begun[id_][1], spec) for id_, spec in specs.items()}
+class Group(NamedTuple):
+    """Planned trials of an experiment that are in the same state, and reused or not.
+
+    Attributes:
+        experiment: its id.
+        state: theirs.
+        reused: whether they were done before.
+        number: how many they are.
+        begun: sum of the share of their epochs that each has had.
+        estimated: seconds that they were planned to take, those left away of which that was unknown.
+        unknown: how many these are.
+        seconds: what all attempts at them took.
+    """
+
+    experiment: str
+    state: str
+    reused: bool
+    number: int
+    begun: float
+    estimated: float
+    unknown: int
+    seconds: float
 
 
-def _cost(sums: Mapping[str, float], seconds: float, spec: Mapping[str, Any]) -> dict[str, float | None]:
+def groups(connection: Connection, experiments: Collection[str]) -> dict[str, list[Group]]:
+    """The planned trials of each experiment."""
+    mine, tried = planned_trials.c, ran(experiments)
+    key = mine.experiment, mine.state, mine.reused
+    sums = (
+        func.count(),
+        func.sum(cast(tried.epochs, Float) / (trials.c.epochs + 1)),
+        func.coalesce(func.sum(mine.estimated), 0.0),
+        func.sum(case((mine.estimated.is_(None), 1), else_=0)),
+        func.sum(tried.seconds),
+    )
+    query = select(*key, *sums).select_from(tried.tables).where(mine.experiment.in_(experiments)).group_by(*key)
+    found: dict[str, list[Group]] = {id_: [] for id_ in experiments}
+    for row in connection.execute(query):
+        found[row.experiment].append(Group(*row))
+    return found
+
+
+def cost(of: Sequence[Group], spent: float, spec: Mapping[str, Any]) -> dict[str, float | None]:
+    """The `cost` of an `Experiment`.
+
+    Args:
+        of: its planned trials.
+        spent: seconds of all attempts for it.
+        spec: its spec.
+    """
     of_trial = devices(ResourcesSpec.model_validate(spec["resources"]))
-    is_known = not sums["unknown"]
-    error = sums["expected"] / sums["taken"] if is_known and sums["taken"] else None
-    left = max(0.0, sums["open"] / (error or 1.0) - sums["running"])
+    is_known = not any(one.unknown for one in of if not one.reused)
+    trained = [one for one in of if one.state == "succeeded" and not one.reused]
+    taken = sum(one.seconds for one in trained)
+    error = sum(one.estimated for one in trained) / taken if is_known and taken else None
+    still = sum(one.estimated for one in of if one.state in ("queued", "running"))
+    left = max(0.0, still / (error or 1.0) - sum(one.seconds for one in of if one.state == "running"))
     return {
-        "planned": of_trial * sums["planned"] if is_known else None,
-        "spent": of_trial * seconds,
+        "planned": of_trial * sum(one.estimated for one in of) if is_known else None,
+        "spent": of_trial * spent,
         "left": of_trial * left if is_known else None,
         "error": error,
     }

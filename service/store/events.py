@@ -76,7 +76,10 @@ def differences(connection: Connection, specs: Mapping[str, Mapping[str, Any]]) 
         connection: to the database.
         specs: of the experiments, by id.
     """
+    found: dict[str, list[str]] = {id_: [] for id_ in specs}
     remote = [id_ for id_, spec in specs.items() if DataSpec.from_json(spec["data"]).is_remote()]
+    if not remote:
+        return found
     said = Readable(events.c.data)["differs"]
     first = (
         select(said)
@@ -85,7 +88,6 @@ def differences(connection: Connection, specs: Mapping[str, Mapping[str, Any]]) 
         .limit(1)
         .scalar_subquery()
     )
-    found: dict[str, list[str]] = {id_: [] for id_ in specs}
     for id_, differs in connection.execute(select(experiments.c.id, first).where(experiments.c.id.in_(remote))):
         found[id_] = differs or []
     return found

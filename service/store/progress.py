@@ -1,11 +1,11 @@
 """Experiments as they stand: how far they are, what they cost, and what failed."""
 
 import logging
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from sqlalchemy import Connection, Float, cast, func, select
+from sqlalchemy import Connection, select
 
 from service.store import costs
 from service.store.broken import FAULTS, BrokenRowError, require_json, require_times
@@ -105,7 +105,7 @@ def _shown(connection: Connection, rows: Sequence[Mapping[Any, Any]]) -> list[Ex
     for row in rows:
         require_times(row["created"], row["started"], row["finished"])
         require_json(row["spec"])
-    progress, counts = _progress(connection, ids)
+    of, spent = costs.groups(connection, ids), costs.spent(connection, ids)
     mine = planned_trials.c.experiment
     failed = (
         select(mine, planned_trials.c.trial, planned_trials.c.reason, trials.c.config)
@@ -124,16 +124,16 @@ def _shown(connection: Connection, rows: Sequence[Mapping[Any, Any]]) -> list[Ex
     planned_under = select(experiments.c.id, first.scalar_subquery()).where(experiments.c.id.in_(ids))
     numerics = {id_: number for id_, number in connection.execute(planned_under)}  # noqa: C416  (mypy: rows, no pairs)
     specs = {row["id"]: row["spec"] for row in rows}
-    cost, differs = costs.cost(connection, specs), differences(connection, specs)
+    differs = differences(connection, specs)
     without = left_out(connection, experiments.c.id.in_(ids))
     columns = ("id", "name", "owner", "priority", "state", "reason", "created", "started", "finished", "spec")
     return [
         Experiment(
             **{name: row[name] for name in columns},
             tags=tagged[row["id"]],
-            progress=progress.get(row["id"], float(row["state"] == "succeeded")),
-            trials=counts[row["id"]],
-            cost=cost[row["id"]],
+            progress=_progress(of[row["id"]], row),
+            trials=_counted(of[row["id"]]),
+            cost=costs.cost(of[row["id"]], spent[row["id"]][1], row["spec"]),
             left_out=without[row["id"]],
             differs=differs[row["id"]],
             failures=failures[row["id"]],
@@ -143,21 +143,19 @@ def _shown(connection: Connection, rows: Sequence[Mapping[Any, Any]]) -> list[Ex
     ]
 
 
-def _progress(connection: Connection, ids: Collection[str]) -> tuple[dict[str, float], dict[str, dict[str, int]]]:
-    """The progress of each experiment that has trials, and the number of trials by state of each."""
-    mine, tried = planned_trials.c.experiment, costs.ran(ids)
-    share = cast(tried.epochs, Float) / (trials.c.epochs + 1)
-    by_state = (
-        select(mine, planned_trials.c.state, planned_trials.c.reused, func.count(), func.sum(share))
-        .select_from(tried.tables)
-        .where(mine.in_(ids))
-        .group_by(mine, planned_trials.c.state, planned_trials.c.reused)
-    )
-    counts = {id_: dict.fromkeys(("total", *TRIAL_STATES, "reused"), 0) for id_ in ids}
-    done = dict.fromkeys(ids, 0.0)
-    for id_, state, reused, number, begun in connection.execute(by_state):
-        counts[id_]["total"] += number
-        counts[id_][state] += number
-        counts[id_]["reused"] += number if reused else 0
-        done[id_] += {"running": begun, "queued": 0, "cancelled": 0}.get(state, number)
-    return {id_: done[id_] / counts[id_]["total"] for id_ in ids if counts[id_]["total"]}, counts
+def _counted(of: Sequence[costs.Group]) -> dict[str, int]:
+    """The number of an experiment's trials by state."""
+    counts = dict.fromkeys(("total", *TRIAL_STATES, "reused"), 0)
+    for one in of:
+        counts["total"] += one.number
+        counts[one.state] += one.number
+        counts["reused"] += one.number if one.reused else 0
+    return counts
+
+
+def _progress(of: Sequence[costs.Group], row: Mapping[Any, Any]) -> float:
+    """How far an experiment is."""
+    if not of:
+        return float(row["state"] == "succeeded")
+    done = sum({"running": one.begun, "queued": 0, "cancelled": 0}.get(one.state, one.number) for one in of)
+    return done / sum(one.number for one in of)
