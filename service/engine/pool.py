@@ -99,8 +99,7 @@ def ensure(home: Path, given_up: Event) -> Pool:
         if before.process.find() is not None:
             return before
         _end(before, patience=0)  # a head that was killed leaves some of its processes behind
-    if (starting := read_down(layout.starting_pool_file(home), home)) is not None:
-        stop(starting.process, patience=0)  # a pool that a server was starting when it was killed
+    _end_started(home)  # by a server that was killed meanwhile
     shutil.rmtree(layout.ray_folder(home), ignore_errors=True)
     _write_token(layout.ray_token(home))
     layout.pool_file(home).unlink(missing_ok=True)
@@ -123,10 +122,20 @@ def ensure(home: Path, given_up: Event) -> Pool:
 
 
 def close(pool: Pool, home: Path, patience: float) -> None:
-    """Stop the embedded pool, which has `patience` seconds to end by itself; an existing cluster is left alone."""
+    """Stop the embedded pool, which has `patience` seconds to end by itself; an existing cluster is left alone.
+
+    So is stopped another one that is being started in its place.
+    """
     if pool.process is not None:
         _end(pool, patience)
+        _end_started(home)
         layout.pool_file(home).unlink(missing_ok=True)
+
+
+def _end_started(home: Path) -> None:
+    """Stop the pool that was started last, whether or not it can be joined already."""
+    if (starting := read_down(layout.starting_pool_file(home), home)) is not None:
+        stop(starting.process, patience=0)
 
 
 def _end(pool: Pool, patience: float) -> None:

@@ -264,7 +264,8 @@ class Supervisor(threading.Thread):
     def _renew_pool(self) -> None:
         for experiment, driver in self._held(self.store.control.drivers()).items():
             self._end_of_pool(experiment, driver)
-        self.pool, self._drivers_of_pool = self._ensure_pool(), 0
+        if not self._closing.is_set():
+            self.pool, self._drivers_of_pool = self._ensure_pool(), 0
 
     def _end_of_pool(self, experiment: str, driver: tuple[int, float]) -> None:
         """Stop a driver whose pool has died: it would wait for a minute, or forever if it was about to join it."""

@@ -20,6 +20,8 @@ import pytest
 
 from service.client import Client, ServiceError
 from service.engine import pool, processes
+from service.engine.supervisor import Supervisor
+from service.settings import Settings
 from service.store import Store
 from trainers.artifacts.layout import fetched_data
 from trainers.artifacts.places import place_of
@@ -435,6 +437,37 @@ def test_a_pool_that_has_served_many_drivers_is_renewed_once_nothing_runs(
     assert len(pools) == 2  # the second's driver was the last of the first pool
     assert client.results(split="test")["seed"].nunique() == 3
     assert len(service.named("service.engine.pool")) == 1
+
+
+def test_a_server_that_stops_while_its_pool_is_renewed_starts_no_other(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    running, begun = pool.Pool("nowhere", 2, 0, 1, processes.this(), tmp_path / "ray"), list[Path]()
+    is_ending, may_end = threading.Event(), threading.Event()
+
+    def ensure(home: Path, _: threading.Event) -> pool.Pool:
+        begun.append(home)
+        return running
+
+    def close(*_: object) -> None:
+        if threading.current_thread().name == "supervisor":
+            is_ending.set()
+            may_end.wait(10)
+
+    monkeypatch.setattr(pool, "ensure", ensure)
+    monkeypatch.setattr(pool, "close", close)
+    monkeypatch.setattr("service.engine.supervisor.RENEW_DRIVERS", 0)
+    monkeypatch.setattr("service.engine.supervisor.LOOK_SECONDS", 0.0)  # a stop does not wait for what it is at
+    settings = Settings.from_environment({"ALLASPRAK_HOME": str(tmp_path)})
+    store = Store(settings.database_url, leased=True)
+    supervisor = Supervisor(settings, store)
+    supervisor.start()
+    assert is_ending.wait(10)
+    supervisor.close()
+    may_end.set()
+    supervisor.join(10)
+    store.close()
+    assert begun == [tmp_path]
 
 
 def test_a_process_is_known_by_a_time_that_no_clock_changes(tmp_path: Path) -> None:
