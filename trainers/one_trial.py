@@ -133,7 +133,7 @@ def _source_model(trial: Trial, source: TrialConfig, is_asked_to_end: Callable[[
 
 def _set_up(trial: Trial) -> None:
     """Set threads and random generators: a trial gives the same bits in any process."""
-    import transformers  # after `fresh_model`, which has it load less
+    import transformers  # here, so that `fresh_model` is the first to load it
 
     transformers.logging.set_verbosity_error()
     transformers.logging.disable_progress_bar()

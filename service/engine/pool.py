@@ -99,7 +99,7 @@ def ensure(home: Path, given_up: Event) -> Pool:
         if before.process.find() is not None:
             return before
         _end(before, patience=0)  # a head that was killed leaves some of its processes behind
-    _end_started(home)  # by a server that was killed meanwhile
+    _end_started(home)  # a server may have been killed while it started one
     shutil.rmtree(layout.ray_folder(home), ignore_errors=True)
     _write_token(layout.ray_token(home))
     layout.pool_file(home).unlink(missing_ok=True)
@@ -124,7 +124,7 @@ def ensure(home: Path, given_up: Event) -> Pool:
 def close(pool: Pool, home: Path, patience: float) -> None:
     """Stop the embedded pool, which has `patience` seconds to end by itself; an existing cluster is left alone.
 
-    So is stopped another one that is being started in its place.
+    A pool that is being started in its place is stopped as well.
     """
     if pool.process is not None:
         _end(pool, patience)

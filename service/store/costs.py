@@ -119,13 +119,13 @@ class Group(NamedTuple):
 
     Attributes:
         experiment: its id.
-        state: theirs.
-        reused: whether they were done before.
-        number: how many they are.
-        begun: sum of the share of their epochs that each has had.
-        estimated: seconds that they were planned to take, those left away of which that was unknown.
-        unknown: how many these are.
-        seconds: what all attempts at them took.
+        state: of the trials.
+        reused: whether they had been trained before the experiment was submitted.
+        number: of trials.
+        begun: sum of the fractions of their epochs that are done.
+        estimated: seconds that the trials with an estimate were planned to take.
+        unknown: number of trials without an estimate.
+        seconds: that all attempts at them took.
     """
 
     experiment: str

@@ -23,7 +23,7 @@ from service.engine import pool, processes
 from service.engine.supervisor import Supervisor
 from service.settings import Settings
 from service.store import Store
-from trainers.artifacts.layout import fetched_data
+from trainers.artifacts.layout import fetched_data, starting_pool_file
 from trainers.artifacts.places import place_of
 from trainers.data import sample
 from trainers.data.shots import draw
@@ -211,6 +211,7 @@ def test_a_trial_whose_process_dies_is_tried_again_and_again_and_it_is_told_why(
     assert finished(client, id_)["trials"]["succeeded"] == 1
     [digest] = client.results(id_)["trial"].unique()
     *died, last = client.trial(digest)["attempts"]
+    assert last["node"] == socket.gethostname()
     assert {attempt["state"] for attempt in died} <= {"died"}  # one that is killed before it begins is no attempt
     assert last["state"] == "succeeded"
     assert 0 < client.trial(digest)["facts"]["seconds"] <= last["device_seconds"]
@@ -468,6 +469,14 @@ def test_a_server_that_stops_while_its_pool_is_renewed_starts_no_other(
     supervisor.join(10)
     store.close()
     assert begun == [tmp_path]
+
+
+def test_closing_a_pool_stops_another_that_is_being_started(tmp_path: Path) -> None:
+    starting = processes.start(["http.server", "0", "--bind", "127.0.0.1"], os.environ, tmp_path / "log")
+    processes.write_down(starting_pool_file(tmp_path), tmp_path, starting)
+    dead = processes.ProcessId(2**22 + 1, 1.0)  # no pid is as large
+    pool.close(pool.Pool("nowhere", 2, 0, 1, dead, tmp_path / "ray"), tmp_path, patience=0)
+    assert starting.find() is None
 
 
 def test_a_process_is_known_by_a_time_that_no_clock_changes(tmp_path: Path) -> None:
