@@ -92,11 +92,11 @@ def serve(host: str, port: int) -> NoReturn:
         if not store.control.drivers():  # its imports take a core for seconds, which trials that go on need
             examiner.start()
         app.openapi()  # or the first request would wait for it
-        memory.freeze()
+        frozen = memory.freeze()
         serving.start()
         while serving.is_alive():  # until a signal
             serving.join(COLLECT_SECONDS)
-            memory.collect()
+            memory.collect(frozen)
         raise RuntimeError("the web server has ended; its log says why")
     finally:
         for repeated in (signal.SIGTERM, signal.SIGINT):  # stopping takes seconds, and must not be stopped

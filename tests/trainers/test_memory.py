@@ -5,6 +5,8 @@ import gc
 import importlib
 import subprocess
 import sys
+import threading
+import time
 import weakref
 
 import pytest
@@ -34,9 +36,9 @@ def test_garbage_is_collected_soon_however_much_was_loaded() -> None:
     assert int(made) < 200_000
 
 
-@pytest.mark.parametrize("most", [10**9, 1])
+@pytest.mark.parametrize("most", [10**9, -(10**9)])
 def test_all_garbage_is_collected_where_that_is_quick(monkeypatch: pytest.MonkeyPatch, most: int) -> None:
-    monkeypatch.setattr(memory, "MOST_OBJECTS", most)
+    monkeypatch.setattr(memory, "MOST_BLOCKS", most)
     gc.collect()
     is_enabled = gc.isenabled()
     gc.disable()
@@ -44,11 +46,32 @@ def test_all_garbage_is_collected_where_that_is_quick(monkeypatch: pytest.Monkey
         cycle = Cycle()
         gone = weakref.ref(cycle)
         del cycle
-        memory.collect()
-        assert (gone() is None) == (most > 1)
+        memory.collect(sys.getallocatedblocks())
+        assert (gone() is None) == (most > 0)
     finally:
         if is_enabled:
             gc.enable()
+
+
+def test_tuples_are_filled_while_all_garbage_is_collected() -> None:
+    interval = sys.getswitchinterval()
+    sys.setswitchinterval(1e-6)
+    over = threading.Event()
+
+    def collect() -> None:
+        while not over.is_set():
+            memory.collect(sys.getallocatedblocks())
+
+    thread = threading.Thread(target=collect)
+    thread.start()
+    try:
+        end = time.monotonic() + 1
+        while time.monotonic() < end:
+            assert len(tuple(number for number in range(1000))) == 1000
+    finally:
+        over.set()
+        thread.join()
+        sys.setswitchinterval(interval)
 
 
 def test_no_garbage_is_collected_while_libraries_are_loaded() -> None:
