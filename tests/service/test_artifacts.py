@@ -285,7 +285,7 @@ def test_checkpoints_that_could_not_be_removed_are_removed_with_the_next(
 def test_an_experiment_outlives_a_lost_connection_and_a_killed_trial_and_its_models_are_used_later(
     tmp_path: Path, start_service: StartService, longer: Fields, s3_server: S3Server, s3_url: str, seconds: float
 ) -> None:
-    settings = {"ALLASPRAK_ARTIFACTS": s3_url, "ALLASPRAK_CHECKPOINT_SECONDS": "0"}
+    settings = {"ALLASPRAK_ARTIFACTS": s3_url, "ALLASPRAK_CHECKPOINT_SECONDS": "1"}
     service = start_service(tmp_path / "home", **settings)
     client = service.client
     wanted = {**longer, "methods": ["zero-shot", "naive-mix-train"], "keep": "all"}
