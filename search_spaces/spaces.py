@@ -26,12 +26,13 @@ Number = int | float
 Value = Number | Schedule
 
 
-def _as_int(value: Any) -> Any:
+def as_int(value: Any) -> Any:
+    """A whole number that is written as 5.0; anything else as it is."""
     return int(value) if isinstance(value, float) and value.is_integer() else value
 
 
 # Whole numbers may be written as 5.0, as JSON Schema has it: languages with one type of number send them so.
-WHOLE = BeforeValidator(_as_int)
+WHOLE = BeforeValidator(as_int)
 
 Whole = Annotated[int, Field(ge=1, le=MAX_VALUES), WHOLE]
 Seed = Annotated[int, Field(ge=0, lt=2**31), WHOLE]

@@ -6,10 +6,11 @@ from typing import Annotated, Any, Literal, TypeVar
 
 from fastapi import APIRouter, Body, Query, Request
 from fastapi.responses import JSONResponse, Response, StreamingResponse
-from pydantic import BaseModel, ConfigDict, Field, create_model
+from pydantic import BaseModel, ConfigDict, Field, create_model, field_validator
 
 from search_spaces.columns import COLUMNS, Column
 from search_spaces.problems import Problem, SpecError
+from search_spaces.spaces import as_int
 from search_spaces.spec import Text
 from service import store
 from service.api.answers import results as answers
@@ -101,9 +102,13 @@ class ResultQuery(Filters, Answer):
 
 
 class ResultBody(Answer):
-    """A tree of conditions, and the form of the answer."""
+    """A tree of conditions, and the form of the answer, whose numbers are none of JSON's texts or `true`."""
+
+    model_config = ConfigDict(strict=True)
 
     where: Any = Field(None, description=FORMS)
+
+    whole = field_validator("since", "limit", mode="before")(as_int)
 
 
 _FORMS = sent_as(

@@ -7,6 +7,7 @@ language and the splits that it lacks.
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
+import numpy as np
 import pandas as pd
 
 Pairs = tuple[tuple[str, tuple[str, ...]], ...]
@@ -63,4 +64,4 @@ def in_common(rows: pd.DataFrame) -> pd.DataFrame:
     by_task = rows.groupby("task")["left_out"]
     lacking = {(task, language) for task, pairs in by_task for language, _ in union(pairs)}
     of_rows = zip(rows["task"], rows["language"], strict=True)
-    return rows[[one not in lacking for one in of_rows]]
+    return rows[np.array([one not in lacking for one in of_rows], bool)]  # an empty list would be one of columns

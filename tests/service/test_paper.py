@@ -199,6 +199,8 @@ def test_gains_by_family_and_script_are_means_over_their_languages() -> None:
     assert dict(zip(scripts["script"], scripts["gain"], strict=True)) == {"unknown": 8.0, "Deva": 6.0, "Latn": 3.0}
     with pytest.raises(ValueError, match="paired by seed"):
         KINDS["gain-by-family"].made(rows[(rows["seed"] == 1) | (rows["method"] == "naive-mix-train")])
+    with pytest.raises(ValueError, match="no scores of gradient-mix-train and naive-mix-train on targets"):
+        KINDS["gain-by-family"].made(rows.assign(method="zero-shot"))
 
 
 def test_what_lacks_is_said(client: Client, id_: str) -> None:

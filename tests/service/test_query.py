@@ -30,7 +30,7 @@ def test_a_tree_and_plain_parameters_ask_the_same(store: Store, client: TestClie
     assert values == sorted(values, reverse=True)
     assert len(values) == 3 * 2 * 3
     table = client.post(
-        "/v1/results/query", json={"where": where, "format": "csv", "columns": ["value", "k"], "limit": 2}
+        "/v1/results/query", json={"where": where, "format": "csv", "columns": ["value", "k"], "limit": 2.0}
     )
     assert table.text.splitlines()[0] == "value,k"
     assert "Next-Cursor" in table.headers
@@ -91,6 +91,9 @@ def test_parquet_and_arrow_come_whole_and_typed(store: Store, client: TestClient
         ({"sort": ["--k"]}, "sort", "allowed: experiment"),
         ({"columns": ["1; DROP TABLE scores"]}, "columns", "allowed: experiment"),
         ({"limit": 10**9}, "limit", "less than or equal to 10000"),
+        ({"limit": True}, "limit", "integer"),
+        ({"limit": "5"}, "limit", "without quotes"),
+        ({"since": True}, "since", "integer"),
         ({"format": "xml"}, "format", "json"),
         ({"since": -1}, "since", "greater"),
         ({"cursor": "WzEsMl0x"}, "cursor", "not a cursor"),
