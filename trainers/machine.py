@@ -52,7 +52,7 @@ def _mounts(controller: str | None, root: Path) -> Iterator[tuple[str, Path]]:
     for line in _lines(root / "proc/self/mountinfo"):
         fields, _, kind = line.partition(" - ")
         _, _, _, top, mounted, *_ = fields.split(" ")
-        system, _, options = kind.split(" ")
+        system, _, options = kind.split(" ", 2)  # the options of others may have blanks (Docker Desktop's in WSL)
         if system == "cgroup2" if controller is None else system == "cgroup" and controller in options.split(","):
             yield top, root / mounted.lstrip("/")
 
@@ -77,6 +77,7 @@ def _first_line(file: Path) -> str:
 
 def _lines(file: Path) -> list[str]:
     try:
-        return file.read_text(encoding="utf-8").splitlines()
+        text = file.read_bytes().decode(errors="surrogateescape")  # the name of a mount may have any bytes
     except OSError:
         return []
+    return [line for line in text.split("\n") if line]

@@ -25,7 +25,8 @@ def _many_cpus(monkeypatch: pytest.MonkeyPatch) -> None:
 def write(root: Path, group: str, mounts: str, files: dict[str, str]) -> Path:
     (root / "proc/self").mkdir(parents=True)
     (root / "proc/self/cgroup").write_text(group)
-    (root / "proc/self/mountinfo").write_text(f"22 1 8:1 / / rw - ext4 /dev/vda rw\n{mounts}\n")
+    mounted = f"22 1 8:1 / / rw - ext4 /dev/vda rw\n{mounts}\n"
+    (root / "proc/self/mountinfo").write_bytes(mounted.encode(errors="surrogateescape"))
     for name, text in files.items():
         file = root / "sys/fs/cgroup" / name
         file.parent.mkdir(parents=True, exist_ok=True)
@@ -78,6 +79,22 @@ def test_version_1_without_limits_has_minus_one_and_a_number_larger_than_any_mem
     }
     root = write(tmp_path, "5:cpu,cpuacct:/\n4:memory:/\n", V1.format(top="/"), files)
     assert (machine.cpus(root), machine.memory(root)) == (8, ALL_MEMORY)
+
+
+@pytest.mark.parametrize(
+    "other",
+    [
+        # as Docker Desktop mounts its folder in WSL
+        r"40 23 0:30 / /Docker/host rw - 9p drvfs rw,aname=drvfs;path=C:\Program Files\Docker;symlinkroot=/mnt/",
+        "41 23 8:17 / /media/caf\udce9 rw - ext4 /dev/sdb1 rw",
+        "42 23 8:18 / /media/a\fb\x85c\u2028d\re rw - ext4 /dev/sdb2 rw",
+        "43 23 0:31 / /media/none rw - fuse.x  rw",
+    ],
+)
+def test_other_mounts_may_be_called_anything(tmp_path: Path, other: str) -> None:
+    files = {"a/cpu.max": "100000 100000", "a/memory.max": "3221225472"}
+    root = write(tmp_path, "0::/a\n", f"{other}\n{V2.format(top='/')}", files)
+    assert (machine.cpus(root), machine.memory(root)) == (1, 3 * 2**30)
 
 
 def test_the_kernel_s_own_limits(real_groups: list[Path]) -> None:
