@@ -14,7 +14,7 @@ import pyarrow as pa
 from service.patience import Patience
 from service.security import is_loopback, require_sendable
 from service.settings import token_of
-from trainers.proxies import SOCKS
+from trainers.proxies import NO_PROXY_URL, SOCKS, is_socks
 
 NO_CONTENT = 204
 
@@ -69,19 +69,22 @@ class Connection:
         token: None for `ALLASPRAK_TOKEN`, or the content of the file `ALLASPRAK_TOKEN_FILE`. Space around is left out.
 
     Raises:
-        ValueError: the token cannot be sent.
+        ValueError: the token cannot be sent, or the address is none.
         ConnectionError: a proxy of the environment is none that is supported.
     """
 
     def __init__(self, base_url: str, token: str | None) -> None:
         token = require_sendable(token.strip(), "token") if token else token_of()
         headers = {"Authorization": f"Bearer {token}"} if token else {}
-        # proxies of the environment are for other machines
-        is_elsewhere = not is_loopback(httpx2.URL(base_url).host)
+        try:
+            host = httpx2.URL(base_url).host
+        except httpx2.InvalidURL as error:
+            raise ValueError(f"{base_url!r} is no address of a service: {error}") from error
+        is_elsewhere = not is_loopback(host)  # proxies of the environment are for other machines
         try:
             self._http = httpx2.Client(base_url=base_url, headers=headers, timeout=TIMEOUT, trust_env=is_elsewhere)
-        except ImportError as error:
-            raise ConnectionError(SOCKS) from error
+        except (ImportError, ValueError, httpx2.InvalidURL) as error:
+            raise ConnectionError(SOCKS if is_socks(error) else NO_PROXY_URL) from error
 
     def answer(self, method: str, path: str, **arguments: Any) -> httpx2.Response:
         """The answer to a request; `arguments` are those of `httpx2.Client.request`."""

@@ -253,7 +253,7 @@ def test_a_server_whose_log_nobody_reads_goes_on(unread: io.TextIOWrapper, capsy
     assert "Logging error" in capsys.readouterr().err
 
 
-@pytest.mark.parametrize("proxy", ["http://127.0.0.1:9", "socks5://127.0.0.1:9"])
+@pytest.mark.parametrize("proxy", ["http://127.0.0.1:9", "socks5://127.0.0.1:9", "socks4://[::1]:9", "socks://x:9"])
 def test_proxies_are_not_for_this_machine_and_socks_is_named(
     url: str, monkeypatch: pytest.MonkeyPatch, proxy: str
 ) -> None:
@@ -265,6 +265,17 @@ def test_proxies_are_not_for_this_machine_and_socks_is_named(
     if proxy.startswith("socks"):
         with pytest.raises(ConnectionError, match=r"names a SOCKS proxy .* not supported; allowed: an HTTP proxy"):
             Client("http://service.invalid")
+
+
+@pytest.mark.parametrize("proxy", ["http://proxy:port", "http://ana:secret/x@proxy:9", "ftp://proxy:9"])
+def test_a_proxy_or_a_service_by_what_is_no_url_is_a_line(monkeypatch: pytest.MonkeyPatch, proxy: str) -> None:
+    monkeypatch.setenv("ALL_PROXY", proxy)
+    with pytest.raises(ConnectionError, match=r"names a proxy by what is no URL of one \(ALL_PROXY,") as refused:
+        Client("http://service.invalid")
+    assert "secret" not in str(refused.value)
+    for url in ("http://leda:port", "http://[::1", "http://-\u00e4.de"):
+        with pytest.raises(ValueError, match="is no address of a service"):
+            Client(url)
 
 
 @pytest.mark.parametrize("before", [{}, {"NO_PROXY": "a.b,localhost"}, {"no_proxy": "a.b", "NO_PROXY": "other"}])

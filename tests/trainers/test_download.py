@@ -111,8 +111,9 @@ def test_it_may_say_so_by_a_date(fetched: Download, waited: list[float], monkeyp
 
 
 @pytest.mark.parametrize("name", ["ALL_PROXY", "http_proxy"])
-def test_a_socks_proxy_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, name: str) -> None:
-    monkeypatch.setenv(name, "socks5://127.0.0.1:9")
+@pytest.mark.parametrize("scheme", ["socks5", "socks4", "socks"])  # the last as desktops' settings have it
+def test_a_socks_proxy_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, name: str, scheme: str) -> None:
+    monkeypatch.setenv(name, f"{scheme}://127.0.0.1:9")
     with pytest.raises(DataError, match=r"names a SOCKS proxy .* not supported; allowed: an HTTP proxy"):
         download("http://files.invalid/a.conllu", tmp_path / "a.part", print)
 

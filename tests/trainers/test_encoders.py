@@ -332,10 +332,18 @@ def test_a_name_that_is_nonsense_is_refused(name: str, tmp_path: Path, ask: Any)
 
 
 @pytest.mark.parametrize(
-    "world", [{"HF_HUB_OFFLINE": "1"}, {"HF_ENDPOINT": "http://127.0.0.1:9"}], ids=["offline", "unreachable"]
+    ("world", "why"),
+    [
+        ({"HF_HUB_OFFLINE": "1"}, ""),
+        ({"HF_ENDPOINT": "http://127.0.0.1:9"}, ""),
+        ({"ALL_PROXY": "socks://127.0.0.1:9"}, "the environment names a SOCKS proxy"),
+    ],
+    ids=["offline", "unreachable", "behind SOCKS"],
 )
 @pytest.mark.parametrize("ask", ["encoder_digest", "prepare_encoder"])
-def test_a_hub_name_without_a_hub_is_refused_with_a_reason(world: dict[str, str], ask: str, tmp_path: Path) -> None:
+def test_a_hub_name_without_a_hub_is_refused_with_a_reason(
+    world: dict[str, str], why: str, ask: str, tmp_path: Path
+) -> None:
     code = f"""
 from pathlib import Path
 from trainers.encoders import by_name as encoders
@@ -350,7 +358,7 @@ except encoders.EncoderError as error:
     )
     assert done.returncode == 0, done.stderr
     assert "'FacebookAI/xlm-roberta-large' is not in the local cache" in done.stdout
-    assert "the hub cannot be reached" in done.stdout
+    assert f"the hub cannot be reached ({why}" in done.stdout
 
 
 def test_a_hub_name_in_the_local_cache_needs_no_hub(tiny_encoder: Path, tmp_path: Path) -> None:

@@ -9,7 +9,7 @@ from typing import Any
 
 from trainers.artifacts.atomic import need_room
 from trainers.examples import DataError
-from trainers.proxies import SOCKS
+from trainers.proxies import SOCKS, is_socks
 
 # Called with what is being done, in words.
 Tell = Callable[[str], None]
@@ -96,7 +96,7 @@ def download(url: str, path: Path, tell: Tell) -> None:
                     reported = time.monotonic()
                     tell(f"{name}, {there / 2**20:.0f} of {size / 2**20:.0f} MiB")
             return
-        except (httpx2.HTTPError, httpx2.InvalidURL, ImportError) as error:
+        except (httpx2.HTTPError, httpx2.InvalidURL, ImportError, ValueError) as error:
             patience.wait(error)
 
 
@@ -154,7 +154,7 @@ def _causes(error: BaseException) -> Iterator[BaseException]:
 
 def words_of(error: BaseException) -> str:
     """An error in one line."""
-    if isinstance(error, ImportError) and "SOCKS" in str(error):
+    if any(map(is_socks, _causes(error))):
         return SOCKS
     response: Any = getattr(error, "response", None)
     if response is not None:

@@ -31,6 +31,7 @@ from trainers.encoders.files import (
 )
 from trainers.encoders.weights import MOST_HEADER_BYTES, Shapes, is_pickled, local_shapes, named_by, pickled, weights
 from trainers.hub_client import leave_waiting_to_us
+from trainers.proxies import SOCKS
 
 HUB_NAME = re.compile(r"[A-Za-z0-9][\w.-]*(/[A-Za-z0-9][\w.-]*)?")
 COMMIT = re.compile(r"[0-9a-f]{40}")
@@ -284,7 +285,7 @@ class HubEncoder(Encoder):
             why = (
                 f"answers {status}, {HTTPStatus(status).phrase}"
                 if status
-                else f"cannot be reached ({type(error).__name__})"
+                else f"cannot be reached ({SOCKS if words_of(error) == SOCKS else type(error).__name__})"
             )
             raise HubUnreachableError(
                 f"{self.name!r} is not in the local cache of the Hugging Face hub, and the hub {why}"
