@@ -1,6 +1,7 @@
 """Requests to a service: tokens, retries, pages, frames, event streams, and refusals as errors."""
 
 import json
+import os
 import re
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping
@@ -70,7 +71,7 @@ class Connection:
 
     Raises:
         ValueError: the token cannot be sent, or the address is none.
-        ConnectionError: a proxy of the environment is none that is supported.
+        ConnectionError: a proxy of the environment is none that is supported, or its file of certificates is none.
     """
 
     def __init__(self, base_url: str, token: str | None) -> None:
@@ -85,6 +86,9 @@ class Connection:
             self._http = httpx2.Client(base_url=base_url, headers=headers, timeout=TIMEOUT, trust_env=is_elsewhere)
         except (ImportError, ValueError, httpx2.InvalidURL) as error:
             raise ConnectionError(SOCKS if is_socks(error) else NO_PROXY_URL) from error
+        except OSError as error:
+            file = os.environ.get("SSL_CERT_FILE")
+            raise ConnectionError(f"certificates cannot be read, SSL_CERT_FILE is {file!r}: {error}") from error
 
     def answer(self, method: str, path: str, **arguments: Any) -> httpx2.Response:
         """The answer to a request; `arguments` are those of `httpx2.Client.request`."""

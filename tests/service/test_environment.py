@@ -278,6 +278,14 @@ def test_a_proxy_or_a_service_by_what_is_no_url_is_a_line(monkeypatch: pytest.Mo
             Client(url)
 
 
+def test_a_file_of_certificates_that_is_none_is_named(monkeypatch: pytest.MonkeyPatch, url: str) -> None:
+    for name in ("/nowhere.pem", os.devnull):
+        monkeypatch.setenv("SSL_CERT_FILE", name)
+        with pytest.raises(ConnectionError, match=f"SSL_CERT_FILE is '{name}': "):
+            Client("http://service.invalid")
+        assert Client(url).plan({"name": "x"}) == {"name": "x"}
+
+
 @pytest.mark.parametrize("before", [{}, {"NO_PROXY": "a.b,localhost"}, {"no_proxy": "a.b", "NO_PROXY": "other"}])
 def test_no_library_asks_a_proxy_for_this_machine(before: dict[str, str]) -> None:
     environment = dict(before)
