@@ -21,15 +21,19 @@ class Patience:
     Args:
         seconds: for which it may be gone; each answer starts them anew.
         tell: is told that it waits, and when the service answers again; by default a warning in the log.
+        deadline: by `time.monotonic`, after which it waits no longer, whatever patience is left; None for none.
     """
 
-    def __init__(self, seconds: float = PATIENCE, tell: Tell = log.warning) -> None:
-        self._seconds, self._tell = seconds, tell
+    def __init__(self, seconds: float = PATIENCE, tell: Tell = log.warning, deadline: float | None = None) -> None:
+        self._seconds, self._tell, self._deadline = seconds, tell, deadline
         self._since: float | None = None
         self._tries = 0
 
     def wait(self, error: Exception) -> None:
-        """Pause before the next try. Raises `error` once the service has been gone for too long."""
+        """Pause before the next try.
+
+        Raises `error` once the service has been gone for too long, and TimeoutError after the deadline.
+        """
         now = time.monotonic()
         if self._since is None:
             self._since, self._tries = now, 0
@@ -38,6 +42,10 @@ class Patience:
         left = self._since + self._seconds - now
         if left <= 0:
             raise error
+        if self._deadline is not None:
+            if now > self._deadline:
+                raise TimeoutError(f"the time to wait is over, and {error}") from error
+            left = min(left, self._deadline - now)
         time.sleep(min(left, PAUSES[min(self._tries, len(PAUSES) - 1)]))
         self._tries += 1
 

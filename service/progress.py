@@ -56,7 +56,7 @@ def wait(
     deadline = None if timeout is None else time.monotonic() + timeout
     found: dict[str, dict[str, Any]] = {}
     with Bars(shown=progress) as bars:
-        patient = Patience(patience, bars.tell)
+        patient = Patience(patience, bars.tell, deadline)
         rows = {id_: bars.add(id_, 1.0) for id_ in ids}
         while True:
             for id_, row in rows.items():

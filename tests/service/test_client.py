@@ -462,6 +462,9 @@ def test_waiting_outlives_a_service_that_is_gone_and_says_so(
     script.answers = [shown("paused")]
     with pytest.raises(TimeoutError, match=r"not over after 0 s: x \(paused\)"):
         Client(url).wait("x", progress=False, timeout=0.05, poll_seconds=0.01)
+    script.answers = [shown("running"), (0, "")]  # its time is over, though there is patience left
+    with pytest.raises(TimeoutError, match="the time to wait is over, and no service answers"):
+        Client(url).wait("x", progress=False, patience=5, timeout=0.05, poll_seconds=0.01)
 
 
 def test_events_go_on_after_the_last_that_was_seen(
