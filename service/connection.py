@@ -135,11 +135,14 @@ class Connection:
     def download(self, path: str, params: Mapping[str, Any], file: IO[bytes]) -> None:
         """Write the body of an answer to a file, piece by piece."""
         _require_path(path)
-        with self._http.stream("GET", path, params=params) as answer:
-            if not answer.is_success:
-                answer.read()
-            for chunk in _succeeded(answer).iter_bytes():
-                file.write(chunk)
+        try:
+            with self._http.stream("GET", path, params=params) as answer:
+                if not answer.is_success:
+                    answer.read()
+                for chunk in _succeeded(answer).iter_bytes():
+                    file.write(chunk)
+        except httpx2.TransportError as error:
+            raise self._no_answer(error) from error
 
     def events(self, path: str, after: int, patience: Patience) -> Iterator[dict[str, Any]]:
         """Server-sent events with a larger number than `after`, until there will be no more.

@@ -489,6 +489,21 @@ def test_following_outlives_it_too(scripted: tuple[Scripted, str]) -> None:
     assert Client(url).follow("x")["state"] == "succeeded"
 
 
+def test_whatever_is_asked_of_a_service_that_is_gone_is_a_connection_error(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("service.connection.RETRIES", (0.0,))
+    notebook = Client(url := "http://127.0.0.1:9")
+    asked: list[Callable[[], object]] = [
+        notebook.experiments, partial(notebook.submit, {}), partial(notebook.model, "0" * 20, tmp_path),
+        partial(notebook.predictions, "0" * 20, "de"), partial(notebook.report, "table-1"), notebook.results,
+        partial(notebook.delete, "x"), partial(list, notebook.examples("0" * 20, "de")),
+    ]  # fmt: skip
+    for ask in asked:
+        with pytest.raises(ConnectionError, match=f"no service answers at {url}"):
+            ask()
+
+
 def test_patience_ends_and_begins_anew_with_every_answer(monkeypatch: pytest.MonkeyPatch) -> None:
     now, told = [0.0], list[str]()
     monkeypatch.setattr("service.patience.time.monotonic", lambda: now[0])
