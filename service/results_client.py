@@ -184,7 +184,7 @@ class ResultsClient:
         with `regret` and `remarks`: what is incomplete, a tie, within the noise, or could not matter.
         """
         found = self._json("GET", f"/v1/experiments/{id_}/sweep")
-        table = listed(found.pop("candidates"), frames.CANDIDATES)
+        table = listed(found.pop("candidates"), {**frames.CANDIDATES, "chosen": "bool"})
         if len(table):
             named = ["method", "k", "target_languages", "candidate"]
             chosen = {str([one[name] for name in named]) for one in found["chosen"]}

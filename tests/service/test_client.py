@@ -262,6 +262,7 @@ def test_empty_answers_have_the_columns_and_types_of_others(store: Store, notebo
     assert {"candidate", "alpha", "objective_mean", "one_label"} <= set(sweep)
     waiting = store.experiments.add(spec_of(), None)  # its data are being fetched
     assert list(notebook.results(waiting)) == list(empty["results"])
+    assert list(notebook.sweep(waiting).dtypes.items())[-1] == ("chosen", bool)
     assert len(notebook.table(waiting)) == 0
 
 
