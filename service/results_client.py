@@ -50,7 +50,7 @@ class ResultsClient:
                 `at`; `since`, the `attrs["now"]` of an earlier frame, for rows that were added or changed after it.
         """
         given = {**({} if id_ is None else {"experiment": id_}), **asked}
-        form = {name: given.pop(name) for name in FORM if name in given}
+        form = {name: value for name in FORM if (value := given.pop(name, None)) is not None}
         filters = parameters(given)
         if where is None:
             wanted = {**filters, **parameters(form, OPTIONAL), "format": "arrow"}

@@ -310,6 +310,13 @@ def test_conditions_on_what_no_experiment_has_are_refused_as_well(store: Store, 
             notebook.experiments(**{name: "nobody"})
 
 
+@pytest.mark.parametrize("where", [None, {"column": "k", "op": "ge", "value": 0}])
+def test_a_form_that_is_none_is_as_if_it_were_not_given(store: Store, notebook: Client, where: Fields | None) -> None:
+    filled(store, range(1, 2))
+    asked = dict.fromkeys(("columns", "sort", "at", "since", "limit"))
+    assert notebook.results(where=where, **asked).equals(notebook.results())
+
+
 def test_what_an_experiment_without_a_plan_may_have_is_not_refused(store: Store, notebook: Client) -> None:
     id_ = filled(store, range(1, 2))
     waiting = store.experiments.add(spec_of(methods=["mix-FT"], seeds=[77]), None)
