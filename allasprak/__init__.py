@@ -35,9 +35,11 @@ def _refuse_what_hides_ours() -> None:
         loaded = sys.modules.get(room)
         spec = find_spec(room) if loaded is None else None
         found = getattr(loaded, "__file__", None) if spec is None else spec.origin
-        if found is not None and not Path(found).samefile(ours):
+        if found is not None and not (Path(found).exists() and Path(found).samefile(ours)):
+            anew = "" if loaded is None else " and start Python anew"  # which has loaded it, whatever it is called now
             raise ImportError(
-                f"{found} hides allasprak's package {room!r}: rename it, or start Python in another folder or with -P",
+                f"{found} hides allasprak's package {room!r}: rename it{anew}, or start Python in another folder or"
+                " with -P",
                 name=room,
                 path=found,
             )

@@ -47,6 +47,14 @@ def test_a_file_that_hides_one_of_our_packages_is_named(strangers: Path, hiding:
     assert safe.returncode == 0, safe.stderr
 
 
+def test_a_file_that_was_loaded_hides_ours_also_once_it_has_another_name(tmp_path: Path) -> None:
+    (file := tmp_path / "trainers.py").write_text("", encoding="utf-8")
+    code = "import trainers, pathlib; pathlib.Path('trainers.py').rename('mine.py'); import allasprak"
+    answer = subprocess.run([sys.executable, "-c", code], cwd=tmp_path, capture_output=True, text=True)
+    said = f"{file} hides allasprak's package 'trainers': rename it and start Python anew, or start Python in another"
+    assert said in answer.stderr
+
+
 def test_a_module_in_another_process_is_ours(strangers: Path) -> None:
     answer = subprocess.run(python("service.cli", "--help"), cwd=strangers, capture_output=True, text=True)
     assert answer.returncode == 0, answer.stderr
