@@ -12,6 +12,7 @@ from search_spaces.cost.estimate import Known
 from search_spaces.plan import Plan
 from search_spaces.spec import ExperimentSpec
 from service.store import costs
+from service.store.clocks import elapsed
 from service.store.coverage import Coverage
 from service.store.database import BadCursorError, Database, decode, encode
 from service.store.events import record_event, record_left_out
@@ -20,6 +21,7 @@ from service.store.query import By, Columns, after, equal
 from service.store.revisions import next_revision
 from service.store.schema import Readable, attempts, experiments, planned_results, planned_trials, sizes, tags, trials
 from service.store.states import FINAL
+from service.store.trials import took
 from trainers.data.token_counts import Size
 from trainers.trial import NUMERICS
 
@@ -242,9 +244,17 @@ class Experiments:
         return [id_ for id_, spec in rows if isinstance(spec, dict) and spec.get("data") == data]
 
     def spent(self, experiment: str) -> tuple[int, float]:
-        """The number of trials that were started for an experiment, and the seconds of all attempts at them so far."""
+        """The number of trials that were started for an experiment, and the seconds of all attempts at them so far.
+
+        For the process that runs them: it measures how long those take that are running.
+        """
+        tried = attempts.c
+        ended = func.coalesce(func.sum(elapsed(tried.started, tried.ended)), 0.0)
+        mine = select(func.count(tried.trial.distinct()), ended).where(tried.experiment == experiment)
+        running = select(tried.trial, tried.number, tried.started).filter_by(experiment=experiment, state="running")
         with self._database.read() as connection:
-            return costs.spent(connection, [experiment])[experiment]
+            begun, seconds = connection.execute(mine).one()
+            return begun, seconds + sum(took(*one) for one in connection.execute(running))
 
     def counts(self) -> Counts:
         """How many experiments, planned trials and attempts there are."""

@@ -294,17 +294,19 @@ def wanted_of(row: Mapping[Any, Any]) -> Wanted:
     )
 
 
-def end(connection: Connection, state: str, reason: str = "", **of: Any) -> None:
-    """Running attempts end: of an experiment, of a trial for it, or one by its number.
+def took(trial: str, number: int, started: float) -> float:
+    """Seconds of an attempt that runs: measured where this process has begun it, else as the wall's clock says."""
+    begun = _BEGUN.get((trial, number))
+    return max(0.0, time.time() - started if begun is None else moment() - begun)
 
-    How long they took is measured where this process has begun them, whatever has become of the wall's clock.
-    """
+
+def end(connection: Connection, state: str, reason: str = "", **of: Any) -> None:
+    """Running attempts end: of an experiment, of a trial for it, or one by its number."""
     query = select(attempts.c.trial, attempts.c.number, attempts.c.started).filter_by(**of, state="running")
     for trial, number, started in connection.execute(query).all():
-        begun = _BEGUN.pop((trial, number), None)
-        took = time.time() - started if begun is None else moment() - begun
         one = update(attempts).filter_by(trial=trial, number=number)
-        connection.execute(one.values(state=state, reason=reason, ended=started + max(0.0, took)))
+        connection.execute(one.values(state=state, reason=reason, ended=started + took(trial, number, started)))
+        _BEGUN.pop((trial, number), None)
 
 
 def _as_json(measured: Mapping[str, Any]) -> Any:

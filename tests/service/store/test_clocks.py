@@ -43,6 +43,7 @@ def test_an_attempt_took_what_it_took_whatever_the_wall_s_clock_says(store: Stor
     clocks.wall += jump
     if jump < 0:
         assert cost_of(store, id_)["spent"] == 0  # what another process sees of it while it runs
+    assert store.experiments.spent(id_) == (1, pytest.approx(10))  # what a budget is compared with
     store.trials.succeeded(SOURCE.digest, attempt, finished_in(2.0, (score("en", 1.0), score("hi", 3.0))))
     assert cost_of(store, id_)["spent"] == pytest.approx(10)
     [shown] = store.trials.one(SOURCE.digest)["attempts"]  # type: ignore[index]
