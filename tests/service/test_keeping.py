@@ -420,13 +420,28 @@ def test_leftovers_belong_to_nothing_and_are_a_day_old(home: Path, stored: Store
         write(layout.downloads_folder(home) / "x" / "model.zip", days=3),
     ]
     write(layout.downloads_folder(home) / "y" / "model.zip", days=0.5)  # being downloaded
+    (layout.datasets_folder(home) / ".4567" / "data").mkdir(parents=True)  # a folder is being checked
     write(layout.cosines_file(home, digest, "last"), days=3)
     for one in list(prunable(FolderPlace(home), stored, ["leftovers"], 0.0)):
         assert prune(stored, one)
     assert not any(path.exists() for path in left)
     assert all(path.exists() for path in known.values())
     assert (layout.downloads_folder(home) / "y").exists()
+    assert (layout.datasets_folder(home) / ".4567").exists()
     assert layout.cosines_file(home, digest, "last").exists()
+
+
+def test_what_is_gone_by_now_is_passed_over(home: Path, stored: Store) -> None:
+    id_ = filled(stored, range(1, 2))
+    age(home, stored, id_, days=40)
+    trials = stored.keeping.trials_of(id_)
+    files = [files_of(home, digest, days=40) for digest in trials]
+    there = list(prunable(FolderPlace(home), stored, ["models", "logs"], 0.0))
+    shutil.rmtree(layout.models_of(home, trials[0]))  # the experiment is being deleted, say
+    layout.log_of(home, trials[1]).unlink()
+    for one in there:
+        prune(stored, one)
+    assert not any(of[kind].exists() for of in files for kind in ("models", "logs"))
 
 
 def test_the_files_of_another_database_are_no_leftovers(home: Path, stored: Store, command: Callable[..., Any]) -> None:

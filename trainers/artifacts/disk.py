@@ -8,7 +8,10 @@ from typing import NamedTuple
 
 
 class Taken(NamedTuple):
-    """What files take: `bytes`, and when the last of them was `written`, in seconds since 1970, 0 if there is none."""
+    """What files take: `bytes`, and when the last of them was `written`, in seconds since 1970; 0 if nothing is there.
+
+    Folders without any file were written when they were made.
+    """
 
     bytes: int
     written: float
@@ -20,14 +23,16 @@ def taken(paths: Iterable[Path]) -> Taken:
     What is not there, or vanishes meanwhile, takes nothing. Links are not followed.
     """
     seen: set[tuple[int, int]] = set()
-    size, written = 0, 0.0
+    size, written, made = 0, 0.0, 0.0
     for path in paths:
+        with suppress(FileNotFoundError, NotADirectoryError):
+            made = max(made, path.lstat().st_mtime)
         for one in _files(path):
             written = max(written, one.st_mtime)
             if (one.st_dev, one.st_ino) not in seen:
                 seen.add((one.st_dev, one.st_ino))
                 size += one.st_size
-    return Taken(size, written)
+    return Taken(size, written if seen else made)
 
 
 def _files(path: Path) -> Iterator[os.stat_result]:

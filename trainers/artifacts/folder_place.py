@@ -107,7 +107,8 @@ class FolderPlace(Place):
         """As `Place.detach`."""
         at = self._at(path)
         aside = at.with_name(f".{at.name}.{secrets.token_hex(8)}")
-        at.rename(aside)
+        with suppress(FileNotFoundError):  # another process was faster
+            at.rename(aside)
 
         def clear_up() -> None:
             if aside.is_dir():

@@ -87,7 +87,7 @@ class Place(ABC):
 
     @abstractmethod
     def detach(self, path: Path) -> Callable[[], None]:
-        """Let a folder or file vanish at once. Returns what clears up after that, and may take long."""
+        """Let a folder or file vanish at once, if it is there. Returns what clears up after that, and may take long."""
 
     @abstractmethod
     def shown(self, path: Path) -> str:
