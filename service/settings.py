@@ -51,7 +51,7 @@ class Settings:
         def value(name: str) -> str | None:
             return environment.get(f"ALLASPRAK_{name}") or None
 
-        home = Path(value("HOME") or "~/.allasprak").expanduser().resolve()
+        home = _path("ALLASPRAK_HOME", value("HOME") or "~/.allasprak").resolve()
         data_root = value("DATA_ROOT")
         seconds = value("CHECKPOINT_SECONDS") or "300"
         if not re.fullmatch(r"\d+(\.\d+)?", seconds):
@@ -65,7 +65,7 @@ class Settings:
             raise ValueError(f"ALLASPRAK_ARTIFACTS {problem}")
         return cls(
             home=home,
-            data_root=Path(data_root).expanduser().resolve() if data_root else None,
+            data_root=_path("ALLASPRAK_DATA_ROOT", data_root).resolve() if data_root else None,
             database_url=secret("DATABASE_URL", environment) or f"sqlite:///{quote(str(database_file(home)))}",
             ray_address=address,
             checkpoint_seconds=float(seconds),
@@ -108,7 +108,7 @@ def secret(name: str, environment: Mapping[str, str] = os.environ) -> str | None
     if value is not None:
         raise ValueError(f"{plain} and {variable} are both set; allowed: one of them")
     try:
-        content = Path(file).expanduser().read_text(encoding="utf-8-sig").strip()
+        content = _path(variable, file).read_text(encoding="utf-8-sig").strip()
     except OSError as error:
         raise ValueError(f"{variable} is {file!r}, which cannot be read: {error.strerror}") from error
     except UnicodeDecodeError as error:
@@ -136,3 +136,13 @@ def require_url(text: str, name: str = "") -> str:
     if not URL.fullmatch(text):
         raise ValueError(f"{name}{text!r}; allowed: http:// or https://, a host, and a port and a path if it has them")
     return text
+
+
+def _path(variable: str, text: str) -> Path:
+    """A path that may begin with a user's home. ValueError if there is none, as for a user without a name."""
+    try:
+        return Path(text).expanduser()
+    except RuntimeError as error:
+        raise ValueError(
+            f"{variable}: {text!r} is in the home of a user who has none; allowed: a whole path"
+        ) from error

@@ -115,6 +115,18 @@ def test_a_home_or_a_database_that_is_none_is_refused_by_its_variable(tmp_path: 
         assert "\n" not in str(refused.value)
 
 
+def test_without_a_home_of_the_user_the_variable_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """As for a user that a container or a unit of systemd has made up."""
+    monkeypatch.delenv("HOME")
+    monkeypatch.setattr("pwd.getpwuid", lambda _: {}[0])
+    with pytest.raises(ValueError, match=r"^ALLASPRAK_HOME: '~/\.allasprak' is in the home of a user who has none;"):
+        Settings.from_environment({})
+    assert Settings.from_environment({"ALLASPRAK_HOME": str(tmp_path)}).home == tmp_path.resolve()
+    for name in ("DATA_ROOT", "TOKEN_FILE"):
+        with pytest.raises(ValueError, match=f"^ALLASPRAK_{name}: '~nobody-of-this-name/x' is in the home of"):
+            Settings.from_environment({"ALLASPRAK_HOME": "/x", f"ALLASPRAK_{name}": "~nobody-of-this-name/x"})
+
+
 def test_an_address_that_is_none_of_a_ray_cluster_is_refused_before_anything_waits_for_it() -> None:
     for address in ("auto", "ray-head:6379", "10.0.0.1:6379", "[::1]:6379"):
         assert Settings.from_environment({"ALLASPRAK_RAY_ADDRESS": address}).ray_address == address
