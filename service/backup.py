@@ -112,12 +112,16 @@ def _copy(database: Path, copy: Path, with_models: bool) -> None:
 
 
 def _files(folders: list[Path]) -> Iterator[Path]:
-    """All files but those that are being written or removed, whose names, or their folders', begin with a dot."""
+    """All files but those that are being written or removed, whose names, or their folders', begin with a dot.
+
+    A folder that vanishes meanwhile has none, which `Path.rglob` would not take.
+    """
     for folder in folders:
-        for path in sorted(folder.rglob("*")):
-            hidden = any(part.startswith(".") for part in path.relative_to(folder).parts)
-            if not hidden and path.is_file() and not path.is_symlink():
-                yield path
+        for place, below, names in os.walk(folder):
+            below[:] = sorted(name for name in below if not name.startswith("."))
+            for path in (Path(place, name) for name in sorted(names) if not name.startswith(".")):
+                if path.is_file() and not path.is_symlink():
+                    yield path
 
 
 def _add(archive: tarfile.TarFile, path: Path, name: Path) -> bool:

@@ -261,6 +261,26 @@ def test_a_backup_is_of_one_moment_while_others_write(
         writer.join()
 
 
+def test_a_folder_that_vanishes_while_a_backup_is_made_is_passed_over(
+    home: Path, stored: Store, settings: Settings, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    [first, second, _] = stored.keeping.trials_of(filled(stored, range(1, 2)))
+    files = {digest: files_of(home, digest) for digest in (first, second)}
+    look, vanishing, looks = os.scandir, files[first]["models"].parent, [0]
+
+    def scandir(path: Any = ".") -> Any:
+        looks[0] += Path(path) == vanishing
+        if looks[0] == 2 and vanishing.exists():  # once it was measured, another state takes its place
+            vanishing.rename(tmp_path / "gone")
+        return look(path)
+
+    monkeypatch.setattr(os, "scandir", scandir)
+    backup(settings, tmp_path / "backup.tar", with_models=True)
+    with tarfile.open(tmp_path / "backup.tar") as archive:
+        models = [name for name in archive.getnames() if name.startswith("models/")]
+    assert models == [str(files[second]["models"].relative_to(home))]
+
+
 def test_what_cannot_be_backed_up_is_said_in_a_line(
     home: Path, tmp_path: Path, command: Callable[..., Any], monkeypatch: pytest.MonkeyPatch
 ) -> None:
