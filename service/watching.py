@@ -5,6 +5,7 @@ import json
 import sys
 import time
 from collections.abc import Sequence
+from functools import partial
 from typing import TYPE_CHECKING
 
 from service.arguments import (
@@ -19,7 +20,8 @@ from service.arguments import (
     whole_number,
 )
 from service.client import Client
-from service.patience import PATIENCE
+from service.connection import patiently
+from service.patience import PATIENCE, Patience
 from service.printing import clean, is_terminal, print_json, tell
 from service.progress import FINAL, follow, wait
 
@@ -70,7 +72,7 @@ def _follow(arguments: argparse.Namespace) -> int:
     if arguments.json:
         for event in client.events(id_):
             print_json(event, indent=None)
-        return CODES[client.experiment(id_)["state"]]
+        return CODES[patiently(partial(client.experiment, id_), Patience(tell=tell))["state"]]
     return CODES[follow(client, id_, file=sys.stdout)["state"]]
 
 
@@ -101,9 +103,11 @@ def _log(arguments: argparse.Namespace) -> int:
         _print_lines(read(id_, arguments.lines).splitlines(), arguments.json)
         return 0
     seen: list[str] = []
+    patience = Patience(tell=tell)
     while True:
-        is_over = _is_over(client, id_, is_trial)  # asked first: what is written until then is read below
-        lines = read(id_, max(FOLLOWED_LINES, arguments.lines)).splitlines()
+        # asked first: what is written until then is read below
+        is_over = patiently(partial(_is_over, client, id_, is_trial), patience)
+        lines = patiently(partial(read, id_, max(FOLLOWED_LINES, arguments.lines)), patience).splitlines()
         _print_lines(new_lines(seen, lines) if seen else lines[-arguments.lines :], arguments.json)
         if is_over:
             return 0

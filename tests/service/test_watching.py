@@ -18,6 +18,7 @@ from queried import filled
 from search_spaces.environment import Environment
 from service import progress
 from service.bars import Bars
+from service.client import Client, ServiceError
 from service.progress import together
 from service.store import Store
 from service.watching import new_lines
@@ -204,6 +205,23 @@ def test_a_log_is_followed_to_the_end_of_its_trial(
     assert allasprak("log", id_, "--follow").out == "0\n1\n2\n"
 
 
+def test_a_log_is_followed_beyond_a_restart_of_the_service(
+    allasprak: Command, store: Store, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    id_, gone = over(store), iter([ConnectionError("no service answers"), ServiceError(502, "Bad Gateway", [])])
+
+    def read(*_: Any) -> str:
+        if (error := next(gone, None)) is not None:
+            raise error
+        return "a line"
+
+    monkeypatch.setattr("service.patience.PAUSES", (0.01,))
+    monkeypatch.setattr(Client, "driver_log", read)
+    followed = allasprak("log", id_, "--follow")
+    assert (followed.code, followed.out) == (0, "a line\n")
+    assert followed.err.startswith("allasprak: no service answers: waiting for it, up to 600 seconds\n")
+
+
 def test_of_a_log_that_grows_new_lines_are_found() -> None:
     whole = [f"line {number // 3}" for number in range(90)]  # each three times
     for seen in range(1, 60):
@@ -253,6 +271,7 @@ def test_a_bar_that_is_not_shown_says_nothing_but_that_the_service_is_gone(capsy
 
 CELL = """
 from service.bars import Bars
+from service.client import Client, ServiceError
 with Bars() as bars:
     bar = bars.add("one <b>", 4)
     for epoch in range(5):
