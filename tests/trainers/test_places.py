@@ -369,7 +369,8 @@ def test_a_url_that_may_name_a_place(url: str) -> None:
     assert problem_of(url) is None
 
 
-@pytest.mark.parametrize("url", ["s3", "s3://", "s3:///a", "/a", "file://a", "file:a", "http://a/b", "s3:bucket"])
+@pytest.mark.parametrize("url", ["s3", "s3://", "s3:///a", "/a", "file://a", "file:a", "http://a/b", "s3:bucket",
+                                 "file:///a#1", "file:///a?b"])  # fmt: skip
 def test_a_url_that_names_none(url: str) -> None:
     problem = problem_of(url)
     assert problem is not None

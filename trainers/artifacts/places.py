@@ -54,7 +54,8 @@ def problem_of(url: str) -> str | None:
     """What is wrong with the URL of a place, as "is ...; allowed: ..."; None if nothing is. Nothing is opened."""
     scheme, _, rest = url.partition("://")
     if scheme == "file":
-        return None if _folder(url).is_absolute() else f"is {url!r}; allowed: file:/// and the path of a folder"
+        is_folder = _folder(url).is_absolute() and not set("?#") & set(url)  # a URL's path ends before these
+        return None if is_folder else f"is {url!r}; allowed: file:/// and the path of a folder, %3F for ? and %23 for #"
     if scheme == "s3" and "@" in rest.partition("/")[0]:
         return "has a key in it; allowed: a URL without, and AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY"
     if scheme not in STORES or not re.match(r"[^/?#\s]+", rest):
