@@ -66,6 +66,8 @@ def environment(home: Path, embedded: bool) -> dict[str, str]:
         "RAY_AIR_NEW_OUTPUT": "0",
         "TUNE_DISABLE_AUTO_CALLBACK_LOGGERS": "1",
         "HF_HUB_DISABLE_PROGRESS_BARS": "1",
+        # Below `uv run` Ray would start workers by that as well, in a copy of the current folder: a driver's is /.
+        "RAY_ENABLE_UV_RUN_RUNTIME_ENV": "0",
     }
     if embedded:
         ours |= {

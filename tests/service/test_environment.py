@@ -294,3 +294,15 @@ def test_no_library_asks_a_proxy_for_this_machine(before: dict[str, str]) -> Non
     names = environment["no_proxy"].split(",")
     assert environment["NO_PROXY"] == environment["no_proxy"]
     assert sorted(names) == sorted({"127.0.0.1", "localhost", "::1"} | ({"a.b"} if before else set()))
+
+
+@pytest.mark.service
+def test_a_service_that_uv_runs_has_workers_of_its_own_environment(
+    start_service: Callable[..., Any], spec: dict[str, Any], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "run").write_text('"$@" & trap "kill $!" TERM; wait; wait\n', encoding="utf-8")
+    as_uv = ["bash", "-c", 'exec -a uv bash run "$@"', "uv"]  # its command line is `uv run ...`, which Ray looks at
+    service = start_service(tmp_path / "home", within=as_uv)
+    id_ = service.client.submit({**spec, "methods": ["zero-shot"]})
+    service.until(lambda: service.client.experiment(id_)["state"] == "succeeded", seconds=90)
