@@ -20,7 +20,7 @@ from service import progress as watched
 from service.connection import PATIENT, Connection, ServiceError
 from service.displayed import Displayed, experiment_html, trial_html
 from service.frames import listed
-from service.json_values import parameters, plain, spec_of
+from service.json_values import parameters, plain, single_parameters, spec_of
 from service.patience import PATIENCE, Patience
 from service.results_client import Report, ResultsClient
 from service.security import require_sendable
@@ -103,11 +103,11 @@ class Client(ResultsClient):
         return Displayed(self._json("GET", f"/v1/experiments/{id_}"), lambda: experiment_html(self, id_))
 
     def experiments(self, **filters: str) -> pd.DataFrame:
-        """Experiments, newest first, filtered by `owner`, `tags`, `state`, `name`, `task` or `method`.
+        """Experiments, newest first, filtered by one `owner`, `tags`, `state`, `name`, `task` or `method`.
 
         `search` is text within name, id, owner or a tag; `sort` a column such as "name", "-name" for descending.
         """
-        pages = self._connection.pages("/v1/experiments", parameters(filters))
+        pages = self._connection.pages("/v1/experiments", single_parameters(filters))
         return listed([one for page in pages for one in page["experiments"]], frames.EXPERIMENTS)
 
     def cancel(self, id_: str) -> dict[str, Any]:
@@ -201,7 +201,7 @@ class Client(ResultsClient):
             id_: of the experiment.
             filters: `state`, such as "running".
         """
-        pages = self._connection.pages(f"/v1/experiments/{id_}/trials", parameters(filters))
+        pages = self._connection.pages(f"/v1/experiments/{id_}/trials", single_parameters(filters))
         return listed([one for page in pages for one in page["trials"]], frames.TRIALS)
 
     def log(self, trial: str, lines: int = 200) -> str:
@@ -255,7 +255,7 @@ class Client(ResultsClient):
             asked: as `GET /v1/trials/{id}/examples` takes them: `split`, `selection`; `against`, a trial that stands
                 beside; `which`, such as "differences"; `kind` of error.
         """
-        wanted = {"language": language, "limit": 1000, **parameters(asked)}
+        wanted = {"language": language, "limit": 1000, **single_parameters(asked)}
         for page in self._connection.pages(f"/v1/trials/{trial}/examples", wanted):
             yield from page["examples"]
 

@@ -161,6 +161,19 @@ def parameters(given: Mapping[str, Any], optional: Iterable[str] = ()) -> dict[s
     return {name: values for name, values in found.items() if values}
 
 
+def single_parameters(given: Mapping[str, Any]) -> dict[str, list[Any]]:
+    """As `parameters`, of routes that take one value for each name: of several they would take the last.
+
+    Raises:
+        SpecError: as `parameters`, or a name has several values.
+    """
+    found = parameters(given)
+    counts = {name: len(values) for name, values in found.items() if len(values) > 1}
+    if counts:
+        raise SpecError([Problem(name, f"there are {count} values; allowed: one") for name, count in counts.items()])
+    return found
+
+
 def spec_of(given: Mapping[str, Any] | str | Path) -> dict[str, Any]:
     """A spec to be sent: a mapping, or the JSON object in the file of a path.
 

@@ -310,6 +310,18 @@ def test_conditions_on_what_no_experiment_has_are_refused_as_well(store: Store, 
             notebook.experiments(**{name: "nobody"})
 
 
+def test_several_values_are_refused_where_one_would_be_taken(store: Store, notebook: Client) -> None:
+    id_ = filled(store, range(1, 2))
+    asked: list[Callable[[], object]] = [
+        partial(notebook.experiments, state=["running", "queued"]), partial(notebook.trials, id_, state={"a", "b"}),
+        partial(list, notebook.examples("0" * 20, "de", kind=np.array(["a", "b"]))),
+    ]  # fmt: skip
+    for ask in asked:
+        with pytest.raises(ValueError, match=r"^(state|kind): there are 2 values; allowed: one$"):
+            ask()
+    assert len(notebook.experiments(state=["queued"])) == 1
+
+
 @pytest.mark.parametrize("where", [None, {"column": "k", "op": "ge", "value": 0}])
 def test_a_form_that_is_none_is_as_if_it_were_not_given(store: Store, notebook: Client, where: Fields | None) -> None:
     filled(store, range(1, 2))
