@@ -10,7 +10,9 @@ from service.store.column_values import MOST_NAMED
 from service.store.query import And, Condition, Or, Where
 
 # Columns of which is known which values there are, and not all from the start.
-FILTERS = {column.name for column in COLUMNS if column.filter and not column.values} | {"name"}
+FILTERS = {
+    column.name for column in COLUMNS if (column.filter or column.place == "planned_results") and not column.values
+} | {"name"}
 
 
 def require_known(store: Store, where: Where, of: str = "", field: str | None = None) -> None:

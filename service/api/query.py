@@ -83,11 +83,21 @@ def _condition(column: Any, op: Any, value: Any, field: str) -> Condition:
     if op not in (allowed := _operators(known)):
         raise _unknown(f"{field}.op", op, allowed)
     if op != "in":
-        return Condition(known.name, op, _value(value, known.type, f"{field}.value"))
+        found = _value(value, known.type, f"{field}.value")
+        _require_possible(known, op, [found], field)
+        return Condition(known.name, op, found)
     if not isinstance(value, list) or len(value) > MOST_VALUES:
         raise _wrong(f"{field}.value", f"allowed: a list of at most {MOST_VALUES} values")
-    values = (_value(one, known.type, f"{field}.value.{n}") for n, one in enumerate(value))
-    return Condition(known.name, op, tuple(values))
+    values = tuple(_value(one, known.type, f"{field}.value.{n}") for n, one in enumerate(value))
+    _require_possible(known, op, values, field)
+    return Condition(known.name, op, values)
+
+
+def _require_possible(column: Column, op: str, values: Sequence[Any], field: str) -> None:
+    """Refuse to look for a value that the column never has."""
+    for value in values if op in ("eq", "in") and column.values else ():
+        if value is not None and value not in column.values:
+            raise _unknown(f"{field}.value", value, column.values)
 
 
 def _operators(column: Column) -> tuple[str, ...]:

@@ -303,6 +303,15 @@ def test_conditions_on_what_no_experiment_has_are_refused_as_well(store: Store, 
     tree = {"or": [{"column": "k", "op": "ge", "value": 9}, {"column": "method", "op": "eq", "value": "naive"}]}
     with pytest.raises(ServiceError, match="where: method: no experiment has 'naive'"):
         notebook.results(where=tree)
+    for column, op, value, there in (
+        ("split", "eq", "train", "allowed: dev, test"),
+        ("split", "in", ["test", "train"], "allowed: dev, test"),
+        ("selection", "eq", "first", "no experiment has 'first'; there are: "),
+        ("judged_on", "in", ["test"], "no experiment has 'test'; there are: source-dev"),
+    ):
+        with pytest.raises(ServiceError, match=there):
+            notebook.results(where={"column": column, "op": op, "value": value})
+    assert notebook.results(where={"column": "split", "op": "ge", "value": "train"}).empty
     assert notebook.results(where={"column": "k", "op": "ge", "value": 9}).empty
     assert len(notebook.results(where={"column": "alpha", "op": "eq", "value": None}))
     for name in ("owner", "tags", "name"):
