@@ -50,7 +50,8 @@ def _complete(method: str, operation: dict[str, Any]) -> None:
     operation["description"] = rest or summary
     for parameter in operation.get("parameters", []):
         _without_null(parameter["schema"])
-    any_of_them = refusals(400, 500, 503, *(() if method in SAFE_METHODS else (403, 507)))
+    # reading writes as well: copies, sorted rows, what is downloaded
+    any_of_them = refusals(400, 500, 503, 507, *(() if method in SAFE_METHODS else (403,)))
     of_body = refusals(408, 413) if "requestBody" in operation else {}
     told = operation["responses"] | {str(status): answer for status, answer in (any_of_them | of_body).items()}
     operation["responses"] = dict(sorted(told.items()))

@@ -134,6 +134,18 @@ def test_a_disk_that_fills_up_during_an_upload_is_507_and_nothing_is_left(
     assert not list((environment.home / "datasets").iterdir())
 
 
+def test_a_disk_that_is_full_is_507_to_who_reads_and_the_description_says_so(
+    client: TestClient, environment: Environment, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def full(*_: Any, **__: Any) -> None:
+        raise OSError(errno.ENOSPC, "No space left on device", "/secret/place")
+
+    monkeypatch.setattr("service.api.downloads.tempfile.mkdtemp", full)
+    assert "/secret" not in str(problem_of(client.get(f"/v1/trials/{'0' * 20}/model"), 507))
+    told = client.get("/openapi.json").json()["paths"]["/v1/trials/{id}/model"]["get"]["responses"]
+    assert "507" in told
+
+
 def test_what_nobody_foresaw_is_a_problem_that_the_log_has_by_its_id(
     client: TestClient, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
