@@ -49,6 +49,7 @@ WHY = {
     409: "The state of what is there does not allow it",
     413: "The body is too large",
     415: "The body is of another media type",
+    416: "The file has no such part as `Range` asks for",
     422: "Something is wrong with the parameters or the body; each field is named",
     500: "What is stored cannot be read, or there is a fault of the service, whose log says more",
     503: "Too much is asked at once, or the database is locked or lost",

@@ -12,7 +12,7 @@ from pydantic import BaseModel, ConfigDict, Field
 from starlette.exceptions import HTTPException
 
 from service.api.answers import trials as answers
-from service.api.documented import OfTrial, sent_as
+from service.api.documented import BINARY, Documented, OfTrial, sent_as
 from service.api.downloads import export, scratch, zipped
 from service.api.evaluations import Evaluation, evaluated, examples_behind, found_trial, read_judged
 from service.api.problems import refusals
@@ -72,7 +72,19 @@ def _until_sent() -> Iterator[ExitStack]:
         yield stack
 
 
-@router.get("/trials/{id}/predictions", response_class=FileResponse, responses=sent_as(FILE) | refusals(404, 409))
+# What FileResponse answers where the header Range asks for parts of a file (RFC 9110, section 14).
+_PARTS: Documented = {
+    206: {
+        "description": "The parts that `Range` asks for",
+        "content": {media_type: {"schema": BINARY} for media_type in (FILE, "multipart/byteranges")},
+    }
+}
+
+
+@router.get(
+    "/trials/{id}/predictions", response_class=FileResponse,
+    responses=sent_as(FILE) | _PARTS | refusals(404, 409, 416),
+)  # fmt: skip
 def get_predictions(
     request: Request,
     id_: OfTrial,

@@ -192,6 +192,27 @@ def test_predictions_come_with_texts_and_without_where_data_have_changed(
 
 
 @pytest.mark.parametrize(
+    ("wanted", "status", "media_type"),
+    [
+        ("bytes=0-5", 206, "application/vnd.apache.arrow.file"),
+        ("bytes=0-5,20-25", 206, "multipart/byteranges"),
+        ("bytes=999999999-", 416, "application/problem+json"),
+        ("bytes=5-0", 400, "application/problem+json"),
+    ],
+)
+def test_parts_of_predictions_are_sent_as_the_description_says(
+    sqlite_store: Store, client: TestClient, tmp_path: Path, wanted: str, status: int, media_type: str
+) -> None:
+    _, trials = predicted(sqlite_store, tmp_path)
+    path = f"/v1/trials/{trials[ZERO]}/predictions?language=ar"
+    answer = client.get(path, headers={"Range": wanted})
+    assert (answer.status_code, answer.headers["content-type"].partition(";")[0]) == (status, media_type)
+    assert status != 206 or b"ARROW1" in answer.content
+    told = client.get("/openapi.json").json()["paths"]["/v1/trials/{id}/predictions"]["get"]["responses"]
+    assert media_type in told[str(status)]["content"]
+
+
+@pytest.mark.parametrize(
     ("wanted", "status", "words"),
     [
         ({"language": "de"}, 404, "no evaluation of de/test"),
