@@ -30,6 +30,10 @@ CHUNK_BYTES = 2**20
 END_SECONDS = 5.0
 
 
+class ExportError(RuntimeError):
+    """A model was not exported; the message is the last line of what the command says."""
+
+
 async def scratch(request: Request) -> AsyncIterator[Path]:
     """A dependency: a folder for one answer, removed once that is sent, or its client has gone."""
     place = downloads_folder(request.app.state.environment().home)
@@ -51,7 +55,8 @@ async def export(request: Request, folder: Path, arguments: Sequence[str]) -> No
     one be killed, the next server ends it.
 
     Raises:
-        HTTPException: 404 with what the command says, 503 if it was killed or the client has gone.
+        ExportError: the command failed.
+        HTTPException: 503 if it was killed or the client has gone.
     """
     process = await asyncio.create_subprocess_exec(
         *COMMAND, *arguments,
@@ -75,7 +80,7 @@ async def export(request: Request, folder: Path, arguments: Sequence[str]) -> No
     if process.returncode is None or process.returncode < 0:
         raise HTTPException(503, "the export was killed, for memory perhaps; ask again", {"Retry-After": "60"})
     if process.returncode:
-        raise HTTPException(404, said.rpartition("\n")[2].removeprefix("allasprak: "))
+        raise ExportError(said.rpartition("\n")[2])
 
 
 async def _gone(request: Request) -> None:

@@ -1,9 +1,10 @@
 """Trials: what they are, what became of them, what they predicted and said."""
 
+import re
 from collections.abc import Iterator
 from contextlib import ExitStack, suppress
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, NoReturn
 
 from fastapi import APIRouter, Depends, Query, Request
 from fastapi.concurrency import run_in_threadpool
@@ -11,14 +12,15 @@ from fastapi.responses import FileResponse, JSONResponse, PlainTextResponse, Res
 from pydantic import BaseModel, ConfigDict, Field
 from starlette.exceptions import HTTPException
 
+from search_spaces.problems import Problem, SpecError
 from service.api.answers import trials as answers
 from service.api.documented import BINARY, Documented, OfTrial, sent_as
-from service.api.downloads import export, scratch, zipped
+from service.api.downloads import ExportError, export, scratch, zipped
 from service.api.evaluations import Evaluation, evaluated, examples_behind, found_trial, read_judged
 from service.api.problems import refusals
 from service.api.times import with_times
 from trainers.artifacts import predictions
-from trainers.artifacts.layout import fate, log_of, pruned_mark, saved
+from trainers.artifacts.layout import fate, log_of, models_of, pruned_mark, saved
 from trainers.artifacts.place import Place
 from trainers.artifacts.places import NO_PATIENCE, place_of
 from trainers.selections import PATTERN
@@ -118,19 +120,46 @@ class Chosen(BaseModel):
     selection: str | None = Field(None, pattern=PATTERN, description="where there are several")
 
 
-@router.get("/trials/{id}/model", response_class=StreamingResponse, responses=sent_as(ZIP) | refusals(404))
+@router.get("/trials/{id}/model", response_class=StreamingResponse, responses=sent_as(ZIP) | refusals(404, 409))
 async def get_model(
     request: Request, id_: OfTrial, wanted: Annotated[Chosen, Query()], folder: Annotated[Path, Depends(scratch)]
 ) -> StreamingResponse:
     """A kept model as a Hugging Face folder in a zip.
 
-    It has the full vocabulary, tokenizer and card. 503 with Retry-After while two others are downloaded.
+    It has the full vocabulary, tokenizer and card. 404 where it was not kept, 409 where what it needs is gone, such as
+    its encoder. 503 with Retry-After while two others are downloaded.
     """
     await run_in_threadpool(found_trial, request, id_)
     selection = ["--selection", wanted.selection] if wanted.selection else []
-    await export(request, folder, [id_, str(folder / id_), *selection])
+    try:
+        await export(request, folder, [id_, str(folder / id_), *selection])
+    except ExportError as error:
+        await run_in_threadpool(_refuse, request, id_, wanted.selection, str(error))
     headers = {"Content-Disposition": f'attachment; filename="{id_}.zip"'}
     return StreamingResponse(zipped(folder / id_), media_type=ZIP, headers=headers)
+
+
+def _refuse(request: Request, id_: str, selection: str | None, said: str) -> NoReturn:
+    """Say why a model was not exported: only one that is not there is 404.
+
+    Args:
+        request: that asks for it.
+        id_: of the trial.
+        selection: which of its models; None for the only one.
+        said: by the command that exports.
+    """
+    words = said.removeprefix("allasprak: ")
+    chosen, place = request.app.state.store.objectives.by_selection(id_), _place(request)
+    if selection is None and len(chosen) > 1:
+        raise SpecError([Problem("selection", f"the trial has several: one of {', '.join(chosen)}")])
+    kept = place.complete(models_of(place.home, id_))
+    if not any(one in kept for one in chosen if selection in (None, one)):
+        raise HTTPException(404, words)
+    if failed := re.match(r"\[Errno (\d+)\] ", words):  # as Python writes an OSError, such as that of a full disk
+        raise OSError(int(failed[1]), words)
+    if words == said:  # the end of a traceback
+        raise RuntimeError(words)
+    raise HTTPException(409, words)
 
 
 def _place(request: Request) -> Place:

@@ -15,11 +15,13 @@ import pytest
 from sqlalchemy import text
 from starlette.testclient import TestClient
 
+from predicted import ZERO, predicted
 from search_spaces.environment import Environment
 from service.api import create_app
 from service.reports.report import _tex
 from service.store import Store
 from tiny_encoders import write_encoder
+from trainers.artifacts.layout import model_of
 
 JSON, ZIP = {"Content-Type": "application/json"}, {"Content-Type": "application/zip"}
 
@@ -144,6 +146,37 @@ def test_a_disk_that_is_full_is_507_to_who_reads_and_the_description_says_so(
     assert "/secret" not in str(problem_of(client.get(f"/v1/trials/{'0' * 20}/model"), 507))
     told = client.get("/openapi.json").json()["paths"]["/v1/trials/{id}/model"]["get"]["responses"]
     assert "507" in told
+
+
+@pytest.mark.parametrize(
+    ("said", "status", "words"),
+    [
+        ("allasprak: [Errno 28] the disk is full: '/secret/place'", 507, "the disk or the database"),
+        ("allasprak: the package of the task is not installed", 409, "the package of the task is not installed"),
+        ("AssertionError: of /secret/place", 500, "an error of the service"),
+    ],
+)
+def test_a_model_that_is_there_and_cannot_be_exported_is_not_said_to_be_missing(
+    client: TestClient,
+    store: Store,
+    environment: Environment,
+    monkeypatch: pytest.MonkeyPatch,
+    said: str,
+    status: int,
+    words: str,
+) -> None:
+    _, trials = predicted(store, environment.home)
+    path = f"/v1/trials/{trials[ZERO]}/model"
+    monkeypatch.setattr("service.api.downloads.COMMAND", ("sh", "-c", f'echo "{said}" >&2; exit 1'))
+    problem_of(client.get(path), 404)  # it was not kept
+    model_of(environment.home, trials[ZERO], "source-dev").mkdir(parents=True)
+    found = problem_of(client.get(path), status)
+    assert words in found["detail"]
+    assert "/secret" not in str(found)
+    problem_of(client.get(f"{path}?selection=last"), 404)
+    monkeypatch.setattr(store.objectives, "by_selection", lambda _: {"last": [], "source-dev": []})
+    [wrong] = problem_of(client.get(path), 422)["errors"]
+    assert wrong == {"field": "selection", "message": "the trial has several: one of last, source-dev"}
 
 
 def test_what_nobody_foresaw_is_a_problem_that_the_log_has_by_its_id(
