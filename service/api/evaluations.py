@@ -26,7 +26,9 @@ class Evaluation(BaseModel):
 
     model_config = ConfigDict(extra="forbid")
 
-    language: Annotated[str, Field(pattern=f"^{LANGUAGE_CODE}$")] = Field(description="code of the language")
+    language: Annotated[str, Field(pattern=f"^{LANGUAGE_CODE}$")] = Field(
+        description="code of the language", examples=["de"]
+    )
     split: Split = Field("test", description="split that was scored")
     selection: str | None = Field(None, pattern=PATTERN, description="where there are several")
 

@@ -32,7 +32,9 @@ class Draw(BaseModel):
 
     model_config = ConfigDict(extra="forbid")
 
-    language: Annotated[str, Field(pattern=f"^{LANGUAGE_CODE}$")] = Field(description="code of the language")
+    language: Annotated[str, Field(pattern=f"^{LANGUAGE_CODE}$")] = Field(
+        description="code of the language", examples=["de"]
+    )
     k: Annotated[int, Field(ge=1, lt=2**31)] | None = Field(None, description="those of this K; all, if none is given")
     seed: Annotated[int, Field(ge=0, lt=2**31)] | None = Field(None, description="those of this seed")
 

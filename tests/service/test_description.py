@@ -93,6 +93,14 @@ def test_examples_keep_to_their_schemas(description: Fields) -> None:
         Draft202012Validator(whole, format_checker=Draft202012Validator.FORMAT_CHECKER).validate(example)
 
 
+def test_what_each_route_must_be_given_has_an_example(operations: dict[str, Fields]) -> None:
+    for route, one in operations.items():
+        for parameter in (asked for asked in one.get("parameters", ()) if asked["required"]):
+            assert list(examples(parameter)), (route, parameter["name"])
+        for media_type, content in one.get("requestBody", {}).get("content", {}).items():
+            assert media_type != "application/json" or content["examples"], route
+
+
 def examples(part: Any) -> Iterator[tuple[Fields, Any]]:
     """Each example of a part of the description, with its schema."""
     if isinstance(part, list):
