@@ -109,7 +109,7 @@ def paired_groups(
     table = differences(better, over, names)
     values = [getattr(LANGUAGES.get(code), trait, "unknown") for code in table.index]
     rows = []
-    for value, gains in table.groupby(values):
+    for value, gains in table.groupby(pd.Index(values)):  # a list of one value would be taken for a list of keys
         figures = _figures(gains.mean().to_numpy(), interval)
         pairs = {"wins": (gains > 0), "ties": (gains == 0), "losses": (gains < 0)}
         counts = {name: int(found.to_numpy().sum()) for name, found in pairs.items()}

@@ -86,3 +86,9 @@ def test_a_group_of_languages_is_compared_by_its_mean() -> None:
     assert found.loc["Deva", "p_holm"] == pytest.approx(3 * hindi)  # of three groups
     families = paired_groups(better, over, ("one", "other"), "family").set_index("group")
     assert families["languages"].to_dict() == {"IE: Germanic": 2, "unknown": 1, "IE: Indo-Aryan": 1}
+
+
+def test_a_group_of_one_language_is_called_by_its_name() -> None:
+    rows = score_rows({"de": [1.0, 2.0]})
+    better, over = (rows[(rows["method"] == name) & (rows["language"] != "en")] for name in (OURS, THEIRS))
+    assert paired_groups(better, over, ("one", "other"), "script")["group"].tolist() == ["Latn"]
