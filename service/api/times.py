@@ -6,5 +6,5 @@ from typing import Any
 
 def with_times(values: dict[str, Any]) -> dict[str, Any]:
     """The times among the values as ISO 8601."""
-    times = {name: values[name] for name in ("created", "started", "ended", "finished", "checkpoint") if name in values}
-    return {**values, **{name: at and datetime.fromtimestamp(at, UTC).isoformat() for name, at in times.items()}}
+    names = [name for name in ("created", "started", "ended", "finished", "checkpoint") if values.get(name) is not None]
+    return {**values, **{name: datetime.fromtimestamp(values[name], UTC).isoformat() for name in names}}

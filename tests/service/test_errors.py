@@ -8,6 +8,7 @@ import random
 import sqlite3
 import tempfile
 import zipfile
+from datetime import datetime
 from pathlib import Path
 from typing import Any
 
@@ -374,6 +375,7 @@ def test_one_broken_row_breaks_no_list(client: TestClient, store: Store, small: 
     shown = {one["id"]: one for one in listed.json()["experiments"]}
     assert shown.keys() == {whole, broken}
     assert shown[whole] == before
+    assert datetime.fromisoformat(shown[broken]["created"])  # 1970 where it is not known
     if "event" not in what:
         assert "cannot be read" in shown[broken]["reason"]
     for path in ("/v1/results", "/v1/results/summary", "/metrics", "/v1/experiments?limit=1"):
