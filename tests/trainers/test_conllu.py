@@ -1,5 +1,7 @@
 """CoNLL-U: one word per written word, tagged by the word nearest to the root; malformed lines are named."""
 
+import time
+
 import pytest
 
 from trainers.data.conllu import examples
@@ -103,6 +105,10 @@ MALFORMED = {
     "a span without words": (line("2-3", "geht"), "line 3: the sentence lacks words of the token 2-3"),
     "half a span": ("\n".join([line("2-3", "ab"), line("2", "a")]), "line 3: the sentence lacks words"),
     "a span within a span": ("\n".join([line("2-3", "ab"), line("2-3", "ab")]), "line 4: the token's ID begins with 2"),
+    "spans that overlap": (
+        "\n".join([line("2-3", "ab"), line("2", "a", "X", "0"), line("3-4", "bc"), line("3", "b", "X", "2")]),
+        "line 5: the token 3-4 overlaps the one before",
+    ),
     "heads in a circle": (
         "\n".join([line("2-3", "ab"), line("2", "a", "X", "3"), line("3", "b", "X", "2")]),
         "line 4: no path leads from the word 2 to the root",
@@ -119,3 +125,12 @@ def test_what_is_malformed_is_named_by_its_line(bad: str, message: str) -> None:
     lines = ["# text = Ana geht", line("1", "Ana", "PROPN", "0"), *bad.split("\n")]
     with pytest.raises(DataError, match=f"^{message}"):
         list(examples(lines, "de"))
+
+
+def test_a_long_word_of_words_below_each_other_takes_no_longer_than_its_lines() -> None:
+    """Each word was followed to the root: these took over ten minutes, within one split, where no limit of time is."""
+    count = 100_000
+    parts = [line(str(place), "a", "X", str((place + 1) % (count + 1))) for place in range(1, count + 1)]
+    begin = time.process_time()
+    assert words(line(f"1-{count}", "aa"), *parts) == [("aa", "X")]
+    assert time.process_time() - begin < 60

@@ -127,33 +127,40 @@ def _following(token: _Token, sentence: Sequence[_Token]) -> _Token:
 def _written(sentence: Sequence[_Token], order: Sequence[str]) -> Iterator[tuple[str, str]]:
     """(form, tag) of each word as it is written."""
     words = {token.first: token for token in sentence if token.is_word}
+    depths = {0: 0}
     written = 0
     for token in sentence:
         if not token.is_word:
-            yield token.form, _tag(token, words, order)
+            if token.first <= written:
+                raise DataError(f"line {token.line}: the token {token.first}-{token.last} overlaps the one before")
+            yield token.form, _tag(token, words, depths, order)
         elif token.first > written:
             yield token.form, token.upos
         written = max(written, token.last)
 
 
-def _tag(token: _Token, words: dict[int, _Token], order: Sequence[str]) -> str:
+def _tag(token: _Token, words: dict[int, _Token], depths: dict[int, int], order: Sequence[str]) -> str:
     """The tag of the word of a multiword token that is nearest to the root, of several the first in the order."""
     span = [words[place] for place in range(token.first, token.last + 1) if place in words]
     if not span or span[-1].first != token.last:
         raise DataError(f"line {token.line}: the sentence lacks words of the token {token.first}-{token.last}")
-    depths = [_depth(word, words) for word in span]
-    nearest = [word.upos for word, depth in zip(span, depths, strict=True) if depth == min(depths)]
+    least = min(_depth(word, words, depths) for word in span)
+    nearest = [word.upos for word in span if depths[word.first] == least]
     return min(nearest, key=lambda tag: order.index(tag) if tag in order else len(order))
 
 
-def _depth(word: _Token, words: dict[int, _Token]) -> int:
-    """The number of steps from a word to the root."""
-    place, steps = word.first, 0
-    while place:
-        if place not in words or steps > len(words):
+def _depth(word: _Token, words: dict[int, _Token], depths: dict[int, int]) -> int:
+    """The number of steps from a word to the root; added to those that are known, with those of the words between."""
+    path: list[int] = []
+    place = word.first
+    while place not in depths:
+        if place not in words or len(path) > len(words):
             raise DataError(f"line {word.line}: no path leads from the word {word.first} to the root")
-        place, steps = words[place].head or 0, steps + 1
-    return steps
+        path.append(place)
+        place = words[place].head or 0
+    for steps, passed in enumerate(reversed(path), start=depths[place] + 1):
+        depths[passed] = steps
+    return depths[word.first]
 
 
 def _is_blanked(forms: Sequence[str]) -> bool:
