@@ -64,8 +64,10 @@ Text = Annotated[str, Field(max_length=200), AfterValidator(_storable)]
 Name = Annotated[str, Field(min_length=1, max_length=500), AfterValidator(_storable)]
 Code = Annotated[str, Field(pattern=f"^{LANGUAGE_CODE}$")]
 
+# Of a group that has wrong codes the first is enough: a megabyte has hundreds of thousands.
 Groups = Annotated[
-    list[Annotated[list[Code], Field(min_length=1, max_length=1000)]], Field(min_length=1, max_length=1000)
+    list[Annotated[list[Code], Field(min_length=1, max_length=1000, fail_fast=True)]],
+    Field(min_length=1, max_length=1000),
 ]
 
 

@@ -38,6 +38,7 @@ REFUSED: dict[str, dict[str, Any]] = {
     "1,000 languages that are not there": {"target_languages": CODES},
     "a language that is given 1,000 times": {"target_languages": ["de"] * 1000},
     "a list of groups that are none": {"grouping": ["X"] * MANY},
+    "groups of what are no codes": {"grouping": [[0] * 1000] * 300},
     "numbers without end": {"k": list(range(MANY)), "seeds": [0] * MANY},
     "texts for numbers": {"k": [""] * MANY, "seeds": ["1"] * MANY, "alpha": {"grid": [""] * MANY}},
     "values that are out of bounds": {"alpha": {"grid": [2] * 10_000}},
