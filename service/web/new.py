@@ -247,14 +247,15 @@ def _sections(
     ]
 
 
-def _methods(chosen: Sequence[str]) -> list[tuple[str, list[dict[str, str]]]]:
+def _methods(chosen: Sequence[str]) -> list[tuple[str, list[dict[str, Any]]]]:
     """The methods in groups, with a line for each; those that are chosen but unknown last."""
-    there = {one["method"]: one for one in answered(list_methods())["methods"]}
+    names = dict.fromkeys(chosen)
+    there = {one["method"]: {**one, "is_chosen": one["method"] in names} for one in answered(list_methods())["methods"]}
     groups = [
         ("The paper's", [one for name, one in there.items() if name in PAPER]),
         ("Further selections", [one for name, one in there.items() if name in FURTHER]),
         ("Other rules", [one for name, one in there.items() if name not in PAPER and name not in FURTHER]),
-        ("Unknown", [{"method": name, "description": ""} for name in chosen if name not in there]),
+        ("Unknown", [{"method": name, "description": "", "is_chosen": True} for name in names if name not in there]),
     ]
     return [(title, of) for title, of in groups if of]
 
