@@ -4,7 +4,7 @@ from datetime import UTC, datetime
 from typing import Annotated, Any, Literal
 from urllib.parse import parse_qs
 
-from fastapi import APIRouter, Depends, Query, Request
+from fastapi import APIRouter, Query, Request
 from fastapi.responses import HTMLResponse, RedirectResponse
 from pydantic import TypeAdapter, ValidationError
 from starlette.exceptions import HTTPException
@@ -17,7 +17,7 @@ from service.api.experiments import get_experiment, resubmit_experiment
 from service.api.progress import MOST_TRIALS, EventListing, TrialListing, list_events, list_trials
 from service.store.states import FINAL, MOVES
 from service.web.grid import grid
-from service.web.rendering import Page, answered, duration, page
+from service.web.rendering import Body, Page, answered, duration, page
 from service.web.table import Sorted
 from trainers.trial import NUMERICS
 
@@ -100,11 +100,9 @@ def ask(request: Request, id_: OfExperiment, action: Literal["cancel", "delete"]
     return page(request, "experiment_ask", one=shown, action=action, verb=verb, words=words)
 
 
-async def _priority(request: Request) -> int | None:
-    """The priority that a form sends, if it sends any. SpecError: it is none."""
-    given = parse_qs((await request.body()).decode(errors="replace")).get("priority")
-    if given is None:
-        return None
+def _priority(body: bytes) -> int:
+    """The priority that a form sends. SpecError: it sends none, or what is none."""
+    given = parse_qs(body.decode(errors="replace")).get("priority", [""])
     try:
         return int(TypeAdapter(Priority).validate_python(int(given[0])))
     except (ValueError, ValidationError) as error:
@@ -112,16 +110,12 @@ async def _priority(request: Request) -> int | None:
 
 
 @router.post("/experiments/{id}/{action}")
-def act(
-    request: Request, id_: OfExperiment, action: Action, priority: Annotated[int | None, Depends(_priority)]
-) -> RedirectResponse:
+def act(request: Request, id_: OfExperiment, action: Action, body: Body) -> RedirectResponse:
     """Do what a button says, and show the experiment."""
     if action in MOVED:
         MOVED[action](request, id_)
     elif action == "priority":
-        if priority is None:
-            raise SpecError([Problem("priority", "allowed: a whole number from -100 to 100")])
-        control.change_experiment(request, id_, control.Change(priority=priority))
+        control.change_experiment(request, id_, control.Change(priority=_priority(body)))
     elif action == "resubmit":
         return RedirectResponse(f"/experiments/{answered(resubmit_experiment(request, id_))['id']}", 303)
     else:

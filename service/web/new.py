@@ -7,6 +7,7 @@ from functools import cache
 from hashlib import sha256
 from typing import Annotated, Any
 
+from anyio import from_thread
 from fastapi import APIRouter, Query, Request
 from fastapi.responses import HTMLResponse, RedirectResponse, Response
 from pydantic import BaseModel, ConfigDict, Field
@@ -25,7 +26,7 @@ from service.api.experiments import (
 )
 from service.web.forms import Field as FormField
 from service.web.forms import as_json, every, fields_of, filled_in, posted, said, shown
-from service.web.rendering import Page, answered, page, with_body
+from service.web.rendering import Body, Page, answered, page, with_body
 from trainers.methods import FURTHER, PAPER
 from trainers.protocols import PROTOCOLS
 from trainers.tasks import TASKS
@@ -75,31 +76,31 @@ def new(request: Request, wanted: Annotated[Start, Query()]) -> HTMLResponse:
 
 
 @router.post("/new")
-async def submit(request: Request) -> Response:
+def submit(request: Request, body: Body) -> Response:
     """Submit the JSON, as `POST /v1/experiments` does; the same JSON of the same page is one experiment."""
-    filled = posted(await request.body())
+    filled = posted(body)
     source, token = _text(filled, "spec"), _text(filled, "token")
     key = f"{token[:100]}:{sha256(source.encode(errors='replace')).hexdigest()}" if token.isalnum() else None
     try:
-        made = answered(await submit_experiment(with_body(request, source), From(), key))
+        made = answered(from_thread.run(submit_experiment, with_body(request, source), From(), key))
     except SpecError as error:
         return _page(request, _object(source), source=source, problems=error.problems, status=422)
     return RedirectResponse(f"/experiments/{made['id']}", 303)
 
 
 @router.post("/new/fields")
-async def from_fields(request: Request) -> HTMLResponse:
+def from_fields(request: Request, body: Body) -> HTMLResponse:
     """The JSON that the fields say."""
-    spec = _said(posted(await request.body()))
+    spec = _said(posted(body))
     if "hx-request" not in request.headers:
         return _page(request, spec)
     return page(request, "new_source", headers=CHANGED, source=as_json(spec))
 
 
 @router.post("/new/source")
-async def from_source(request: Request) -> HTMLResponse:
+def from_source(request: Request, body: Body) -> HTMLResponse:
     """The fields, filled in with what the JSON says."""
-    source = _text(posted(await request.body()), "spec")
+    source = _text(posted(body), "spec")
     problems: list[Problem] = []
     spec: Mapping[str, Any] = {}
     try:
@@ -114,13 +115,13 @@ async def from_source(request: Request) -> HTMLResponse:
 
 
 @router.post("/new/plan")
-async def plan(request: Request) -> HTMLResponse:
+def plan(request: Request, body: Body) -> HTMLResponse:
     """What is wrong with the JSON, or what it would take, as `POST /v1/plans` says it."""
-    source = _text(posted(await request.body()), "spec")
+    source = _text(posted(body), "spec")
     problems: list[Problem] = []
     found = None
     try:
-        found = answered(await plan_experiment(with_body(request, source), From()))
+        found = answered(from_thread.run(plan_experiment, with_body(request, source), From()))
     except SpecError as error:
         problems = error.problems
     if "hx-request" not in request.headers:

@@ -9,10 +9,10 @@ from datetime import datetime
 from functools import cache
 from hashlib import sha256
 from importlib.resources import files
-from typing import Any
+from typing import Annotated, Any
 from urllib.parse import urlencode
 
-from fastapi import APIRouter, Request
+from fastapi import APIRouter, Depends, Request
 from fastapi.responses import HTMLResponse, Response
 from fastapi.routing import APIRoute
 from jinja2 import Environment, PackageLoader, StrictUndefined
@@ -56,6 +56,16 @@ KEPT = ("retry-after", "hx-redirect")
 FOREVER = "public, max-age=31536000, immutable"
 
 files_router = APIRouter(include_in_schema=False)
+
+
+async def _body(request: Request) -> bytes:
+    """The body of a request."""
+    return await request.body()
+
+
+# The body of a request, for routes that are no coroutines: what they make of it is not for the event loop, which has to
+# answer others meanwhile.
+Body = Annotated[bytes, Depends(_body)]
 
 
 def answered(response: Response) -> dict[str, Any]:

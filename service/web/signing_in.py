@@ -13,7 +13,7 @@ from starlette.exceptions import HTTPException
 
 from search_spaces.spec import Name
 from service.api.access import COOKIE, Access, authorise
-from service.web.rendering import Page, page
+from service.web.rendering import Body, Page, page
 
 # How long a browser keeps the cookie.
 DAYS = 30
@@ -50,9 +50,9 @@ def ask(request: Request, wanted: Annotated[Onward, Query()]) -> Response:
 
 
 @router.post("/sign-in")
-async def sign_in(request: Request, wanted: Annotated[Onward, Query()]) -> Response:
+def sign_in(request: Request, wanted: Annotated[Onward, Query()], body: Body) -> Response:
     """Take the token, and go on."""
-    token = parse_qs((await request.body()).decode("ascii", "replace")).get("token", [""])[0].strip()
+    token = parse_qs(body.decode("ascii", "replace")).get("token", [""])[0].strip()
     access: Access = request.app.state.access
     if not token.isascii() or access.caller(f"Bearer {token}") is None:
         return page(request, "sign_in", 401, onward=wanted.next, problem="This is not a token of the service.")

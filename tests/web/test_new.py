@@ -1,5 +1,6 @@
 """The page of a new experiment: form and JSON say the same, what is wrong stands at its field, the plan follows."""
 
+import asyncio
 import html
 import json
 import re
@@ -14,6 +15,7 @@ from starlette.testclient import TestClient
 from plans import spec_of
 from search_spaces.presets import names, preset
 from service.store import Store
+from service.web import rendering
 from service.web.forms import as_json
 from web_window import Window
 
@@ -178,6 +180,20 @@ def test_it_works_without_scripts(pages: TestClient) -> None:
     text = pages.post("/new/plan", data={"spec": as_json(SMALL)}).text
     assert "<dt>Trials</dt>" in text
     assert text.startswith("<!doctype html>")
+
+
+@pytest.mark.parametrize("path", ["/new", "/new/fields", "/new/source", "/new/plan"])
+def test_pages_are_made_beside_the_event_loop(pages: TestClient, monkeypatch: pytest.MonkeyPatch, path: str) -> None:
+    """A page of a megabyte takes seconds, in which /healthz has to be answered."""
+    in_loop: list[bool] = []
+
+    def watched(*given: Any, made: Any = rendering.filled_in, **values: Any) -> Any:
+        in_loop.append(asyncio._get_running_loop() is not None)
+        return made(*given, **values)
+
+    monkeypatch.setattr(rendering, "filled_in", watched)
+    assert pages.post(path, data={"spec": "{}"}).status_code in (200, 422)
+    assert in_loop == [False]
 
 
 def test_a_long_list_of_methods_is_shown_in_the_time_of_its_length(pages: TestClient) -> None:

@@ -1,7 +1,9 @@
 """Signing in: a token opens the pages, as long as it is one, and nothing else does."""
 
+import asyncio
 import re
 from pathlib import Path
+from typing import Any
 
 import pytest
 from fastapi import FastAPI
@@ -50,6 +52,21 @@ def test_whoever_has_not_signed_in_is_asked_to_and_goes_on_from_there(pages: Tes
     assert "samesite=strict" in flags
     assert "ana" in pages.get("/").text
     assert pages.get("/v1/experiments").status_code == 200  # what scripts of the pages ask for
+
+
+def test_a_token_is_looked_for_beside_the_event_loop(
+    pages: TestClient, sqlite_store: Store, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A database that does not answer keeps nobody else waiting."""
+    in_loop: list[bool] = []
+
+    def watched(given: str, look: Any = sqlite_store.tokens.look) -> Any:
+        in_loop.append(asyncio._get_running_loop() is not None)
+        return look(given)
+
+    monkeypatch.setattr(sqlite_store.tokens, "look", watched)
+    assert pages.post("/sign-in", data={"token": "wrong"}).status_code == 401
+    assert in_loop == [False]
 
 
 @pytest.mark.parametrize("onward", ["//evil.example", "/\\evil.example", "https://evil.example", "evil", "/\nx"])
