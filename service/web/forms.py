@@ -16,6 +16,8 @@ from urllib.parse import parse_qsl
 
 from pydantic import BaseModel
 
+from search_spaces.problems import Problem, SpecError
+
 Filled = Mapping[str, Sequence[str]]
 
 Kind = Literal["text", "number", "flag", "choice", "numbers", "texts", "words", "forms", "group"]
@@ -219,10 +221,14 @@ def _words(path: str) -> str:
 
 
 def posted(body: bytes) -> dict[str, list[str]]:
-    """What a browser has filled in, from the body of its request. ValueError: more inputs than there may be."""
+    """What a browser has filled in, from the body of its request. SpecError: more inputs than there may be."""
     found: dict[str, list[str]] = {}
     text = body.decode(errors="replace")
-    for name, value in parse_qsl(text, keep_blank_values=True, max_num_fields=MOST_INPUTS):
+    try:
+        given = parse_qsl(text, keep_blank_values=True, max_num_fields=MOST_INPUTS)
+    except ValueError as error:
+        raise SpecError([Problem("body", f"more inputs than allowed: {MOST_INPUTS:,}")]) from error
+    for name, value in given:
         found.setdefault(name, []).append(value.replace("\r\n", "\n"))
     return found
 

@@ -205,6 +205,12 @@ def test_a_long_list_of_methods_is_shown_in_the_time_of_its_length(pages: TestCl
     assert checked(answer.text, "methods") == given["methods"]
 
 
+@pytest.mark.parametrize("path", ["/new", "/new/fields", "/new/source", "/new/plan", "/data"])
+def test_more_inputs_than_a_form_has_are_refused(pages: TestClient, path: str) -> None:
+    answer = pages.post(path, content="a=&" * 6000, headers={"Content-Type": "application/x-www-form-urlencoded"})
+    assert (answer.status_code, "more inputs than allowed" in answer.text) == (422, True)
+
+
 @pytest.mark.parametrize("path", ["/new", "/new/fields", "/new/source", "/new/plan"])
 def test_pages_elsewhere_cannot_submit(pages: TestClient, path: str) -> None:
     answer = pages.post(path, data={"spec": as_json(SMALL)}, headers={"Origin": "https://elsewhere.example"})
