@@ -198,14 +198,19 @@ async def add_dataset(request: Request, wanted: Annotated[Named, Query()]) -> JS
     return await run_in_threadpool(_added, request, "folder", add_folder, name, folder)
 
 
-async def _registration(request: Request) -> Registration:
+async def small_body(request: Request) -> bytes:
+    """A body that says where a dataset lies. HTTPException 413 if it is larger than such a one."""
     body = b""
     async for chunk in request.stream():
         body += chunk
         if len(body) > MAX_JSON_BYTES:
             raise HTTPException(413, "the description of a dataset is small")
+    return body
+
+
+async def _registration(request: Request) -> Registration:
     try:
-        found = Registration.model_validate_json(body)
+        found = Registration.model_validate_json(await small_body(request))
     except ValidationError as error:
         problems = [Problem(".".join(map(str, one["loc"])) or "body", one["msg"]) for one in error.errors()]
         raise SpecError(problems) from error

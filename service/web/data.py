@@ -18,6 +18,7 @@ from service.api.catalog import (
     get_dataset,
     list_datasets,
     list_languages,
+    small_body,
 )
 from service.api.datasets import OfTask, Wanted, get_dataset_examples, get_dataset_splits
 from service.api.documented import OfDataset
@@ -59,7 +60,7 @@ def data(request: Request) -> HTMLResponse:
 async def add(request: Request, wanted: Annotated[Named, Query()]) -> Response:
     """Add a dataset: a zip as the body, or a form that names a folder or a repository."""
     if request.headers.get("content-type", "").partition(";")[0].strip().lower() != ZIP:
-        filled = posted(await request.body())
+        filled = posted(await small_body(request))
         given = {name: text for name in ("name", "folder", "hub") if (text := filled.get(name, [""])[0].strip())}
         request = with_body(request, json.dumps(given))
     added = await add_dataset(request, wanted)

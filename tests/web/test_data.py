@@ -13,6 +13,7 @@ from playwright.sync_api import expect
 from starlette.testclient import TestClient
 
 from plans import spec_of
+from service.api.catalog import MAX_JSON_BYTES
 from service.store import Store
 from trainers.data.sample import SampleData, tasks
 from trainers.trial import SPLITS
@@ -93,6 +94,13 @@ def test_a_folder_is_added_by_a_form(pages: TestClient, tmp_path: Path) -> None:
     assert (answer.status_code, answer.headers["location"]) == (303, "/data/mine")
     refused = pages.post("/data", data={"name": "other", "folder": "../given", "hub": ""})
     assert (refused.status_code, "<dt>folder</dt>" in refused.text) == (422, True)
+
+
+def test_a_form_is_no_upload(pages: TestClient) -> None:
+    """It was read whole, up to the four gigabytes that a zip may have."""
+    headers = {"Content-Type": "application/x-www-form-urlencoded"}
+    answer = pages.post("/data", content=b"name=" + b"a" * MAX_JSON_BYTES, headers=headers)
+    assert (answer.status_code, "the description of a dataset is small" in answer.text) == (413, True)
 
 
 def test_deleting_is_asked_once_more_and_refused_while_an_experiment_needs_it(
