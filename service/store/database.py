@@ -53,8 +53,8 @@ POSTGRESQL = {"connect_timeout": 10, "keepalives_idle": 30, "keepalives_interval
 
 RETRY_SECONDS = 0.5
 
-# How long SQLite waits for the transactions of others.
-BUSY_SECONDS = 30.0
+# How long SQLite waits for the transactions of others; in pieces, between which a process notices a signal.
+BUSY_SECONDS, PIECE_SECONDS = 30.0, 1.0
 
 Observe = Callable[[Literal["read", "write"], float], None]
 
@@ -98,6 +98,7 @@ class Database:
         if self._reading.dialect.name == "sqlite":
             for engine in (self._reading, self._writing):
                 event.listen(engine, "connect", _configure_sqlite)
+            event.listen(self._writing, "connect", _wait_in_pieces)
             event.listen(self._writing, "begin", _lock_for_writing)
         self._identity: tuple[int, int] | None = None
         with self.write() as connection:
@@ -240,9 +241,20 @@ def _configure_sqlite(connection: Any, _record: Any) -> None:
         connection.execute(f"PRAGMA {pragma}")
 
 
+def _wait_in_pieces(connection: Any, _record: Any) -> None:
+    connection.execute(f"PRAGMA busy_timeout={min(PIECE_SECONDS, BUSY_SECONDS) * 1000:.0f}")
+
+
 def _lock_for_writing(connection: Connection) -> None:
     # otherwise a transaction that reads before it writes fails if another one has written in between
-    connection.exec_driver_sql("BEGIN IMMEDIATE")
+    deadline = time.monotonic() + BUSY_SECONDS
+    while True:
+        try:
+            connection.exec_driver_sql("BEGIN IMMEDIATE")
+            return
+        except OperationalError as error:
+            if not is_busy(error) or time.monotonic() > deadline:
+                raise
 
 
 def encode(*values: Any) -> str:

@@ -6,8 +6,12 @@ import json
 import logging
 import random
 import sqlite3
+import subprocess
+import sys
 import tempfile
+import time
 import zipfile
+from contextlib import closing
 from datetime import datetime
 from pathlib import Path
 from typing import Any
@@ -115,6 +119,30 @@ def test_a_locked_database_is_said_and_when_to_ask_again(client: TestClient, mon
     finally:
         other.close()
         impatient.close()
+
+
+# Opens a store, as a server that starts does first.
+OPENS = """
+import signal, sys
+from service.store import Store
+signal.signal(signal.SIGTERM, lambda *_: sys.exit(0))
+print("begins", flush=True)
+Store(sys.argv[1], leased=True)
+"""
+
+
+@pytest.mark.service
+def test_a_server_that_waits_for_a_locked_database_ends_when_it_is_asked_to(store: Store) -> None:
+    """SQLite's own wait, of half a minute, is over before Python looks at a signal."""
+    url = store.experiments._database.url
+    other = sqlite3.connect(url.removeprefix("sqlite:///"), isolation_level=None)
+    other.execute("BEGIN IMMEDIATE")
+    with closing(other), subprocess.Popen([sys.executable, "-c", OPENS, url], stdout=subprocess.PIPE) as opening:
+        assert opening.stdout is not None
+        assert opening.stdout.readline() == b"begins\n"
+        time.sleep(1)
+        opening.terminate()
+        assert opening.wait(15) == 0
 
 
 @pytest.mark.parametrize("number", [errno.ENOSPC, errno.EDQUOT])
