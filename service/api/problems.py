@@ -16,7 +16,7 @@ from starlette.middleware.body_limit import MAX_BODY_SIZE_SCOPE_KEY
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from search_spaces.messages import shortened, unquoted
-from search_spaces.problems import MOST_CHARACTERS, Problem, SpecError
+from search_spaces.problems import MOST_CHARACTERS, MOST_PROBLEMS, Problem, SpecError
 from service.store import (
     BadCursorError,
     BrokenRowError,
@@ -92,7 +92,7 @@ def problem(
         "title": HTTPStatus(status).phrase,
         "status": status,
         "detail": shortened(detail, MOST_CHARACTERS),
-        "errors": [{"field": one.field, "message": one.message} for one in problems],
+        "errors": [{"field": one.field, "message": one.message} for one in problems[:MOST_PROBLEMS]],
     }
     return JSONResponse(body, status, headers, media_type="application/problem+json")
 

@@ -419,6 +419,7 @@ def test_a_long_list_costs_no_more_than_its_length(client: TestClient, spec: Fie
     assert "at most 100" in fields_of(answer)["methods"]
     flood = {f"field{number}": 1 for number in range(30_000)}
     assert len(client.post("/v1/experiments", json={**spec, **flood}).json()["errors"]) == 100
+    assert len(client.get("/v1/results", params={"k": ["one"] * 500}).json()["errors"]) == 100
 
 
 def test_minus_zero_is_zero(client: TestClient, spec: Fields, store: Store) -> None:
