@@ -55,7 +55,11 @@ LANES = (
         r"|/experiments/[^/]+/(table|curves|search|surgery|cosines))|POST /v1/results/query",
         most=3,
     ),
-    Lane(asks=r"GET (/v1)?/trials/[^/]+/(examples|predictions)", most=3),
+    Lane(  # each reads a split as a whole
+        asks=r"GET ((/v1)?/trials/[^/]+/(examples|predictions)|/v1/datasets/[^/]+/examples|/data/[^/]+"
+        r"|/v1/experiments/[^/]+/shots/examples|/experiments/[^/]+/shots)",
+        most=3,
+    ),
     Lane(asks=r".*", most=12),
 )
 

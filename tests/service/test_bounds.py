@@ -279,6 +279,17 @@ def test_what_makes_reports_has_their_turns(path: str) -> None:
     assert of_reports.most < turns.LANES[-1].most
 
 
+@pytest.mark.parametrize(
+    "path",
+    ["/v1/datasets/mine/examples", "/data/mine", "/v1/experiments/1b95/shots/examples", "/experiments/1b95/shots"],
+)
+def test_what_reads_examples_has_their_turns(path: str) -> None:
+    """Of a large split it takes a second and a gigabyte: twelve at once kept all other requests from being answered."""
+    of_examples = next(lane for lane in turns.LANES if re.fullmatch(lane.asks, "GET /v1/trials/1b95/examples"))
+    assert next(lane for lane in turns.LANES if re.fullmatch(lane.asks, f"GET {path}")) == of_examples
+    assert next(lane for lane in turns.LANES if re.fullmatch(lane.asks, "GET /v1/datasets/mine")) == turns.LANES[-1]
+
+
 # In place of `allasprak export <trial> <folder>`: a folder with two files, once the file `go` is there.
 EXPORT = """
 import pathlib, sys, time
