@@ -112,6 +112,18 @@ def test_a_zip_with_a_password_or_a_rare_compression_is_refused_by_its_file(tmp_
             add_zip(tmp_path, "mine", io.BytesIO(zipped(method)))
 
 
+def test_an_upload_leaves_nothing_but_its_dataset(tmp_path: Path) -> None:
+    """Each left a file in a cache for every split, that was added or not, which nobody ever read or removed."""
+    wrong = io.BytesIO(zipped())
+    with zipfile.ZipFile(wrong, "a") as archive:
+        archive.writestr("ner/zz/test.jsonl", "{")
+    with pytest.raises(DataError, match="not a line of JSON"):
+        add_zip(tmp_path, "mine", wrong)
+    add_zip(tmp_path, "mine", io.BytesIO(zipped()))
+    assert [path.name for path in tmp_path.iterdir()] == ["datasets"]
+    assert sorted(path.name for path in (tmp_path / "datasets" / "mine").iterdir()) == ["data", "dataset.json"]
+
+
 def test_a_few_bytes_do_not_become_hundreds_of_megabytes(tmp_path: Path) -> None:
     lines = b"\n" * 2**20
     assert len(bz2.compress(lines * 50)) < 200

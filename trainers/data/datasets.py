@@ -19,7 +19,7 @@ from typing import Any, BinaryIO
 from trainers.artifacts.layout import dataset_names, datasets_folder, split_facts
 from trainers.data.data_root import folder_under
 from trainers.data.dataset_file import BrokenDatasetError, Dataset, Kind, read_dataset
-from trainers.data.folder import FolderData, open_folder
+from trainers.data.folder import FolderData
 from trainers.data.formats import by_extension
 from trainers.data.source import Source
 from trainers.data.zips import extract
@@ -200,12 +200,15 @@ def _add(home: Path, name: str, kind: Kind, fill: Callable[[Path], Path], owner:
         held.mkdir()
         given = fill(held)
         root = place / "data" if given == held else given
-        tasks, warnings = _checked(given, home)
+        # no file lies in this folder again: facts about files that are held go with it
+        cache = folder / "facts" if given == held else split_facts(home)
+        tasks, warnings = _checked(given, cache)
         if not tasks:
             layout = f"<task>/<language>/<split>.jsonl with a task of {', '.join(TASKS)}"
             raise DataError(
                 "; ".join([f"it has no file {layout}, a language code, and a split of {', '.join(SPLITS)}", *warnings])
             )
+        shutil.rmtree(folder / "facts", ignore_errors=True)
         found = Dataset(name, kind, str(root), time.time(), digest(tasks), tasks, warnings, owner)
         (folder / "dataset.json").write_text(json.dumps(asdict(found)), encoding="utf-8")
         try:
@@ -228,13 +231,13 @@ def _unfinished(place: Path) -> Iterator[Path]:
         shutil.rmtree(folder, ignore_errors=True)
 
 
-def _checked(root: Path, home: Path) -> tuple[dict[str, Any], list[str]]:
+def _checked(root: Path, cache: Path) -> tuple[dict[str, Any], list[str]]:
     """What a dataset has of each task, and warnings. DataError if something of it is not as the task needs it."""
     tasks: dict[str, Any] = {}
     warnings: dict[str, None] = {}
     ends = time.monotonic() + MAX_SECONDS
     for task in TASKS:
-        data = open_folder(root, task, home)
+        data = FolderData(root, task, cache)
         found: dict[str, dict[Split, Facts]] = {}
         for language, split in [(language, split) for language, there in data.splits().items() for split in there]:
             if time.monotonic() > ends:
