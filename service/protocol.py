@@ -6,6 +6,7 @@ uvicorn itself waits without end for the rest of a request's head, and for a cli
 import asyncio
 import json
 import time
+from contextlib import suppress
 from http import HTTPStatus
 from typing import Any
 
@@ -24,6 +25,11 @@ READ_SECONDS = 30.0
 MOST_CONNECTIONS = 512
 
 
+# As much is taken at a time. A body may come in chunks of one byte each, of which the 256 KiB that asyncio reads at a
+# time hold 43,000: in the second that they take nothing else is answered.
+PIECE_BYTES = 2**13
+
+
 class Connection(H11Protocol):
     """A connection of a client. What is beyond the limits is answered 408, or ended without an answer."""
 
@@ -34,6 +40,8 @@ class Connection(H11Protocol):
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
         """Wait for a first request, if there is room."""
         super().connection_made(transport)
+        with suppress(AttributeError):  # of another loop than asyncio's own
+            transport.max_size = PIECE_BYTES  # type: ignore[attr-defined]
         self._wait()
         if len(self.connections) > MOST_CONNECTIONS:
             waiting = [one for one in self.connections if isinstance(one, Connection) and not one._is_at_work()]

@@ -145,6 +145,22 @@ def test_a_body_may_be_slow_but_not_without_end(port: int, monkeypatch: pytest.M
         until(lambda: is_closed(refused))
 
 
+def test_a_body_in_tiny_chunks_is_taken_piece_by_piece(port: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Between two pieces others are answered: a connection with chunks of one byte held /healthz for two seconds."""
+    sizes: list[int] = []
+
+    def taken(connection: Any, data: bytes, take: Callable[..., None] = protocol.H11Protocol.data_received) -> None:
+        sizes.append(len(data))
+        take(connection, data)
+
+    monkeypatch.setattr(protocol.H11Protocol, "data_received", taken)
+    head = f"POST /v1/plans HTTP/1.1{HOST}Content-Type: application/json\nTransfer-Encoding: chunked\n\n"
+    with sent(port, head + "1\n \n" * 50_000 + "2\n{}\n0\n\n") as chunked:
+        assert b"422" in chunked.recv(2**16)
+    assert max(sizes) <= protocol.PIECE_BYTES
+    assert sum(sizes) > 300_000
+
+
 def test_an_answer_that_nobody_reads_is_not_kept(port: int, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(protocol, "READ_SECONDS", 0.3)
     process = psutil.Process()
