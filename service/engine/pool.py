@@ -213,7 +213,8 @@ def _serve(home: Path) -> None:
         )
         children = [child for child in psutil.Process().children() if child.name() in ("gcs_server", "raylet")]
         head = [ProcessId(child.pid, started(child.pid)) for child in children]
-        needed = [Path(context.address_info["session_dir"]) / "logs"]  # a temporary folder may be cleaned
+        # without the token nobody can join it, and a temporary folder may be cleaned
+        needed = [layout.ray_token(home), Path(context.address_info["session_dir"]) / "logs"]
         needed += [Path(context.address_info[name]) for name in ("raylet_socket_name", "object_store_address")]
         while all(process.find() for process in head):
             last = _last(home)

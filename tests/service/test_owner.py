@@ -221,13 +221,20 @@ def test_a_stranger_who_ends_ray_ends_no_experiment(open_minded: Any, longer: Fi
 
 
 @pytest.mark.slow
-def test_a_pool_whose_files_were_cleaned_away_is_renewed_at_once(open_minded: Any, longer: Fields) -> None:
+@pytest.mark.parametrize(("seed", "gone"), [(5, "folder"), (6, "ray-token")])
+def test_a_pool_whose_files_were_cleaned_away_is_renewed_at_once(
+    open_minded: Any, longer: Fields, seed: int, gone: str
+) -> None:
+    """Ray's folder; or its token, without which every driver died that was to join the pool."""
     client = open_minded.client
-    id_ = client.submit({**longer, "seeds": [5], "methods": ["zero-shot"]})
+    id_ = client.submit({**longer, "seeds": [seed], "methods": ["zero-shot"]})
     open_minded.until(lambda: client.experiment(id_)["progress"] > 0)
     [pool] = open_minded.named("service.engine.pool")
     folder = Path(json.loads((open_minded.home / "pool.json").read_text())["folder"])
-    shutil.rmtree(folder / "r")
+    if gone == "ray-token":
+        (open_minded.home / gone).unlink()
+    else:
+        shutil.rmtree(folder / "r")
     open_minded.until(lambda: pool not in open_minded.named("service.engine.pool"), 5)
     assert client.wait(id_, progress=False)["state"] == "succeeded"
     assert len(open_minded.named("service.engine.pool")) == 1
