@@ -241,7 +241,7 @@ class Supervisor(threading.Thread):
             process = ProcessId(*driver).find()
             if process is None:
                 stop(ProcessId(*driver), patience=0)  # its remaining processes
-                reason = f"its driver died ({{deaths}} without getting further, see {self._log(experiment)})"
+                reason = "its driver died ({deaths} without getting further, see the experiment's log)"
                 control.driver_died(experiment, f"{reason}; another starts in {{delay}} s", DELAYS)
             elif not self._is_of_pool(process):
                 self._end_of_pool(experiment, driver)

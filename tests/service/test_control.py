@@ -16,7 +16,7 @@ from plans import spec_of
 from search_spaces.spec import ExperimentSpec
 from service.client import ServiceError
 from service.engine import supervisor
-from service.engine.processes import ProcessId, started
+from service.engine.processes import ProcessId, started, stop
 from service.engine.supervisor import Supervisor
 from service.settings import Settings
 from service.store import Store
@@ -273,6 +273,18 @@ def one_driver(
     for process in begun:
         process.kill()
         process.communicate()
+
+
+def test_what_is_said_of_a_driver_that_died_names_no_folder_of_the_server(one_driver: Supervisor) -> None:
+    id_ = one_driver.store.experiments.add(spec_of(), plan_of())
+    one_driver._look()
+    [(pid, created)] = one_driver.store.control.drivers().values()
+    stop(ProcessId(pid, created), patience=0)
+    one_driver._look()
+    shown = one_driver.store.experiments.one(id_)
+    assert shown is not None
+    died = "its driver died (1 without getting further, see the experiment's log)"
+    assert shown.reason == f"{died}; another starts in 0 s"
 
 
 def test_an_experiment_that_is_outranked_is_asked_to_end_and_goes_on_after_the_other(one_driver: Supervisor) -> None:
