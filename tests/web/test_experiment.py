@@ -167,3 +167,35 @@ def test_a_person_follows_and_changes_it(window: Window, sqlite_store: Store) ->
     page.get_by_role("link", name="Delete…").click()
     page.get_by_role("button", name="Delete it").click()
     expect(page.get_by_text("There is no experiment yet")).to_be_visible()
+
+
+@pytest.mark.service
+def test_a_tab_that_nobody_looks_at_holds_no_connection(window: Window, sqlite_store: Store) -> None:
+    id_ = sqlite_store.experiments.add(spec_of(), plan_of())
+    sqlite_store.control.move(id_, "start")
+    page = window.page
+    page.add_init_script(
+        "Object.defineProperty(document, 'hidden', {get: () => window.isAway ?? false});"
+        "const One = EventSource; window.streams = [];"
+        "EventSource = class extends One { constructor(of) { super(of); streams.push(this); } };"
+    )
+    page.goto(f"{window.address}/experiments/{id_}")
+
+    def streams(is_away: bool) -> list[int]:
+        return list(
+            page.evaluate(
+                "away => { isAway = away; document.dispatchEvent(new Event('visibilitychange'));"
+                " return streams.map(one => one.readyState); }",
+                is_away,
+            )
+        )
+
+    square = page.locator(f'a.t[href="/trials/{SOURCE.digest}"]')
+    expect(square).to_have_class(re.compile("queued"))
+    assert streams(is_away=True) == [2]
+    sqlite_store.trials.started(id_, SOURCE.digest)
+    page.wait_for_timeout(2000)
+    assert page.evaluate("streams.length") == 1
+    expect(square).to_have_class(re.compile("queued"))
+    assert streams(is_away=False) == [2, 0]
+    expect(square).to_have_class(re.compile("running"), timeout=15_000)

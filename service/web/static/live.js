@@ -11,8 +11,9 @@ function follow(element) {
     due = true;
     setTimeout(() => {
       due = false;
-      if (!document.hidden) { last = Date.now(); element.dispatchEvent(new Event("news")); }
-      else document.addEventListener("visibilitychange", tell, { once: true });
+      if (document.hidden) return;
+      last = Date.now();
+      element.dispatchEvent(new Event("news"));
     }, Math.max(0, last + soonest - Date.now()));
   };
   if (!element.dataset.live) {
@@ -22,8 +23,24 @@ function follow(element) {
     }, OTHERWISE);
     return;
   }
-  const events = new EventSource(element.dataset.live);
-  for (const kind of ["experiment", "trial"]) events.addEventListener(kind, tell);
+  // A browser has six connections to a service for all its tabs: a tab that nobody looks at keeps none. The address says
+  // after which event to begin, and changes with the element.
+  let events = null;
+  const open = () => {
+    if (events || document.hidden || !element.dataset.live) return;
+    events = new EventSource(element.dataset.live);
+    for (const kind of ["experiment", "trial"]) events.addEventListener(kind, tell);
+    events.addEventListener("error", () => {  // after a refusal, unlike a broken connection, a browser gives up
+      if (events?.readyState !== EventSource.CLOSED) return;
+      events = null;
+      setTimeout(open, OTHERWISE);
+    });
+  };
+  document.addEventListener("visibilitychange", () => {
+    if (document.hidden) { events?.close(); events = null; }
+    else if (element.dataset.live) { tell(); open(); }
+  });
+  open();
 }
 
 for (const element of document.querySelectorAll("[data-live]")) follow(element);
