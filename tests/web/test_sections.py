@@ -13,7 +13,7 @@ from starlette.testclient import TestClient
 
 from large import fill
 from plans import config_of, result_of, score_of, spec_of, trial_of
-from queried import filled
+from queried import filled, planned, run
 from search_spaces.plan import Plan
 from service.api.summaries import Grouped, summarize_results
 from service.store import Store
@@ -232,3 +232,23 @@ def test_sections_open_in_the_page(window: Window, done: str) -> None:
         page.get_by_role("heading", name=name, exact=True).click()
         expect(page.get_by_text(words).first).to_be_visible(timeout=15_000)
     expect(table).to_be_visible()
+    expect(page).to_have_title("Every method in 48 languages · allasprak")
+
+
+@pytest.mark.service
+def test_the_table_follows_the_scores_as_it_is_sorted(window: Window, sqlite_store: Store) -> None:
+    spec, plan = planned(range(1, 3))
+    id_ = sqlite_store.experiments.add(spec, plan)
+    sqlite_store.control.move(id_, "start")
+    first, *others = sqlite_store.trials.outstanding(id_)
+    run(sqlite_store, id_, first, random.Random(1))
+    page = window.page
+    page.goto(f"{window.address}/experiments/{id_}")
+    page.locator("#table").get_by_role("link", name="family").click()
+    cells, groups = page.locator("#table td.number", has_text="±"), page.locator("#table tr.group")
+    expect(cells).to_have_count(0)
+    expect(groups.first).to_be_visible()
+    for digest in others:
+        run(sqlite_store, id_, digest, random.Random(1))
+    expect(cells).to_have_count(3 * 5, timeout=15_000)  # four languages and the mean
+    expect(groups.first).to_be_visible()
