@@ -15,7 +15,7 @@ from service.reports.headline import headline
 from service.store import Store
 from service.store.states import STATES
 from service.web.remembered import Remembered, since
-from service.web.rendering import Page, answered, duration, filled, page
+from service.web.rendering import Page, answered, duration, filled, hours, page
 from trainers.methods import METHODS
 from trainers.tasks import TASKS
 
@@ -110,5 +110,5 @@ def _row(one: dict[str, Any]) -> dict[str, Any]:
         "shots": spec.get("k", []),
         "seeds": len(spec.get("seeds", [])),
         "left": "–" if left is None else duration(max(0.0, left)),
-        "device_hours": "–" if cost["spent"] is None else f"{cost['spent'] / 3600:.2f}",
+        "device_hours": hours(None if cost["spent"] is None else cost["spent"] / 3600),
     }

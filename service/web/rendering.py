@@ -252,6 +252,8 @@ def hours(value: float | None) -> str:
     """Hours to two or three digits, such as "0.042" or "1,234"; a dash for None."""
     if value is None:
         return "–"
+    if 0 < value < 0.001:
+        return "< 0.001"
     return f"{value:,.0f}" if value >= 100 else f"{value:.2g}" if value < 10 else f"{value:.1f}"
 
 

@@ -1,6 +1,8 @@
 """The list of experiments: what a row says, searching and sorting, and that a page stays up to date."""
 
 import re
+from datetime import UTC, datetime, timedelta
+from html import unescape
 from typing import Any
 
 import pytest
@@ -10,6 +12,7 @@ from starlette.testclient import TestClient
 from plans import spec_of
 from queried import filled
 from service.store import Store
+from service.web.rendering import hours
 from web_window import Window
 
 
@@ -62,6 +65,8 @@ def test_pages_of_a_long_list_lead_to_each_other(pages: TestClient, sqlite_store
         following = re.search(r'rel="next" href="([^"]+)"', text)
         address = following[1].replace("&amp;", "&") if following else ""
     assert found == ids[::-1]
+    assert 'href="/?sort=-name">First page</a>' in text
+    assert "First page" not in pages.get("/").text
 
 
 @pytest.mark.parametrize("path", ["/?limit=x", "/?sort=nonsense", "/?color=red", "/?cursor=x"])
@@ -85,6 +90,24 @@ def test_a_page_loads_only_files_of_the_service_under_a_strict_policy(pages: Tes
         assert "immutable" in found.headers["cache-control"]
     assert pages.get("/static/../rendering.py").status_code == 404
     assert pages.get("/static/none.js").status_code == 404
+
+
+def test_an_owner_and_tags_lead_to_what_else_is_theirs(pages: TestClient, sqlite_store: Store) -> None:
+    mine = sqlite_store.experiments.add(spec_of(owner="Ana & Bo", tags=["a b"]), None)
+    sqlite_store.experiments.add(spec_of(), None)
+    text = pages.get("/?sort=name").text
+    for name in ("owner", "tags"):
+        [address] = re.findall(rf'href="(/\?[^"]*{name}=[^"]*)"', text)
+        assert rows(pages.get(unescape(address)).text) == [mine]
+    assert "0 %</span>" in text
+
+
+@pytest.mark.parametrize(
+    ("value", "words"),
+    [(None, "–"), (0.0, "0"), (0.0002, "< 0.001"), (0.042, "0.042"), (3.14, "3.1"), (31.4, "31.4"), (1234.0, "1,234")],
+)
+def test_hours_have_two_or_three_digits(value: float | None, words: str) -> None:
+    assert hours(value) == words
 
 
 def test_groups_are_of_the_same_tags(pages: TestClient, sqlite_store: Store) -> None:
