@@ -268,8 +268,8 @@ def size(count: float | None) -> str:
 
 
 def minute(time: str | None) -> str:
-    """A time of the REST interface to the minute (UTC); a dash for None."""
-    return datetime.fromisoformat(time).strftime("%Y-%m-%d %H:%M") if time else "–"
+    """A time of the REST interface to the minute; a dash for None. live.js turns UTC into the reader's own time."""
+    return datetime.fromisoformat(time).strftime("%Y-%m-%d %H:%M UTC") if time else "–"
 
 
 def signed(value: float) -> str:

@@ -6,7 +6,7 @@ from html import unescape
 from typing import Any
 
 import pytest
-from playwright.sync_api import expect
+from playwright.sync_api import Browser, expect
 from starlette.testclient import TestClient
 
 from plans import spec_of
@@ -140,3 +140,23 @@ def test_searching_as_one_types_and_a_state_that_changes(window: Window, sqlite_
     sqlite_store.control.move(ids["beta"], "cancel", "no longer needed")
     expect(table.get_by_text("cancelled")).to_be_visible(timeout=15_000)
     expect(window.page.get_by_role("checkbox", name="Choose beta")).to_be_checked()
+
+
+@pytest.mark.service
+def test_times_are_those_of_the_reader(window: Window, browser: Browser, sqlite_store: Store) -> None:
+    id_ = sqlite_store.experiments.add(spec_of(), None)
+    found = sqlite_store.experiments.one(id_)
+    assert found is not None
+    utc = datetime.fromtimestamp(found.created, UTC)
+    with browser.new_context(timezone_id="Asia/Kolkata") as context:
+        page = context.new_page()
+        page.goto(window.address)
+        time = page.locator(f"#of-{id_} time")
+        expect(time).to_have_text((utc + timedelta(hours=5, minutes=30)).strftime("%Y-%m-%d %H:%M"))
+        sqlite_store.control.move(id_, "cancel")
+        expect(page.get_by_text("cancelled", exact=True).last).to_be_visible(timeout=15_000)
+        expect(time).not_to_contain_text("UTC")
+    with browser.new_context(java_script_enabled=False) as context:
+        page = context.new_page()
+        page.goto(window.address)
+        expect(page.locator(f"#of-{id_} time")).to_have_text(utc.strftime("%Y-%m-%d %H:%M UTC"))

@@ -45,12 +45,15 @@ function follow(element) {
 
 for (const element of document.querySelectorAll("[data-live]")) follow(element);
 
-// Times are sent in UTC; people read their own.
+// Times are sent in UTC; people read their own. It is written before it is shown, so that nothing flickers.
+const minute = new Intl.DateTimeFormat("sv", { dateStyle: "short", timeStyle: "short" });  // ISO 8601, as in UTC
+
 function local(root) {
   for (const time of root.querySelectorAll("time[datetime]")) {
     const at = new Date(time.dateTime);
+    time.textContent = minute.format(at);
     time.title = at.toLocaleString(undefined, { dateStyle: "full", timeStyle: "long" });
   }
 }
 local(document);
-document.addEventListener("htmx:after:swap", () => local(document));
+document.addEventListener("htmx:before:swap", (event) => event.detail.tasks.forEach((task) => local(task.fragment)));
