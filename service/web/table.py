@@ -12,6 +12,7 @@ from pydantic import BaseModel, ConfigDict
 from search_spaces.problems import SpecError
 from service.api.documented import OfExperiment
 from service.api.experiments import get_experiment, get_sweep
+from service.api.results import MOST_ROWS
 from service.api.summaries import Grouped, summarize_results
 from service.web.remembered import Values, of_what_is_over
 from service.web.rendering import Page, answered, page
@@ -81,6 +82,7 @@ def of_table(request: Request, id_: str, wanted: Sorted) -> Values:
         "best": best,
         "has_zero": zero is not None,
         "seeds": len(one["spec"]["seeds"]),
+        "most_rows": MOST_ROWS,
         "differs": sorted({words for row in found for words in row.get("differs", ())}),
         "marks": [mark.models for mark in MARKS if any(row[mark.name] for row in found)],
         "is_empty": not known,

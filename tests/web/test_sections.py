@@ -1,10 +1,13 @@
 """The sections of an experiment's page: its table, curves, search, surgery, shots and spec."""
 
+import io
 import random
 import re
 from collections import Counter
+from html import unescape
 from pathlib import Path
 
+import pyarrow.parquet as pq
 import pytest
 from fastapi import Request
 from fastapi.responses import JSONResponse
@@ -139,6 +142,17 @@ def test_surgery_is_told_by_language(pages: TestClient, done: str, sqlite_store:
     assert 30 < row["mean"] < 75
     without = sqlite_store.experiments.add(spec_of(), None)
     assert "None of its methods operates" in pages.get(f"/experiments/{without}/surgery").text
+
+
+def test_all_scores_can_be_taken_along(pages: TestClient, done: str) -> None:
+    text = pages.get(f"/experiments/{done}/table").text
+    addresses = [unescape(one) for one in re.findall(r'href="(/v1/[^"]+)" download', text)]
+    answers = [pages.get(address) for address in addresses]
+    assert [answer.status_code for answer in answers] == [200, 200, 200]
+    means, scores, whole = answers
+    assert means.text.startswith("language,method,k,candidate,")
+    assert scores.text.count("\n") > 1000
+    assert pq.read_table(io.BytesIO(whole.content)).num_rows == scores.text.count("\n") - 1
 
 
 def test_curves_are_of_dev_and_test_scores(pages: TestClient, done: str) -> None:
