@@ -210,14 +210,19 @@ class Trials:
         Raises:
             BrokenRowError: what is stored of it cannot be read.
         """
-        asking = select(planned_trials.c.experiment.label("id"), planned_trials.c.state, planned_trials.c.reason)
+        planned = experiments.join(planned_trials, planned_trials.c.experiment == experiments.c.id)
+        asking = (
+            select(experiments.c.id, experiments.c.name, planned_trials.c.state, planned_trials.c.reason)
+            .select_from(planned)
+            .where(planned_trials.c.trial == digest)
+        )
         columns = (column for column in attempts.c if column.name != "trial")
         both = attempts.outerjoin(experiments, experiments.c.id == attempts.c.experiment)
         tried = select(*columns, experiments.c.spec).select_from(both).where(attempts.c.trial == digest)
         measured = select(measures.c.epoch, measures.c.step, measures.c["values"]).filter_by(trial=digest)
         with self._database.read() as connection:
             row = connection.execute(select(trials).filter_by(digest=digest)).mappings().one_or_none()
-            states = connection.execute(asking.filter_by(trial=digest).order_by("id")).mappings().all()
+            states = connection.execute(asking.order_by(experiments.c.id)).mappings().all()
             rows = connection.execute(tried.order_by(attempts.c.number)).mappings().all()
             told = connection.execute(measured.order_by(measures.c.step)).mappings().all()
         if row is None:

@@ -85,7 +85,7 @@ def examples(request: Request, id_: OfTrial, wanted: Annotated[Shown, Query()]) 
         status,
         trial=id_,
         config=config,
-        experiment=next((one["id"] for one in trial["experiments"]), None),
+        experiment=next(iter(trial["experiments"]), None),
         wanted=wanted,
         title=_words(mine[0]) if mine else config["method"],
         language=_language(wanted.language),

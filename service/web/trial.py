@@ -55,6 +55,7 @@ def trial(request: Request, id_: OfTrial) -> HTMLResponse:
         epochs=_epochs(one["measures"], scores),
         lines=_lines(one["measures"]),
         log=_log(request, id_),
+        log_lines=LOG_LINES,
         names={code: known.name for code, known in LANGUAGES.items()},
     )
 

@@ -25,7 +25,7 @@ def write_log(home: Path, text: str) -> None:
 
 
 def test_it_says_what_became_of_it(pages: TestClient, sqlite_store: Store, tmp_path: Path) -> None:
-    id_ = sqlite_store.experiments.add(spec_of(), plan_of())
+    id_ = sqlite_store.experiments.add(spec_of(name="<mine>"), plan_of())
     sqlite_store.trials.started(id_, SOURCE.digest)
     sqlite_store.trials.died(id_, SOURCE.digest, "its process was killed by signal 9 <kernel>")
     second = sqlite_store.trials.started(id_, SOURCE.digest)
@@ -37,7 +37,12 @@ def test_it_says_what_became_of_it(pages: TestClient, sqlite_store: Store, tmp_p
     assert "killed by signal 9 &lt;kernel&gt;" in text
     assert "epoch <b>2</b> of 3" in text
     assert "gpu&lt;3&gt;" in text
-    assert f'href="/experiments/{id_}"' in text
+    assert f'<a href="/experiments/{id_}"><bdi>&lt;mine&gt;</bdi></a>' in text
+    assert "lines." not in text
+    write_log(tmp_path, "one more\n" * 400)
+    assert f'The last 400 lines. <a href="/v1/trials/{SOURCE.digest}/log?lines=10000">' in (
+        pages.get(f"/trials/{SOURCE.digest}").text
+    )
     assert "en f1 42.0" in text
     assert "&lt;script&gt;two&lt;/script&gt;" in text
     assert "<script>two" not in text

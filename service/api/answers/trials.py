@@ -14,6 +14,7 @@ class Asked(BaseModel):
     """An experiment that asks for a trial."""
 
     id: ExperimentId
+    name: str
     state: TrialState
     reason: str
 
