@@ -53,11 +53,11 @@ def grid(trials: Sequence[Trial], methods: Sequence[str]) -> dict[str, Any]:
 
 
 def _others(trained: str, methods: Sequence[str]) -> list[str]:
-    """The methods of a spec that a training is for, where that is another one than its own alone."""
+    """The methods of a spec that a training is for, beside its own."""
     found = [name for name in methods if name in METHODS and (METHODS[name].trajectory or name) == trained]
     if trained == SOURCE_TRAINING and not found:
         return ["source training"]
-    return [] if found == [trained] else found
+    return [name for name in found if name != trained]
 
 
 def _cell(trials: Sequence[Trial]) -> dict[str, Any]:

@@ -48,7 +48,7 @@ def test_it_says_what_runs_and_what_has_failed(pages: TestClient, sqlite_store: 
     assert "<title>0 % &lt;b&gt;x&lt;/b&gt; · allasprak</title>" in text
     assert f'class="t running" href="/trials/{SOURCE.digest}" title="running, epoch 2 of 3, loss 1"' in text
     assert f'class="t queued" href="/trials/{ADAPTED.digest}" title="de, queued"' in text
-    assert "ord-FS, ord-FS+dev" in text
+    assert 'ord-FS <span class="faint">ord-FS+dev</span></th>' in text
     assert "epoch 2, en f1 41.5" in text
     assert "events?after=" in text
     sqlite_store.trials.failed(id_, SOURCE.digest, "no room for <it>")
