@@ -273,5 +273,5 @@ def minute(time: str | None) -> str:
 
 
 def signed(value: float) -> str:
-    """A difference with its sign."""
-    return f"{value:+.1f}".replace("-", "−")
+    """A difference with its sign; what is rounded to zero has no minus."""
+    return f"{round(value, 1) + 0.0:+.1f}".replace("-", "−")

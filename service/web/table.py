@@ -78,7 +78,7 @@ def of_table(request: Request, id_: str, wanted: Sorted) -> Values:
         "hidden": hidden,
         "is_search": chosen is not None,
         "groups": _groups(languages, wanted.sort, source),
-        "means": [_cell(row, _value(means, zero)) for row in (_of(means, column) for column in shown)],
+        "means": [_cell(_of(means, column), None if column == zero else _value(means, zero)) for column in shown],
         "best": best,
         "has_zero": zero is not None,
         "seeds": len(one["spec"]["seeds"]),

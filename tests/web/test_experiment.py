@@ -45,7 +45,8 @@ def test_it_says_what_runs_and_what_has_failed(pages: TestClient, sqlite_store: 
     text = pages.get(f"/experiments/{id_}").text
     assert "&lt;b&gt;x&lt;/b&gt;" in text
     assert "<b>x</b>" not in text
-    assert "<title>0 % &lt;b&gt;x&lt;/b&gt; · allasprak</title>" in text
+    progress = pages.get(f"/v1/experiments/{id_}").json()["progress"]
+    assert f"<title>{100 * progress:.0f} % &lt;b&gt;x&lt;/b&gt; · allasprak</title>" in text
     assert f'class="t running" href="/trials/{SOURCE.digest}" title="running, epoch 2 of 3, loss 1"' in text
     assert f'class="t queued" href="/trials/{ADAPTED.digest}" title="de, queued"' in text
     assert 'ord-FS <span class="faint">ord-FS+dev</span></th>' in text

@@ -116,7 +116,7 @@ def test_groups_are_of_the_same_tags(pages: TestClient, sqlite_store: Store) -> 
 
     def listed(query: str) -> list[str]:
         text = pages.get(f"/{query}").text
-        return re.findall(r'scope="rowgroup" colspan="12">([^<]+?) <|<a href="/experiments/\w+">(\w)</a>', text)
+        return re.findall(r'scope="rowgroup" colspan="12"><bdi>([^<]+)<|<a href="/experiments/\w+">(\w)</a>', text)
 
     def words(query: str) -> list[str]:
         return ["".join(found) for found in listed(query)]

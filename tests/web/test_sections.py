@@ -21,6 +21,7 @@ from search_spaces.plan import Plan
 from service.api.summaries import Grouped, summarize_results
 from service.store import Store
 from service.web import table
+from service.web.rendering import signed
 from service.web.sections import differences
 from service.web.table import shade
 from trainers import Outcome
@@ -56,7 +57,12 @@ def test_cells_are_the_means_that_the_interface_gives(pages: TestClient, sqlite_
     [zero] = [row for row in rows if (row["method"], row["language"]) == ("zero-shot", "de")]
     gain = f"{naive['mean'] - zero['mean']:+.1f}".replace("-", "−")
     assert f"{gain} over zero-shot, n = 3" in text
-    assert f">{gain}</td>" in pages.get(f"/experiments/{id_}/table?show=gains").text
+    gains = pages.get(f"/experiments/{id_}/table?show=gains").text
+    assert f">{gain}</td>" in gains
+    assert ">+0.0<" not in gains  # of zero-shot there are scores
+    assert "What test scores" in gains
+    assert "What test scores" not in text
+    assert (signed(-0.04), signed(0.04), signed(-0.06)) == ("+0.0", "+0.0", "−0.1")
 
 
 def test_of_an_experiment_that_has_succeeded_a_section_is_computed_once(
