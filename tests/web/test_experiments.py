@@ -160,3 +160,18 @@ def test_times_are_those_of_the_reader(window: Window, browser: Browser, sqlite_
         page = context.new_page()
         page.goto(window.address)
         expect(page.locator(f"#of-{id_} time")).to_have_text(utc.strftime("%Y-%m-%d %H:%M UTC"))
+
+
+@pytest.mark.service
+@pytest.mark.parametrize("width", [390, 1400])
+def test_what_an_experiment_has_found_is_in_the_window(window: Window, sqlite_store: Store, width: int) -> None:
+    id_ = filled(sqlite_store, range(1, 3))
+    of = {"methods": ["zero-shot", "ord-FS", "mix-FT", "naive-mix-train", "gradient-mix-train"], "tags": ["paper"] * 3}
+    sqlite_store.experiments.add(spec_of(name="a_name_without_blanks" * 3, owner="o" * 60, **of), None)
+    window.page.set_viewport_size({"width": width, "height": 900})
+    window.page.goto(window.address)
+    line = window.page.locator(f"#of-{id_} .line")
+    expect(line).to_contain_text("over zero-shot", timeout=15_000)
+    box = line.bounding_box()
+    assert box is not None
+    assert box["x"] + box["width"] <= width

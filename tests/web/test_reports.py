@@ -99,3 +99,15 @@ def test_choosing_results_and_copying_a_table(window: Window, sqlite_store: Stor
     figure = report.get_by_role("img")
     expect(figure).to_be_visible(timeout=15_000)
     assert figure.evaluate("async (image) => { await image.decode(); return image.naturalWidth; }") > 100
+
+
+@pytest.mark.service
+@pytest.mark.parametrize("width", [390, 1400])
+def test_long_names_stay_beside_the_report(window: Window, sqlite_store: Store, width: int) -> None:
+    reported(sqlite_store, range(1, 3), name="a_name_without_blanks" * 5)
+    window.page.set_viewport_size({"width": width, "height": 900})
+    window.page.goto(f"{window.address}/reports")
+    offered, form = (window.page.locator(one).bounding_box() for one in (".offered", "#of"))
+    assert offered is not None
+    assert form is not None
+    assert offered["x"] + offered["width"] <= form["x"] + form["width"]
