@@ -56,11 +56,11 @@ def pytest_configure() -> None:
         signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
-STARTS_SERVERS = {"start_service", "start_services", "start_empty", "postgres_server"}
+STARTS_SERVERS = {"start_service", "start_services", "start_empty", "postgres_server", "s3_server", "browser"}
 
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
-    """Mark tests that start a server `service`, so that `-m "not service"` is quick; those that start Ray say so.
+    """Mark tests that start a server or a browser `service`, so that `-m "not service"` is quick; those of Ray say so.
 
     What is marked `slow` is skipped, whatever `-m` says, unless `--slow` or `--full` is given.
     """
