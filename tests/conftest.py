@@ -60,7 +60,9 @@ STARTS_SERVERS = {"start_service", "start_services", "start_empty", "postgres_se
 
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
-    """Mark tests that start a server or a browser `service`, so that `-m "not service"` is quick; those of Ray say so.
+    """Mark tests that start a server or a browser `service`, so that `-m "not service"` is quick.
+
+    Those that start Ray have the mark themselves.
 
     What is marked `slow` is skipped, whatever `-m` says, unless `--slow` or `--full` is given.
     """
@@ -68,7 +70,8 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
     for item in items:
         if item.get_closest_marker("slow") and not with_slow:
             item.add_marker(pytest.mark.skip(reason="takes minutes: run it with --slow"))
-        if STARTS_SERVERS.intersection(getattr(item, "fixturenames", ())) or "postgresql" in _parameters(item):
+        is_on_server = any(one in ("postgresql", "s3") for one in _parameters(item))
+        if is_on_server or STARTS_SERVERS.intersection(getattr(item, "fixturenames", ())):
             item.add_marker("service")
 
 
