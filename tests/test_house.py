@@ -23,7 +23,7 @@ def run(*command: str) -> "subprocess.CompletedProcess[str]":
     [
         ("ruff", "check", "."),
         ("ruff", "format", "--check", "."),
-        ("mypy",),
+        pytest.param(("mypy",), marks=pytest.mark.service),  # which takes half a minute in a new clone
         ("lint-imports",),
     ],
     ids=lambda command: " ".join(command),
@@ -34,6 +34,7 @@ def test_a_checker_has_nothing_to_say(command: tuple[str, ...]) -> None:
     assert answer.returncode == 0, answer.stdout + answer.stderr
 
 
+@pytest.mark.service
 @pytest.mark.parametrize(
     "module",
     ["allasprak", "trainers", "trainers.data", "trainers.artifacts.layout", "trainers.encoders.by_name",

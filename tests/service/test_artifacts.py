@@ -20,7 +20,6 @@ from starlette.testclient import TestClient
 from queried import filled
 from s3_server import S3Server
 from search_spaces.environment import Environment
-from service.api.app import create_app
 from service.cli import main
 from service.engine.recorder import Recorder
 from service.serving import check_artifacts
@@ -53,11 +52,9 @@ def store(settings: Settings) -> Iterator[Store]:
 
 
 @pytest.fixture
-def client(settings: Settings, store: Store) -> TestClient:
+def client(client_over: Callable[..., TestClient], settings: Settings, store: Store) -> TestClient:
     """A client of the interface over both."""
-    environment = Environment(settings.home, None, None, None, artifacts=settings.artifacts)
-    app = create_app(store, lambda: environment, None)
-    return TestClient(app, base_url="http://127.0.0.1", raise_server_exceptions=False)
+    return client_over(store, Environment(settings.home, None, None, None, artifacts=settings.artifacts))
 
 
 @pytest.fixture

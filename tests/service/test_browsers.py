@@ -9,7 +9,6 @@ from starlette.testclient import TestClient
 
 from search_spaces.environment import Environment
 from search_spaces.spec import ExperimentSpec
-from service.api import create_app
 from service.store import Store
 
 HEADERS = {
@@ -74,8 +73,8 @@ def client(store: Store, tmp_path: Path, client_over: Any) -> TestClient:
 
 
 @pytest.fixture
-def with_token(store: Store, tmp_path: Path) -> TestClient:
-    app = create_app(store, lambda: Environment(tmp_path, tmp_path, cpus=2, gpus=0), "secret")
+def with_token(app_over: Any, store: Store, tmp_path: Path) -> TestClient:
+    app = app_over(store, Environment(tmp_path, tmp_path, cpus=2, gpus=0), "secret")
     return TestClient(app, base_url="http://host.example", headers={"Authorization": "Bearer secret"})
 
 

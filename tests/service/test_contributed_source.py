@@ -12,7 +12,6 @@ from starlette.testclient import TestClient
 
 from search_spaces.environment import Environment
 from search_spaces.spec import ExperimentSpec
-from service.api.app import create_app
 from service.store import Store
 from trainers.data.sources import SOURCES, open_data
 from trainers.examples import DataError
@@ -107,9 +106,8 @@ def store(tmp_path: Path) -> Iterator[Store]:
 
 
 @pytest.fixture
-def client(store: Store, tmp_path: Path) -> Iterator[TestClient]:
-    app = create_app(store, lambda: Environment(tmp_path, None, 2, 0, None), None)
-    with TestClient(app, base_url="http://127.0.0.1") as client:
+def client(client_over: Callable[..., TestClient], store: Store, tmp_path: Path) -> Iterator[TestClient]:
+    with client_over(store, Environment(tmp_path, None, 2, 0, None)) as client:
         yield client
 
 

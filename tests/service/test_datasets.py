@@ -3,6 +3,7 @@
 import io
 import json
 import zipfile
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -10,7 +11,6 @@ import pytest
 from starlette.testclient import TestClient
 
 from search_spaces.environment import Environment
-from service.api import create_app
 from service.store import Store
 from trainers.data.sample import SampleData, tasks
 from trainers.trial import SPLITS
@@ -19,10 +19,9 @@ EXAMPLES = [{"tokens": [str(n), "Berlin"], "tags": ["O", "B-LOC"]} for n in rang
 
 
 @pytest.fixture
-def client(sqlite_store: Store, tmp_path: Path) -> TestClient:
+def client(client_over: Callable[..., TestClient], sqlite_store: Store, tmp_path: Path) -> TestClient:
     (tmp_path / "home").mkdir()
-    app = create_app(sqlite_store, lambda: Environment(tmp_path / "home", tmp_path, cpus=2, gpus=0), None)
-    return TestClient(app, base_url="http://127.0.0.1", raise_server_exceptions=False)
+    return client_over(sqlite_store, Environment(tmp_path / "home", tmp_path, cpus=2, gpus=0))
 
 
 def zipped(files: dict[str, list[Any]]) -> bytes:

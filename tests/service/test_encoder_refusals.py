@@ -1,7 +1,7 @@
 """Encoders that cannot be trained, over the REST interface: 422 on `encoder`, never 500."""
 
 import os
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -10,19 +10,15 @@ from starlette.testclient import TestClient
 
 from faulty_encoders import CONFIGS, FILES, TOKENIZERS, WEIGHTS, change
 from search_spaces.environment import Environment
-from service.api import create_app
 from service.store import Store
 from tiny_encoders import write_encoder
 
 
 @pytest.fixture
-def client(sqlite_url: str, tmp_path: Path) -> Iterator[TestClient]:
-    store = Store(sqlite_url)
+def client(client_over: Callable[..., TestClient], sqlite_store: Store, tmp_path: Path) -> Iterator[TestClient]:
     (tmp_path / "home").mkdir()
-    app = create_app(store, lambda: Environment(tmp_path / "home", None, None, None), None)
-    with TestClient(app, base_url="http://127.0.0.1", raise_server_exceptions=False) as client:
+    with client_over(sqlite_store, Environment(tmp_path / "home", None, None, None)) as client:
         yield client
-    store.close()
 
 
 def body(folder: Path) -> dict[str, Any]:

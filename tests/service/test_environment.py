@@ -65,6 +65,7 @@ def test_a_home_may_have_any_name(tmp_path: Path) -> None:
     assert {path.name.partition("-")[0] for path in settings.home.iterdir()} == {"allasprak.sqlite"}
 
 
+@pytest.mark.service
 def test_under_an_ascii_locale_specs_are_utf_8_with_a_mark_or_without_and_so_is_what_is_printed(
     tmp_path: Path, url: str
 ) -> None:
@@ -79,6 +80,7 @@ def test_under_an_ascii_locale_specs_are_utf_8_with_a_mark_or_without_and_so_is_
     assert missing.stderr.decode() == "allasprak: [Errno 2] No such file or directory: 'nichts-ñ.json'\n"
 
 
+@pytest.mark.service
 def test_a_reader_that_goes_away_is_no_error(tmp_path: Path, url: str) -> None:
     file = tmp_path / "spec.json"
     file.write_text(json.dumps({"name": ["x" * 1000] * 1000}), encoding="utf-8")

@@ -11,6 +11,7 @@ import sys
 import tempfile
 import time
 import zipfile
+from collections.abc import Callable
 from contextlib import closing
 from datetime import datetime
 from pathlib import Path
@@ -22,7 +23,6 @@ from starlette.testclient import TestClient
 
 from predicted import ZERO, predicted
 from search_spaces.environment import Environment
-from service.api import create_app
 from service.reports.report import _tex
 from service.store import Store
 from tiny_encoders import write_encoder
@@ -60,9 +60,8 @@ def environment(tmp_path: Path) -> Environment:
 
 
 @pytest.fixture
-def client(store: Store, environment: Environment) -> TestClient:
-    app = create_app(store, lambda: environment, None)
-    return TestClient(app, base_url="http://127.0.0.1", raise_server_exceptions=False)
+def client(client_over: Callable[..., TestClient], store: Store, environment: Environment) -> TestClient:
+    return client_over(store, environment)
 
 
 @pytest.fixture

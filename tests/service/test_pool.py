@@ -1,5 +1,6 @@
 """What the service says of its pool: what runs, whose turn it is, and why the others wait."""
 
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -9,7 +10,6 @@ from starlette.testclient import TestClient
 from plans import config_of, result_of, spec_of, trial_of
 from search_spaces.environment import Environment
 from search_spaces.plan import Plan
-from service.api import create_app
 from service.store import Resources, Store
 from trainers.trial import Report
 
@@ -19,9 +19,8 @@ ONE = Resources(1, 0, GIB)
 
 
 @pytest.fixture
-def client(store: Store, tmp_path: Path) -> TestClient:
-    app = create_app(store, lambda: Environment(tmp_path, tmp_path, cpus=2, gpus=0, memory=8 * GIB), None)
-    return TestClient(app, base_url="http://127.0.0.1", raise_server_exceptions=False)
+def client(client_over: Callable[..., TestClient], store: Store, tmp_path: Path) -> TestClient:
+    return client_over(store, Environment(tmp_path, tmp_path, cpus=2, gpus=0, memory=8 * GIB))
 
 
 def add(store: Store, name: str, seeds: range, priority: int = 0) -> tuple[str, list[str]]:
@@ -121,10 +120,11 @@ def test_what_was_paused_waits_for_a_person(client: TestClient, store: Store) ->
     assert client.get("/v1/pool").json()["experiments"] == []
 
 
-def test_of_a_cluster_that_grows_nothing_is_said_to_be_full(store: Store, tmp_path: Path) -> None:
-    app = create_app(store, lambda: Environment(tmp_path, tmp_path, cpus=None, gpus=None), None)
+def test_of_a_cluster_that_grows_nothing_is_said_to_be_full(
+    client_over: Callable[..., TestClient], store: Store, tmp_path: Path
+) -> None:
     id_, trials = add(store, "one", range(1, 4))
     run(store, id_, trials)
-    found = TestClient(app, base_url="http://127.0.0.1").get("/v1/pool").json()
+    found = client_over(store, Environment(tmp_path, tmp_path, cpus=None, gpus=None)).get("/v1/pool").json()
     assert found["has"] == {"cpus": None, "gpus": None, "memory": None}
     assert found["experiments"][0]["why"] == "it is next"

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from fastapi import FastAPI
 from starlette.testclient import TestClient
 
 from plans import spec_of
@@ -37,9 +38,9 @@ As = Callable[[str | None], TestClient]
 
 
 @pytest.fixture
-def as_(store: Store, tmp_path: Path) -> As:
+def as_(app_over: Callable[..., FastAPI], store: Store, tmp_path: Path) -> As:
     """A client with a token, or without one."""
-    app = create_app(store, lambda: Environment(tmp_path, tmp_path / "data", cpus=2, gpus=0), None)
+    app = app_over(store, Environment(tmp_path, tmp_path / "data", cpus=2, gpus=0))
 
     def client(token: str | None) -> TestClient:
         headers = {"Authorization": f"Bearer {token}"} if token else {}

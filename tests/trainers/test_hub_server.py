@@ -242,6 +242,7 @@ print(json.dumps({split: rows["number"][:] for split, rows in load_dataset(*sys.
 """
 
 
+@pytest.mark.service
 def test_datasets_are_loaded_in_a_process_of_its_own(hub: Hub, tmp_path: Path) -> None:
     command = [sys.executable, "-c", LOAD, "org/numbers", "de"]
     environment = os.environ | hub.environment(tmp_path / "other")

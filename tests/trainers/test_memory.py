@@ -31,6 +31,7 @@ print(made)
 """
 
 
+@pytest.mark.service
 def test_garbage_is_collected_soon_however_much_was_loaded() -> None:
     made = subprocess.run([sys.executable, "-c", UNTIL_COLLECTED], capture_output=True, text=True, check=True).stdout
     assert int(made) < 200_000
@@ -82,6 +83,7 @@ def test_no_garbage_is_collected_while_libraries_are_loaded() -> None:
     assert [*seen, gc.isenabled()] == [True, False, True]
 
 
+@pytest.mark.service
 def test_what_trainings_load_is_loaded_without_what_they_do_not_need() -> None:
     code = "import sys, trainers.one_trial; print('transformers.modeling_utils' in sys.modules, 'scipy' in sys.modules)"
     loads = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout

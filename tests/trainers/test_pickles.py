@@ -72,6 +72,7 @@ BOMBS = {
 }
 
 
+@pytest.mark.service
 @pytest.mark.parametrize("bomb", BOMBS)
 @pytest.mark.parametrize(
     "is_archive",

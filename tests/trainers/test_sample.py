@@ -230,6 +230,7 @@ def test_an_adjunct_can_be_left_out() -> None:
     assert 0 < len(shorter.terminals) < len(derivation.terminals)
 
 
+@pytest.mark.service
 def test_importing_the_package_is_light() -> None:
     code = "import sys, trainers.data.sample; sys.exit(bool({'torch', 'transformers', 'numpy'} & sys.modules.keys()))"
     assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0

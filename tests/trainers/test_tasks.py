@@ -132,6 +132,7 @@ def test_what_a_task_says_of_itself_is_known_elsewhere(task: Task[Any]) -> None:
     assert task.published is None or task.published.metric in task.metrics_names
 
 
+@pytest.mark.service
 def test_nobody_who_only_plans_loads_torch() -> None:
     code = "import sys, trainers.tasks; sys.exit(any(name in sys.modules for name in ('torch', 'transformers')))"
     assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0

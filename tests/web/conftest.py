@@ -4,7 +4,7 @@ import shutil
 import socket
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
@@ -14,20 +14,16 @@ from playwright.sync_api import Browser, sync_playwright
 from starlette.testclient import TestClient
 
 from search_spaces.environment import Environment
-from service.api import create_app
 from service.store import Store
-from service.web import add_pages
 from web_window import Window, window_on
 
 CHROMIUM = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None)
 
 
 @pytest.fixture
-def app(sqlite_store: Store, tmp_path: Path) -> FastAPI:
+def app(app_over: Callable[..., FastAPI], sqlite_store: Store, tmp_path: Path) -> FastAPI:
     """The REST interface and the pages over a store."""
-    app = create_app(sqlite_store, lambda: Environment(tmp_path, tmp_path, cpus=2, gpus=0), None)
-    add_pages(app)
-    return app
+    return app_over(sqlite_store, Environment(tmp_path, tmp_path, cpus=2, gpus=0))
 
 
 @pytest.fixture

@@ -2,6 +2,7 @@
 
 import asyncio
 import re
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -12,18 +13,14 @@ from starlette.testclient import TestClient
 
 from plans import spec_of
 from search_spaces.environment import Environment
-from service.api import create_app
 from service.store import Store
-from service.web import add_pages
 from web_window import Window
 
 
 @pytest.fixture
-def app(sqlite_store: Store, tmp_path: Path) -> FastAPI:
+def app(app_over: Callable[..., FastAPI], sqlite_store: Store, tmp_path: Path) -> FastAPI:
     """One that has a token, and so asks for one."""
-    app = create_app(sqlite_store, lambda: Environment(tmp_path, tmp_path, cpus=2, gpus=0), "s3cret")
-    add_pages(app)
-    return app
+    return app_over(sqlite_store, Environment(tmp_path, tmp_path, cpus=2, gpus=0), "s3cret")
 
 
 @pytest.fixture
