@@ -80,12 +80,12 @@ def serve(host: str, port: int) -> NoReturn:
 
     app = create_app(store, environment, settings.token, always_asks=not is_loopback(host))
     add_pages(app)
-    supervisor = Supervisor(settings, store)
     server = uvicorn.Server(
         uvicorn.Config(app, http=Connection, ws="none", log_config=None, timeout_graceful_shutdown=STREAM_SECONDS)
     )
     # a daemon, as are the threads of its requests: a plan that is being computed cannot be told to end
     serving = threading.Thread(target=server.run, args=([listening],), name="server", daemon=True)
+    supervisor = Supervisor(settings, store)
     try:
         sweep(settings.home)  # the supervisor holds the home: no other server uses what is left there
         supervisor.start()

@@ -57,10 +57,14 @@ class _Service(FastAPI):
         return self.openapi_schema
 
     @cached_property
-    def parameters(self) -> dict[tuple[str, str], set[str]]:
-        """The names of query parameters, by method and path."""
+    def parameters(self) -> dict[tuple[str, str], dict[str, bool]]:
+        """The names of query parameters, and whether they may be given several times, by method and path."""
         return {
-            (method.upper(), path): {one["name"] for one in operation.get("parameters", []) if one["in"] == "query"}
+            (method.upper(), path): {
+                one["name"]: one["schema"].get("type") == "array"
+                for one in operation.get("parameters", [])
+                if one["in"] == "query"
+            }
             for path, operations in self.openapi()["paths"].items()
             for method, operation in operations.items()
         }
@@ -125,9 +129,15 @@ async def _wrong_method(request: Request, _: Exception) -> Response:
 
 
 async def _know_all(request: Request) -> None:
-    """Refuse a query parameter that a route does not know: DELETE with `?dry_run=true` must not delete."""
+    """Refuse a query parameter that a route does not know, or would take the last of.
+
+    DELETE with `?dry_run=true` must not delete, nor `?state=failed&state=running` show the running ones alone.
+    """
     if not request.query_params:
         return
     known = request.app.parameters[request.method, VERSION_PREFIX + request.scope["route"].path]
     if unknown := [name for name in request.query_params if name not in known]:
         raise SpecError([Problem(ascii(name)[1:-1], "there is no such parameter") for name in unknown])
+    several = [name for name, takes in known.items() if not takes and len(request.query_params.getlist(name)) > 1]
+    if several:
+        raise SpecError([Problem(name, "is given several times; allowed: one value") for name in several])

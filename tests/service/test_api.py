@@ -482,6 +482,8 @@ def test_experiments_are_found_by_owner_and_tags(client: TestClient, spec: Field
         ("/v1/experiments?limit=1000000000", "limit"),
         ("/v1/experiments?colour=red", "colour"),
         ("/v1/experiments?state=done", "state"),
+        ("/v1/experiments?state=failed&state=running", "state"),
+        ("/v1/results?limit=1&k=1&k=5&limit=2", "limit"),
         ("/v1/presets?colour=red", "colour"),
         ("/v1/results?split=tset", "split"),
         ("/v1/experiments?cursor=nonsense", "cursor"),
