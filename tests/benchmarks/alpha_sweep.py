@@ -1,20 +1,11 @@
 """A sweep of alpha on the sample corpus: what ASHA saves of the full grid, and what it costs in the choice."""
 
 import argparse
-import os
-import signal
-import socket
-import subprocess
-import sys
-import tempfile
-import time
-from collections.abc import Iterator
-from contextlib import contextmanager
-from pathlib import Path
 from typing import Any
 
 import pandas as pd
-from side_by_side import add_home, at_most, offline_encoder, parser, print_table, setting
+from service_of_its_own import service_of_its_own
+from side_by_side import add_home, at_most, parser, print_table, setting
 
 from search_spaces.presets import preset
 from service.client import Client
@@ -33,7 +24,7 @@ def main() -> None:
     """Run both and print."""
     arguments = add_home(parser(__doc__)).parse_args()
     spec = _spec(arguments)
-    with _service(arguments) as client:
+    with service_of_its_own(arguments.home) as client:
         asha = _sweep(client, {**spec, "search": {"scheduler": ASHA}})
         grid = _sweep(client, {**spec, "search": {}})  # takes over what ASHA trained to the end
     share = asha.attrs["cost"]["epochs"] / grid.attrs["cost"]["epochs"]
@@ -79,33 +70,6 @@ def _spec(arguments: argparse.Namespace) -> dict[str, Any]:
         training |= {"epochs": 5, "max_source_examples": 16, "max_test_examples": 4}
         spec |= {"alpha": {"grid": [0, 1]}, "seeds": [1], "target_languages": TARGETS[:2]}
     return spec
-
-
-@contextmanager
-def _service(arguments: argparse.Namespace) -> Iterator[Client]:
-    """A service of its own; the offline encoder is taken from the benchmarks' home."""
-    encoder = offline_encoder(arguments.home)
-    with tempfile.TemporaryDirectory(prefix="sweep-", dir="/tmp") as folder, socket.socket() as probe:
-        home = Path(folder) / "home"
-        (home / "encoders").mkdir(parents=True)
-        (home / "encoders" / encoder.name).symlink_to(encoder, target_is_directory=True)
-        probe.bind(("127.0.0.1", 0))
-        port = probe.getsockname()[1]
-        probe.close()
-        server = subprocess.Popen(
-            [sys.executable, "-m", "service.cli", "serve", "--port", str(port)],
-            env={**os.environ, "ALLASPRAK_HOME": str(home)}, stdout=subprocess.DEVNULL, stderr=subprocess.STDOUT,
-        )  # fmt: skip
-        try:
-            client = Client(f"http://127.0.0.1:{port}")
-            while not client.is_up():
-                if server.poll() is not None:
-                    raise RuntimeError("the service did not start")
-                time.sleep(0.2)
-            yield client
-        finally:
-            server.send_signal(signal.SIGTERM)
-            server.wait()
 
 
 if __name__ == "__main__":
