@@ -12,7 +12,7 @@ import pandas as pd
 
 from search_spaces.columns import COLUMNS
 from service.reports.left_out import union
-from service.reports.setting import covered, in_groups, listed, searched, within
+from service.reports.setting import covered, in_groups, listed, searched, values_in_groups, within
 
 # Columns of rows that a setting does not have: those that a report may have several values of, and those of which each
 # of its means has one.
@@ -64,15 +64,20 @@ def require_alike(
     found = _each_once([*of_rows, *_of_settings(rows, by, is_cut)])
     found.sort(key=lambda one: one.name == "trial")  # which is what comes of the others
     allowed = covered(allow, rows["setting"].unique())
-    chosen = searched(rows["candidate"])
+    chosen = searched(rows["candidate"].unique())
     seen = {one.name for one in found if one.name in allowed}
     refused = [one for one in found if one.name not in allowed and (one.name != "trial" or not seen)]
+    names = {one.name for one in refused}
+    follows = {"trial", *(chosen if "candidate" in names else ())}  # named no more than what they follow from
+    refused = [one for one in refused if one.name not in follows] or refused
     if refused:
         first = {one.name: one for one in reversed(refused)}  # a name is said once, and where it was met first
         words = " and ".join(str(first[name]) for name in dict.fromkeys(one.name for one in refused))
+        apart = "a candidate" if "candidate" in names else "an experiment"
+        enough = [refused[0].name, *sorted(names & follows - {"trial", refused[0].name})]
         raise ValueError(
-            f"results of several {words} are not for one report: name an experiment, or what else tells them apart, or"
-            f" allow it, as allow={refused[0].name}"
+            f"results of several {words} are not for one report: name {apart}, or what else tells them apart, or"
+            f" allow it, as allow={','.join(enough)}"
         )
     of_search = [one for one in _pooled(rows) if one.name in chosen and one.name not in allowed]
     said = {"As allowed": [one for one in found if one.name in allowed], "As searched": of_search}
@@ -133,7 +138,7 @@ def _of_settings(rows: pd.DataFrame, by: Sequence[str], is_cut: bool) -> Iterato
 
     That test sets were cut in several ways counts where they differ.
     """
-    free = searched(rows["candidate"]) | {name for column in by for name in FREES.get(column, ())}
+    free = searched(rows["candidate"].unique()) | {name for column in by for name in FREES.get(column, ())}
     among = [one for one in _pooled(rows) if one.name not in {*free, *by}]
     for one in (*among, *_among(rows, by)):
         if is_cut or one.name != "max_test_examples":
@@ -154,7 +159,7 @@ def _pooled(rows: pd.DataFrame) -> Iterator[Difference]:
 
 def _among(rows: pd.DataFrame, by: Sequence[str]) -> Iterator[Difference]:
     """What differs in the settings of each group's rows."""
-    for group, settings in in_groups(rows, by):
+    for group, settings in values_in_groups(rows, by, "setting"):
         for name, values in within(settings).items():
             yield Difference(name, listed(name, values), _words(by, group))
 
@@ -175,10 +180,9 @@ def _of_rows(rows: pd.DataFrame, by: Sequence[str]) -> Iterator[Difference]:
 
 def _several(rows: pd.DataFrame, name: str, by: Sequence[str]) -> Iterator[Difference]:
     """The groups in which a column has several values."""
-    values = rows.drop_duplicates([*by, name]).groupby(list(by), dropna=False, observed=True)[name].agg(list)
-    for group, several in values[values.map(len) > 1].items():
-        of = group if isinstance(group, tuple) else (group,)
-        yield Difference(name, listed(name, several), _words(by, of))
+    unique = rows[list(dict.fromkeys([*by, name]))].drop_duplicates()
+    for group, several in values_in_groups(unique[unique.duplicated(list(by), keep=False)], by, name):
+        yield Difference(name, listed(name, several), _words(by, group))
 
 
 def _words(by: Sequence[str], group: Sequence[Any]) -> str:

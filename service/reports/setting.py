@@ -69,8 +69,8 @@ FOLLOWS = {
 # How None reads.
 ABSENT = {"max_source_examples": "all", "max_test_examples": "all", "evaluate_every": "an epoch"}
 
-# Differences from published numbers of examples that are listed.
-LISTED = 3
+# Differences from published numbers of examples that are listed, and values of more than FEW.
+LISTED, FEW = 3, 8
 
 
 @dataclass(frozen=True, eq=False)
@@ -167,9 +167,18 @@ def with_settings(
 
 def in_groups(rows: pd.DataFrame, by: Sequence[str]) -> list[tuple[tuple[Any, ...], frozenset[Setting]]]:
     """The settings in each group of rows, after its values of `by`, in the order in which pandas groups."""
-    unique = rows[[*by, "setting"]].drop_duplicates()
-    groups = unique.groupby(list(by), dropna=False, observed=True)["setting"]
-    return [(key if isinstance(key, tuple) else (key,), frozenset(found)) for key, found in groups]
+    return [(key, frozenset(found)) for key, found in values_in_groups(rows, by, "setting")]
+
+
+def values_in_groups(rows: pd.DataFrame, by: Sequence[str], name: str) -> list[tuple[tuple[Any, ...], list[Any]]]:
+    """The distinct values of a column in each group of rows, as `in_groups` has settings: without a frame a group."""
+    unique = rows[list(dict.fromkeys([*by, name]))].drop_duplicates()
+    groups = unique.groupby(list(by), dropna=False, observed=True)
+    found: list[list[Any]] = [[] for _ in range(groups.ngroups)]
+    for number, value in zip(groups.ngroup(), unique[name], strict=True):
+        found[number].append(value)
+    keys = (key if isinstance(key, tuple) else (key,) for key in groups.size().index)
+    return list(zip(keys, found, strict=True))
 
 
 def within(settings: Iterable[Setting]) -> dict[str, list[Any]]:
@@ -213,8 +222,11 @@ def searched(candidates: Iterable[str]) -> frozenset[str]:
 
 
 def listed(name: str, values: Iterable[Any]) -> str:
-    """Values in words, in order."""
-    return ", ".join(sorted({shown(name, value) for value in values}, key=_as_number))
+    """Values in words, in order; of more than FEW the first ones, and how many more there are."""
+    words = sorted({shown(name, value) for value in values}, key=_as_number)
+    if len(words) <= FEW:
+        return ", ".join(words)
+    return f"{', '.join(words[:LISTED])} and {len(words) - LISTED} more"
 
 
 def shown(name: str, value: Any) -> str:

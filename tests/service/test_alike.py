@@ -229,6 +229,23 @@ def test_what_was_searched_may_differ_between_rows_and_is_printed(sqlite_store: 
     assert differs["learning_rate"] == {"better": [3e-5], "over": [1e-5]}
 
 
+def test_the_refusal_of_a_long_search_is_a_sentence(sqlite_store: Store, client: TestClient) -> None:
+    plan, rates = Plan(), [place * 1e-6 for place in range(1, 21)]
+    for rate, seed in itertools.product(rates, (1, 2)):
+        made = config_of(NAIVE, seed=seed, training=training(learning_rate=rate))
+        plan.add(trial_of(made, evaluate={"de": "test"}))
+        plan.results.append(result_of(made, "de", candidate=f"learning_rate {rate:g}", judged_on="source-dev"))
+    grid = {"training": {"learning_rate": {"grid": rates}}}
+    sqlite_store.experiments.add(spec_of(methods=[NAIVE], target_languages=["de"], **grid), plan)
+    named = "learning_rate 1.1e-05, learning_rate 1.2e-05, learning_rate 1.3e-05 and 17 more"
+    assert refused(client, TABLE) == (
+        f"results of several candidate ({named}; task ner, k 5, method {NAIVE}) are not for one report: name a"
+        " candidate, or what else tells them apart, or allow it, as allow=candidate,learning_rate"
+    )
+    notes = " ".join(got(client, TABLE, allow="candidate,learning_rate")["notes"])
+    assert f"As allowed, these differ: candidate ({named}; task ner, k 5, method {NAIVE})" in notes
+
+
 # The paper's setting
 
 
