@@ -21,8 +21,8 @@ from service.reports.drawing import MEDIA_TYPE as VEGA_LITE
 from service.reports.drawing import Drawing
 from service.reports.kinds import KINDS
 from service.reports.report import Report
-from service.reports.rows import rows_of
-from service.store.query import And, equal
+from service.reports.rows import Rows
+from service.store.query import EVERYTHING, And, Where, equal
 
 # A figure or table that a browser shows by itself has styles in it, and executes nothing.
 SHOWN = {
@@ -72,11 +72,27 @@ def get_report(
     """
     if name not in KINDS:
         raise HTTPException(404, f"there is no such report; allowed: {', '.join(KINDS)}")
+    return report_of(rows_of(request, wanted), name, wanted)
+
+
+def rows_of(request: Request, wanted: Form, within: Where = EVERYTHING) -> Rows:
+    """The rows of the results that match the filters, for one report or for several.
+
+    Args:
+        request: that asks for them.
+        wanted: the filters; SpecError if no experiment has a value.
+        within: further conditions.
+    """
     store, home = request.app.state.store, request.app.state.environment().home
     metric = equal({"metric": [wanted.metric]} if wanted.metric is not None else {})
     require_known(store, And((wanted.where(), metric)))
+    return Rows(store, home, And((wanted.where(), within)), wanted.metric)
+
+
+def report_of(found: Rows, name: str, wanted: Form) -> Response:
+    """A report of some rows, as `get_report` sends it. SpecError: they lack what it shows, or are unlike."""
     try:
-        rows = rows_of(store, home, wanted.where(), KINDS[name].of, wanted.metric)
+        rows = found.of(KINDS[name].of)
         if rows.empty:
             raise ValueError("there are no results that match these filters")
         made = kinds.report(name, rows, wanted.allow, wanted.published)

@@ -70,7 +70,8 @@ def curves(
     spread = rows["sd"].fillna(0.0)
     rows = rows.assign(low=rows["mean"] - spread, high=rows["mean"] + spread)
     chosen = ["chosen"] if "chosen" in rows else []
-    base = alt.Chart(inline(rows, "panel", "series", over, "mean", "sd", "low", "high", "n", "few", *chosen))
+    data = inline(rows, "panel", "series", over, "mean", "sd", "low", "high", "n", "few", *chosen)
+    base = alt.Chart()  # the data are given once, to the whole: each layer would copy them
     offset = alt.XOffset("series:N", scale=alt.Scale(domain=list(series.names)))
     apart: dict[str, Any] = {"xOffset": offset} if beside else {}
     known = base.transform_filter("isValid(datum.mean)").encode(
@@ -93,7 +94,7 @@ def curves(
         ),
     ]
     panel = alt.layer(*layers).properties(width=panel_width(width, columns), height=150)
-    chart = facets(panel, "panel", panels, columns, title)
+    chart = facets(panel, "panel", panels, columns, title, data)
     return themed(chart.resolve_scale(y="independent").resolve_axis(x="independent"))
 
 
@@ -103,8 +104,8 @@ def encoded(series: Series, width: float) -> dict[str, Any]:
     columns = int((width - AXIS) // (max(map(len, names)) * LETTER + 22))
     legend = alt.Legend(columns=max(1, min(columns, len(names))), symbolOpacity=1)  # that of bands otherwise
     colors: dict[str, Any] = {"range": series.colors}
-    if isinstance(series.colors, str):  # without its lightest end, which is not seen on white
-        colors = {"scheme": {"name": series.colors, "extent": [0, 0.9]}}
+    if isinstance(series.colors, str):  # without its ends: dark ones are not seen on a dark page, light ones on white
+        colors = {"scheme": {"name": series.colors, "extent": [0.2, 0.85]}}
     shapes, dashes = (alt.Scale(domain=names, range=list(looks)) for looks in (series.shapes, series.dashes))
     return {
         "color": alt.Color("series:N", title=None, legend=legend, scale=alt.Scale(domain=names, **colors)),
@@ -113,9 +114,14 @@ def encoded(series: Series, width: float) -> dict[str, Any]:
     }
 
 
-def facets(panel: Any, by: str, order: Sequence[str], columns: int, title: Sequence[str] = ()) -> Any:
-    """A panel for each value of a column, side by side; the first line of the title is above, the others below it."""
-    chart = panel.facet(alt.Facet(f"{by}:N", sort=list(order), title=None), columns=columns, spacing=GAP)
+def facets(
+    panel: Any, by: str, order: Sequence[str], columns: int, title: Sequence[str] = (), data: Any = alt.Undefined
+) -> Any:
+    """A panel for each value of a column, side by side; the first line of the title is above, the others below it.
+
+    Data are given if the panel has none.
+    """
+    chart = panel.facet(alt.Facet(f"{by}:N", sort=list(order), title=None), data=data, columns=columns, spacing=GAP)
     if title:
         further: dict[str, Any] = {"subtitle": "; ".join(title[1:])} if len(title) > 1 else {}
         chart = chart.properties(title=alt.TitleParams(title[0], **further))

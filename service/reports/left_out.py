@@ -63,5 +63,7 @@ def in_common(rows: pd.DataFrame) -> pd.DataFrame:
     """The rows of languages that no method left out in their task, for means that are over the same languages."""
     by_task = rows.groupby("task")["left_out"]
     lacking = {(task, language) for task, pairs in by_task for language, _ in union(pairs)}
+    if not lacking:
+        return rows
     of_rows = zip(rows["task"], rows["language"], strict=True)
     return rows[np.array([one not in lacking for one in of_rows], bool)]  # an empty list would be one of columns

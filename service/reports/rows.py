@@ -8,10 +8,10 @@ import pandas as pd
 from search_spaces.spec import parse
 from service.reports.cosines import cosines
 from service.reports.left_out import with_left_out
-from service.reports.setting import with_settings
+from service.reports.setting import listed, with_settings
 from service.reports.summary import described, of_main_metric
 from service.reports.sweep import sweep
-from service.store import Query, Store
+from service.store import Store
 from service.store.query import And, Where, equal
 from service.store.results import TRAINING_COLUMNS
 from service.store.states import FINAL
@@ -24,32 +24,48 @@ from trainers.tasks import TASKS
 Of = Literal["selected", "every", "dev", "measures", "surgery", "cosines"]
 
 
-def rows_of(store: Store, home: Path, where: Where, of: Of, metric: str | None = None) -> pd.DataFrame:
-    """The rows of a kind.
+class Rows:
+    """The rows of some results, of each kind that is asked for. None is read twice.
 
     Args:
         store: where they are stored.
         home: the service's folder, for kept models.
         where: conditions on results.
-        of: the kind.
         metric: of scores; if None, each task's main one. Measures and cosines have none.
-
-    Raises:
-        ValueError: cosines need a model that was not kept, or nothing was scored by the metric.
     """
-    match of:
-        case "selected":
-            return _scored(selected(store, where, metric=metric), metric)
-        case "every":
-            return _scored(_every(store, where, metric), metric)
-        case "dev":
-            return _scored(_every(store, And((where, equal({"split": ["dev"]}))), metric), metric)
-        case "measures":
-            return _measures(store, where)
-        case "surgery":
-            return _surgery(store, where)
-        case "cosines":
-            return _cosines(store, home, where)
+
+    def __init__(self, store: Store, home: Path, where: Where, metric: str | None = None) -> None:
+        self._store, self._home, self._where, self._metric = store, home, where, metric
+        self._read: dict[Of, pd.DataFrame] = {}
+
+    def of(self, kind: Of) -> pd.DataFrame:
+        """The rows of a kind.
+
+        Raises:
+            ValueError: cosines need a model that was not kept, or nothing was scored by the metric.
+        """
+        if kind not in self._read:
+            self._read[kind] = self._rows(kind)
+        return self._read[kind]
+
+    def _rows(self, kind: Of) -> pd.DataFrame:
+        store, where, metric = self._store, self._where, self._metric
+        match kind:
+            case "selected":
+                return _scored(selected(store, where, metric=metric), metric)
+            case "every":
+                return _scored(_every(store, where, metric), metric)
+            case "dev":
+                if "every" in self._read and metric is None:
+                    every = self._read["every"]
+                    return every[every["split"] == "dev"]
+                return _scored(_every(store, And((where, equal({"split": ["dev"]}))), metric), metric)
+            case "measures":
+                return _measures(store, where)
+            case "surgery":
+                return _surgery(store, where)
+            case "cosines":
+                return _cosines(store, self._home, where)
 
 
 def selected(store: Store, where: Where, split: str = "test", metric: str | None = None) -> pd.DataFrame:
@@ -95,7 +111,7 @@ def chosen(store: Store, rows: pd.DataFrame) -> pd.DataFrame:
     have = set(found[of].itertuples(index=False, name=None))
     for (id_, *rest), of_experiment in rows.groupby(of):
         if (id_, *rest) not in have:
-            candidates = ", ".join(sorted(of_experiment["candidate"].unique()))
+            candidates = listed("candidate", of_experiment["candidate"])
             raise ValueError(f"the search of experiment {id_} has chosen no candidate so far: name one ({candidates})")
     return found
 
@@ -112,12 +128,32 @@ def _described(store: Store, rows: pd.DataFrame) -> pd.DataFrame:
 
 def _every(store: Store, where: Where, metric: str | None) -> pd.DataFrame:
     """Scores of every epoch; one that several experiments share is there once."""
-    if metric is not None:
-        where = And((where, equal({"metric": [metric]})))
-    _, batches = store.results.whole(Query(where, every_step=True))
-    rows = _described(store, pd.concat([batch.to_pandas() for batch in batches], ignore_index=True))
-    score = ["trial", "method", "k", "seed", "language", "split", "metric", "epoch", "examples"]
-    return (of_main_metric(rows) if metric is None else rows).drop_duplicates(score)
+    planned, scores = (batch.to_pandas() for batch in store.results.every(where, metric))
+    planned = _described(store, planned[planned["id"].isin(scores["planned"])])
+    scores = scores[scores["planned"].isin(planned["id"])]  # an experiment may have been deleted meanwhile
+    is_mark = scores["metric"].isin(MARK_NAMES)
+    marks, scores = scores[is_mark], scores[~is_mark]
+    places = pd.Index(planned["id"]).get_indexer(scores["planned"])
+    # the same score of the same result: told apart before rows are made, of which there are many more
+    same = planned.groupby(["trial", "method", "k", "seed", "language", "split"]).ngroup().to_numpy()[places]
+    is_new = ~scores[["metric", "epoch", "examples"]].assign(same=same).duplicated().to_numpy()
+    places, scores = places[is_new], scores[is_new].reset_index(drop=True)
+    rows = (
+        planned.iloc[places]
+        .reset_index(drop=True)
+        .assign(
+            **{name: scores[name] for name in ("metric", "epoch", "value", "examples", "selected")},
+            **{name: _marked(scores, marks[marks["metric"] == name]) for name in MARK_NAMES},
+        )
+    )
+    return of_main_metric(rows) if metric is None else rows
+
+
+def _marked(scores: pd.DataFrame, marks: pd.DataFrame) -> "pd.Series[bool]":
+    """Which scores have a mark, which is of all of a result at a step."""
+    of = ["planned", "step"]
+    is_marked = pd.MultiIndex.from_frame(scores[of]).isin(pd.MultiIndex.from_frame(marks[of])) if len(marks) else False
+    return pd.Series(is_marked, index=scores.index, dtype=bool)
 
 
 def _measures(store: Store, where: Where) -> pd.DataFrame:

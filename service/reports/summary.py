@@ -15,7 +15,7 @@ from search_spaces.sources import DataSpec
 from service.reports import left_out, published
 from service.reports.alike import mixed
 from service.reports.papers_setting import from_the_paper
-from service.reports.setting import Setting, in_groups
+from service.reports.setting import Setting, in_groups, values_in_groups
 from trainers.marks import MARK_NAMES
 from trainers.tasks import TASKS
 
@@ -148,7 +148,7 @@ def beside_published(found: pd.DataFrame, rows: pd.DataFrame, by: Sequence[str],
     groups = rows.groupby(list(by), dropna=False, observed=True)
     of_group = found[list(by)].copy()
     for name in ("task", "metric"):
-        of_group[name] = [", ".join(sorted(set(values))) for _, values in groups[name]]
+        of_group[name] = [", ".join(sorted(found)) for _, found in values_in_groups(rows, by, name)]
     if (groups["task"].nunique() > 1).any():
         raise ValueError("published figures are of one task: name task in by, or ask for one")
     of_group["split"] = split
@@ -200,8 +200,9 @@ def _left_out(rows: pd.DataFrame, by: list[str]) -> list[list[str]]:
     """In words, what the methods of each group left out; nothing of a group of one language."""
     if not by:
         return [left_out.words(rows["left_out"])]
-    groups = rows.drop_duplicates([*by, "left_out"]).groupby(by, dropna=False, observed=True)["left_out"]
-    return [[] if "language" in by else left_out.words(of_group) for _, of_group in groups]
+    if "language" in by:
+        return [[] for _ in range(rows.groupby(by, dropna=False, observed=True).ngroups)]
+    return [left_out.words(found) for _, found in values_in_groups(rows, by, "left_out")]
 
 
 def _words(name: str, value: Any) -> str:

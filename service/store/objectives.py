@@ -11,13 +11,9 @@ from search_spaces.objective import Judged
 from service.store import costs, marks
 from service.store.broken import reading, require
 from service.store.database import Database
-from service.store.query import equal
-from service.store.results import Query, Results
-from service.store.schema import measures, planned_trials, scores, selections, trials
+from service.store.schema import measures, planned_results, planned_trials, scores, selections, trials
 from trainers.marks import MARK_NAMES
 from trainers.trial import Score, Selection, TrialConfig
-
-PAGE_ROWS = 10_000
 
 
 class Objectives:
@@ -78,15 +74,23 @@ class Objectives:
         return found
 
     def test_scores(self, experiment: str, metric: str) -> list[dict[str, Any]]:
-        """Test scores of an experiment at the selected steps: `method`, `trial`, `language`, `value` and its marks."""
-        filters = equal({"experiment": [experiment], "split": ["test"], "metric": [metric]})
-        query = Query(filters, columns=("method", "trial", "language", "value", *MARK_NAMES))
-        results, found, cursor = Results(self._database), list[dict[str, Any]](), None
-        while True:
-            page = results.rows(query, PAGE_ROWS, cursor)
-            found += page.rows
-            if (cursor := page.next) is None:
-                return found
+        """Test scores of sweeps at the selected steps: `method`, `trial`, `language`, `value` and their marks."""
+        of = planned_results.c
+        of_sweep = and_(planned_trials.c.trial == of.trial, planned_trials.c.experiment == of.experiment)
+        selected = and_(selections.c.trial == of.trial, selections.c.selection == of.selection)
+        of_result = (scores.c[name] == of[name] for name in ("trial", "language", "split", "data"))
+        query = (
+            select(of.method, of.trial, of.language, scores.c.value)
+            .add_columns(*(marks.is_marked(name).label(name) for name in MARK_NAMES))
+            .select_from(planned_results)
+            .join(planned_trials, of_sweep)
+            .join(selections, selected)
+            .join(scores, and_(*of_result, scores.c.step == selections.c.step, scores.c.metric == metric))
+            .where(of.experiment == experiment, of.split == "test", planned_trials.c.sweep.is_not(None))
+            .order_by(of.id)
+        )
+        with self._database.read() as connection:
+            return [dict(row) for row in connection.execute(query).mappings()]
 
     def by_selection(self, trial: str) -> dict[Selection, list[Score]]:
         """The scores of a trial at the step that each of its selections chose."""

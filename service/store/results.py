@@ -58,6 +58,18 @@ CELL_COLUMNS = {
 # Those that tell trainings apart, whatever is scored.
 TRAINING_COLUMNS = ("experiment", "trial", "method", "k", "seed", "alpha", "candidate", "numerics")
 
+# Those of a planned result that reports of every epoch need, and of its scores: `planned` is the `id` of the result.
+EVERY_PLANNED = {"id": int} | {
+    name: RESULT_COLUMNS[name]
+    for name in (
+        *("experiment", "trial", "method", "k", "seed", "candidate", "language", "split"),
+        *("selection", "judged_on", "numerics"),
+    )
+}
+EVERY_SCORE = {
+    "planned": int, "step": int, "metric": str, "epoch": int, "value": float, "examples": int, "selected": bool,
+}  # fmt: skip
+
 # Up to this many rows are read in this process; for more, starting another one (a third of a second) pays off.
 FEW_ROWS = 10_000
 
@@ -195,6 +207,37 @@ class Results:
         )
         with self._database.read() as connection:
             return arrow.batch(connection.execute(statement).all(), CELL_COLUMNS)
+
+    def every(self, where: Where, metric: str | None) -> tuple[RecordBatch, RecordBatch]:
+        """What experiments ask for, and its scores of every step, in the order of plans: marks are among the scores.
+
+        A row each: what many scores share is read once.
+
+        Args:
+            where: conditions on columns that are filters everywhere, or on the split.
+            metric: None for all.
+
+        Returns:
+            EVERY_PLANNED and EVERY_SCORE.
+        """
+        columns = self._columns() | {"id": planned_results.c.id}
+        of_experiment = experiments.c.id == planned_results.c.experiment
+        clause = self._conditions(columns).clause(where)
+        asked = select(*(columns[name].label(name) for name in EVERY_PLANNED)).where(clause)
+        asked = asked.select_from(planned_results.join(experiments, of_experiment)).order_by(planned_results.c.id)
+        columns |= {"planned": planned_results.c.id, "step": scores.c.step}
+        scored = select(*(columns[name].label(name) for name in EVERY_SCORE)).select_from(
+            planned_results.join(scores, _of_score())
+            .outerjoin(selections, _of_selection())
+            .join(experiments, of_experiment)
+        )
+        if metric is not None:
+            scored = scored.where(scores.c.metric.in_([metric, *MARK_NAMES]))
+        scored = scored.where(_of_weights(), clause).order_by(planned_results.c.id, scores.c.id)
+        with self._database.read() as connection:
+            found = connection.execute(scored).all()  # first: what was planned since has no scores here
+            planned = connection.execute(asked).all()
+        return arrow.batch(planned, EVERY_PLANNED), arrow.batch(found, EVERY_SCORE)
 
     def measures(self, where: Where) -> list[dict[str, Any]]:
         """What the trainings behind results measured at each report: TRAINING_COLUMNS, `epoch`, `step` and `values`.

@@ -11,12 +11,14 @@ from starlette.exceptions import HTTPException
 from search_spaces.problems import SpecError
 from search_spaces.spec import Text, parse
 from service.api.documented import OfExperiment
-from service.api.experiments import get_experiment, get_shots, get_sweep, list_presets
-from service.api.reports import Form, get_report
+from service.api.experiments import get_experiment, get_shots, list_presets
+from service.api.reports import Form, report_of, rows_of
 from service.api.shots import Draw, get_shot_examples
+from service.reports.rows import Rows
+from service.store.query import EVERYTHING, Or, Where, equal
 from service.web.remembered import Values, of_what_is_over
 from service.web.rendering import Page, answered, page
-from service.web.table import chosen_candidates
+from service.web.table import chosen_candidates, of_sweep
 from trainers.languages import LANGUAGES
 from trainers.methods import METHODS
 
@@ -40,13 +42,13 @@ def of_curves(request: Request, id_: str) -> Values:
     """What the section shows."""
     one = answered(get_experiment(request, id_))
     chosen, _ = chosen_candidates(request, id_)
-    of = {} if chosen is None else {"candidate": ["", *chosen.values()]}
     names = {
         "figure-5": one["spec"]["test_at"] == "every",
         "dev-curves": True,
         "figure-3": "ord-FS+dev" in one["spec"]["methods"],
     }
-    charts = [_drawn(request, name, id_, **of) for name, is_asked in names.items() if is_asked]
+    rows = _rows(request, id_, chosen)  # which several of them are made of
+    charts = [_drawn(rows, name, id_) for name, is_asked in names.items() if is_asked]
     return {"one": one, "charts": [drawn for drawn in charts if drawn["chart"]]}
 
 
@@ -61,11 +63,11 @@ def of_search(request: Request, id_: str) -> Values:
     """What the section shows."""
     one, problem, found = answered(get_experiment(request, id_)), "", None
     try:
-        found = answered(get_sweep(request, id_))
+        found = of_sweep(request, id_)
     except SpecError as error:
         problem = _words(error)
     groups = [] if found is None else [_compared(found["candidates"], chosen) for chosen in found["chosen"]]
-    by_alpha = _drawn(request, "alpha", id_)
+    by_alpha = _drawn(_rows(request, id_), "alpha", id_)
     return {"one": one, "problem": problem, "found": found, "groups": groups, "by_alpha": by_alpha}
 
 
@@ -88,13 +90,11 @@ def of_surgery(request: Request, id_: str) -> Values:
     """What the section shows."""
     one = answered(get_experiment(request, id_))
     chosen, _ = chosen_candidates(request, id_)
-    of = {} if chosen is None else {"candidate": ["", *chosen.values()]}
-    over_training = _drawn(request, "conflicts", id_, **of)
-    by_language = _report(request, "conflicts-by-language", id_, **of)
+    rows = _rows(request, id_, chosen)
+    over_training = _drawn(rows, "conflicts", id_)
+    by_language = _report(rows, "conflicts-by-language", id_)
     order = {name: place for place, name in enumerate(METHODS)}
     keys = {(row["k"], row["method"], row["alpha"]) for row in by_language["data"]}
-    if chosen is not None:  # a candidate that is chosen at one K may not be at another
-        keys = {(k, method, alpha) for k, method, alpha in keys if _is_of(chosen.get((k, method)), alpha)}
     columns = sorted(keys, key=lambda key: (key[0], order.get(key[1], len(order)), key[2]))[:MOST_COLUMNS]
     cells = {(row["language"], row["k"], row["method"], row["alpha"]): row for row in by_language["data"]}
     languages = sorted({row["language"] for row in by_language["data"]})
@@ -110,12 +110,6 @@ def of_surgery(request: Request, id_: str) -> Values:
         ],
         "left_away": len(keys) - len(columns),
     }
-
-
-def _is_of(candidate: str | None, alpha: float | None) -> bool:
-    """Whether trainings with an α may be of a candidate, given in words."""
-    searched = (candidate or "").split(", ")
-    return not any(one.startswith("alpha ") for one in searched) or f"alpha {alpha:g}" in searched
 
 
 def _rate(row: Mapping[str, Any] | None) -> dict[str, Any] | None:
@@ -134,7 +128,7 @@ def _name(language: str) -> str:
 def cosines(request: Request, id_: OfExperiment) -> HTMLResponse:
     """Cosines between languages' gradients; computed when they are first asked for."""
     one = answered(get_experiment(request, id_))
-    return page(request, "experiment_cosines", one=one, drawn=_drawn(request, "figure-1", id_))
+    return page(request, "experiment_cosines", one=one, drawn=_drawn(_rows(request, id_), "figure-1", id_))
 
 
 class Read(BaseModel):
@@ -233,20 +227,31 @@ def differences(ours: Mapping[str, Any], theirs: Mapping[str, Any], before: str 
     return found
 
 
-def _report(request: Request, name: str, id_: str, **filters: Any) -> dict[str, Any]:
+def _rows(request: Request, id_: str, chosen: Mapping[tuple[int, str], str] | None = None) -> Rows:
+    """The rows of an experiment's results; of a search those of the chosen candidates, each at its K alone."""
+    within: Where = EVERYTHING
+    if chosen is not None:
+        searched = (
+            equal({"k": [k], "method": [method], "candidate": [words]}) for (k, method), words in chosen.items()
+        )
+        within = Or((equal({"candidate": [""]}), *searched))
+    return rows_of(request, Form.model_validate({"experiment": [id_]}), within)
+
+
+def _report(rows: Rows, name: str, id_: str) -> dict[str, Any]:
     """A report of an experiment; without data, and with a `problem`, where there is none."""
     try:
-        asked = Form.model_validate({"experiment": [id_], **filters})
-        return {"report": name, "problem": "", **answered(get_report(request, name, asked))}
+        asked = Form.model_validate({"experiment": [id_]})
+        return {"report": name, "problem": "", **answered(report_of(rows, name, asked))}
     except SpecError as error:
         return {"report": name, "title": "", "notes": [], "data": [], "problem": _words(error)}
 
 
-def _drawn(request: Request, name: str, id_: str, **filters: Any) -> dict[str, Any]:
+def _drawn(rows: Rows, name: str, id_: str) -> dict[str, Any]:
     """The drawing of a report in Vega-Lite, with title and notes; a `problem` where there is none."""
     try:
-        asked = Form.model_validate({"experiment": [id_], **filters, "format": "vega-lite"})
-        chart = answered(get_report(request, name, asked))
+        asked = Form.model_validate({"experiment": [id_], "format": "vega-lite"})
+        chart = answered(report_of(rows, name, asked))
     except SpecError as error:
         return {"report": name, "chart": None, "problem": _words(error)}
     title, _, notes = chart["description"].partition(". ")

@@ -117,10 +117,16 @@ def _headed(columns: Sequence[Column]) -> list[tuple[int, list[Column]]]:
     return [(k, [one for one in columns if one[0] == k]) for k in dict.fromkeys(one[0] for one in columns)]
 
 
+@of_what_is_over
+def of_sweep(request: Request, id_: str) -> Values:
+    """What an experiment's search has found; several sections say of it. SpecError: a package that it needs is gone."""
+    return answered(get_sweep(request, id_))
+
+
 def chosen_candidates(request: Request, id_: str) -> tuple[dict[tuple[int, str], str] | None, list[str]]:
     """The candidate that a search chose at each K of a method, if there are many; and whose are left away, in words."""
     try:
-        found = answered(get_sweep(request, id_))
+        found = of_sweep(request, id_)
     except SpecError:  # a package that the spec needs is gone
         return None, []
     if len(found["candidates"]) <= MOST_CANDIDATES:

@@ -22,6 +22,7 @@ from service.store import Store
 from trainers import Report
 
 LISTED, EXPERIMENT_MS, VISIBLE_MS, LIST_MS, SCRIPTS_KB, GROWTH_MB, MINUTES = 10_000, 200, 1000, 300, 400, 20, 60
+CURVES_MS = 1500
 
 SERVER = """
 import sys, uvicorn
@@ -128,7 +129,7 @@ def measure(arguments: argparse.Namespace) -> None:
             of_one, of_all = f"{address}/experiments/{over}", f"{address}/"
             table = f"{of_one}/table"
             answered_in(of_all), answered_in(of_one)  # what the server loads at the first request
-            first = answered_in(table)
+            first, curves = answered_in(table), answered_in(f"{of_one}/curves")
             server, list_ = answered_in(of_one, times), answered_in(of_all, times)
             rows = [
                 ("an experiment of 1,745 trials: the server", *_ms(server, EXPERIMENT_MS, quick)),
@@ -138,6 +139,7 @@ def measure(arguments: argparse.Namespace) -> None:
                     *_ms(visible_in(page, table, "table.scores", times), VISIBLE_MS, quick),
                 ),
                 ("its table when nobody has looked yet: the server", f"{first:.0f} ms", ""),
+                ("its curves when nobody has looked yet: the server", *_ms(curves, CURVES_MS, quick)),
                 (f"the list of {LISTED:,}: the server", *_ms(list_, LIST_MS, quick)),
             ]
             scripts = scripts_kb(page, of_one)

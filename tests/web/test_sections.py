@@ -43,7 +43,7 @@ def done(sqlite_store: Store) -> str:
 
 def lines(text: str) -> list[str]:
     """The codes of the languages of a table, in their order."""
-    return re.findall(r'<tr><th scope="row"><span class="code">(\w+)</span>', text)
+    return re.findall(r'<tr><th scope="row"[^>]*><span class="code">(\w+)</span>', text)
 
 
 def test_cells_are_the_means_that_the_interface_gives(pages: TestClient, sqlite_store: Store) -> None:
@@ -159,15 +159,6 @@ def test_all_scores_can_be_taken_along(pages: TestClient, done: str) -> None:
     assert means.text.startswith("language,method,k,candidate,")
     assert scores.text.count("\n") > 1000
     assert pq.read_table(io.BytesIO(whole.content)).num_rows == scores.text.count("\n") - 1
-
-
-def test_curves_are_of_dev_and_test_scores(pages: TestClient, done: str) -> None:
-    text = pages.get(f"/experiments/{done}/curves").text
-    assert "Dev scores over epochs" in text
-    data = pages.get(f"/v1/reports/dev-curves?experiment={done}&method=mix-FT").json()["data"]
-    assert [row["epoch"] for row in data if row["k"] == 5] == list(range(1, 11))
-    assert {(row["of"], row["n"]) for row in data} == {("source", 5)}
-    assert all(row["sd"] > 0 for row in data)
 
 
 def shots_of(store: Store, tmp_path: Path, digest: str | None = None) -> str:

@@ -2,6 +2,7 @@
 
 import random
 import threading
+from dataclasses import replace
 from typing import Any
 
 import pandas as pd
@@ -10,8 +11,10 @@ from sqlalchemy import Column, Integer, MetaData, Table, select
 
 from queried import LANGUAGES, filled, planned, run, scored
 from service.store import RESULT_COLUMNS, Query, Store, arrow
-from service.store.query import And, By, Condition, Or, Where
+from service.store.query import EVERYTHING, And, By, Condition, Or, Where
+from service.store.results import EVERY_PLANNED, EVERY_SCORE
 from trainers import Outcome, Report
+from trainers.marks import MARK_NAMES
 
 
 def rows_of(store: Store, query: Query, limit: int = 10_000) -> list[dict[str, Any]]:
@@ -96,6 +99,35 @@ def test_filters_sorts_and_pages_are_those_of_pandas(store: Store, long_form: bo
         if len(sizes) % 10 == 0:  # by other drivers than the pages
             assert whole(store, Query(where, order)) == answer
     assert sum(0 < size < len(rows) for size in sizes) / len(sizes) > 0.2  # they are no trivial questions
+
+
+def test_scores_of_every_epoch_are_read_beside_what_they_share(store: Store) -> None:
+    done, (spec, plan), chance = filled(store, range(2, 5)), planned(range(1, 4)), random.Random(3)
+    id_ = store.experiments.add(spec, plan)
+    digest = next(iter(store.trials.outstanding(id_)))
+    attempt = store.trials.started(id_, digest)
+    for step in (1, 2):
+        marked = (replace(one, one_label=one.language == "de", surgery_overflow=step == 2)
+                  for one in scored(step, "test", chance))  # fmt: skip
+        store.trials.reported(digest, attempt, Report(epoch=step, step=step, scores=tuple(marked), measures={}))
+    columns = [name for name in (*EVERY_PLANNED, *EVERY_SCORE) if name in RESULT_COLUMNS] + [*MARK_NAMES]
+    counts = []
+    for where, metric in (
+        (EVERYTHING, None), (Condition("split", "eq", "dev"), None), (Condition("experiment", "eq", done), "f1"),
+        (Condition("method", "in", ("zero-shot", "mix-FT")), "accuracy"), (Condition("trial", "eq", digest), "f1"),
+    ):  # fmt: skip
+        of_plan, rows = (batch.to_pylist() for batch in store.results.every(where, metric))
+        shared = {one["id"]: one for one in of_plan}
+        marks = {(row["planned"], row["step"], row["metric"]) for row in rows if row["metric"] in MARK_NAMES}
+        found = [{**shared[row["planned"]], **row, **{name: (row["planned"], row["step"], name) in marks
+                                                     for name in MARK_NAMES}}
+                 for row in rows if row["metric"] not in MARK_NAMES]  # fmt: skip
+        whole = And((where, EVERYTHING if metric is None else Condition("metric", "eq", metric)))
+        expected = rows_of(store, Query(whole, columns=tuple(columns), every_step=True))
+        assert [{name: row[name] for name in columns} for row in found] == expected
+        counts.append((len(expected), sum(row["one_label"] for row in expected)))
+    trials = 3 * 3 + 2 * 3  # two seeds are of both experiments
+    assert counts == [(trials * 4 * 3 + 8, 2), (trials * 4 * 2, 0), (3 * 3 * 4 * 3, 0), (0, 0), (8, 2)]
 
 
 def test_pages_are_of_the_moment_of_the_first_and_since_asks_for_the_rest(store: Store) -> None:
