@@ -6,9 +6,11 @@ from typing import Annotated, Any, Literal
 
 from fastapi import APIRouter, Query, Request
 from fastapi.responses import HTMLResponse
-from pydantic import model_validator
+from pydantic import Field, model_validator
+from starlette.exceptions import HTTPException
 
 from search_spaces.problems import SpecError
+from search_spaces.spec import Text
 from service.api.documented import OfExperiment
 from service.api.experiments import Listing, list_experiments, show_experiment
 from service.reports.headline import headline
@@ -25,6 +27,9 @@ FILTERS = (("state", "State", STATES), ("task", "Task", TASKS), ("method", "Meth
 
 # How long a line that may change is good enough, and how many lines are remembered.
 LINE_SECONDS, REMEMBERED = 60, 20_000
+
+# How many of the chosen experiments are looked for, where they are not listed.
+MOST_CHOSEN = 50
 
 
 class Lines:
@@ -50,10 +55,11 @@ class Lines:
 
 
 class Shown(Listing):
-    """Which experiments, and in which order."""
+    """Which experiments, in which order, and those that are chosen to be compared."""
 
     limit: int = 50
     group: Literal["tags"] | None = None
+    experiment: list[Text] = Field([])
 
     _filled = model_validator(mode="before")(filled)
 
@@ -64,13 +70,16 @@ def experiments(request: Request, wanted: Annotated[Shown, Query()]) -> HTMLResp
     found: dict[str, Any] = {"experiments": [], "next": None}
     problem = None
     try:
-        found = answered(list_experiments(request, Listing(**wanted.model_dump(exclude={"group"}))))
+        of_listing = wanted.model_dump(exclude={"group", "experiment"})
+        found = answered(list_experiments(request, Listing(**of_listing)))
     except SpecError as error:
         problem = "; ".join(one.message for one in error.problems)
     lines: Lines = request.app.state.lines
+    listed, chosen = {one["id"] for one in found["experiments"]}, list(dict.fromkeys(wanted.experiment))[:MOST_CHOSEN]
     return page(
         request,
         "experiments",
+        elsewhere=[one for id_ in chosen if id_ not in listed for one in _named(request, id_)],
         groups=_groups([{**one, **_row(one), "line": lines.known(one)} for one in found["experiments"]], wanted.group),
         next=found["next"],
         problem=problem,
@@ -87,6 +96,14 @@ def line(request: Request, id_: OfExperiment) -> HTMLResponse:
     one = show_experiment(request, id_)
     lines.compute(request.app.state.store, one)
     return page(request, "line", one={"id": id_, "line": lines.known(one)})
+
+
+def _named(request: Request, id_: str) -> list[dict[str, Any]]:
+    """An experiment as the REST interface shows it; none if it is deleted."""
+    try:
+        return [show_experiment(request, id_)]
+    except HTTPException:
+        return []
 
 
 def _groups(rows: list[dict[str, Any]], by: str | None) -> dict[str, list[dict[str, Any]]]:

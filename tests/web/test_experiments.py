@@ -127,6 +127,48 @@ def test_groups_are_of_the_same_tags(pages: TestClient, sqlite_store: Store) -> 
     assert pages.get("/?group=owner").status_code == 422
 
 
+def test_what_is_chosen_stays_chosen_beside_what_is_listed(pages: TestClient, sqlite_store: Store) -> None:
+    one, two, three = (sqlite_store.experiments.add(spec_of(name=name), None) for name in ("one", "<two>", "three"))
+
+    def chosen(query: str) -> list[str]:
+        text = pages.get(f"/?{query}").text
+        return re.findall(r'name="experiment" value="(\w+)"[^>]* checked>', text)
+
+    assert chosen(f"sort=name&experiment={one}&experiment={three}") == [one, three]
+    asked = f"search=thre&experiment={two}&experiment={three}&experiment={two}&experiment=gone"
+    assert chosen(asked) == [three, two]
+    text = pages.get(f"/?{asked}").text
+    assert rows(text) == [three]
+    assert "<bdi>&lt;two&gt;</bdi></label>" in text
+    links = [unescape(link) for link in re.findall(r'href="(/\?[^"]+sort=[^"]+)"', text)]
+    assert links
+    assert all(f"experiment={two}&experiment={three}" in link for link in links)
+    assert '<a href="/?search=thre">Choose none</a>' in text
+    assert chosen(f"search=nothing&experiment={two}") == [two]
+
+
+@pytest.mark.service
+def test_a_choice_outlives_a_search_and_is_compared(window: Window, sqlite_store: Store) -> None:
+    ids = {name: filled(sqlite_store, range(1, 2 + n)) for n, name in enumerate(("a", "b", "c"))}
+    page = window.page
+    page.goto(window.address)
+    page.locator(f"#of-{ids['a']}").get_by_role("checkbox").check()
+    expect(page).to_have_url(re.compile(f"experiment={ids['a']}"))
+    page.get_by_label("Search").fill(ids["b"])
+    expect(page.locator("tbody tr")).to_have_count(1)
+    page.locator(f"#of-{ids['b']}").get_by_role("checkbox").check()
+    expect(page).to_have_url(re.compile(f"experiment={ids['b']}"))
+    expect(page.locator(f"#chosen-{ids['a']} input")).to_be_checked()
+    page.get_by_label("Search").fill("")
+    expect(page.locator("tbody tr")).to_have_count(3)
+    for name, is_chosen in {"a": True, "b": True, "c": False}.items():
+        expect(page.locator(f"#of-{ids[name]}").get_by_role("checkbox")).to_be_checked(checked=is_chosen)
+    page.reload()
+    page.get_by_role("button", name="Compare the chosen").click()
+    expect(page).to_have_url(re.compile(r"/compare\?"))
+    assert sorted(re.findall(r"experiment=(\w+)", page.url)) == sorted([ids["a"], ids["b"]])
+
+
 @pytest.mark.service
 def test_searching_as_one_types_and_a_state_that_changes(window: Window, sqlite_store: Store) -> None:
     ids: dict[str, Any] = {name: sqlite_store.experiments.add(spec_of(name=name), None) for name in ("alpha", "beta")}
