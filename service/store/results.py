@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from hashlib import sha256
 from typing import Any, NamedTuple
 
-from pyarrow import RecordBatch
+from pyarrow import RecordBatch, Table
 from sqlalchemy import (
     ColumnElement,
     Connection,
@@ -208,7 +208,7 @@ class Results:
         with self._database.read() as connection:
             return arrow.batch(connection.execute(statement).all(), CELL_COLUMNS)
 
-    def every(self, where: Where, metric: str | None) -> tuple[RecordBatch, RecordBatch]:
+    def every(self, where: Where, metric: str | None) -> tuple[RecordBatch, Table]:
         """What experiments ask for, and its scores of every step, in the order of plans: marks are among the scores.
 
         A row each: what many scores share is read once.
@@ -235,9 +235,10 @@ class Results:
             scored = scored.where(scores.c.metric.in_([metric, *MARK_NAMES]))
         scored = scored.where(_of_weights(), clause).order_by(planned_results.c.id, scores.c.id)
         with self._database.read() as connection:
-            found = connection.execute(scored).all()  # first: what was planned since has no scores here
+            # first: what was planned since has no scores here. In batches: as objects, millions of rows take gigabytes
+            found = [arrow.batch(part, EVERY_SCORE) for part in connection.execute(scored).partitions(arrow.BATCH_ROWS)]
             planned = connection.execute(asked).all()
-        return arrow.batch(planned, EVERY_PLANNED), arrow.batch(found, EVERY_SCORE)
+        return arrow.batch(planned, EVERY_PLANNED), Table.from_batches([arrow.batch([], EVERY_SCORE), *found])
 
     def measures(self, where: Where) -> list[dict[str, Any]]:
         """What the trainings behind results measured at each report: TRAINING_COLUMNS, `epoch`, `step` and `values`.
