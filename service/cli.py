@@ -94,7 +94,7 @@ def _port(text: str) -> int:
 
 
 def _serve(arguments: argparse.Namespace) -> int:
-    with memory.loading():
+    with memory.growing():
         from service.serving import serve
 
     serve(arguments.host, arguments.port)

@@ -77,7 +77,7 @@ def test_tuples_are_filled_while_all_garbage_is_collected() -> None:
 
 def test_no_garbage_is_collected_while_libraries_are_loaded() -> None:
     seen = [gc.isenabled()]
-    with contextlib.suppress(ImportError), memory.loading():
+    with contextlib.suppress(ImportError), memory.growing():
         seen.append(gc.isenabled())
         raise ImportError
     assert [*seen, gc.isenabled()] == [True, False, True]
