@@ -32,6 +32,7 @@ PATHS = {
     "fetched_data": "fetched/xtreme-r",
     "encoder_digests": "cache/encoders",
     "split_facts": "cache/facts",
+    "tokenized_parts": "cache/tokenized",
     "database_file": "allasprak.sqlite",
     "reserve_file": "reserve",
     "server_lock": "server.lock",

@@ -168,6 +168,11 @@ def split_facts(home: Path) -> Path:
     return home / "cache" / "facts"
 
 
+def tokenized_parts(home: Path) -> Path:
+    """Parts of splits that were tokenized, of a bounded size."""
+    return home / "cache" / "tokenized"
+
+
 # The service
 
 

@@ -7,10 +7,12 @@ import stat
 from collections.abc import Iterable
 from concurrent.futures import ThreadPoolExecutor
 from fnmatch import fnmatchcase
+from functools import lru_cache
 from pathlib import Path
 from typing import Any, NoReturn
 
 from trainers import machine
+from trainers.digests import digest
 from trainers.encoders.encoder import EncoderError
 
 CONFIG = "config.json"
@@ -153,6 +155,22 @@ class Folder:
                 return hashlib.sha256("".join(parts).encode()).hexdigest()
         finally:
             os.close(descriptor)
+
+
+def tokenizer_digest(path: Path) -> str:
+    """Digest of the names and contents of a folder's files from which its tokenizer is made; EncoderError as `Folder`.
+
+    A process remembers it for as long as no such file changes.
+    """
+    folder = Folder(path)
+    names = sorted(name for name in folder.sizes if is_any(name, (CONFIG, *TOKENIZER_FILES)))
+    return _tokenizer_digest(path, tuple(map(tuple, folder.states(names))))
+
+
+@lru_cache(maxsize=8)
+def _tokenizer_digest(path: Path, states: tuple[tuple[str, int, int], ...]) -> str:
+    folder, names = Folder(path), (Path(file).name for file, _, _ in states)
+    return digest([[name, folder.sha256(name)] for name in names])
 
 
 def _part_sha256(descriptor: int, start: int) -> str:

@@ -9,6 +9,7 @@ from typing import Any
 
 from trainers.artifacts.kept_models import Model
 from trainers.encoders.by_name import prepare_encoder
+from trainers.encoders.files import tokenizer_digest
 from trainers.encoders.vocabulary import Rows
 from trainers.marks import surgery_overflow
 from trainers.methods import SOURCE_TRAINING
@@ -56,7 +57,7 @@ class TrialBench:
         self.is_asked_to_end = is_asked_to_end
         encoder = prepare_encoder(self.config.encoder, trial.home, self.config.encoder_revision)
         tokenizer = load_tokenizer(encoder)
-        self.data = TrialData(trial, tokenizer)
+        self.data = TrialData(trial, tokenizer, tokenizer_digest(encoder))
         self.data.read_all()
         self.windows = TrainingWindows(self.data)
         self.model = TrialModel(self.data.task, encoder, tokenizer, self.data.labels, trial.device)

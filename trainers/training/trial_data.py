@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
 
+from trainers import memory
 from trainers.data import splits
 from trainers.data.shots import Shots, draw_from
 from trainers.data.sources import open_data
@@ -16,6 +17,7 @@ from trainers.protocols import PROTOCOLS
 from trainers.selections import HELD_OUT, dev_languages
 from trainers.tasks import TASKS
 from trainers.tasks.task import ExampleError, Window
+from trainers.training.tokenized_parts import Kept, TokenizedParts
 from trainers.trial import Selection, Split, Trial
 
 # A larger sample is recorded without its indices, which would fill the database: it can be drawn again.
@@ -47,18 +49,23 @@ class TrialData:
     Args:
         trial: the trial.
         tokenizer: its encoder's.
+        tokenizer_digest: of the tokenizer's files, under which others find what is tokenized; None to keep nothing.
 
     Attributes:
         labels: the labels that the head tells apart.
         sizes: by the digest of a split the size of the largest part of it that was tokenized.
     """
 
-    def __init__(self, trial: Trial, tokenizer: Any) -> None:
+    def __init__(self, trial: Trial, tokenizer: Any, tokenizer_digest: str | None = None) -> None:
         self.trial, self.config, self.tokenizer = trial, trial.config, tokenizer
         self.task = TASKS[self.config.task]
         self.settings = self.task.under(self.config.protocol)
         self.data = open_data(trial.data, self.config.task, trial.home)
         self.labels = self.task.label_set(self.data.facts(self.config.source_language, "train").labels)
+        self.max_length = self.config.training.max_length
+        self._kept: TokenizedParts | None = None
+        if tokenizer_digest is not None:
+            self._kept = TokenizedParts(trial.home, self.task.name, self.labels, tokenizer_digest, self.max_length)
         self._devs: dict[str, Tokenized] = {}
         self._tests: dict[str, Tokenized] = {}
         self.sizes: dict[str, Size] = {}
@@ -195,16 +202,25 @@ class TrialData:
         return draw_from(self.data, self.task, language, self.settings.shots_split, k, self.config.seed)
 
     def _tokenize(self, language: str, name: Split, part: Part, limit: int | None = None) -> Tokenized:
+        with memory.growing():
+            found = self._kept.read(part, limit) if self._kept is not None else None
+            if found is None:
+                found = self._tokenized(language, part, limit)
+                if self._kept is not None:
+                    found = self._kept.write(part, limit, found)
+        self._remember_size(self.data.facts(language, part.split).digest, len(found.examples), found.windows)
+        return Tokenized(language=language, name=name, **vars(found))
+
+    def _tokenized(self, language: str, part: Part, limit: int | None) -> Kept:
         split = self.data.examples(language, part.split)
         part = splits.cut(part, limit, lambda place: self.task.stratum(split[place]))
         examples = [split[place] for place in part.places]
         try:
-            windows = self.task.features(examples, self.labels, self.tokenizer, self.config.training.max_length)
+            windows = self.task.features(examples, self.labels, self.tokenizer, self.max_length)
         except ExampleError as error:
             where = self.data.place(language, part.split, part.places[error.place])
             raise DataError(f"{where}: {error.message}") from error
-        self._remember_size(self.data.facts(language, part.split).digest, len(examples), windows)
-        return Tokenized(language=language, name=name, part=part, examples=examples, windows=windows)
+        return Kept(part, examples, windows)
 
     def _remember_size(self, data: str, examples: int, windows: Sequence[Window]) -> None:
         if data not in self.sizes or self.sizes[data].examples < examples:
