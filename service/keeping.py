@@ -4,6 +4,7 @@ It may run beside the service. A file is removed in a transaction in which no ex
 """
 
 import re
+import shutil
 import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractContextManager, nullcontext, suppress
@@ -154,6 +155,8 @@ def prune(store: "Store", one: Prunable, even_named: bool = False) -> bool:
             store.keeping.let_go(one.of, one.name, remove, even_named=even_named, models=one.kind == "models")
     for clear_up in detached:
         clear_up()
+    if detached and one.kind == "datasets":
+        shutil.rmtree(layout.tokenized_parts(home), ignore_errors=True)  # which hold its texts
     return bool(detached)
 
 

@@ -426,6 +426,16 @@ def test_datasets_that_an_experiment_names_stay_unless_asked_for(home: Path, sto
     assert layout.dataset_names(home) == ["needed"]
 
 
+def test_the_texts_of_a_dataset_go_with_it(home: Path, stored: Store) -> None:
+    write(layout.dataset_folder(home, "mine") / "dataset.json", 10, days=50)
+    tokenized = layout.tokenized_parts(home) / "part.json"
+    write(tokenized, 10, days=50)
+    [mine] = prunable(FolderPlace(home), stored, ["datasets"], 0.0)
+    assert tokenized.exists()
+    assert prune(stored, mine)
+    assert not tokenized.exists()
+
+
 def test_leftovers_belong_to_nothing_and_are_a_day_old(home: Path, stored: Store) -> None:
     id_ = filled(stored, range(1, 2))
     [digest, *_] = stored.keeping.trials_of(id_)
