@@ -10,8 +10,8 @@ import pytest
 
 ROOT = Path(__file__).parents[2]
 NOT_BENCHMARKS = {
-    "made_data", "our_trial", "phases", "service_of_its_own", "side_by_side", "steps", "test_benchmarks_run", "test_gpu",
-    "trainer_script", "usual_script",
+    "made_data", "our_trial", "phases", "service_of_its_own", "side_by_side", "steps", "test_benchmarks_run",
+    "test_gpu", "trainer_script", "usual_script",
 }  # fmt: skip
 OF_SERVICES = {
     "alpha_sweep", "estimates", "pages", "results_at_scale", "short_trials", "tune_overhead", "under_load",
