@@ -16,11 +16,11 @@ from trainers.methods import METHODS
 from trainers.trial import TrialConfig, Work
 
 # Assumed until trials have been measured: the operations and the bytes per second of a CPU thread in a training of this
-# kind. They were chosen on 55 trials on two busy cores of an AMD EPYC, where they predict 0.5 to 2.2 times the real
-# duration, by method and task. Those of GPUs: search_spaces/cost/cards.py.
-CPU_FLOPS, CPU_BYTES = 35e9, 5e9
+# kind. Measured on two cores of an AMD EPYC with nothing beside them (docs/benchmarks.md). Those of GPUs:
+# search_spaces/cost/cards.py.
+CPU_FLOPS, CPU_BYTES = 60e9, 15e9
 SECONDS_OF_A_LAYER = 1e-3  # per step, whatever the sizes: Python, launching kernels
-SECONDS_OF_A_TRIAL = 15.0  # loading the encoder and its tokenizer, tokenizing
+SECONDS_OF_A_TRIAL = 2.0  # building the model, tokenizing; the first trial of a worker also loads libraries
 
 BYTES_OF_A_STEP = 40  # per parameter: AdamW reads four values and writes three, clipping reads two and writes one
 

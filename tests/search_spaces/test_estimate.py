@@ -238,7 +238,7 @@ def measured(spec: ExperimentSpec, made: Estimate, slower: float) -> list[Measur
 def test_twice_the_seconds_measured_are_twice_the_seconds_estimated(spec_of: Any, tmp_path: Path) -> None:
     spec = spec_of(k=[5])
     assumed = estimated(spec, tmp_path)
-    assert summary(assumed)["basis"].startswith("assumed: 35 GFLOP/s on 1 CPU thread at fp32")
+    assert summary(assumed)["basis"].startswith("assumed: 60 GFLOP/s on 1 CPU thread at fp32")
     one, two = (summary(estimated(spec, tmp_path, measured=measured(spec, assumed, slower))) for slower in (1.0, 2.0))
     assert one["basis"].startswith(f"measured: {len(assumed.plan.trials)} trials")
     assert two["device_hours"] == pytest.approx(2 * one["device_hours"])
