@@ -5,8 +5,9 @@ import random
 from collections.abc import Callable
 from typing import Annotated, Any
 
-from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Discriminator, Field, Tag
+from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Discriminator, Field, Tag, model_validator
 
+from search_spaces.problems import without_flood
 from trainers.trial import Schedule
 
 # The hyperparameters that take a space, and whether their values are whole numbers.
@@ -42,6 +43,11 @@ class Part(BaseModel):
     """A part of a spec: strict types, no unknown fields, no NaN, immutable."""
 
     model_config = ConfigDict(strict=True, extra="forbid", allow_inf_nan=False, frozen=True)
+
+    @model_validator(mode="before")
+    @classmethod
+    def _without_flood(cls, given: Any) -> Any:
+        return without_flood(given, cls.model_fields)
 
 
 def by_field(*fields: str) -> Discriminator:

@@ -18,7 +18,7 @@ from search_spaces.spec import Name, Text
 from service.api.access import name_of
 from service.api.answers import catalog as answers
 from service.api.documented import BINARY, LOCATED, OfDataset
-from service.api.problems import problem, refusals
+from service.api.problems import RequestBody, problem, refusals
 from service.api.times import with_times
 from service.keeping import remove_dataset
 from service.reports import published
@@ -53,10 +53,8 @@ class Named(BaseModel):
     name: Text | None = Field(None, description="name of the dataset")
 
 
-class Registration(BaseModel):
+class Registration(RequestBody):
     """Where a dataset lies."""
-
-    model_config = ConfigDict(extra="forbid")
 
     name: Text | None = Field(None, description="of the dataset, unless it is a parameter")
     folder: Name | None = Field(None, description="a path under the service's data root; it stays there")

@@ -6,7 +6,7 @@ from typing import Annotated
 
 from fastapi import APIRouter, Body, Request
 from fastapi.responses import JSONResponse, Response
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import Field
 from starlette.exceptions import HTTPException
 
 from search_spaces.spec import Priority
@@ -15,7 +15,7 @@ from service.api.access import name_of
 from service.api.answers.experiments import Experiment
 from service.api.documented import OfExperiment
 from service.api.experiments import show_experiment, state_of
-from service.api.problems import refusals
+from service.api.problems import RequestBody, refusals
 from service.store import Store
 from service.store.states import FINAL, MOVES, MoveName
 from trainers.artifacts.layout import driver_log, remove_trial
@@ -70,10 +70,8 @@ def retry_experiment(request: Request, id_: OfExperiment) -> JSONResponse:
     return _moved(request, id_, "retry")
 
 
-class Change(BaseModel):
+class Change(RequestBody):
     """What may be changed of an experiment."""
-
-    model_config = ConfigDict(extra="forbid")
 
     priority: Priority = Field(description="experiments of a higher one run first")
 
