@@ -76,7 +76,7 @@ class ResultsClient:
             `surgery_overflow` (scores with this mark), `complete`, `mixed` (what differs within a group), `left_out`
             (languages that its methods leave out), `best` and `numerics`.
         """
-        wanted = {"by": several(by, "by"), **parameters(asked, OPTIONAL), "format": "arrow"}
+        wanted = {**parameters({"by": by, **asked}, OPTIONAL), "format": "arrow"}
         return self._connection.frame("GET", "/v1/results/summary", params=wanted)[0]
 
     def compare(

@@ -269,6 +269,8 @@ def test_empty_answers_have_the_columns_and_types_of_others(store: Store, notebo
 def test_one_name_groups(store: Store, notebook: Client) -> None:
     filled(store, range(1, 3))
     assert notebook.summary(by="method").equals(notebook.summary(by=["method"]))
+    with pytest.raises(SpecError, match="by: there is no value in it"):  # which would be the default's groups
+        notebook.summary(by=[])
 
 
 def test_a_filter_that_no_experiment_has_is_refused_with_what_there_is(store: Store, notebook: Client) -> None:
