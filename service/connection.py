@@ -5,7 +5,10 @@ import os
 import re
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping
+from contextlib import contextmanager
+from contextvars import ContextVar
 from http import HTTPStatus
+from math import inf
 from typing import IO, Any, TypeVar
 
 import httpx2
@@ -34,6 +37,9 @@ TIMEOUT = 60.0
 # For what may have to be computed first: the answer is waited for, however long it takes.
 PATIENT = httpx2.Timeout(TIMEOUT, read=None)
 
+# A request has this long for its answer also where a deadline comes sooner, or is over.
+LEAST_SECONDS = 1.0
+
 # Pauses before a request is sent again after its connection was lost, where sending it twice changes nothing.
 RETRIES = (0.2, 1.0, 3.0)
 
@@ -44,6 +50,8 @@ SHOWN_CHARACTERS = 200
 PATH = re.compile(r"(/(?!\.{1,2}(/|$))[^/?#\\\s\x00-\x1f]+)+")
 
 T = TypeVar("T")
+
+_DEADLINE: ContextVar[float] = ContextVar("deadline", default=inf)
 
 
 class ServiceError(RuntimeError):
@@ -91,19 +99,24 @@ class Connection:
             raise ConnectionError(f"certificates cannot be read, SSL_CERT_FILE is {file!r}: {error}") from error
 
     def answer(self, method: str, path: str, **arguments: Any) -> httpx2.Response:
-        """The answer to a request; `arguments` are those of `httpx2.Client.request`."""
+        """The answer to a request; `arguments` are those of `httpx2.Client.request`.
+
+        TimeoutError where there is none at the deadline of `until`.
+        """
         _require_path(path)
         is_repeatable = method == "GET" or "Idempotency-Key" in arguments.get("headers", {})
         for seconds in (*(RETRIES if is_repeatable else ()), None):
             try:
-                return _succeeded(self._http.request(method, path, **arguments))
+                return _succeeded(self._http.request(method, path, **_in_time(arguments)))
             except httpx2.TransportError as error:
+                if _left() <= 0:
+                    raise TimeoutError(f"the time to wait is over, and {self._no_answer(error)}") from error
                 if seconds is None:
                     raise self._no_answer(error) from error
             except ServiceError as error:
-                if seconds is None or error.status not in AGAIN:
+                if seconds is None or error.status not in AGAIN or _left() <= 0:
                     raise
-            time.sleep(seconds)
+            time.sleep(max(0, min(seconds, _left())))
         raise AssertionError("the last try answers or raises")
 
     def json(self, method: str, path: str, **arguments: Any) -> dict[str, Any]:
@@ -184,11 +197,40 @@ class Connection:
         return ConnectionError(f"no service answers at {self._http.base_url} ({error})")
 
 
+@contextmanager
+def until(deadline: float | None) -> Iterator[None]:
+    """Requests in this context have no answer after a deadline, by `time.monotonic`; None for no further one.
+
+    A service that takes a request and never answers it is waited for no longer than one that is gone.
+    """
+    before = _DEADLINE.set(_DEADLINE.get() if deadline is None else min(deadline, _DEADLINE.get()))
+    try:
+        yield
+    finally:
+        _DEADLINE.reset(before)
+
+
+def _left() -> float:
+    """Seconds to the deadline; infinite without one."""
+    return _DEADLINE.get() - time.monotonic()
+
+
+def _in_time(arguments: Mapping[str, Any]) -> Mapping[str, Any]:
+    """The arguments of a request that does not wait beyond the deadline."""
+    if (left := _left()) == inf:
+        return arguments
+    left = max(left, LEAST_SECONDS)
+    given = httpx2.Timeout(arguments.get("timeout", TIMEOUT)).as_dict()
+    bounded = {name: left if seconds is None else min(seconds, left) for name, seconds in given.items()}
+    return {**arguments, "timeout": httpx2.Timeout(**bounded)}
+
+
 def patiently(ask: Callable[[], T], patience: Patience) -> T:
     """What a request answers, which is sent again while the service is gone, as long as there is patience."""
     while True:
         try:
-            found = ask()
+            with until(patience.deadline):
+                found = ask()
         except ConnectionError as error:
             patience.wait(error)
         except ServiceError as error:

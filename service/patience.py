@@ -25,7 +25,7 @@ class Patience:
     """
 
     def __init__(self, seconds: float = PATIENCE, tell: Tell = log.warning, deadline: float | None = None) -> None:
-        self._seconds, self._tell, self._deadline = seconds, tell, deadline
+        self._seconds, self._tell, self.deadline = seconds, tell, deadline
         self._since: float | None = None
         self._tries = 0
 
@@ -42,10 +42,10 @@ class Patience:
         left = self._since + self._seconds - now
         if left <= 0:
             raise error
-        if self._deadline is not None:
-            if now > self._deadline:
+        if self.deadline is not None:
+            if now > self.deadline:
                 raise TimeoutError(f"the time to wait is over, and {error}") from error
-            left = min(left, self._deadline - now)
+            left = min(left, self.deadline - now)
         time.sleep(min(left, PAUSES[min(self._tries, len(PAUSES) - 1)]))
         self._tries += 1
 

@@ -20,7 +20,7 @@ from service.arguments import (
     whole_number,
 )
 from service.client import Client
-from service.connection import patiently
+from service.connection import patiently, until
 from service.patience import PATIENCE, Patience
 from service.printing import clean, is_terminal, print_json, tell
 from service.progress import FINAL, follow, wait
@@ -78,9 +78,12 @@ def _follow(arguments: argparse.Namespace) -> int:
 
 def _wait(arguments: argparse.Namespace) -> int:
     client = client_of(arguments)
-    ids = list(dict.fromkeys(experiment_id(client, given) for given in arguments.id))
+    deadline = None if arguments.timeout is None else time.monotonic() + arguments.timeout
     try:
-        found = wait(client, ids, is_terminal(sys.stderr), POLL, PATIENCE, arguments.timeout)
+        with until(deadline):
+            ids = list(dict.fromkeys(experiment_id(client, given) for given in arguments.id))
+        left = None if deadline is None else max(deadline - time.monotonic(), 0)
+        found = wait(client, ids, is_terminal(sys.stderr), POLL, PATIENCE, left)
     except TimeoutError as error:
         tell(str(error))
         return TIMED_OUT

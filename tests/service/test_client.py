@@ -5,7 +5,10 @@ import json
 import logging
 import math
 import re
+import socket
+import sys
 import threading
+import time
 from array import array
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
@@ -31,6 +34,7 @@ from starlette.testclient import TestClient
 from plans import spec_of
 from queried import filled, planned
 from search_spaces.problems import Problem, SpecError
+from service import commands
 from service.client import Client, ServiceError
 from service.csv_cells import as_csv
 from service.json_values import parameters, plain
@@ -496,6 +500,25 @@ def test_waiting_outlives_a_service_that_is_gone_and_says_so(
     script.answers = [shown("running"), (0, "")]  # its time is over, though there is patience left
     with pytest.raises(TimeoutError, match="the time to wait is over, and no service answers"):
         Client(url).wait("x", progress=False, patience=5, timeout=0.05, poll_seconds=0.01)
+
+
+def test_a_service_that_never_answers_is_not_waited_for_beyond_the_time(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Its answer was waited for four times a minute, and by the command without end."""
+    for name in ("no_proxy", "NO_PROXY"):
+        monkeypatch.setenv(name, "")  # which commands add to
+    with socket.create_server(("127.0.0.1", 0)) as silent:
+        url = f"http://127.0.0.1:{silent.getsockname()[1]}"
+        begin = time.monotonic()
+        with pytest.raises(TimeoutError, match="the time to wait is over, and no service answers"):
+            Client(url).wait("x", progress=False, timeout=0.1)
+        monkeypatch.setattr(sys, "argv", ["allasprak", "wait", "ab", "--timeout", "0.1s", "--url", url])
+        with pytest.raises(SystemExit) as ended:
+            commands.main()
+        assert ended.value.code == 124
+        assert "the time to wait is over, and no service answers" in capsys.readouterr().err
+        assert time.monotonic() - begin < 50  # what a single request had without a deadline is more
 
 
 def test_events_go_on_after_the_last_that_was_seen(
