@@ -6,6 +6,7 @@ from importlib.metadata import version
 from typing import Any
 
 from fastapi import APIRouter, Depends, FastAPI, Request, Response
+from starlette.routing import Match
 from starlette.types import ASGIApp
 
 from search_spaces.environment import Environment
@@ -39,6 +40,9 @@ from service.examples import Examples
 from service.store import Store
 
 VERSION_PREFIX = "/v1"
+
+# Those that a route may have; HEAD is answered as GET is.
+METHODS = ("DELETE", "GET", "PATCH", "POST", "PUT")
 
 # What has routes under /v1, in the order of the description.
 ROUTES = (
@@ -122,8 +126,12 @@ def add_to_v1(app: FastAPI, router: APIRouter) -> None:
 
 async def _wrong_method(request: Request, _: Exception) -> Response:
     """Name all methods of a path (RFC 9110, section 15.5.6): the router knows those of one route."""
-    path = getattr(request.scope.get("route"), "path", request.url.path)
-    named = {method for method, known in request.app.parameters if known in (path, VERSION_PREFIX + path)} or {"GET"}
+    scope = {"type": "http", "path": request.scope["path"], "root_path": request.scope.get("root_path", "")}
+    named = {
+        method
+        for method in METHODS
+        if any(one.matches({**scope, "method": method, "headers": []})[0] == Match.FULL for one in request.app.routes)
+    }
     allowed = ", ".join(sorted(named | ({"HEAD"} if "GET" in named else set())))
     return problem(405, f"{request.method} is not for this path; allowed: {allowed}", headers={"Allow": allowed})
 

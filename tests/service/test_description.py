@@ -126,15 +126,19 @@ def test_frames_have_the_columns_of_the_answers(description: Fields) -> None:
 
 def test_a_wrong_method_is_told_of_all_that_are_right() -> None:
     app = create_app(None, None, None)  # type: ignore[arg-type]  # nothing is asked
+    add_pages(app)
     client = TestClient(app, base_url="http://127.0.0.1")
     right = {
-        "/v1/experiments/x": "DELETE, GET, HEAD, PATCH",
-        "/v1/plans": "POST",
-        "/healthz": "GET, HEAD",
-        "/docs": "GET, HEAD",
+        ("PUT", "/v1/experiments/x"): "DELETE, GET, HEAD, PATCH",
+        ("PUT", "/v1/plans"): "POST",
+        ("PUT", "/healthz"): "GET, HEAD",
+        ("PUT", "/docs"): "GET, HEAD",
+        ("PUT", "/new"): "GET, HEAD, POST",
+        ("GET", "/sign-out"): "POST",
+        ("GET", "/experiments/x/pause"): "POST",
     }
-    for path, allowed in right.items():
-        answer = client.put(path)
+    for (method, path), allowed in right.items():
+        answer = client.request(method, path)
         assert (answer.status_code, answer.headers["allow"]) == (405, allowed), path
         assert answer.headers["content-type"] == "application/problem+json"
 
