@@ -292,6 +292,8 @@ class Client(ResultsClient):
             file: a zip with `<task>/<language>/<split>.jsonl`, or files of another format.
             where: instead of a file, `folder`, a path under the service's data root, or `hub`, a dataset repository.
         """
+        if file is not None and (others := [place for place, value in where.items() if value is not None]):
+            raise ValueError(f"{', '.join(others)}: there is a file as well; allowed: one of file, folder and hub")
         if file is None:
             answer = self._json("POST", "/v1/datasets", json=plain({"name": name, **where}))
         else:

@@ -186,6 +186,9 @@ async def add_dataset(request: Request, wanted: Annotated[Named, Query()]) -> JS
         raise HTTPException(415, "allowed: Content-Type application/zip or application/json")
     registration = await _registration(request)
     name = registration.name or wanted.name
+    if None not in (registration.name, wanted.name) and registration.name != wanted.name:
+        words = f"{wanted.name!a} as a parameter, and {registration.name!a} in the body; allowed: one name"
+        raise SpecError([Problem("name", words)])
     if registration.hub is not None:
         return await run_in_threadpool(_added, request, "hub", add_hub, name, registration.hub)
     try:

@@ -277,6 +277,11 @@ def test_one_name_groups(store: Store, notebook: Client) -> None:
         notebook.summary(by=[])
 
 
+def test_a_dataset_that_lies_in_two_places_is_not_added(notebook: Client) -> None:
+    with pytest.raises(ValueError, match="folder: there is a file as well; allowed: one of file, folder and hub"):
+        notebook.add_dataset("mine", "mine.zip", folder="mine")
+
+
 def test_a_filter_that_no_experiment_has_is_refused_with_what_there_is(store: Store, notebook: Client) -> None:
     id_ = filled(store, range(1, 2))
     sides = {"method": "naive-mix-train"}, {"method": "zero-shot"}

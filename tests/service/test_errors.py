@@ -234,6 +234,13 @@ def test_an_empty_place_of_a_dataset_is_refused(client: TestClient, where: dict[
     assert "at least 1 character" in message_of(answer, next(iter(where)))
 
 
+def test_a_dataset_with_two_names_is_refused(client: TestClient) -> None:
+    answer = client.post("/v1/datasets?name=mine", json={"name": "yours", "folder": "mine"})
+    assert message_of(answer, "name") == "'mine' as a parameter, and 'yours' in the body; allowed: one name"
+    same = client.post("/v1/datasets?name=mine", json={"name": "mine", "folder": "nowhere"})
+    assert [one["field"] for one in same.json()["errors"]] == ["folder"]
+
+
 def test_a_link_out_of_the_data_root_is_refused_by_name(
     client: TestClient, environment: Environment, tmp_path: Path
 ) -> None:
