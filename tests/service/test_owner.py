@@ -37,6 +37,13 @@ def mode(path: Path) -> int:
     return stat.S_IMODE(path.stat().st_mode)
 
 
+def is_for_others(path: Path) -> bool:
+    try:
+        return bool(mode(path) & 0o077)
+    except FileNotFoundError:  # a driver that ends takes its files along
+        return False
+
+
 @pytest.mark.usefixtures("_umask")
 def test_a_home_is_closed_to_others_and_so_is_all_that_is_written_from_then_on(tmp_path: Path) -> None:
     (tmp_path / "old").mkdir()
@@ -113,7 +120,7 @@ def test_nobody_else_may_read_what_lies_in_a_home(open_minded: Any, spec: Fields
     assert mode(home) == 0o700
     written = [path for path in home.rglob("*") if not path.is_relative_to(home / "ray") and not path.is_symlink()]
     assert {"allasprak.sqlite", "allasprak.sqlite-wal", "pool.json"} <= {one.name for one in written}
-    assert [path for path in written if path.stat().st_mode & 0o077] == []
+    assert [path for path in written if is_for_others(path)] == []
     folder = Path(json.loads((home / "pool.json").read_text())["folder"])  # Ray's own files are for all, but within it
     assert mode(folder) == 0o700
     assert folder.stat().st_uid == os.getuid()
