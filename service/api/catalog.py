@@ -4,7 +4,7 @@ import tempfile
 from collections.abc import Callable
 from inspect import getdoc
 from pathlib import Path
-from typing import Annotated, Any
+from typing import IO, Annotated, Any
 
 from fastapi import APIRouter, Query, Request
 from fastapi.concurrency import run_in_threadpool
@@ -23,6 +23,7 @@ from service.api.times import with_times
 from service.keeping import remove_dataset
 from service.reports import published
 from service.store import Store
+from trainers.artifacts.atomic import need_room
 from trainers.data.data_root import folder_under
 from trainers.data.dataset_file import BrokenDatasetError, Dataset
 from trainers.data.datasets import BadNameError, NameTakenError, add_folder, add_hub, add_zip, dataset
@@ -179,7 +180,7 @@ async def add_dataset(request: Request, wanted: Annotated[Named, Query()]) -> JS
     if kind == "application/zip":
         with tempfile.SpooledTemporaryFile(MEMORY_BYTES) as file:
             async for chunk in request.stream():
-                await run_in_threadpool(file.write, chunk)
+                await run_in_threadpool(_add_to, file, chunk)
             file.seek(0)
             return await run_in_threadpool(_added, request, "zip", add_zip, wanted.name, file)
     if not kind.endswith("json"):
@@ -197,6 +198,13 @@ async def add_dataset(request: Request, wanted: Annotated[Named, Query()]) -> JS
     except DataError as error:
         raise SpecError([Problem("folder", str(error))]) from error
     return await run_in_threadpool(_added, request, "folder", add_folder, name, folder)
+
+
+def _add_to(file: IO[bytes], chunk: bytes) -> None:
+    """Write a part of an upload, which lies on the disk if it is larger than `MEMORY_BYTES`. OSError: that is full."""
+    if file.tell() + len(chunk) > MEMORY_BYTES:
+        need_room(Path(tempfile.gettempdir()), len(chunk))
+    file.write(chunk)
 
 
 async def small_body(request: Request) -> bytes:

@@ -164,6 +164,16 @@ def test_a_disk_that_fills_up_during_an_upload_is_507_and_nothing_is_left(
     assert not list((environment.home / "datasets").iterdir())
 
 
+def test_a_large_upload_leaves_the_reserve_of_the_disk(client: TestClient, monkeypatch: pytest.MonkeyPatch) -> None:
+    def full(*_: Any) -> None:
+        raise OSError(errno.ENOSPC, "No space left on device", "/secret/place")
+
+    monkeypatch.setattr("service.api.catalog.need_room", full)
+    large = client.post("/v1/datasets?name=mine", content=bytes(2**19), headers={"Content-Type": "application/zip"})
+    assert "/secret" not in str(problem_of(large, 507))
+    assert upload(client, "mine").status_code == 201  # which stays in memory
+
+
 def test_a_disk_that_is_full_is_507_to_who_reads_and_the_description_says_so(
     client: TestClient, environment: Environment, monkeypatch: pytest.MonkeyPatch
 ) -> None:
