@@ -27,9 +27,11 @@ SIZES: dict[str, tuple[list[str], int, int]] = {
 
 def main() -> None:
     """Run all and print."""
-    arguments = add_home(parser(__doc__)).parse_args()
+    made = add_home(parser(__doc__))
+    made.add_argument("--tasks", nargs="+", choices=SIZES, default=list(SIZES))
+    arguments = made.parse_args()
     need_shared_data(*SIZES)
-    rows, tasks = [], ["ner"] if arguments.quick else list(SIZES)
+    rows, tasks = [], ["ner"] if arguments.quick else arguments.tasks
     with service_of_its_own(arguments.home) as client:
         for seed in SEEDS:
             rows += [_row(client, task, _finished(client, _spec(task, seed, arguments))) for task in tasks]
