@@ -1,8 +1,7 @@
 """What is wrong with a spec or a request: one problem per field, all reported together."""
 
-from collections.abc import Collection, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
 
 from search_spaces.messages import shortened
 
@@ -34,14 +33,3 @@ class SpecError(ValueError):
             for one in problems[:MOST_PROBLEMS]
         ]
         super().__init__("; ".join(f"{problem.field}: {problem.message}" for problem in self.problems))
-
-
-def without_flood(given: Any, known: Collection[str]) -> Any:
-    """An object of JSON with no more unknown fields than an answer names; anything else as it is.
-
-    A validator makes an error of each, 90,000 of a body of a mebibyte, and holds up everything else meanwhile.
-    """
-    if not isinstance(given, dict) or len(given) <= len(known) + MOST_PROBLEMS:
-        return given
-    unknown = [name for name in given if name not in known]
-    return {name: given[name] for name in (*(name for name in known if name in given), *unknown[:MOST_PROBLEMS])}

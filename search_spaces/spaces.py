@@ -2,12 +2,12 @@
 
 import math
 import random
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from typing import Annotated, Any
 
 from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Discriminator, Field, Tag, model_validator
 
-from search_spaces.problems import without_flood
+from search_spaces.problems import MOST_PROBLEMS
 from trainers.trial import Schedule
 
 # The hyperparameters that take a space, and whether their values are whole numbers.
@@ -37,6 +37,17 @@ WHOLE = BeforeValidator(as_int)
 
 Whole = Annotated[int, Field(ge=1, le=MAX_VALUES), WHOLE]
 Seed = Annotated[int, Field(ge=0, lt=2**31), WHOLE]
+
+
+def without_flood(given: Any, known: Collection[str]) -> Any:
+    """An object of JSON with no more unknown fields than an answer names; anything else as it is.
+
+    A validator makes an error of each, 90,000 of a body of a mebibyte, and holds up everything else meanwhile.
+    """
+    if not isinstance(given, dict) or len(given) <= len(known) + MOST_PROBLEMS:
+        return given
+    unknown = [name for name in given if name not in known]
+    return {name: given[name] for name in (*(name for name in known if name in given), *unknown[:MOST_PROBLEMS])}
 
 
 class Part(BaseModel):

@@ -16,7 +16,8 @@ from starlette.middleware.body_limit import MAX_BODY_SIZE_SCOPE_KEY
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from search_spaces.messages import shortened, unquoted
-from search_spaces.problems import MOST_CHARACTERS, MOST_PROBLEMS, Problem, SpecError, without_flood
+from search_spaces.problems import MOST_CHARACTERS, MOST_PROBLEMS, Problem, SpecError
+from search_spaces.spaces import without_flood
 from service.store import (
     BadCursorError,
     BrokenRowError,
