@@ -2,7 +2,7 @@
 
 import math
 import random
-from collections.abc import Callable, Collection
+from collections.abc import Callable
 from typing import Annotated, Any
 
 from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Discriminator, Field, Tag, model_validator
@@ -39,26 +39,28 @@ Whole = Annotated[int, Field(ge=1, le=MAX_VALUES), WHOLE]
 Seed = Annotated[int, Field(ge=0, lt=2**31), WHOLE]
 
 
-def without_flood(given: Any, known: Collection[str]) -> Any:
-    """An object of JSON with no more unknown fields than an answer names; anything else as it is.
+class Closed(BaseModel):
+    """An object of JSON without further fields, of which no more are refused one by one than an answer names.
 
-    A validator makes an error of each, 90,000 of a body of a mebibyte, and holds up everything else meanwhile.
+    An error of each, 90,000 of a body of a mebibyte, would hold up everything else meanwhile.
     """
-    if not isinstance(given, dict) or len(given) <= len(known) + MOST_PROBLEMS:
-        return given
-    unknown = [name for name in given if name not in known]
-    return {name: given[name] for name in (*(name for name in known if name in given), *unknown[:MOST_PROBLEMS])}
 
-
-class Part(BaseModel):
-    """A part of a spec: strict types, no unknown fields, no NaN, immutable."""
-
-    model_config = ConfigDict(strict=True, extra="forbid", allow_inf_nan=False, frozen=True)
+    model_config = ConfigDict(extra="forbid")
 
     @model_validator(mode="before")
     @classmethod
     def _without_flood(cls, given: Any) -> Any:
-        return without_flood(given, cls.model_fields)
+        known = cls.model_fields
+        if not isinstance(given, dict) or len(given) <= len(known) + MOST_PROBLEMS:
+            return given
+        unknown = [name for name in given if name not in known]
+        return {name: given[name] for name in (*(name for name in known if name in given), *unknown[:MOST_PROBLEMS])}
+
+
+class Part(Closed):
+    """A part of a spec: strict types, no unknown fields, no NaN, immutable."""
+
+    model_config = ConfigDict(strict=True, allow_inf_nan=False, frozen=True)
 
 
 def by_field(*fields: str) -> Discriminator:

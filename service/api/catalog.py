@@ -14,11 +14,12 @@ from starlette.exceptions import HTTPException
 
 from search_spaces.environment import Environment
 from search_spaces.problems import Problem, SpecError
+from search_spaces.spaces import Closed
 from search_spaces.spec import Name, Text
 from service.api.access import name_of
 from service.api.answers import catalog as answers
 from service.api.documented import BINARY, LOCATED, OfDataset
-from service.api.problems import RequestBody, problem, refusals
+from service.api.problems import problem, refusals
 from service.api.times import with_times
 from service.keeping import remove_dataset
 from service.reports import published
@@ -54,7 +55,7 @@ class Named(BaseModel):
     name: Text | None = Field(None, description="name of the dataset")
 
 
-class Registration(RequestBody):
+class Registration(Closed):
     """Where a dataset lies."""
 
     name: Text | None = Field(None, description="of the dataset, unless it is a parameter")

@@ -9,13 +9,14 @@ from fastapi.responses import JSONResponse, Response
 from pydantic import Field
 from starlette.exceptions import HTTPException
 
+from search_spaces.spaces import Closed
 from search_spaces.spec import Priority
 from service import planning
 from service.api.access import name_of
 from service.api.answers.experiments import Experiment
 from service.api.documented import OfExperiment
 from service.api.experiments import show_experiment, state_of
-from service.api.problems import RequestBody, refusals
+from service.api.problems import refusals
 from service.store import Store
 from service.store.states import FINAL, MOVES, MoveName
 from trainers.artifacts.layout import driver_log, remove_trial
@@ -70,7 +71,7 @@ def retry_experiment(request: Request, id_: OfExperiment) -> JSONResponse:
     return _moved(request, id_, "retry")
 
 
-class Change(RequestBody):
+class Change(Closed):
     """What may be changed of an experiment."""
 
     priority: Priority = Field(description="experiments of a higher one run first")

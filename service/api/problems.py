@@ -10,14 +10,13 @@ from typing import Annotated, Any
 from fastapi import FastAPI, Request
 from fastapi.exceptions import RequestValidationError
 from fastapi.responses import JSONResponse, Response
-from pydantic import BaseModel, ConfigDict, Field, model_validator
+from pydantic import BaseModel, Field
 from starlette.exceptions import HTTPException
 from starlette.middleware.body_limit import MAX_BODY_SIZE_SCOPE_KEY
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from search_spaces.messages import shortened, unquoted
 from search_spaces.problems import MOST_CHARACTERS, MOST_PROBLEMS, Problem, SpecError
-from search_spaces.spaces import without_flood
 from service.store import (
     BadCursorError,
     BrokenRowError,
@@ -70,17 +69,6 @@ class ProblemDetails(BaseModel):
     status: Annotated[int, Field(description="that of the answer", examples=[422])]
     detail: Annotated[str, Field(examples=["1 field is wrong"])]
     errors: Annotated[list[Problem], Field(description="what is wrong, field by field; the first 100")]
-
-
-class RequestBody(BaseModel):
-    """An object that a request brings, whose unknown fields are refused at little cost."""
-
-    model_config = ConfigDict(extra="forbid")
-
-    @model_validator(mode="before")
-    @classmethod
-    def _without_flood(cls, given: Any) -> Any:
-        return without_flood(given, cls.model_fields)
 
 
 def refusals(*statuses: int) -> dict[int | str, dict[str, Any]]:

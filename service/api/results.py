@@ -10,14 +10,13 @@ from pydantic import BaseModel, ConfigDict, Field, create_model, field_validator
 
 from search_spaces.columns import COLUMNS, Column
 from search_spaces.problems import Problem, SpecError
-from search_spaces.spaces import as_int
+from search_spaces.spaces import Closed, as_int
 from search_spaces.spec import Text
 from service import store
 from service.api.answers import results as answers
 from service.api.documented import sent_as
 from service.api.formats import MEDIA_TYPES, as_arrow, as_parquet
 from service.api.known import require_known
-from service.api.problems import RequestBody
 from service.api.query import FORMS, columns, conditions, order
 from service.csv_cells import rows_as_csv
 from service.store.query import EVERYTHING, Where, equal
@@ -102,7 +101,7 @@ class ResultQuery(Filters, Answer):
     """Which rows, and the form of the answer."""
 
 
-class ResultBody(RequestBody, Answer):
+class ResultBody(Closed, Answer):
     """A tree of conditions, and the form of the answer, whose numbers are none of JSON's texts or `true`."""
 
     model_config = ConfigDict(strict=True)
