@@ -276,9 +276,10 @@ class Supervisor(threading.Thread):
     def _is_of_pool(self, driver: psutil.Process) -> bool:
         """Whether a driver was started for the current pool: an earlier server's may have died with that server."""
         try:
-            return self.pool.address in driver.cmdline()
+            arguments = driver.cmdline()
         except psutil.Error:
-            return True  # it has just ended, which is noticed the next time
+            arguments = []
+        return not arguments or self.pool.address in arguments  # without any it is ending, noticed the next time
 
     def _start(self, experiment: str) -> None:
         arguments = ["service.engine.driver", experiment, self.pool.address, str(self.pool.cpus or 0)]

@@ -6,10 +6,12 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterator, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, get_args
 
 import pandas as pd
+import psutil
 import pytest
 
 from plans import spec_of
@@ -275,6 +277,13 @@ def one_driver(
         process.communicate()
 
 
+def look_until(supervisor: Supervisor, condition: Callable[[], bool]) -> None:
+    deadline = time.monotonic() + 10
+    while not condition():
+        assert time.monotonic() < deadline
+        supervisor._look()
+
+
 def test_what_is_said_of_a_driver_that_died_names_no_folder_of_the_server(
     one_driver: Supervisor, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -283,27 +292,38 @@ def test_what_is_said_of_a_driver_that_died_names_no_folder_of_the_server(
     one_driver._look()
     [(pid, created)] = one_driver.store.control.drivers().values()
     stop(ProcessId(pid, created), patience=0)
-    one_driver._look()
+    look_until(one_driver, lambda: not one_driver.store.control.drivers())
     shown = one_driver.store.experiments.one(id_)
     assert shown is not None
     died = "its driver died (1 without getting further, see the experiment's log)"
     assert shown.reason == f"{died}; another starts in 60 s"
 
 
+def test_a_driver_that_is_ending_is_not_taken_for_one_of_another_pool(
+    one_driver: Supervisor, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    id_ = one_driver.store.experiments.add(spec_of(), plan_of())
+    one_driver._look()
+    before = one_driver.store.control.drivers()
+    with monkeypatch.context() as ending:
+        ending.setattr(psutil.Process, "cmdline", lambda _: [])  # as the kernel says it once the memory is given back
+        one_driver._look()
+    assert one_driver.store.control.drivers() == before
+    one_driver.pool = replace(one_driver.pool, address="elsewhere:1")
+    one_driver._look()
+    shown = one_driver.store.experiments.one(id_)
+    assert shown is not None
+    assert shown.reason == "the pool died, and is started again"
+
+
 def test_an_experiment_that_is_outranked_is_asked_to_end_and_goes_on_after_the_other(one_driver: Supervisor) -> None:
     store = one_driver.store
-
-    def look_until(condition: Callable[[], bool]) -> None:
-        deadline = time.monotonic() + 10
-        while not condition():
-            assert time.monotonic() < deadline
-            one_driver._look()
 
     def drivers() -> set[str]:
         return set(store.control.drivers())
 
     low = store.experiments.add(spec_of(), plan_of())
-    look_until(lambda: drivers() == {low})
+    look_until(one_driver, lambda: drivers() == {low})
     store.control.move(low, "start")
     [(pid, created)] = store.control.drivers().values()
     equal = store.experiments.add(spec_of(), plan_of())
@@ -314,16 +334,16 @@ def test_an_experiment_that_is_outranked_is_asked_to_end_and_goes_on_after_the_o
     one_driver._look()
     words = "experiments of a higher priority go first"
     assert end_file(one_driver.settings.home, low).read_text() == words  # its trials write their checkpoints
-    look_until(lambda: drivers() == {high})
+    look_until(one_driver, lambda: drivers() == {high})
     assert ProcessId(pid, created).find() is None
     shown = store.experiments.one(low)
     assert shown is not None
     assert (shown.state, shown.reason) == ("queued", words)
     assert not end_file(one_driver.settings.home, low).exists()
     store.control.move(high, "cancel")
-    look_until(lambda: drivers() == {low})
+    look_until(one_driver, lambda: drivers() == {low})
     store.control.set_priority(equal, 2)
-    look_until(lambda: drivers() == {equal})
+    look_until(one_driver, lambda: drivers() == {equal})
 
 
 @pytest.mark.slow
