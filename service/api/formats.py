@@ -3,13 +3,16 @@
 import io
 import tempfile
 from collections.abc import Iterator, Mapping
+from contextlib import ExitStack
 from itertools import chain
+from pathlib import Path
 
 import pandas as pd
 import pyarrow as pa
 import pyarrow.parquet as pq
 
 from search_spaces.problems import Problem, SpecError
+from trainers.artifacts.atomic import need_room
 
 MEDIA_TYPES = {"arrow": "application/vnd.apache.arrow.stream", "parquet": "application/vnd.apache.parquet"}
 
@@ -37,9 +40,9 @@ def frame_as_arrow(frame: pd.DataFrame) -> bytes:
 
 
 def as_parquet(batches: Iterator[pa.RecordBatch], metadata: Mapping[str, str]) -> Iterator[bytes]:
-    """A Parquet file of one batch or more, written whole before the first byte; the metadata are the schema's.
+    """A Parquet file of one batch or more, which is written whole here; the metadata are the schema's.
 
-    SpecError if it has no row.
+    SpecError if it has no row; OSError if the disk of temporary files has no room for it.
     """
     first = next(batches)
     if not first.num_rows:
@@ -51,12 +54,15 @@ def as_parquet(batches: Iterator[pa.RecordBatch], metadata: Mapping[str, str]) -
 
 
 def _written(schema: pa.Schema, batches: Iterator[pa.RecordBatch]) -> Iterator[bytes]:
-    with tempfile.TemporaryFile() as file:
+    with ExitStack() as unless_read:
+        file = unless_read.enter_context(tempfile.TemporaryFile())
         with pq.ParquetWriter(file, schema) as writer:
             for batch in batches:
+                need_room(Path(tempfile.gettempdir()), batch.nbytes)
                 writer.write_batch(batch.replace_schema_metadata(schema.metadata))
         file.seek(0)
-        yield from iter(lambda: file.read(CHUNK_BYTES), b"")
+        unless_read.pop_all()
+    return iter(lambda: file.read(CHUNK_BYTES), b"")
 
 
 def _taken(sink: io.BytesIO) -> bytes:
