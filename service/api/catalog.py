@@ -19,7 +19,7 @@ from search_spaces.spec import Name, Text
 from service.api.access import name_of
 from service.api.answers import catalog as answers
 from service.api.documented import BINARY, LOCATED, OfDataset
-from service.api.problems import problem, refusals
+from service.api.problems import refusals
 from service.api.times import with_times
 from service.keeping import remove_dataset
 from service.reports import published
@@ -27,7 +27,7 @@ from service.store import Store
 from trainers.artifacts.atomic import need_room
 from trainers.data.data_root import folder_under
 from trainers.data.dataset_file import BrokenDatasetError, Dataset
-from trainers.data.datasets import BadNameError, NameTakenError, add_folder, add_hub, add_zip, dataset
+from trainers.data.datasets import BadNameError, add_folder, add_hub, add_zip, dataset, require_new_name
 from trainers.data.sources import SOURCES
 from trainers.encoders import offline as offline_encoder
 from trainers.examples import DataError
@@ -179,6 +179,7 @@ async def add_dataset(request: Request, wanted: Annotated[Named, Query()]) -> JS
     """
     kind = request.headers.get("content-type", "").partition(";")[0].strip().lower()
     if kind == "application/zip":
+        await run_in_threadpool(_require_new_name, request, wanted.name)  # a zip for another one is not read
         with tempfile.SpooledTemporaryFile(MEMORY_BYTES) as file:
             async for chunk in request.stream():
                 await run_in_threadpool(_add_to, file, chunk)
@@ -229,20 +230,26 @@ async def _registration(request: Request) -> Registration:
     return found
 
 
-def _added(
-    request: Request, field: str, add_: Callable[[Path, str, Any, str | None], Dataset], name: str | None, given: Any
-) -> JSONResponse:
+def _require_new_name(request: Request, name: str | None) -> str:
+    """The name of a new dataset. NameTakenError; SpecError if it cannot be one."""
     if name is None:
         raise SpecError([Problem("name", "a dataset needs one")])
     if name in SOURCES:
         taken = ", ".join(SOURCES)
         raise SpecError([Problem("name", f"{name!r} is a source of data itself; allowed: any name but {taken}")])
     try:
-        found = add_(request.app.state.environment().home, name, given, name_of(request))
-    except NameTakenError as error:
-        return problem(409, "nothing was stored", [Problem("name", str(error))])
+        require_new_name(request.app.state.environment().home, name)
     except BadNameError as error:
         raise SpecError([Problem("name", str(error))]) from error
+    return name
+
+
+def _added(
+    request: Request, field: str, add_: Callable[[Path, str, Any, str | None], Dataset], name: str | None, given: Any
+) -> JSONResponse:
+    name = _require_new_name(request, name)
+    try:
+        found = add_(request.app.state.environment().home, name, given, name_of(request))
     except DataError as error:
         raise SpecError([Problem(field, str(error))]) from error
     return JSONResponse(_shown(found), 201, {"Location": f"/v1/datasets/{found.name}"})

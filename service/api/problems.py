@@ -27,6 +27,7 @@ from service.store import (
     is_busy,
 )
 from trainers.artifacts.place import PlaceLostError
+from trainers.data.datasets import NameTakenError
 from trainers.encoders.examiner import ExaminerStoppedError
 
 log = logging.getLogger(__name__)
@@ -108,6 +109,7 @@ def add_handlers(app: FastAPI) -> None:
     app.add_exception_handler(RequestValidationError, _request_error)
     app.add_exception_handler(BadCursorError, _bad_cursor)
     app.add_exception_handler(KeyReusedError, _key_reused)
+    app.add_exception_handler(NameTakenError, _name_taken)
     app.add_exception_handler(BrokenRowError, _broken_row)
     app.add_exception_handler(DatabaseLostError, _database_lost)
     app.add_exception_handler(PlaceLostError, _place_lost)
@@ -141,6 +143,10 @@ def _bad_cursor(_: Request, error: Any) -> JSONResponse:
 
 def _key_reused(_: Request, error: Any) -> JSONResponse:
     return problem(422, "nothing was stored", [Problem("Idempotency-Key", f"{error}; allowed: a new one")])
+
+
+def _name_taken(_: Request, error: Any) -> JSONResponse:
+    return problem(409, "nothing was stored", [Problem("name", str(error))])
 
 
 def _broken_row(_: Request, error: Any) -> JSONResponse:

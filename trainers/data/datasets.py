@@ -138,6 +138,18 @@ def _names(home: Path) -> list[str]:
     return [name for name in dataset_names(home) if re.fullmatch(NAME, name)]
 
 
+def require_new_name(home: Path, name: str) -> None:
+    """NameTakenError if there is a dataset of this name, BadNameError if none can have it."""
+    if not re.fullmatch(NAME, name):
+        raise BadNameError(f"{name[:100]!r} is none; allowed: up to 63 of a-z, 0-9, - and _, the first no - or _")
+    if (datasets_folder(home) / name).exists():
+        raise _taken(name)
+
+
+def _taken(name: str) -> NameTakenError:
+    return NameTakenError(f"there is a dataset {name!r}; allowed: another name")
+
+
 def add_zip(home: Path, name: str, file: BinaryIO, owner: str | None = None) -> Dataset:
     """A dataset of a zip's files, such as `<task>/<language>/<split>.jsonl`, at its top or in one folder.
 
@@ -190,11 +202,8 @@ def add_hub(home: Path, name: str, repository: str, owner: str | None = None) ->
 
 
 def _add(home: Path, name: str, kind: Kind, fill: Callable[[Path], Path], owner: str | None) -> Dataset:
-    if not re.fullmatch(NAME, name):
-        raise BadNameError(f"{name[:100]!r} is none; allowed: up to 63 of a-z, 0-9, - and _, the first no - or _")
+    require_new_name(home, name)
     place = datasets_folder(home) / name
-    if place.exists():
-        raise NameTakenError(f"there is a dataset {name!r}; allowed: another name")
     with _unfinished(place) as folder:
         held = folder / "data"
         held.mkdir()
@@ -216,8 +225,7 @@ def _add(home: Path, name: str, kind: Kind, fill: Callable[[Path], Path], owner:
         except OSError as error:
             if error.errno not in (errno.ENOTEMPTY, errno.EEXIST):
                 raise
-            # another request was faster
-            raise NameTakenError(f"there is a dataset {name!r}; allowed: another name") from error
+            raise _taken(name) from error  # another request was faster
     return found
 
 
