@@ -15,7 +15,7 @@ import httpx2
 import pandas as pd
 import pyarrow as pa
 
-from service.patience import Patience
+from service.patience import PATIENCE, Patience
 from service.security import is_loopback, require_sendable
 from service.settings import token_of
 from trainers.proxies import NO_PROXY_URL, SOCKS, is_socks
@@ -34,8 +34,8 @@ AGAIN = (HTTPStatus.BAD_GATEWAY, HTTPStatus.SERVICE_UNAVAILABLE)
 # Seconds in which a service answers.
 TIMEOUT = 60.0
 
-# For what may have to be computed first: the answer is waited for, however long it takes.
-PATIENT = httpx2.Timeout(TIMEOUT, read=None)
+# For what may have to be computed first. A service that says nothing for longer is taken for one that is gone.
+PATIENT = httpx2.Timeout(TIMEOUT, read=PATIENCE)
 
 # A request has this long for its answer also where a deadline comes sooner, or is over.
 LEAST_SECONDS = 1.0
@@ -55,7 +55,7 @@ _DEADLINE: ContextVar[float] = ContextVar("deadline", default=inf)
 
 
 class ServiceError(RuntimeError):
-    """The service refused a request.
+    """The service refused a request, or what has answered is no service.
 
     Attributes:
         status: the HTTP status.
@@ -111,7 +111,8 @@ class Connection:
             except httpx2.TransportError as error:
                 if _left() <= 0:
                     raise TimeoutError(f"the time to wait is over, and {self._no_answer(error)}") from error
-                if seconds is None:
+                is_too_long = method == "GET" and isinstance(error, httpx2.ReadTimeout)  # and would be so again
+                if seconds is None or is_too_long:
                     raise self._no_answer(error) from error
             except ServiceError as error:
                 if seconds is None or error.status not in AGAIN or _left() <= 0:
@@ -121,7 +122,9 @@ class Connection:
 
     def json(self, method: str, path: str, **arguments: Any) -> dict[str, Any]:
         """The JSON object of an answer."""
-        return dict(self.answer(method, path, **arguments).json())
+        answer = self.answer(method, path, **arguments)
+        with _of_service(answer):
+            return dict(answer.json())
 
     def frame(self, method: str, path: str, **arguments: Any) -> tuple[pd.DataFrame, Mapping[str, str]]:
         """The frame of an answer that is an Arrow stream, and the headers of the answer.
@@ -129,7 +132,7 @@ class Connection:
         The frame's `attrs` have `left_out`, if the schema's metadata have it.
         """
         answer = self.answer(method, path, **arguments)
-        with pa.ipc.open_stream(answer.content) as stream:
+        with _of_service(answer), pa.ipc.open_stream(answer.content) as stream:
             frame, metadata = stream.read_pandas(), stream.schema.metadata or {}
         if b"left_out" in metadata:
             frame.attrs["left_out"] = json.loads(metadata[b"left_out"])
@@ -255,9 +258,23 @@ def _succeeded(answer: httpx2.Response) -> httpx2.Response:
         problem = answer.json()
         detail, errors = problem["detail"], problem["errors"]
     except (ValueError, KeyError, TypeError):  # of a proxy, say
-        words = " ".join(answer.text.split())[:SHOWN_CHARACTERS]
-        detail, errors = f"status {answer.status_code} from {answer.url}{f': {words}' if words else ''}", []
+        detail, errors = _said(answer), []
     raise ServiceError(answer.status_code, detail, errors)
+
+
+@contextmanager
+def _of_service(answer: httpx2.Response) -> Iterator[None]:
+    """ServiceError where an answer cannot be read in this context: another program's, or a proxy's."""
+    try:
+        yield
+    except (OSError, TypeError, ValueError) as error:  # Arrow's are of these
+        raise ServiceError(answer.status_code, f"no answer of allasprak, {_said(answer)}", []) from error
+
+
+def _said(answer: httpx2.Response) -> str:
+    """What has answered that is no service of ours, and the beginning of it."""
+    words = " ".join(answer.text.split())[:SHOWN_CHARACTERS]
+    return f"status {answer.status_code} from {answer.url}{f': {words}' if words else ''}"
 
 
 def _events(lines: Iterable[str]) -> Iterator[dict[str, Any]]:
