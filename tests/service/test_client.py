@@ -23,6 +23,7 @@ from itertools import count
 from pathlib import Path
 from typing import Any
 
+import httpx2
 import numpy as np
 import pandas as pd
 import pyarrow as pa
@@ -524,6 +525,28 @@ def test_a_service_that_never_answers_is_not_waited_for_beyond_the_time(
         assert ended.value.code == 124
         assert "the time to wait is over, and no service answers" in capsys.readouterr().err
         assert time.monotonic() - begin < 50  # what a single request had without a deadline is more
+
+
+def test_a_service_that_says_nothing_is_asked_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("service.results_client.PATIENT", httpx2.Timeout(60, read=0.1))
+    with socket.create_server(("127.0.0.1", 0)) as silent:
+        client = Client(f"http://127.0.0.1:{silent.getsockname()[1]}")
+        with pytest.raises(ConnectionError, match=r"no service answers at .*timed out"):
+            client.page("x")
+        silent.settimeout(0.5)
+        silent.accept()
+        with pytest.raises(TimeoutError):
+            silent.accept()
+
+
+@pytest.mark.parametrize("body", ["<html>A page of another program</html>", "[1]", '"text"', ""])
+def test_an_answer_of_another_program_is_said_to_be_one(scripted: tuple[Scripted, str], body: str) -> None:
+    script, url = scripted
+    script.answers = [(200, body)]
+    for ask in (lambda: Client(url).experiment("x"), lambda: Client(url).results("x"), lambda: Client(url).wait("x")):
+        with pytest.raises(ServiceError, match=f"no answer of allasprak, status 200 from {url}/v1/") as said:
+            ask()
+        assert str(said.value).endswith(body)
 
 
 def test_events_go_on_after_the_last_that_was_seen(

@@ -17,6 +17,7 @@ from datetime import datetime
 from pathlib import Path
 from typing import Any
 
+import pyarrow as pa
 import pytest
 from sqlalchemy import text
 from starlette.testclient import TestClient
@@ -172,6 +173,31 @@ def test_a_large_upload_leaves_the_reserve_of_the_disk(client: TestClient, monke
     large = client.post("/v1/datasets?name=mine", content=bytes(2**19), headers={"Content-Type": "application/zip"})
     assert "/secret" not in str(problem_of(large, 507))
     assert upload(client, "mine").status_code == 201  # which stays in memory
+
+
+def test_a_zip_for_a_name_that_none_can_have_is_not_read(client: TestClient, monkeypatch: pytest.MonkeyPatch) -> None:
+    assert upload(client, "mine").status_code == 201
+
+    def read(*_: Any) -> None:
+        raise AssertionError("the body was read")
+
+    monkeypatch.setattr("service.api.catalog._add_to", read)
+    zipped = {"content": b"zip", "headers": {"Content-Type": "application/zip"}}
+    for query, status in (("", 422), ("?name=-", 422), ("?name=sample", 422), ("?name=mine", 409)):
+        [wrong] = problem_of(client.post(f"/v1/datasets{query}", **zipped), status)["errors"]  # type: ignore[arg-type]
+        assert wrong["field"] == "name"
+
+
+def test_a_parquet_answer_leaves_the_reserve_of_the_disk(client: TestClient, monkeypatch: pytest.MonkeyPatch) -> None:
+    def full(*_: Any) -> None:
+        raise OSError(errno.ENOSPC, "No space left on device", "/secret/place")
+
+    monkeypatch.setattr("service.api.formats.need_room", full)
+    monkeypatch.setattr("service.api.results.require_known", lambda *_, **__: None)
+    monkeypatch.setattr(
+        "service.store.results.Results.whole", lambda *_: (1, iter([pa.record_batch({"value": [1.0]})]))
+    )
+    assert "/secret" not in str(problem_of(client.get("/v1/results?format=parquet"), 507))
 
 
 def test_a_disk_that_is_full_is_507_to_who_reads_and_the_description_says_so(
