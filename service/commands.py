@@ -30,7 +30,7 @@ from service.overviews import add_overviews
 from service.printing import clean, print_json, print_rows, tell
 from service.score_table import printed
 from service.watching import add_watching
-from trainers.child_process import require_utf_8
+from trainers.child_process import leave_removed_folder, require_utf_8
 from trainers.marks import MARKS
 from trainers.proxies import spare_loopback
 
@@ -68,6 +68,7 @@ def run(parser: argparse.ArgumentParser) -> None:
     Where nobody reads on, as with `| head`, or output was closed from the start, that is no failure, and silent.
     """
     require_utf_8()
+    leave_removed_folder()
     streams.open_closed()
     spare_loopback(os.environ)
     try:

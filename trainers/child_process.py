@@ -3,6 +3,7 @@
 import os
 import sys
 from collections.abc import Mapping
+from pathlib import Path
 from types import MappingProxyType
 
 # What `python` has as options, for processes that others start.
@@ -15,6 +16,14 @@ def python(module: str, *arguments: str) -> list[str]:
     A file of the same name in the current folder does not hide it (-P), and text is UTF-8, whatever the locale says.
     """
     return [sys.executable, "-P", "-X", "utf8", "-m", module, *arguments]
+
+
+def leave_removed_folder() -> None:
+    """Go to the root where the current folder was removed: nothing starts there that asks for its name, as Ray does."""
+    try:
+        Path.cwd()
+    except FileNotFoundError:
+        os.chdir("/")
 
 
 def require_utf_8() -> None:

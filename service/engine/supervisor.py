@@ -27,6 +27,7 @@ from service.store import DatabaseLostError, LeaseLostError, Store, StoreFullErr
 from service.store.states import FINAL
 from trainers.artifacts.atomic import write_text
 from trainers.artifacts.layout import driver_log, end_file, server_lock, tune_folder
+from trainers.child_process import leave_removed_folder
 from trainers.trial import NUMERICS
 
 log = logging.getLogger(__name__)
@@ -114,7 +115,7 @@ class Supervisor(threading.Thread):
         self._lock = _lock(settings.home)
         self._lease = store.lease(owner_of(settings.home), (this().pid, this().created), _is_running)
         self.lost: LeaseLostError | None = None
-        self._drivers: dict[str, tuple[int, float]] = {}  # when they were last seen while the lease was held
+        self._drivers: set[ProcessId] = set()  # those that may be running, of which the lease was held
         is_heir = self._lease.take(log.warning)
         try:
             self._begin(is_heir)
@@ -195,8 +196,8 @@ class Supervisor(threading.Thread):
         if self.lost is None:
             log.error("%s", error)
             self.lost = error
-            for driver in self._drivers.values():
-                stop(ProcessId(*driver), patience=0)
+            for driver in self._drivers:
+                stop(driver, patience=0)
 
     def _forget_drivers(self) -> None:
         """Those of another home or machine are none of this server's processes. They see it, and end."""
@@ -224,6 +225,7 @@ class Supervisor(threading.Thread):
         self.store.control.move(experiment, "requeue", GOES_ON.get(why, why))
 
     def _look(self) -> None:
+        leave_removed_folder()
         control = self.store.control
         self._lease.check()
         for experiment, driver in self._held(control.unwanted()).items():
@@ -234,8 +236,10 @@ class Supervisor(threading.Thread):
         self._release_ended()
         if self.pool.process is not None and self.pool.process.find() is None:
             self._renew_pool()
-        self._drivers = dict(self._held(control.drivers()))
-        for experiment, driver in self._drivers.items():
+        drivers = self._held(control.drivers())
+        # one that has ended by itself is no driver any more, and a zombie until it is looked for
+        self._drivers = {one for one in self._drivers if one.find()} | {ProcessId(*one) for one in drivers.values()}
+        for experiment, driver in drivers.items():
             if experiment in self._ending:
                 continue
             process = ProcessId(*driver).find()
@@ -285,7 +289,7 @@ class Supervisor(threading.Thread):
         arguments = ["service.engine.driver", experiment, self.pool.address, str(self.pool.cpus or 0)]
         process = start(arguments, self._environment, self._log(experiment))
         self._drivers_of_pool += 1
-        self._drivers[experiment] = (process.pid, process.created)
+        self._drivers.add(process)
         known = False
         try:
             known = self.store.control.set_driver(experiment, process.pid, process.created)
