@@ -56,6 +56,13 @@ class Connection(H11Protocol):
         elif self._head is None:
             self._wait()
 
+    def handle_events(self) -> None:
+        """Take requests, the next one once the client has read what was answered before: else it would hold a turn."""
+        if self.flow.write_paused and not self._is_at_work():
+            self.flow.pause_reading()
+        else:
+            super().handle_events()
+
     def on_response_complete(self) -> None:
         """Wait for another request, for as long as uvicorn keeps an idle connection."""
         self._since = time.monotonic()
@@ -76,6 +83,9 @@ class Connection(H11Protocol):
         """The client has read."""
         super().resume_writing()
         self._cancel(self._stalled)
+        if not (self._is_at_work() or self.transport.is_closing()):
+            self.flow.resume_reading()
+            self.handle_events()
 
     def send_400_response(self, msg: str) -> None:
         """Refuse what is no HTTP."""

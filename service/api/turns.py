@@ -55,6 +55,7 @@ LANES = (
         r"|/experiments/[^/]+/(table|curves|search|surgery|cosines))|POST /v1/results/query",
         most=3,
     ),
+    Lane(asks=r"GET /docs/.+", most=4),  # files that are sent piece by piece to whoever asks, without a token
     Lane(  # each reads a split as a whole
         asks=r"GET ((/v1)?/trials/[^/]+/(examples|predictions)|/v1/datasets/[^/]+/examples|/data/[^/]+"
         r"|/v1/experiments/[^/]+/shots/examples|/experiments/[^/]+/shots)",

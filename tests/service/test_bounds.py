@@ -174,6 +174,32 @@ def test_an_answer_that_nobody_reads_is_not_kept(port: int, monkeypatch: pytest.
         assert len(process.net_connections()) == before + 1  # the client's own end
 
 
+@pytest.mark.parametrize("path", ["/docs/swagger-ui-bundle.js", "/openapi.json"])
+def test_those_who_do_not_read_keep_nobody_waiting(port: int, path: str) -> None:
+    """Of what needs no token; each keeps a turn for as long as its answer is sent piece by piece."""
+    request = f"GET {path} HTTP/1.1{HOST}\n".replace("\n", "\r\n").encode()
+    with contextlib.ExitStack() as stack:
+        for _ in range(30):
+            reader = stack.enter_context(socket.socket())
+            reader.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 2048)
+            reader.connect(("127.0.0.1", port))
+            reader.sendall(request * 40)
+        time.sleep(1)
+        begin = time.monotonic()
+        assert httpx2.get(f"http://127.0.0.1:{port}/v1/tasks", timeout=20).status_code == 200
+        assert time.monotonic() - begin < 10
+
+
+def test_requests_on_one_connection_are_answered_one_after_the_other(port: int) -> None:
+    """Also where the first answer fills the buffers, and is read before the next one begins."""
+    large, small = (f"GET {path} HTTP/1.1{HOST}\n" for path in ("/docs/swagger-ui-bundle.js", "/v1/tasks"))
+    with sent(port, large * 2 + small * 2) as connection:
+        found = b""
+        while found.count(b"HTTP/1.1 200") < 4 or not found.endswith(b"}"):
+            found += connection.recv(2**16)
+    assert found.count(b'{"tasks":') == 2
+
+
 def test_a_connection_too_many_takes_the_place_of_the_one_that_was_idle_for_longest(
     port: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
