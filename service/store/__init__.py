@@ -3,10 +3,11 @@
 from sqlalchemy.exc import OperationalError
 
 from service.store.broken import BrokenRowError
-from service.store.database import BadCursorError, DatabaseLostError, StoreFullError, is_busy
+from service.store.database import DatabaseLostError, StoreFullError, is_busy
 from service.store.experiments import SORTABLE, KeyReusedError, Submission
 from service.store.lease import LeaseHeldError, LeaseLostError
 from service.store.progress import Experiment
+from service.store.query import BadCursorError
 from service.store.results import RESULT_COLUMNS, Page, Query
 from service.store.slots import Resources
 from service.store.store import Store

@@ -15,6 +15,7 @@ from sqlalchemy import URL, ColumnElement, Connection, Engine, Table, create_eng
 from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.exc import OperationalError, SQLAlchemyError
 
+from service.store.query import BadCursorError
 from service.store.upgrade import upgrade, waits_for_lease
 
 
@@ -28,10 +29,6 @@ class DatabaseLostError(RuntimeError):
 
 class DatabaseError(RuntimeError):
     """The database cannot be reached, or its URL is invalid."""
-
-
-class BadCursorError(ValueError):
-    """A cursor that no page returned."""
 
 
 class Unreadable(dict[str, Any]):
@@ -264,15 +261,15 @@ def encode(*values: Any) -> str:
 
 
 def decode(cursor: str) -> list[Any]:
-    """The values in a cursor. BadCursorError if no page returned it."""
+    """The values in a cursor, of JSON's types. BadCursorError if no page returned it, as far as its checksum tells."""
     try:
         found = base64.urlsafe_b64decode(cursor + "=" * (-len(cursor) % 4))
-    except ValueError as error:
+        checksum, text = found[:CHECKSUM_BYTES], found[CHECKSUM_BYTES:]
+        if checksum == _checksum(text):
+            return list(json.loads(text))
+    except (TypeError, ValueError, RecursionError) as error:
         raise BadCursorError("not a cursor of this service") from error
-    checksum, text = found[:CHECKSUM_BYTES], found[CHECKSUM_BYTES:]
-    if checksum != _checksum(text):
-        raise BadCursorError("not a cursor of this service")
-    return list(json.loads(text))
+    raise BadCursorError("not a cursor of this service")
 
 
 def _checksum(text: bytes) -> bytes:

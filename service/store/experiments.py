@@ -14,10 +14,10 @@ from search_spaces.spec import ExperimentSpec
 from service.store import costs
 from service.store.clocks import elapsed
 from service.store.coverage import Coverage
-from service.store.database import BadCursorError, Database, decode, encode
+from service.store.database import Database, decode, encode
 from service.store.events import record_event, record_left_out
 from service.store.progress import Experiment, shown
-from service.store.query import By, Columns, after, equal
+from service.store.query import BadCursorError, By, Columns, after, equal
 from service.store.revisions import next_revision
 from service.store.schema import Readable, attempts, experiments, planned_results, planned_trials, sizes, tags, trials
 from service.store.states import FINAL
@@ -217,7 +217,7 @@ class Experiments:
         keys = columns.keys([*sort, By("id")])
         if cursor is not None:
             match decode(cursor):
-                case [said, last] if said == asked:
+                case [said, [*last]] if said == asked:
                     query = query.where(after(keys, last))
                 case _:
                     raise BadCursorError("it is of another query")

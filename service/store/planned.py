@@ -6,8 +6,8 @@ from sqlalchemy import select
 
 from service.store import costs
 from service.store.broken import reading, require
-from service.store.database import BadCursorError, Database, decode, encode
-from service.store.query import after
+from service.store.database import Database, decode, encode
+from service.store.query import BadCursorError, after
 from service.store.schema import Readable, measures, planned_trials, trials
 
 # What is told of a trial's configuration.

@@ -3,6 +3,7 @@
 import operator
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from math import isfinite
 from typing import Any, Literal
 
 from sqlalchemy import ColumnElement, Select, and_, case, false, func, or_, true
@@ -54,6 +55,10 @@ class By:
 def equal(filters: Mapping[str, Sequence[Any]]) -> And:
     """The conditions that each column has one of its values."""
     return And(tuple(Condition(column, "in", tuple(values)) for column, values in filters.items()))
+
+
+class BadCursorError(ValueError):
+    """A cursor that no page returned."""
 
 
 class Columns:
@@ -111,9 +116,30 @@ class Columns:
 
 
 def after(keys: Sequence[tuple[Column, bool]], values: Sequence[Any]) -> ColumnElement[bool]:
-    """The condition that a row comes after the row with these values of its sort keys."""
+    """The condition that a row comes after the row with these values of its sort keys.
+
+    Raises:
+        BadCursorError: they are none of these keys.
+    """
+    if len(keys) != len(values) or not all(_is_of(key, value) for (key, _), value in zip(keys, values, strict=True)):
+        raise BadCursorError("not a cursor of this service")
     found: ColumnElement[bool] = false()
     for (key, descending), value in reversed(list(zip(keys, values, strict=True))):
         beyond = key < value if descending else key > value
         found = or_(beyond, and_(key == value, found))
     return found
+
+
+def _is_of(key: Column, value: object) -> bool:
+    """Whether a value that was read from JSON is one of a sort key."""
+    match value:
+        case bool():
+            return False
+        case int():
+            return key.type.python_type in (int, float) and abs(value) < 2**63
+        case float():
+            return key.type.python_type is float and isfinite(value)
+        case str():
+            is_storable = "\0" not in value and value.encode(errors="ignore").decode() == value
+            return key.type.python_type is str and is_storable
+    return False

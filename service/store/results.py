@@ -28,9 +28,9 @@ from search_spaces.sources import DataSpec
 from service.store import arrow, marks
 from service.store.broken import reading, require
 from service.store.column_values import as_sql
-from service.store.database import BadCursorError, Database, decode, encode
+from service.store.database import Database, decode, encode
 from service.store.events import differences, left_out
-from service.store.query import EVERYTHING, By, Columns, Where, after
+from service.store.query import EVERYTHING, BadCursorError, By, Columns, Where, after
 from service.store.schema import (
     Readable,
     clock,
@@ -383,6 +383,6 @@ def _revision(connection: Connection) -> int:
 def _decoded(query: Query, cursor: str) -> tuple[int, list[Any]]:
     """The revision of a query's pages, and the sort keys of the last row of one."""
     match decode(cursor):
-        case [digest, now, last] if digest == query.digest():
+        case [digest, int(now), [*last]] if digest == query.digest() and type(now) is int and 0 <= now < 2**63:
             return now, last
     raise BadCursorError("it is of another query")
