@@ -4,11 +4,15 @@ from collections.abc import Mapping
 from typing import Annotated, Any
 
 from fastapi import Path
+from pydantic import Field
 
 OfExperiment = Annotated[str, Path(alias="id", description="id of an experiment", examples=["1b9528bc11c7"])]
 OfTrial = Annotated[str, Path(alias="id", description="id of a trial", examples=["80c3ebb4992f0ba22d9c"])]
 OfDataset = Annotated[str, Path(description="name of a dataset that was added", examples=["mine"])]
 OfReport = Annotated[str, Path(description="name of a report", examples=["table-1"])]
+
+# How many of a list are asked for at a time.
+OfPage = Annotated[int, Field(ge=1, le=1000)]
 
 Documented = dict[int | str, dict[str, Any]]
 

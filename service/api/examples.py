@@ -13,7 +13,7 @@ from starlette.exceptions import HTTPException
 from search_spaces.problems import Problem, SpecError
 from search_spaces.spec import Text
 from service.api.answers import trials as answers
-from service.api.documented import OfTrial
+from service.api.documented import OfPage, OfTrial
 from service.api.evaluations import Evaluated, Evaluation, evaluated, examples_behind, found_trial, read_judged
 from service.api.problems import refusals
 from trainers.examples import Example
@@ -41,7 +41,7 @@ class Looked(Evaluation):
         " errors (gained) or more (lost); by default errors, of two trials differences",
     )
     kind: Text | None = Field(None, description="those where an error is of this kind")
-    limit: Annotated[int, Field(ge=1, le=1000)] = Field(50, description="examples of a page")
+    limit: OfPage = Field(50, description="examples of a page")
     cursor: Annotated[str, Field(pattern="^[0-9]{1,9}$")] | None = Field(None, description="`next` of the page before")
 
 

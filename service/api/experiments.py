@@ -22,7 +22,7 @@ from search_spaces.spec import ResourcesSpec, Text
 from service import planning
 from service.api.access import name_of
 from service.api.answers import experiments as answers
-from service.api.documented import LOCATED, OfExperiment
+from service.api.documented import LOCATED, OfExperiment, OfPage
 from service.api.known import require_known
 from service.api.problems import refusals
 from service.api.times import with_times
@@ -62,7 +62,7 @@ class Listing(BaseModel):
     method: Text | None = Field(None, description="experiments that plan results of this method")
     search: Text | None = Field(None, description="text within the name, the id, the owner or a tag")
     sort: Text = Field("-created", description=f"one of {', '.join(SORTABLE)}; with a minus for descending")
-    limit: Annotated[int, Field(ge=1, le=1000)] = Field(100, description="experiments of a page")
+    limit: OfPage = Field(100, description="experiments of a page")
     cursor: Text | None = Field(None, description="`next` of the page before")
 
 

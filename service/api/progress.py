@@ -12,7 +12,7 @@ from search_spaces.problems import SpecError
 from search_spaces.spec import Text
 from service import planning
 from service.api.answers import trials as answers
-from service.api.documented import OfExperiment
+from service.api.documented import OfExperiment, OfPage
 from service.api.experiments import state_of
 from service.api.problems import refusals
 from service.store import Store
@@ -80,7 +80,7 @@ class EventListing(BaseModel):
     model_config = ConfigDict(extra="forbid")
 
     before: Annotated[int, Field(ge=1, lt=2**31)] | None = Field(None, description="`next` of the page before")
-    limit: Annotated[int, Field(ge=1, le=1000)] = Field(20, description="events of a page")
+    limit: OfPage = Field(20, description="events of a page")
 
 
 @router.get("/experiments/{id}/history", response_model=answers.History, responses=refusals(404), tags=["experiments"])

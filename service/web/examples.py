@@ -11,7 +11,7 @@ from pydantic import Field, model_validator
 from starlette.exceptions import HTTPException
 
 from search_spaces.problems import SpecError
-from service.api.documented import OfTrial
+from service.api.documented import OfPage, OfTrial
 from service.api.examples import Looked, get_examples
 from service.api.results import MOST_ROWS, ResultQuery, get_results
 from service.api.trials import get_trial
@@ -45,7 +45,7 @@ class Shown(Looked):
     """Which examples; without a language those of the first target."""
 
     language: Annotated[str, Field(pattern=f"^({LANGUAGE_CODE})?$")] = ""
-    limit: int = 20
+    limit: OfPage = 20
 
     @model_validator(mode="before")
     @classmethod

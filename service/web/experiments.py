@@ -11,7 +11,7 @@ from starlette.exceptions import HTTPException
 
 from search_spaces.problems import SpecError
 from search_spaces.spec import Text
-from service.api.documented import OfExperiment
+from service.api.documented import OfExperiment, OfPage
 from service.api.experiments import Listing, list_experiments, show_experiment
 from service.reports.headline import headline
 from service.store import Store
@@ -57,7 +57,7 @@ class Lines:
 class Shown(Listing):
     """Which experiments, in which order, and those that are chosen to be compared."""
 
-    limit: int = 50
+    limit: OfPage = 50
     group: Literal["tags"] | None = None
     experiment: list[Text] = Field([])
 

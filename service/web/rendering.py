@@ -13,10 +13,12 @@ from typing import Annotated, Any
 from urllib.parse import urlencode
 
 from fastapi import APIRouter, Depends, Request
+from fastapi.exceptions import RequestValidationError
 from fastapi.responses import HTMLResponse, Response
 from fastapi.routing import APIRoute
 from jinja2 import Environment, PackageLoader, StrictUndefined
 from markupsafe import Markup
+from pydantic import ValidationError
 from starlette.exceptions import HTTPException
 from starlette.types import Message
 
@@ -140,7 +142,8 @@ class Page(APIRoute):
         async def answer(request: Request) -> Response:
             try:
                 return await handle(request)
-            except Exception as error:
+            except Exception as raised:
+                error = _as_of_request(raised)
                 known = request.app.exception_handlers
                 refuse = next((known[kind] for kind in type(error).__mro__ if kind in known), None)
                 if refuse is None:
@@ -149,6 +152,13 @@ class Page(APIRoute):
             return refusal if refusal.status_code < 400 else refused(request, refusal)
 
         return answer
+
+
+def _as_of_request(error: Exception) -> Exception:
+    """What is wrong with the parameters that a page has handed on to a REST route, as that route would say it."""
+    if not isinstance(error, ValidationError):
+        return error
+    return RequestValidationError([{**one, "loc": ("query", *one["loc"])} for one in error.errors()])
 
 
 @files_router.get("/static/{path:path}")
