@@ -13,6 +13,7 @@ from fastapi.responses import JSONResponse, Response
 from pydantic import BaseModel, Field
 from starlette.exceptions import HTTPException
 from starlette.middleware.body_limit import MAX_BODY_SIZE_SCOPE_KEY
+from starlette.requests import ClientDisconnect
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from search_spaces.messages import shortened, unquoted
@@ -37,6 +38,9 @@ UNPARSED = "There was an error parsing the body"
 
 # When a client may ask again whose request met a database that others had locked, or a server that stops.
 RETRY_SECONDS = 5
+
+# Of an error in plain text its problem has these headers too.
+KEPT = (b"content-range",)
 
 FULL = (errno.ENOSPC, errno.EDQUOT)
 
@@ -115,6 +119,7 @@ def add_handlers(app: FastAPI) -> None:
     app.add_exception_handler(PlaceLostError, _place_lost)
     app.add_exception_handler(OSError, _disk_full)
     app.add_exception_handler(OperationalError, _database_error)
+    app.add_exception_handler(ClientDisconnect, lambda _, __: problem(400, "the client has gone"))
     app.add_exception_handler(ExaminerStoppedError, lambda _, __: stopping())
     app.add_exception_handler(HTTPException, _http_error)
     app.add_exception_handler(Exception, _unforeseen)
@@ -208,7 +213,8 @@ class PlainErrors:
             nonlocal replaced
             if message["type"] == "http.response.start" and _is_plain_error(message):
                 replaced = True
-                answer = problem(message["status"], _detail(message["status"], scope))
+                kept = {name.decode(): value.decode() for name, value in message["headers"] if name in KEPT}
+                answer = problem(message["status"], _detail(message["status"], scope), headers=kept)
                 await answer(scope, receive, send)
             elif not replaced:
                 await send(message)

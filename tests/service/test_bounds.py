@@ -145,6 +145,18 @@ def test_a_body_may_be_slow_but_not_without_end(port: int, monkeypatch: pytest.M
         until(lambda: is_closed(refused))
 
 
+@pytest.mark.parametrize("path", ["/v1/experiments", "/v1/datasets?name=mine"])
+def test_a_client_that_goes_in_the_middle_of_a_body_is_no_error(
+    port: int, path: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    kind = "Content-Type: application/" + ("zip" if "datasets" in path else "json")
+    with sent(port, f"POST {path} HTTP/1.1{HOST}{kind}\nContent-Length: 100\n\n{{"):
+        time.sleep(0.3)
+    assert httpx2.get(f"http://127.0.0.1:{port}/v1/tasks").status_code == 200
+    time.sleep(0.3)
+    assert not [one for one in caplog.records if one.levelname == "ERROR"]
+
+
 def test_a_body_in_tiny_chunks_is_taken_piece_by_piece(port: int, monkeypatch: pytest.MonkeyPatch) -> None:
     """Between two pieces others are answered: a connection with chunks of one byte held /healthz for two seconds."""
     sizes: list[int] = []
