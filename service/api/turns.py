@@ -116,16 +116,19 @@ class Turns:
 
     async def _in_turn(self, scope: Scope, receive: Receive, send: Send) -> None:
         lane = next(lane for lane in LANES if re.fullmatch(lane.asks, f"{scope['method']} {scope['path']}", re.DOTALL))
+        headers = Headers(scope=scope)
         async with AsyncExitStack() as stack:
 
             async def begin() -> None:
                 await stack.enter_async_context(_turn(lane))
 
             try:
-                if not _has_body(Headers(scope=scope)):
+                if not _has_body(headers):
                     await begin()
                 elif lane.streams:
                     receive = _timely(receive, begin)
+                elif int(headers.get("content-length", "0")) > MAX_BODY_BYTES:  # refused before it is sent
+                    await begin()
                 else:  # a handler that does not ask for the body would begin without a turn
                     receive = await _after_body(_timely(receive))
                     await begin()

@@ -70,7 +70,8 @@ def drive(experiment: str, address: str, slots: int | None, settings: Settings) 
         log.exception("experiment %s", experiment)
         if isinstance(error, StoreFullError):
             reserve.release(settings.home)
-        store.control.move(experiment, "fail", str(error))
+        said = error.strerror if isinstance(error, OSError) else None  # without the folder, which is the server's
+        store.control.move(experiment, "fail", said or str(error))
     finally:
         over.set()
         store.close()

@@ -145,6 +145,13 @@ def test_a_body_may_be_slow_but_not_without_end(port: int, monkeypatch: pytest.M
         until(lambda: is_closed(refused))
 
 
+@pytest.mark.parametrize("path", ["/v1/experiments", "/v1/experiments/0/pause", "/v1/datasets?name=mine"])
+def test_a_body_that_is_said_to_be_too_large_is_not_waited_for(port: int, path: str) -> None:
+    kind = "Content-Type: application/" + ("zip" if "datasets" in path else "json")
+    with sent(port, f"POST {path} HTTP/1.1{HOST}{kind}\nExpect: 100-continue\nContent-Length: {10**19}\n\n") as one:
+        assert answer(one)[0] == 413
+
+
 @pytest.mark.parametrize("path", ["/v1/experiments", "/v1/datasets?name=mine"])
 def test_a_client_that_goes_in_the_middle_of_a_body_is_no_error(
     port: int, path: str, caplog: pytest.LogCaptureFixture

@@ -1,19 +1,22 @@
 """The supervisor and its drivers: processes that sleep, over a real store."""
 
+import errno
 import os
 import subprocess
 import sys
+import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
+from unittest.mock import Mock
 
 import psutil
 import pytest
 
 from plans import spec_of
-from service.engine import supervisor
+from service.engine import driver, supervisor
 from service.engine.processes import ProcessId, started, stop
 from service.engine.supervisor import Supervisor
 from service.settings import Settings
@@ -156,3 +159,19 @@ def test_a_removed_working_folder_keeps_nothing_from_starting(
     (tmp_path / "gone").rmdir()
     one_driver._look()
     assert Path.cwd() == Path("/")
+
+
+def test_the_reason_of_an_experiment_that_meets_a_full_disk_names_no_folder_of_the_server(
+    one_driver: Supervisor, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def full(*_: Any) -> None:
+        raise OSError(errno.ENOSPC, "the disk is full: 477 MB are needed", "/secret/place")
+
+    monkeypatch.setattr(driver, "_run", full)
+    monkeypatch.setattr(threading, "Thread", Mock())  # which would end this process once the driver is another
+    id_ = one_driver.store.experiments.add(spec_of(), plan_of())
+    driver.drive(id_, "nowhere:1", 1, one_driver.settings)
+    one_driver.store.control.release_driver(id_, "")  # it is this process, which the supervisor would end
+    shown = one_driver.store.experiments.one(id_)
+    assert shown is not None
+    assert (shown.state, shown.reason) == ("failed", "the disk is full: 477 MB are needed")
