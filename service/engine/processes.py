@@ -45,6 +45,13 @@ class ProcessId:
         except (psutil.NoSuchProcess, psutil.TimeoutExpired):
             return None
 
+    def is_gone(self) -> bool:
+        """Whether nothing of the process is left. A child that has ended is a zombie for as long as its threads end."""
+        try:
+            return self.find() is None and started(self.pid) != self.created
+        except psutil.NoSuchProcess:
+            return True
+
 
 def this() -> ProcessId:
     """This process."""

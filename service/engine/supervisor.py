@@ -238,7 +238,8 @@ class Supervisor(threading.Thread):
             self._renew_pool()
         drivers = self._held(control.drivers())
         # one that has ended by itself is no driver any more, and a zombie until it is looked for
-        self._drivers = {one for one in self._drivers if one.find()} | {ProcessId(*one) for one in drivers.values()}
+        self._drivers = {one for one in self._drivers if not one.is_gone()}
+        self._drivers |= {ProcessId(*one) for one in drivers.values()}
         for experiment, driver in drivers.items():
             if experiment in self._ending:
                 continue

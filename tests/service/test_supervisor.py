@@ -151,6 +151,28 @@ def test_no_zombie_stays_of_a_driver_that_has_ended_by_itself(one_driver: Superv
     assert not psutil.pid_exists(pid)
 
 
+# Its first thread ends before the others do.
+LEADERLESS = """
+import ctypes, os, threading, time
+threading.Thread(target=lambda: (input(), os._exit(0))).start()
+ctypes.CDLL(None).pthread_exit(None)
+"""
+
+
+def test_a_child_that_has_ended_but_for_its_threads_is_reaped_after_them() -> None:
+    with subprocess.Popen([sys.executable, "-c", LEADERLESS], stdin=subprocess.PIPE) as child:
+        one = ProcessId(child.pid, started(child.pid))
+        while psutil.Process(child.pid).status() != psutil.STATUS_ZOMBIE:
+            time.sleep(0.01)
+        assert (one.find(), one.is_gone()) == (None, False)
+        assert child.stdin is not None
+        child.stdin.write(b"\n")
+        child.stdin.close()
+        while not one.is_gone():
+            time.sleep(0.01)
+        assert not psutil.pid_exists(child.pid)
+
+
 def test_a_removed_working_folder_keeps_nothing_from_starting(
     one_driver: Supervisor, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
