@@ -5,7 +5,8 @@ import re
 from collections.abc import Callable
 from contextlib import suppress
 from importlib.metadata import PackageNotFoundError, version
-from typing import TYPE_CHECKING, NoReturn
+from pathlib import Path
+from typing import TYPE_CHECKING, NoReturn, TypeVar
 
 from service.client import Client
 from service.settings import DEFAULT_URL, require_url
@@ -22,6 +23,9 @@ MOST_NAMED = 5
 ID = re.compile(r"[0-9A-Za-z]+")
 
 SECONDS = {"s": 1, "m": 60, "h": 3600, "d": 86400}
+
+
+T = TypeVar("T")
 
 
 class UsageError(ValueError):
@@ -47,7 +51,7 @@ def installed_version() -> str:
 
 def add_service(parser: argparse.ArgumentParser) -> None:
     """Add `--url`."""
-    parser.add_argument("--url", type=_checked(require_url), help=f"the service (ALLASPRAK_URL, or {DEFAULT_URL})")
+    parser.add_argument("--url", type=checked(require_url), help=f"the service (ALLASPRAK_URL, or {DEFAULT_URL})")
 
 
 def add_json(parser: argparse.ArgumentParser, words: str = "print the service's answer as it is") -> None:
@@ -67,6 +71,13 @@ def id_(text: str) -> str:
     if not ID.fullmatch(text):
         raise argparse.ArgumentTypeError(f"{text!r}; allowed: letters and digits, as in 9d2243fcc53a")
     return text
+
+
+def path(text: str) -> Path:
+    """A path; an empty one, as of a variable that is not set, is not the current folder."""
+    if not text:
+        raise argparse.ArgumentTypeError("it is empty; allowed: a path, such as . for the current folder")
+    return Path(text)
 
 
 def whole_number(text: str) -> int:
@@ -114,13 +125,13 @@ def _named(experiments: dict[str, str]) -> str:
     return ", ".join([*words[:MOST_NAMED], *(["..."] if len(words) > MOST_NAMED else [])])
 
 
-def _checked(check: Callable[[str], str]) -> Callable[[str], str]:
+def checked(check: Callable[[str], T]) -> Callable[[str], T]:
     """A type of arguments by a function that raises ValueError in words."""
 
-    def checked(text: str) -> str:
+    def of_type(text: str) -> T:
         try:
             return check(text)
         except ValueError as error:
             raise argparse.ArgumentTypeError(str(error)) from error
 
-    return checked
+    return of_type

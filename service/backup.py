@@ -40,8 +40,8 @@ def backup(settings: Settings, file: Path, with_models: bool = False) -> Written
             models and predictions lie at a URL, and so are not in the backup. What was running is queued in it.
 
     Raises:
-        ValueError: the database is not SQLite, or there is none, or what would be replaced is no backup; or models are
-            asked for that lie at a URL.
+        ValueError: the database is not SQLite, or there is none, or what would be replaced is no backup, or the file
+            would lie in the home, or in no folder; or models are asked for that lie at a URL.
         RuntimeError: it is damaged, or cannot be read.
         OSError: the file cannot be written, such as since the disk is full.
     """
@@ -49,9 +49,13 @@ def backup(settings: Settings, file: Path, with_models: bool = False) -> Written
     elsewhere = settings.artifacts is not None
     if elsewhere and with_models:
         raise ValueError(f"--models: they lie at {settings.artifacts}, and are backed up there")
+    if not file.parent.is_dir():
+        raise ValueError(f"there is no folder {str(file.parent)!r}")
     if os.path.lexists(file) and not _is_backup(file, database):
         what = "is a directory" if file.is_dir() else "is there"
         raise ValueError(f"{file} {what}, and no earlier backup; allowed: a new file, or a .tar to be replaced")
+    if settings.home.resolve() in file.resolve().parents:
+        raise ValueError(f"{file} lies in the home, all of which is the service's; allowed: elsewhere")
     folders = layout.irreplaceable(settings.home, with_models, with_predictions=not elsewhere)
     size = taken(folders).bytes + 2 * taken([database]).bytes
     with unfinished_file(file) as unfinished:

@@ -9,11 +9,13 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from datetime import UTC, datetime
+from http import HTTPStatus
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from search_spaces.presets import preset
-from service.client import Client
+from service.arguments import UsageError, checked, path
+from service.client import Client, ServiceError
 from service.commands import add_commands, parser_of, print_table, run
 from service.csv_cells import as_csv
 from service.keeping import KINDS, cleared, seconds_of
@@ -61,22 +63,23 @@ def parser() -> argparse.ArgumentParser:
 
     export = commands.add_parser("export", help="write a trial's kept model as a Hugging Face folder")
     export.add_argument("trial", help="its id; the service's home must be on this machine")
-    export.add_argument("folder", type=Path, help="where it is written")
+    export.add_argument("folder", type=path, help="where it is written")
     export.add_argument("--selection", help="where the trial has several, such as last or target-dev")
     export.set_defaults(command=_export)
 
     convert = commands.add_parser("convert", help="write an encoder's pickles (pytorch_model.bin) as safetensors")
-    convert.add_argument("folder", type=Path, help="where they lie, and are written beside them")
+    convert.add_argument("folder", type=path, help="where they lie, and are written beside them")
     convert.set_defaults(command=_convert)
 
     backup = commands.add_parser("backup", help="write database, datasets and predictions to a tar, to be restored")
-    backup.add_argument("file", type=Path, help="a .tar, which becomes a home where it is unpacked")
+    backup.add_argument("file", type=path, help="a .tar, which becomes a home where it is unpacked")
     backup.add_argument("--models", action="store_true", help="with kept models, which may be large")
     backup.set_defaults(command=_backup)
 
     prune = commands.add_parser("prune", help="remove files that no unfinished experiment needs")
     prune.add_argument("kinds", nargs="*", metavar="KIND", help=f"of {', '.join(KINDS)}")
-    prune.add_argument("--older-than", default="30d", metavar="AGE", help="such as 12h or 30d (default)")
+    age = prune.add_argument("--older-than", default="30d", metavar="AGE", help="such as 12h or 30d (default)")
+    age.type = checked(seconds_of)
     prune.add_argument("--named", action="store_true", help="also datasets that experiments name which are over")
     prune.add_argument("--dry-run", action="store_true", help="only print what would go, of all kinds if none is given")
     prune.set_defaults(command=_prune)
@@ -169,15 +172,14 @@ def _backup(arguments: argparse.Namespace) -> int:
 
 def _prune(arguments: argparse.Namespace) -> int:
     if not (arguments.kinds or arguments.dry_run):
-        raise ValueError(f"KIND: name what to remove, of {', '.join(KINDS)}; --dry-run shows all")
+        raise UsageError(f"KIND: name what to remove, of {', '.join(KINDS)}; --dry-run shows all")
     if unknown := [kind for kind in arguments.kinds if kind not in KINDS]:
-        raise ValueError(f"KIND: {unknown[0]!r} is none; allowed: {', '.join(KINDS)}")
-    older_than = seconds_of(arguments.older_than)
+        raise UsageError(f"KIND: {unknown[0]!r} is none; allowed: {', '.join(KINDS)}")
     settings = Settings.from_environment()
     kinds = arguments.kinds or KINDS
     with _existing_store(settings) as store:
         place = place_of(settings, NO_PATIENCE)  # the database is locked meanwhile
-        for line in cleared(place, store, kinds, older_than, arguments.named, arguments.dry_run):
+        for line in cleared(place, store, kinds, arguments.older_than, arguments.named, arguments.dry_run):
             print(line, flush=True)
     return 0
 
@@ -202,8 +204,8 @@ def _existing_store(settings: Settings) -> "Iterator[Store]":
 def _convert(arguments: argparse.Namespace) -> int:
     from trainers.encoders.pickles import convert
 
-    for path in convert(arguments.folder, arguments.folder):
-        print(path)
+    for file in convert(arguments.folder, arguments.folder):
+        print(file)
     return 0
 
 
@@ -226,7 +228,7 @@ def _demo(arguments: argparse.Namespace) -> int:
         client = Client(f"http://127.0.0.1:{port}")
         _await_service(client, server, log)
         spec = {**preset("sample"), "task": arguments.task, "name": f"{arguments.task}, five shots"}
-        id_ = client.submit(spec)
+        id_ = _submitted(client, spec)
         print(f"submitted {id_}: {spec['name']}, on the SAMPLE corpus (artificial sentences, not XTREME-R)", flush=True)
         experiment = client.wait(id_)
         if experiment["state"] == "succeeded":
@@ -241,6 +243,17 @@ def _demo(arguments: argparse.Namespace) -> int:
     finally:
         server.send_signal(signal.SIGTERM)
         server.wait()
+
+
+def _submitted(client: Client, spec: dict[str, Any]) -> str:
+    """The id of a new experiment. RuntimeError where the home has tokens by name, and this command has none."""
+    try:
+        return client.submit(spec)
+    except ServiceError as error:
+        if error.status != HTTPStatus.UNAUTHORIZED:
+            raise
+        words = "set ALLASPRAK_TOKEN to one of them, or ALLASPRAK_HOME to another folder"
+        raise RuntimeError(f"this home has tokens by name, and so the service asks for one: {words}") from error
 
 
 def _await_service(client: Client, server: "subprocess.Popen[bytes]", log: Path) -> None:

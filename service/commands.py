@@ -2,10 +2,10 @@
 
 import argparse
 import os
-import shutil
 import sys
 import tempfile
 import warnings
+import zipfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -22,6 +22,7 @@ from service.arguments import (
     client_of,
     experiment_id,
     installed_version,
+    path,
 )
 from service.client import Client, ServiceError
 from service.comparing import add_compare
@@ -30,7 +31,8 @@ from service.overviews import add_overviews
 from service.printing import clean, print_json, print_rows, tell
 from service.score_table import printed
 from service.watching import add_watching
-from trainers.child_process import leave_removed_folder, require_utf_8
+from trainers.artifacts.atomic import write_text
+from trainers.child_process import ended_in_order, leave_removed_folder, require_utf_8
 from trainers.marks import MARKS
 from trainers.proxies import spare_loopback
 
@@ -72,7 +74,8 @@ def run(parser: argparse.ArgumentParser) -> None:
     streams.open_closed()
     spare_loopback(os.environ)
     try:
-        code = _code(parser)
+        with ended_in_order():
+            code = _code(parser)
         sys.stdout.flush()
     except BrokenPipeError:
         code = 0
@@ -146,7 +149,7 @@ def add_commands(commands: "Commands") -> None:
 
     page = commands.add_parser("page", help="write an experiment as one HTML file, which needs no network")
     add_experiment(page)
-    page.add_argument("file", metavar="FILE", type=Path, nargs="?", help="where it is written (ID.html if not given)")
+    page.add_argument("file", metavar="FILE", type=path, nargs="?", help="where it is written (ID.html if not given)")
     add_service(page)
     page.set_defaults(command=_page)
 
@@ -154,14 +157,14 @@ def add_commands(commands: "Commands") -> None:
         "add-dataset", help="add data of your own to the service, after a check of each example"
     )
     dataset.add_argument("name", metavar="NAME", help='what specs call it: {"data": {"dataset": NAME}}')
-    dataset.add_argument("path", metavar="PATH", type=Path, help="a zip, or a folder, as docs/data.md describes them")
+    dataset.add_argument("path", metavar="PATH", type=path, help="a zip, or a folder, as docs/data.md describes them")
     add_json(dataset)
     add_service(dataset)
     dataset.set_defaults(command=_add_dataset)
 
 
 def _add_spec(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("file", type=Path, nargs="?", help="if not given, the preset as it is")
+    parser.add_argument("file", type=path, nargs="?", help="if not given, the preset as it is")
     parser.add_argument(
         "--preset", choices=names(), metavar="NAME", help=f"what the file changes: {', '.join(names())}"
     )
@@ -191,7 +194,7 @@ def _spec(arguments: argparse.Namespace) -> Path | dict[str, Any]:
     """The file, or nothing where the preset stands as it is."""
     if arguments.file is None:
         if arguments.preset is None:
-            raise ValueError("give a file, --preset or both")
+            raise UsageError("give a file, --preset or both")
         return {}
     file: Path = arguments.file
     return file
@@ -213,19 +216,18 @@ def _page(arguments: argparse.Namespace) -> int:
     file: Path = arguments.file or Path(f"{id_}.html")
     if not file.parent.is_dir():
         raise UsageError(f"FILE: there is no folder {str(file.parent)!r}")
-    file.write_text(client.page(id_), encoding="utf-8")
+    write_text(file, client.page(id_))
     print(file)
     return 0
 
 
 def _add_dataset(arguments: argparse.Namespace) -> int:
-    path: Path = arguments.path
-    if not path.exists():
-        raise UsageError(f"PATH: there is no {str(path)!r}; allowed: a zip, or a folder")
+    given: Path = arguments.path
+    if not given.exists():
+        raise UsageError(f"PATH: there is no {str(given)!r}; allowed: a zip, or a folder")
     with tempfile.TemporaryDirectory() as scratch, _telling():
-        if path.is_dir():
-            path = Path(shutil.make_archive(str(Path(scratch) / "data"), "zip", path))
-        added = client_of(arguments).add_dataset(arguments.name, path)
+        zipped = _zipped(given, Path(scratch) / "data.zip") if given.is_dir() else given
+        added = client_of(arguments).add_dataset(arguments.name, zipped)
     if arguments.json:
         print_json(added)
         return 0
@@ -237,6 +239,17 @@ def _add_dataset(arguments: argparse.Namespace) -> int:
             for named, found in parts.items()]  # fmt: skip
     print_rows(["task", "language", *splits], rows, right=splits)
     return 0
+
+
+def _zipped(folder: Path, file: Path) -> Path:
+    """A zip of the files of a folder, however old they are."""
+    with zipfile.ZipFile(file, "w", zipfile.ZIP_DEFLATED, strict_timestamps=False) as archive:
+        for one in sorted(folder.rglob("*")):
+            try:
+                archive.write(one, one.relative_to(folder))
+            except UnicodeEncodeError as error:
+                raise UsageError(f"PATH: {str(one)!a} has a name that is no UTF-8") from error
+    return file
 
 
 def print_table(client: Client, id_: str) -> None:

@@ -99,7 +99,8 @@ def serve(host: str, port: int) -> NoReturn:
             memory.collect(frozen)
         raise RuntimeError("the web server has ended; its log says why")
     finally:
-        for repeated in (signal.SIGTERM, signal.SIGINT):  # stopping takes seconds, and must not be stopped
+        # stopping takes seconds, and must not be stopped
+        for repeated in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP):
             signal.signal(repeated, signal.SIG_IGN)
         signal.alarm(STOP_SECONDS)  # the kernel ends a server that hangs; the next one takes over
         server.should_exit = True
@@ -147,8 +148,8 @@ class Lines(logging.StreamHandler):  # type: ignore[type-arg]
     """Lines on standard output, as long as somebody reads it; the service goes on without."""
 
     def handleError(self, record: logging.LogRecord) -> None:  # noqa: N802 - logging's name
-        """Say on standard error what is wrong with a line, but not that nobody reads."""
-        if not isinstance(sys.exception(), BrokenPipeError):
+        """Say on standard error what is wrong with a line, but not that nobody reads, or that a disk is full."""
+        if not isinstance(sys.exception(), OSError):
             super().handleError(record)
 
 
@@ -163,9 +164,9 @@ def _listen(host: str, port: int) -> socket.socket:
     family = socket.AF_INET6 if ":" in host else socket.AF_INET
     try:
         return socket.create_server((host, port), family=family, backlog=BACKLOG)
-    except OSError as error:
-        why = str(error.strerror).partition(" (while attempting")[0]
-        raise OSError(f"--host {host} --port {port}: {why}") from error
+    except (OSError, TypeError, UnicodeError) as error:  # the latter two of a name that none can have
+        why = str(getattr(error, "strerror", None) or error).partition(" (while attempting")[0]
+        raise OSError(f"--host {host!a} --port {port}: {why}") from error
 
 
 def _exit(_signal: int, _frame: FrameType | None) -> None:

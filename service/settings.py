@@ -141,7 +141,10 @@ def require_url(text: str, name: str = "") -> str:
 def _path(variable: str, text: str) -> Path:
     """A path that may begin with a user's home. ValueError if there is none, as for a user without a name."""
     try:
+        text.encode()
         return Path(text).expanduser()
+    except UnicodeEncodeError as error:
+        raise ValueError(f"{variable} is {text!a}, which is no UTF-8") from error
     except RuntimeError as error:
         raise ValueError(
             f"{variable}: {text!r} is in the home of a user who has none; allowed: a whole path"

@@ -1,10 +1,12 @@
 """How modules of allasprak are run in other processes, and in this one: text is UTF-8, whatever the locale says."""
 
 import os
+import signal
 import sys
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
-from types import MappingProxyType
+from types import FrameType, MappingProxyType
 
 # What `python` has as options, for processes that others start.
 VARIABLES: Mapping[str, str] = MappingProxyType({"PYTHONSAFEPATH": "1", "PYTHONUTF8": "1"})
@@ -24,6 +26,27 @@ def leave_removed_folder() -> None:
         Path.cwd()
     except FileNotFoundError:
         os.chdir("/")
+
+
+@contextmanager
+def ended_in_order() -> Iterator[None]:
+    """In this context a process that is told to end, or whose terminal is closed, leaves as it does for an exception.
+
+    What it has begun is undone by the blocks that it is in. Signals that it was started without stay ignored.
+    """
+    names = [name for name in ("SIGTERM", "SIGHUP") if hasattr(signal, name)]  # Windows has no second one
+    ending = [one for one in map(signal.Signals.__getitem__, names) if signal.getsignal(one) == signal.SIG_DFL]
+    for one in ending:
+        signal.signal(one, _leave)
+    try:
+        yield
+    finally:
+        for one in ending:
+            signal.signal(one, signal.SIG_DFL)
+
+
+def _leave(number: int, _frame: FrameType | None) -> None:
+    raise SystemExit(128 + number)
 
 
 def require_utf_8() -> None:

@@ -5,6 +5,8 @@ import shutil
 from collections.abc import Sequence
 from pathlib import Path
 
+import transformers
+
 from trainers.artifacts import kept_models
 from trainers.artifacts.atomic import need_room
 from trainers.artifacts.layout import fate
@@ -41,6 +43,8 @@ def export(place: Place, config: TrialConfig, selection: Selection, scores: Sequ
     if folder.exists():
         raise ValueError(f"{folder} exists already")
     require_installed(config.plugins)
+    transformers.logging.set_verbosity_error()  # a head is made anew, and replaced by ours
+    transformers.logging.disable_progress_bar()
     encoder = prepare_encoder(config.encoder, place.home, config.encoder_revision)
     tokenizer = load_tokenizer(encoder)
     model = TrialModel(TASKS[config.task], encoder, tokenizer, kept.labels, "cpu")

@@ -3,7 +3,9 @@
 More than 300 lines, since all of them share one small experiment and the way to run a command.
 """
 
+import errno
 import json
+import os
 import random
 import re
 from collections.abc import Callable, Iterator
@@ -214,6 +216,10 @@ def test_a_zip_or_a_folder_becomes_a_dataset(allasprak: Command, client: TestCli
     assert (again.code, again.err) == (1, "allasprak: name: there is a dataset 'mine'; allowed: another name\n")
     answer = json.loads(allasprak("add-dataset", "other", str(tmp_path / "mine"), "--json").out)
     assert {**answer, "kind": "zip"} == client.get("/v1/datasets/other").json()
+    os.utime(tmp_path / "mine" / "ner" / "en" / "dev.jsonl", (0, 0))  # zips have no dates before 1980
+    assert allasprak("add-dataset", "old", str(tmp_path / "mine")).code == 0
+    (tmp_path / "mine" / "\udcff").touch()
+    assert "has a name that is no UTF-8" in allasprak("add-dataset", "odd", str(tmp_path / "mine")).err
     missing = allasprak("add-dataset", "mine", "nowhere.zip")
     assert (missing.code, missing.err) == (
         2,
@@ -231,6 +237,15 @@ def test_page_writes_an_experiment_as_one_file(
     assert allasprak("page", id_, "a/b.html").err == "allasprak: FILE: there is no folder 'a'\n"
     assert allasprak("page", id_, str(tmp_path / "b.html")).code == 0
     assert (tmp_path / "b.html").exists()
+
+    def full(*_: Any, **__: Any) -> int:
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    (tmp_path / "b.html").write_text("an earlier one")
+    with monkeypatch.context() as disk:
+        disk.setattr(Path, "write_text", full)
+        assert allasprak("page", id_, str(tmp_path / "b.html")).code == 1
+    assert (tmp_path / "b.html").read_text() == "an earlier one"
 
 
 # Ids, terminals, and what is wrong
@@ -293,6 +308,9 @@ def test_a_terminal_has_colors_and_rules_and_a_pipe_has_neither(
         (["show", "a/b"], "show: argument ID: 'a/b'; allowed: letters and digits, as in 9d2243fcc53a"),
         (["wait", "a", "--timeout", "soon"], "wait: argument --timeout: 'soon'; allowed: a number of seconds, or"),
         (["list", "--url", "leda"], "list: argument --url: 'leda'; allowed: http:// or https://, a host, and a"),
+        (["add-dataset", "mine", ""], "add-dataset: argument PATH: it is empty; allowed: a path, such as . for"),
+        (["page", "9d", ""], "page: argument FILE: it is empty; allowed: a path"),
+        (["submit"], ": give a file, --preset or both"),
         (["nonsense"], ": argument COMMAND: invalid choice: 'nonsense' (choose from"),
         (["compare", "9d", "a", "b", "c"], ": SIDE: there are 3; allowed: two methods of ID, or one other experiment"),
         (["compare", "9d", "k=5,", "x"], ": SIDE: 'k=5,'; allowed: a method, or column=value, several with commas"),

@@ -3,6 +3,7 @@
 import json
 import os
 import shutil
+import signal
 import sqlite3
 import stat
 import sys
@@ -208,6 +209,28 @@ def test_a_backup_replaces_nothing_but_a_backup(home: Path, tmp_path: Path, comm
         assert command("backup", tmp_path / "backup.tar")[0] == 0
 
 
+def test_a_backup_lies_in_a_folder_that_is_there_and_not_in_the_home(
+    home: Path, tmp_path: Path, command: Callable[..., Any]
+) -> None:
+    code, _, said = command("backup", tmp_path / "nowhere" / "backup.tar")
+    assert (code, said) == (1, f"allasprak: there is no folder '{tmp_path / 'nowhere'}'\n")
+    assert not (tmp_path / "nowhere").exists()
+    (home / "predictions").mkdir(exist_ok=True)
+    code, _, said = command("backup", home / "predictions" / "backup.tar")
+    assert (code, "lies in the home" in said) == (1, True)
+
+
+@pytest.mark.parametrize("ending", [signal.SIGTERM, signal.SIGHUP])
+def test_a_backup_that_is_told_to_end_leaves_nothing(
+    tmp_path: Path, command: Callable[..., Any], monkeypatch: pytest.MonkeyPatch, ending: signal.Signals
+) -> None:
+    before = sorted(tmp_path.iterdir())
+    monkeypatch.setattr("service.backup._files", lambda _: iter([os.kill(os.getpid(), ending)]))
+    assert command("backup", tmp_path / "backup.tar")[0] == 128 + ending
+    assert sorted(tmp_path.iterdir()) == before
+    assert signal.getsignal(ending) == signal.SIG_DFL
+
+
 def test_models_are_in_a_backup_that_asks_for_them(
     home: Path, stored: Store, settings: Settings, tmp_path: Path
 ) -> None:
@@ -331,7 +354,7 @@ def test_what_goes_is_old_and_needed_by_nobody(home: Path, stored: Store, comman
     assert "would remove 4 of logs, 127 bytes" in shown  # three trials and a driver
     assert shown.count("\n") == 3 * 4 + 1 + len(KINDS)
     code, _, error = command("prune")
-    assert (code, "name what to remove" in error) == (1, True)
+    assert (code, "name what to remove" in error) == (2, True)
     code, said, _ = command("prune", "models", "checkpoints", "logs", "--older-than", "30d")
     assert "removed 3 of models, 3,000 bytes" in said
     for id_, of in files.items():
