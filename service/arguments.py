@@ -8,6 +8,7 @@ from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import TYPE_CHECKING, NoReturn, TypeVar
 
+from search_spaces.messages import shortened
 from service.client import Client
 from service.settings import DEFAULT_URL, require_url
 
@@ -20,7 +21,7 @@ ID_LENGTH = 12
 # Of the experiments that an id could mean, so many are named.
 MOST_NAMED = 5
 
-ID = re.compile(r"[0-9A-Za-z]+")
+ID = re.compile(r"[0-9A-Za-z]{1,64}")
 
 SECONDS = {"s": 1, "m": 60, "h": 3600, "d": 86400}
 
@@ -69,7 +70,8 @@ def add_experiment(parser: argparse.ArgumentParser, several: bool = False) -> No
 def id_(text: str) -> str:
     """An id, or the beginning of one."""
     if not ID.fullmatch(text):
-        raise argparse.ArgumentTypeError(f"{text!r}; allowed: letters and digits, as in 9d2243fcc53a")
+        given = shortened(repr(text), 100)
+        raise argparse.ArgumentTypeError(f"{given}; allowed: letters and digits, as in 9d2243fcc53a")
     return text
 
 
@@ -89,7 +91,7 @@ def whole_number(text: str) -> int:
 
 def seconds(text: str) -> float:
     """A time span in seconds."""
-    found = re.fullmatch(r"(\d+(?:\.\d+)?)([smhd]?)", text)
+    found = re.fullmatch(r"(\d{1,9}(?:\.\d+)?)([smhd]?)", text)
     if found is None:
         raise argparse.ArgumentTypeError(f"{text!r}; allowed: a number of seconds, or such as 90s, 30m, 12h or 2d")
     return float(found[1]) * SECONDS[found[2] or "s"]

@@ -272,8 +272,11 @@ class Client(ResultsClient):
         """
         with tempfile.TemporaryFile() as file:
             self._connection.download(f"/v1/trials/{trial}/model", {"selection": selection} if selection else {}, file)
-            with zipfile.ZipFile(file) as archive:
-                archive.extractall(folder)
+            try:
+                with zipfile.ZipFile(file) as archive:
+                    archive.extractall(folder)
+            except zipfile.BadZipFile as error:
+                raise ServiceError(HTTPStatus.OK, f"no answer of allasprak: {trial} is no zip", []) from error
         return Path(folder) / trial
 
     # Data

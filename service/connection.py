@@ -9,15 +9,16 @@ from contextlib import contextmanager
 from contextvars import ContextVar
 from http import HTTPStatus
 from math import inf
-from typing import IO, Any, TypeVar
+from typing import IO, Any, NoReturn, TypeVar
 
 import httpx2
 import pandas as pd
 import pyarrow as pa
 
+from search_spaces.messages import shortened
 from service.patience import PATIENCE, Patience
 from service.security import is_loopback, require_sendable
-from service.settings import token_of
+from service.settings import require_url, token_of
 from trainers.proxies import NO_PROXY_URL, SOCKS, is_socks
 
 NO_CONTENT = 204
@@ -45,6 +46,12 @@ RETRIES = (0.2, 1.0, 3.0)
 
 # Of an answer that is no problem of the service's own, this much is shown.
 SHOWN_CHARACTERS = 200
+
+# Of an address, with what is asked for; a service reads no longer one.
+MOST_CHARACTERS = 60_000
+
+# How an Arrow stream ends (Arrow columnar format, "IPC Streaming Format"); one that broke off between batches does not.
+END_OF_STREAM = b"\xff\xff\xff\xff\0\0\0\0"
 
 # What an id, a part of it, must not be: empty, a way to another path, or the beginning of a query.
 PATH = re.compile(r"(/(?!\.{1,2}(/|$))[^/?#\\\s\x00-\x1f]+)+")
@@ -86,7 +93,7 @@ class Connection:
         token = require_sendable(token.strip(), "token") if token else token_of()
         headers = {"Authorization": f"Bearer {token}"} if token else {}
         try:
-            host = httpx2.URL(base_url).host
+            host = httpx2.URL(require_url(base_url)).host
         except httpx2.InvalidURL as error:
             raise ValueError(f"{base_url!r} is no address of a service: {error}") from error
         is_elsewhere = not is_loopback(host)  # proxies of the environment are for other machines
@@ -103,12 +110,12 @@ class Connection:
 
         TimeoutError where there is none at the deadline of `until`.
         """
-        _require_path(path)
+        _require_path(path, arguments.get("params"))
         is_repeatable = method == "GET" or "Idempotency-Key" in arguments.get("headers", {})
         for seconds in (*(RETRIES if is_repeatable else ()), None):
             try:
                 return _succeeded(self._http.request(method, path, **_in_time(arguments)))
-            except httpx2.TransportError as error:
+            except httpx2.RequestError as error:
                 if _left() <= 0:
                     raise TimeoutError(f"the time to wait is over, and {self._no_answer(error)}") from error
                 is_too_long = method == "GET" and isinstance(error, httpx2.ReadTimeout)  # and would be so again
@@ -121,10 +128,10 @@ class Connection:
         raise AssertionError("the last try answers or raises")
 
     def json(self, method: str, path: str, **arguments: Any) -> dict[str, Any]:
-        """The JSON object of an answer."""
+        """The JSON object of an answer. What it lacks is a ServiceError: it is another program's."""
         answer = self.answer(method, path, **arguments)
         with _of_service(answer):
-            return dict(answer.json())
+            return _Object(answer.json(), _said(answer))
 
     def frame(self, method: str, path: str, **arguments: Any) -> tuple[pd.DataFrame, Mapping[str, str]]:
         """The frame of an answer that is an Arrow stream, and the headers of the answer.
@@ -134,6 +141,8 @@ class Connection:
         answer = self.answer(method, path, **arguments)
         with _of_service(answer), pa.ipc.open_stream(answer.content) as stream:
             frame, metadata = stream.read_pandas(), stream.schema.metadata or {}
+        if not answer.content.endswith(END_OF_STREAM):
+            raise ConnectionError(f"the answer of {answer.url} broke off after {len(answer.content):,} bytes")
         if b"left_out" in metadata:
             frame.attrs["left_out"] = json.loads(metadata[b"left_out"])
         return frame, answer.headers
@@ -157,7 +166,7 @@ class Connection:
                     answer.read()
                 for chunk in _succeeded(answer).iter_bytes():
                     file.write(chunk)
-        except httpx2.TransportError as error:
+        except httpx2.RequestError as error:
             raise self._no_answer(error) from error
 
     def events(self, path: str, after: int, patience: Patience) -> Iterator[dict[str, Any]]:
@@ -179,7 +188,7 @@ class Connection:
                     for event in _events(answer.iter_lines()):
                         after = event["number"]
                         yield event
-            except httpx2.TransportError as error:
+            except httpx2.RequestError as error:
                 patience.wait(self._no_answer(error))
             except ServiceError as error:
                 if error.status not in GONE:
@@ -193,10 +202,10 @@ class Connection:
         """Whether the service answers."""
         try:
             return self._http.get("/healthz").is_success
-        except httpx2.TransportError:
+        except httpx2.RequestError:
             return False
 
-    def _no_answer(self, error: httpx2.TransportError) -> ConnectionError:
+    def _no_answer(self, error: httpx2.RequestError) -> ConnectionError:
         return ConnectionError(f"no service answers at {self._http.base_url} ({error})")
 
 
@@ -245,9 +254,25 @@ def patiently(ask: Callable[[], T], patience: Patience) -> T:
             return found
 
 
-def _require_path(path: str) -> None:
+class _Object(dict[str, Any]):
+    """The object of an answer. What it lacks is a ServiceError that says who has answered."""
+
+    def __init__(self, values: Mapping[str, Any], said: str) -> None:
+        super().__init__(values)
+        self._said = said
+
+    def __missing__(self, name: str) -> NoReturn:
+        raise ServiceError(HTTPStatus.OK, f"no answer of allasprak, it has no {name!r}; {self._said}", [])
+
+
+def _require_path(path: str, params: Any = None) -> None:
+    """ValueError unless a service can be asked for this."""
     if not PATH.fullmatch(path):
-        raise ValueError(f"{path!a} has an id or a name that is none; allowed: text without blanks, '/', '?' and '#'")
+        wrong = shortened(ascii(path), SHOWN_CHARACTERS)
+        raise ValueError(f"{wrong} has an id or a name that is none; allowed: text without blanks, '/', '?' and '#'")
+    if (length := len(path) + len(str(httpx2.QueryParams(params)))) > MOST_CHARACTERS:
+        allowed = f"{MOST_CHARACTERS:,}, and `results(where=...)` with more"
+        raise ValueError(f"too much is asked for at once: an address of {length:,} characters; allowed: {allowed}")
 
 
 def _succeeded(answer: httpx2.Response) -> httpx2.Response:
@@ -256,10 +281,10 @@ def _succeeded(answer: httpx2.Response) -> httpx2.Response:
         return answer
     try:
         problem = answer.json()
-        detail, errors = problem["detail"], problem["errors"]
+        refusal = ServiceError(answer.status_code, problem["detail"], problem["errors"])
     except (ValueError, KeyError, TypeError):  # of a proxy, say
-        detail, errors = _said(answer), []
-    raise ServiceError(answer.status_code, detail, errors)
+        refusal = ServiceError(answer.status_code, _said(answer), [])
+    raise refusal
 
 
 @contextmanager

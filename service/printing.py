@@ -75,7 +75,7 @@ def print_json(value: Any, indent: int | None = 2) -> None:
 def tell(words: str) -> None:
     """Say something on standard error, where it does not matter whether anybody reads it."""
     with suppress(OSError):
-        print(f"allasprak: {words}", file=sys.stderr, flush=True)
+        print("allasprak: " + "\n".join(map(clean, words.split("\n"))), file=sys.stderr, flush=True)
 
 
 def percent(value: float | None) -> str:

@@ -14,9 +14,12 @@ from trainers.artifacts.places import problem_of
 # A driver joins as a node's own process, so that an address of Ray's client server (`ray://`) is none.
 RAY_ADDRESS = re.compile(r"auto|([\w.-]+|\[[0-9a-fA-F:.]+\]):\d{1,5}")
 
+# Of a secret in a file, more than which is none.
+MOST_CHARACTERS = 10_000
+
 DEFAULT_URL = "http://127.0.0.1:8000"
 
-URL = re.compile(r"https?://[^\s/?#]+(/[^\s?#]*)?", re.IGNORECASE)
+URL = re.compile(r"https?://[^\s/?#]+?(:(?P<port>\d*))?(/[^\s?#]*)?", re.IGNORECASE | re.ASCII)
 
 
 @dataclass(frozen=True)
@@ -108,7 +111,8 @@ def secret(name: str, environment: Mapping[str, str] = os.environ) -> str | None
     if value is not None:
         raise ValueError(f"{plain} and {variable} are both set; allowed: one of them")
     try:
-        content = _path(variable, file).read_text(encoding="utf-8-sig").strip()
+        with _path(variable, file).open(encoding="utf-8-sig") as opened:  # which may have no end
+            content = opened.read(MOST_CHARACTERS).strip()
     except OSError as error:
         raise ValueError(f"{variable} is {file!r}, which cannot be read: {error.strerror}") from error
     except UnicodeDecodeError as error:
@@ -133,7 +137,8 @@ def url_of(environment: Mapping[str, str] = os.environ) -> str:
 
 def require_url(text: str, name: str = "") -> str:
     """An address of a service. ValueError if it is none, which begins with `name`."""
-    if not URL.fullmatch(text):
+    found = URL.fullmatch(text)
+    if found is None or int(found["port"] or 0) >= 2**16:
         raise ValueError(f"{name}{text!r}; allowed: http:// or https://, a host, and a port and a path if it has them")
     return text
 

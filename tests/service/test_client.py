@@ -1,6 +1,7 @@
 """The client: what it can send, the columns of empty answers, and its patience with a service that is gone."""
 
 import csv
+import io
 import json
 import logging
 import math
@@ -537,6 +538,69 @@ def test_a_service_that_says_nothing_is_asked_once(monkeypatch: pytest.MonkeyPat
         silent.accept()
         with pytest.raises(TimeoutError):
             silent.accept()
+
+
+@pytest.mark.parametrize(
+    "body", ["{}", '{"detail": "x", "errors": "abc"}', '{"detail": 1, "errors": []}', "[{}]", "null"]
+)
+def test_a_refusal_of_another_program_is_shown_as_it_is(scripted: tuple[Scripted, str], body: str) -> None:
+    script, url = scripted
+    script.answers = [(404, body)]
+    with pytest.raises(ServiceError, match=f"status 404 from {url}") as said:
+        Client(url).experiment("x")
+    assert str(said.value).endswith(body)
+
+
+def test_what_an_answer_lacks_is_said_with_its_address(scripted: tuple[Scripted, str]) -> None:
+    script, url = scripted
+    script.answers = [(200, "{}")]
+    for ask in (lambda: Client(url).datasets(), lambda: Client(url).trials("x")):
+        with pytest.raises(ServiceError, match=rf"no answer of allasprak, it has no '\w+'; status 200 from {url}"):
+            ask()
+
+
+def test_an_answer_that_cannot_be_unpacked_is_none(monkeypatch: pytest.MonkeyPatch) -> None:
+    def answer(_: httpx2.Request) -> httpx2.Response:
+        return httpx2.Response(200, headers={"Content-Encoding": "gzip"}, content=b"no gzip")
+
+    client = Client("http://127.0.0.1:1")
+    client._connection._http = httpx2.Client(base_url="http://127.0.0.1:1", transport=httpx2.MockTransport(answer))
+    monkeypatch.setattr("service.connection.RETRIES", ())
+    with pytest.raises(ConnectionError, match="no service answers"):
+        client.experiment("x")
+    assert not client.is_up()
+
+
+def test_a_frame_that_broke_off_between_batches_is_none() -> None:
+    sink = io.BytesIO()
+    batch = pa.record_batch({"value": [1.0]})
+    with pa.ipc.new_stream(sink, batch.schema) as stream:
+        stream.write_batch(batch)
+        cut = sink.getvalue()
+    client = Client("http://127.0.0.1:1")
+    for content, is_whole in ((cut, False), (sink.getvalue(), True)):
+        transport = httpx2.MockTransport(lambda _, content=content: httpx2.Response(200, content=content))
+        client._connection._http = httpx2.Client(base_url="http://127.0.0.1:1", transport=transport)
+        if is_whole:
+            assert len(client._connection.frame("GET", "/v1/results")[0]) == 1
+        else:
+            with pytest.raises(ConnectionError, match=r"broke off after \d+ bytes"):
+                client._connection.frame("GET", "/v1/results")
+
+
+def test_what_is_too_long_for_an_address_says_so() -> None:
+    client = Client("http://127.0.0.1:1")
+    for ask in (lambda: client.results(trial=["0" * 20] * 2600), lambda: client.experiment("a" * 70_000)):
+        with pytest.raises(ValueError, match=r"an address of \d\d,\d{3} characters; allowed: 60,000"):
+            ask()
+
+
+@pytest.mark.parametrize(
+    "url", ["", "127.0.0.1:80", "ftp://127.0.0.1", "http://127.0.0.1:65536", "http://a:99999999999999"]
+)
+def test_an_address_that_is_none_is_refused_at_once(url: str) -> None:
+    with pytest.raises(ValueError, match="allowed: http:// or https://, a host, and a port"):
+        Client(url)
 
 
 @pytest.mark.parametrize("body", ["<html>A page of another program</html>", "[1]", '"text"', ""])
