@@ -17,6 +17,7 @@ from typing import Any
 import numpy as np
 
 from search_spaces.problems import Problem, SpecError
+from trainers.json_objects import unique
 
 MOST_DEPTH, MOST_VALUES = 50, 1_000_000
 
@@ -189,7 +190,8 @@ def spec_of(given: Mapping[str, Any] | str | Path) -> dict[str, Any]:
     if isinstance(given, str) and given.lstrip().startswith("{"):
         raise ValueError("a spec as text is the path of a JSON file; for JSON itself give json.loads(text)")
     try:
-        spec = json.loads(_read(Path(given)))  # of bytes: with or without a byte order mark
+        content = _read(Path(given))
+        spec = json.loads(content, object_pairs_hook=unique)  # of bytes: with or without a byte order mark
     except (ValueError, RecursionError) as error:
         raise ValueError(f"{given} is not JSON: {error}") from error
     if not isinstance(spec, dict):

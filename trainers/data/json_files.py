@@ -5,13 +5,13 @@ its questions (`qas`) and their `answers`. TyDi QA's gold passages have it, too.
 """
 
 import json
-from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
 from typing import IO, Any
 
 from trainers.data.format import BYTE_ORDER_MARK, Format, Placed, decoded, text_lines
 from trainers.examples import DataError, Example
+from trainers.json_objects import unique
 from trainers.tasks.passages import ExtractiveQuestionAnswering
 from trainers.tasks.task import Task
 
@@ -76,17 +76,9 @@ def _list(value: Any, field: str, questions: int) -> list[Any]:
 
 def _value(text: str) -> Any:
     """The value of a text. ValueError if it is not JSON, or has a key twice, NaN, or half a character."""
-    value = json.loads(text, object_pairs_hook=_object)
+    value = json.loads(text, object_pairs_hook=unique)
     json.dumps(value, ensure_ascii=False, allow_nan=False).encode()
     return value
-
-
-def _object(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
-    found = dict(pairs)
-    if len(found) < len(pairs):
-        times = Counter(name for name, _ in pairs)
-        raise ValueError(f"the key {next(name for name in times if times[name] > 1)[:200]!r} stands twice in an object")
-    return found
 
 
 JSON_LINES = Format(extensions=(".jsonl",), suits=lambda _: True, read=_json_lines, facts_form=4)
