@@ -206,7 +206,11 @@ def test_a_path_is_the_spec_in_its_file(notebook: Client, spec: Fields, tmp_path
     for path in (file, str(file)):
         assert notebook.experiment(notebook.submit(path))["name"] == spec["name"]
     assert notebook.plan(file)["trials"] == notebook.plan(spec)["trials"]
-    for text, words in (("[1]", "is no JSON object"), ("{", "is not JSON"), ('{"k": 1, "k": 2}', "'k' stands twice")):
+    for text, words in (
+        ("[1]", "is no JSON object"),
+        ("{", "is not JSON"),
+        ('{"k": 1, "k": 2}', "is not JSON: the key 'k' stands twice"),
+    ):
         file.write_text(text)
         with pytest.raises(ValueError, match=rf"spec\.json {words}"):
             notebook.submit(file)

@@ -126,6 +126,21 @@ def test_a_file_without_a_sentence_is_empty(tmp_path: Path, content: str) -> Non
     assert str(caught.value).startswith("ner/xx/train.conll is empty")
 
 
+def test_a_sentence_without_an_end_is_refused_before_it_is_read(tmp_path: Path) -> None:
+    written(tmp_path, "a O\n" * 10_000)
+    assert len(opened(tmp_path).examples("xx", "train")[0]["tokens"]) == 10_000
+    written(tmp_path, "a O\n" * 10_001 + "\0\n")  # what comes after it is not read
+    with pytest.raises(DataError, match=r"train\.conll, line 10001: the sentence goes on after 10,000 words"):
+        opened(tmp_path).examples("xx", "train")
+
+
+@pytest.mark.parametrize("tag", ["B-" + "x" * 199, "B-\x07", "I-a\u200e"])
+def test_a_tag_is_short_and_can_be_printed(tmp_path: Path, tag: str) -> None:
+    written(tmp_path, f"Anna {tag}\n")
+    with pytest.raises(DataError, match=r"line 1: the tag .*; allowed: up to 200 characters that can be printed"):
+        opened(tmp_path).examples("xx", "train")
+
+
 def test_an_example_s_place_is_the_line_of_its_first_token(tmp_path: Path) -> None:
     written(tmp_path, "\n# id: 1\n\nAnna B-PER\nsings O\n\n\nAlone O\n")
     for example, line in enumerate((4, 8)):

@@ -129,6 +129,14 @@ def test_a_wrong_tag_is_told_what_would_be_right(folder: Folder) -> None:
         folder.data.facts("xx", "train")
 
 
+def test_labels_are_as_many_as_a_model_tells_apart(folder: Folder) -> None:
+    folder.write(lines([{"tokens": ["a"], "tags": [f"B-{one}"]} for one in range(1000)]))
+    assert len(folder.data.facts("xx", "train").labels) == 1000
+    folder.write(lines([{"tokens": ["a"], "tags": [f"B-{one}"]} for one in range(1001)]))
+    with pytest.raises(DataError, match=r"^ner/xx/train\.jsonl has 1,001 different labels; allowed: 1,000"):
+        folder.data.facts("xx", "train")
+
+
 @pytest.mark.parametrize("line_end", ["\n", "\r\n"])
 def test_an_example_s_place_is_its_file_and_line_blank_lines_counted(folder: Folder, line_end: str) -> None:
     written = ["", json.dumps(GOOD[0]), "", "  ", json.dumps(GOOD[1]), json.dumps(GOOD[2])]

@@ -12,7 +12,7 @@ from typing import Any
 
 from trainers.data.format import Format, Placed, text_lines
 from trainers.examples import DataError, Example
-from trainers.tasks.tagging import Tagging
+from trainers.tasks.tagging import MAX_WORDS, Tagging
 from trainers.tasks.task import Task
 
 
@@ -27,6 +27,8 @@ def _sentences(path: Path, task: Task[Any], _: str) -> Iterator[Placed]:
                 yield first, _example(words)
             words = []
         elif words or not _is_comment(text, task):
+            if len(words) == MAX_WORDS:
+                raise DataError(f"line {number}: the sentence goes on after {MAX_WORDS:,} words, which are allowed")
             first = first if words else number
             words.append(_word(text, task, number))
     if words:

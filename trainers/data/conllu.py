@@ -14,6 +14,7 @@ from typing import Any
 from trainers.data.format import Format, Placed, text_lines
 from trainers.examples import DataError, Example
 from trainers.tasks.pos import PartOfSpeechTagging
+from trainers.tasks.tagging import MAX_WORDS
 from trainers.tasks.task import Task
 
 COLUMNS = 10
@@ -76,6 +77,8 @@ def _sentences(lines: Iterable[str]) -> Iterator[list[_Token]]:
             if sentence:
                 yield sentence
             sentence = []
+        elif len(sentence) == 2 * MAX_WORDS:  # each word may be a token of its own, and a part of a written one
+            raise DataError(f"line {number}: the sentence goes on after {2 * MAX_WORDS:,} tokens, which are allowed")
         elif not line.startswith("#") and (token := _token(line, number)) is not None:
             sentence.append(_following(token, sentence))
     if sentence:

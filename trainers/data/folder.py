@@ -6,10 +6,12 @@ what training leaves of the training examples.
 
 import json
 import re
+import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict, replace
 from itertools import islice
+from math import inf
 from pathlib import Path
 
 from trainers.artifacts.atomic import write_text
@@ -27,6 +29,9 @@ from trainers.trial import SPLITS, DataReference, Split
 
 # Of a split, which is read as a whole; XTREME-R's largest has 392,702.
 MAX_EXAMPLES = 1_000_000
+
+# Different ones of a split: each is a class that a model tells apart.
+MAX_LABELS = 1_000
 
 
 class FolderSource(Source):
@@ -75,14 +80,18 @@ class FolderData:
     """One task's examples under a root folder.
 
     Messages name a file by its path below the root. Facts about a file are remembered under `facts_cache` for as long
-    as its path, size and time of change stay, so that asking again does not read it.
+    as its path, size and time of change stay, so that asking again does not read it. After a deadline (by
+    `time.monotonic`) no file is read any further.
     """
 
-    def __init__(self, root: Path, task: str, facts_cache: Path, formats: Sequence[Format] = FORMATS) -> None:
+    def __init__(
+        self, root: Path, task: str, facts_cache: Path, formats: Sequence[Format] = FORMATS, deadline: float = inf
+    ) -> None:
         self.folder = root / task
         self.task = TASKS[task]
         self.facts_cache = facts_cache
         self.formats = by_extension(self.task, formats)
+        self._deadline = deadline
 
     def languages(self) -> tuple[str, ...]:
         """Codes of the languages that have a test split."""
@@ -195,6 +204,8 @@ class FolderData:
     def _facts(self, path: Path) -> Facts:
         read = list(self._read(path))
         facts = facts_of(self.task, [example for _, example in read])
+        if len(facts.labels) > MAX_LABELS:
+            raise DataError(f"{self._shown(path)} has {len(facts.labels):,} different labels; allowed: {MAX_LABELS:,}")
         return replace(facts, warnings=tuple(oddities(self.task, read)))
 
     def _read(self, path: Path) -> Iterator[tuple[str, Example]]:
@@ -205,6 +216,8 @@ class FolderData:
             for count, (place, example) in enumerate(form.read(path, self.task, path.parent.name)):
                 if count == MAX_EXAMPLES:
                     raise DataError(f"{form.unit} {place}: more examples than allowed: {MAX_EXAMPLES:,} of a split")
+                if time.monotonic() > self._deadline:
+                    raise DataError(f"{form.unit} {place}: to check it takes longer than allowed")
                 problem = self.task.problem(example)
                 if problem or not isinstance(example, dict):
                     raise DataError(f"{form.unit} {place}: {problem}")

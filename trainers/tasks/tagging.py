@@ -19,6 +19,12 @@ UNLABELLED = -100
 # White space as Unicode and tokenizers have it: Python counts four control characters among it.
 WHITE_SPACE = re.compile(r"[^\S\x1c-\x1f]*")
 
+# Of a sentence; the longest of Universal Dependencies has fewer than 1,000. One without an end would fill the memory.
+MAX_WORDS = 10_000
+
+# Of a tag, which stands in tables.
+MAX_TAG_CHARACTERS = 200
+
 Span = tuple[int, int]  # characters: first, after the last
 
 
@@ -66,8 +72,16 @@ class Tagging(Task[TaggingWindow]):
             return "no tokens" if not tokens else "all tokens are empty or white space"
         if len(tokens) != len(tags):
             return f"{len(tokens)} tokens but {len(tags)} tags"
-        wrong = next((tag for tag in tags if not self.tag.fullmatch(tag)), None)
-        return f"{shown(wrong)} is not {self.kind_of_tag}" if wrong is not None else None
+        if len(tokens) > MAX_WORDS:
+            return f"{len(tokens):,} tokens; allowed: {MAX_WORDS:,}"
+        return next((problem for tag in tags if (problem := self._problem_of_tag(tag))), None)
+
+    def _problem_of_tag(self, tag: str) -> str | None:
+        if not self.tag.fullmatch(tag):
+            return f"{shown(tag)} is not {self.kind_of_tag}"
+        if len(tag) > MAX_TAG_CHARACTERS or not tag.isprintable():
+            return f"the tag {shown(tag)}; allowed: up to {MAX_TAG_CHARACTERS} characters that can be printed"
+        return None
 
     def labels_of(self, example: Example) -> set[str]:
         """The tags of an example."""
