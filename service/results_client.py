@@ -24,7 +24,7 @@ MAY_BE_NULL = ("sd", "sd_examples", "low", "high", "p", "p_holm")
 FORM = ("columns", "sort", "at", "since", "limit")
 
 # Parameters that may be None or empty, as if they were not given: they are no filters.
-OPTIONAL = (*FORM, "allow", "metric", "published", "interval")
+OPTIONAL = (*FORM, "allow", "chosen", "metric", "published", "interval")
 
 
 class ResultsClient:
@@ -118,7 +118,8 @@ class ResultsClient:
             name: such as "table-1" or "figure-5"; `GET /v1/reports` lists all.
             id_: of the experiment or experiments.
             asked: filters as of `results`; `metric`, if not each task's main one; `allow`, names of settings that may
-                differ, as the report then says; `published=True` for the paper's figures beside ours.
+                differ, as the report then says; `chosen=True` for the candidates that searches chose alone;
+                `published=True` for the paper's figures beside ours.
 
         Raises:
             ServiceError: there is no such report, or the results lack what it shows, or are of several settings.

@@ -14,10 +14,11 @@ from service.api.answers import results as answers
 from service.api.known import require_known
 from service.api.results import EVERYWHERE, with_filters
 from service.api.summaries import Allow, Cells, plain
+from service.reports.chosen import chosen
 from service.reports.compare import Interval, Trait, paired, paired_groups
 from service.reports.compare_items import kept_parts, over_items, over_seeds_and_items
 from service.reports.left_out import left_out
-from service.reports.rows import chosen, selected
+from service.reports.rows import selected
 from service.reports.setting import searched
 from service.reports.sides import (
     Side,

@@ -1,5 +1,6 @@
 """Reports: the paper's tables and figures, and further analyses, made from our results."""
 
+from dataclasses import replace
 from typing import Annotated, Literal, get_args
 
 from fastapi import APIRouter, Query, Request
@@ -17,12 +18,13 @@ from service.api.results import Filters
 from service.api.summaries import Allow, plain
 from service.csv_cells import as_csv
 from service.reports import kinds
+from service.reports.chosen import of_chosen
 from service.reports.drawing import MEDIA_TYPE as VEGA_LITE
 from service.reports.drawing import Drawing
 from service.reports.kinds import KINDS
 from service.reports.report import Report
 from service.reports.rows import Rows
-from service.store.query import EVERYTHING, And, Where, equal
+from service.store.query import And, equal
 
 # A figure or table that a browser shows by itself has styles in it, and executes nothing.
 SHOWN = {
@@ -46,6 +48,7 @@ class Form(Filters):
 
     metric: Text | None = Field(None, description="name of the metric; if none is given, each task's main one")
     published: bool = Field(False, description="with the paper's figures beside ours, in every form")
+    chosen: bool = Field(False, description="of each search the chosen candidate alone")
     allow: Allow = Field([], description="names of settings that may differ, which the report then says")
     format: Literal["json", "csv", "markdown", "latex", "html", "svg", "png", "pdf", "vega-lite"] = Field(
         "json", description="form of the answer; those from `svg` on are of figures"
@@ -68,25 +71,32 @@ def get_report(
 
     SVG, PNG, PDF and Vega-Lite, a spec with its data in it, are for figures; HTML is for a page or a mail. 422 where
     the results lack what the report shows, or are of several settings: what differs is named, with its values. `allow`
-    allows it by name, and the report says so.
+    allows it by name, and the report says so. Candidates of a search are such settings; with `chosen=true` a report is
+    of those that the searches chose, and a note says which have chosen none so far.
     """
     if name not in KINDS:
         raise HTTPException(404, f"there is no such report; allowed: {', '.join(KINDS)}")
     return report_of(rows_of(request, wanted), name, wanted)
 
 
-def rows_of(request: Request, wanted: Form, within: Where = EVERYTHING) -> Rows:
+def rows_of(request: Request, wanted: Form) -> Rows:
     """The rows of the results that match the filters, for one report or for several.
 
     Args:
         request: that asks for them.
-        wanted: the filters; SpecError if no experiment has a value.
-        within: further conditions.
+        wanted: the filters; SpecError if no experiment has a value, or if what a search chose cannot be said.
     """
     store, home = request.app.state.store, request.app.state.environment().home
+    where = wanted.where()
     metric = equal({"metric": [wanted.metric]} if wanted.metric is not None else {})
-    require_known(store, And((wanted.where(), metric)))
-    return Rows(store, home, And((wanted.where(), within)), wanted.metric)
+    require_known(store, And((where, metric)))
+    if not wanted.chosen:
+        return Rows(store, home, where, wanted.metric)
+    try:
+        within, notes = of_chosen(store, where)
+    except ValueError as error:
+        raise SpecError([Problem("chosen", str(error))]) from error
+    return Rows(store, home, And((where, within)), wanted.metric, notes)
 
 
 def report_of(found: Rows, name: str, wanted: Form) -> Response:
@@ -94,11 +104,11 @@ def report_of(found: Rows, name: str, wanted: Form) -> Response:
     try:
         rows = found.of(KINDS[name].of)
         if rows.empty:
-            raise ValueError("there are no results that match these filters")
+            raise ValueError(" ".join(["there are no results that match these filters", *found.notes]))
         made = kinds.report(name, rows, wanted.allow, wanted.published)
     except ValueError as error:
         raise SpecError([Problem("experiment", str(error))]) from error
-    return _answer(made, wanted.format)
+    return _answer(replace(made, notes=(*made.notes, *found.notes)), wanted.format)
 
 
 def _answer(made: Report, form: str) -> Response:

@@ -73,10 +73,10 @@ def require_alike(
     if refused:
         first = {one.name: one for one in reversed(refused)}  # a name is said once, and where it was met first
         words = " and ".join(str(first[name]) for name in dict.fromkeys(one.name for one in refused))
-        apart = "a candidate" if "candidate" in names else "an experiment"
+        apart = "a candidate, or the chosen ones by chosen=true" if "candidate" in names else "an experiment"
         enough = [refused[0].name, *sorted(names & follows - {"trial", refused[0].name})]
         raise ValueError(
-            f"results of several {words} are not for one report: name {apart}, or what else tells them apart, or"
+            f"results that differ in {words} are not for one report: name {apart}, or what else tells them apart, or"
             f" allow it, as allow={','.join(enough)}"
         )
     of_search = [one for one in _pooled(rows) if one.name in chosen and one.name not in allowed]

@@ -5,7 +5,7 @@ from typing import Any
 
 import pandas as pd
 
-from service.reports.rows import chosen
+from service.reports.chosen import chosen
 from service.reports.summary import described, of_main_metric
 from service.store import Store
 from service.store.query import equal

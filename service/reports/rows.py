@@ -1,23 +1,20 @@
 """The rows that reports are made of, as frames: scores, measures of trainings, cosines of gradients."""
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, Literal
 
 import pandas as pd
 
-from search_spaces.spec import parse
 from service.reports.cosines import cosines
 from service.reports.left_out import with_left_out
-from service.reports.setting import listed, with_settings
+from service.reports.setting import with_settings
 from service.reports.summary import described, of_main_metric
-from service.reports.sweep import sweep
 from service.store import Store
 from service.store.query import And, Where, equal
 from service.store.results import TRAINING_COLUMNS
-from service.store.states import FINAL
 from trainers.marks import MARK_NAMES, surgery_overflow
 from trainers.methods import METHODS
-from trainers.tasks import TASKS
 
 # The kinds of rows: test scores of the selected weights, scores of every epoch, those on dev sets alone, measures of
 # trainings, what surgery met by language, or cosines between the gradients of kept models.
@@ -32,9 +29,13 @@ class Rows:
         home: the service's folder, for kept models.
         where: conditions on results.
         metric: of scores; if None, each task's main one. Measures and cosines have none.
+        notes: what is to be said of their choice, in sentences.
     """
 
-    def __init__(self, store: Store, home: Path, where: Where, metric: str | None = None) -> None:
+    def __init__(
+        self, store: Store, home: Path, where: Where, metric: str | None = None, notes: Sequence[str] = ()
+    ) -> None:
+        self.notes = tuple(notes)
         self._store, self._home, self._where, self._metric = store, home, where, metric
         self._read: dict[Of, pd.DataFrame] = {}
 
@@ -81,38 +82,6 @@ def _scored(rows: pd.DataFrame, metric: str | None) -> pd.DataFrame:
     found = rows[rows["value"].notna().groupby(rows["task"]).transform("any")]
     if found.empty:
         raise ValueError(f"there are no scores of the metric {metric!r} among these results")
-    return found
-
-
-def chosen(store: Store, rows: pd.DataFrame) -> pd.DataFrame:
-    """The rows of the candidates that the searches of their experiments chose, and those that nothing was searched for.
-
-    Raises:
-        ValueError: a search has chosen none so far for a language, or a package that its experiment needs is gone.
-    """
-    wanted = set()
-    for id_, stored in store.results.specs(list(rows["experiment"].unique())).items():
-        spec, problems = parse(dict(stored))
-        if problems:
-            raise ValueError(f"experiment {id_}: {problems[0].message}")
-        metric = TASKS[spec.task].metric
-        judged, tests = store.objectives.judged(id_, metric), store.objectives.test_scores(id_, metric)
-        shown = store.experiments.one(id_)
-        found = sweep(spec, judged, tests, is_over=shown is not None and shown.state in FINAL)
-        wanted |= {
-            (id_, one["method"], one["k"], one["candidate"], language)
-            for one in found["chosen"]
-            for language in one["target_languages"]
-        }
-    keys = rows[["experiment", "method", "k", "candidate", "language"]].itertuples(index=False, name=None)
-    is_wanted = pd.Series([key in wanted for key in keys], index=rows.index, dtype=bool)
-    found = rows[is_wanted | (rows["candidate"] == "")]
-    of = ["experiment", "method", "k", "language"]
-    have = set(found[of].itertuples(index=False, name=None))
-    for (id_, *rest), of_experiment in rows.groupby(of):
-        if (id_, *rest) not in have:
-            candidates = listed("candidate", of_experiment["candidate"])
-            raise ValueError(f"the search of experiment {id_} has chosen no candidate so far: name one ({candidates})")
     return found
 
 

@@ -68,6 +68,22 @@ def sweep(
     }
 
 
+def chosen_trials(
+    spec: ExperimentSpec, judged: Mapping[str, Judged], chosen: Iterable[Mapping[str, Any]]
+) -> dict[str, list[str]]:
+    """The digests of the trials of chosen candidates, by method, given what `sweep` says is chosen."""
+    wanted = {(one["method"], one["k"], tuple(one["target_languages"]), one["candidate"]) for one in chosen}
+    spaces = {name: MethodSpace(spec, name) for name in {one.config.method for one in judged.values()}}
+    found: dict[str, list[str]] = {}
+    for digest, one in judged.items():
+        config, space = one.config, spaces[one.config.method]
+        words = space.label(space.candidate_of(config))
+        for method in methods_of(spec, one):
+            if (method, config.k, tuple(config.target_languages), words) in wanted:
+                found.setdefault(method, []).append(digest)
+    return found
+
+
 def _candidate(
     spec: ExperimentSpec, method: str, words: str, trials: list[Judged], scored: list[list[Mapping[str, Any]]]
 ) -> dict[str, Any]:

@@ -278,6 +278,17 @@ class Results:
             .subquery()
         )
 
+    def searches(self, where: Where) -> list[str]:
+        """The ids of experiments of which candidates of a search are among these results.
+
+        Args:
+            where: conditions on columns that are filters everywhere.
+        """
+        trainings = self._trainings(where)
+        query = select(trainings.c.experiment).where(trainings.c.candidate != "").distinct()
+        with self._database.read() as connection:
+            return sorted(connection.execute(query).scalars())
+
     def specs(self, ids: Collection[str]) -> dict[str, dict[str, Any]]:
         """The specs of experiments, by id. BrokenRowError names one that says of no data."""
         query = select(experiments.c.id, experiments.c.spec).where(experiments.c.id.in_(ids))

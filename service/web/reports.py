@@ -23,7 +23,7 @@ router = APIRouter(route_class=Page, include_in_schema=False)
 MOST_OFFERED = 200
 
 # Parameters that have a place of their own in the form, or none.
-ELSEWHERE = ("report", "experiment", "published", "allow", "format")
+ELSEWHERE = ("report", "experiment", "published", "chosen", "allow", "format")
 
 # Formats whose names are not in capitals.
 WORDS = {"latex": "LaTeX", "markdown": "Markdown", "vega-lite": "Vega-Lite"}
@@ -47,12 +47,13 @@ class Shown(Form):
 def reports(request: Request, wanted: Annotated[Shown, Query()]) -> HTMLResponse:
     """A report, or why there is none of these results."""
     asked = wanted.model_dump(exclude_defaults=True, exclude={"report", "format"})
-    found, problems = None, list[Problem]()
-    if wanted.report is not None and set(asked) - {"published", "allow", "metric"}:
+    found, problems, is_made_of_chosen = None, list[Problem](), False
+    if wanted.report is not None and set(asked) - {"published", "chosen", "allow", "metric"}:
         try:
             found = answered(get_report(request, wanted.report, Form(**asked)))
         except SpecError as error:
             problems = error.problems
+            is_made_of_chosen = _is_made_of_chosen(request, wanted)
     offered = answered(list_experiments(request, Listing(limit=MOST_OFFERED)))["experiments"]
     named, chosen = {one["id"] for one in offered}, asked.get("experiment", [])
     offered += [{"id": id_, "name": ""} for id_ in chosen if id_ not in named]
@@ -72,7 +73,20 @@ def reports(request: Request, wanted: Annotated[Shown, Query()]) -> HTMLResponse
         shades=[] if found is None else [[_shade(one) for one in row] for row in found["table"]["shades"]],
         address=f"/v1/reports/{wanted.report}?{urlencode(asked, doseq=True)}",
         problems=problems,
+        is_made_of_chosen=is_made_of_chosen,
     )  # fmt: skip
+
+
+def _is_made_of_chosen(request: Request, wanted: Shown) -> bool:
+    """Whether a report that was refused is one of the candidates that searches chose."""
+    if wanted.chosen or wanted.report is None:
+        return False
+    asked = wanted.model_dump(exclude_defaults=True, exclude={"report", "format"})
+    try:
+        get_report(request, wanted.report, Form(**{**asked, "chosen": True}))
+    except SpecError:
+        return False
+    return True
 
 
 def _values(wanted: Shown, name: str) -> list[Any]:

@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping
 from typing import Annotated, Any
+from urllib.parse import urlencode
 
 from fastapi import APIRouter, Query, Request
 from fastapi.responses import HTMLResponse
@@ -15,7 +16,6 @@ from service.api.experiments import get_experiment, get_shots, list_presets
 from service.api.reports import Form, report_of, rows_of
 from service.api.shots import Draw, get_shot_examples
 from service.reports.rows import Rows
-from service.store.query import EVERYTHING, Or, Where, equal
 from service.web.remembered import Values, of_what_is_over
 from service.web.rendering import Page, answered, page
 from service.web.table import chosen_candidates, of_sweep
@@ -41,14 +41,18 @@ def curves(request: Request, id_: OfExperiment) -> HTMLResponse:
 def of_curves(request: Request, id_: str) -> Values:
     """What the section shows."""
     one = answered(get_experiment(request, id_))
-    chosen, _ = chosen_candidates(request, id_)
+    asked = _asked(request, id_)
+    alone = asked.model_copy(update={"chosen": asked.chosen or _is_search(request, id_)})
     names = {
-        "figure-5": one["spec"]["test_at"] == "every",
-        "dev-curves": True,
-        "figure-3": "ord-FS+dev" in one["spec"]["methods"],
+        "figure-5": (alone, one["spec"]["test_at"] == "every"),
+        "dev-curves": (asked, True),
+        "figure-3": (alone, "ord-FS+dev" in one["spec"]["methods"]),
     }
-    rows = _rows(request, id_, chosen)  # which several of them are made of
-    charts = [_drawn(rows, name, id_) for name, is_asked in names.items() if is_asked]
+    of_all = rows_of(request, asked)  # which several of them are made of
+    of_alone = of_all if alone == asked else rows_of(request, alone)
+    charts = [
+        _drawn(of_alone if of is alone else of_all, name, of) for name, (of, is_asked) in names.items() if is_asked
+    ]
     return {"one": one, "charts": [drawn for drawn in charts if drawn["chart"]]}
 
 
@@ -67,7 +71,8 @@ def of_search(request: Request, id_: str) -> Values:
     except SpecError as error:
         problem = _words(error)
     groups = [] if found is None else [_compared(found["candidates"], chosen) for chosen in found["chosen"]]
-    by_alpha = _drawn(_rows(request, id_), "alpha", id_)
+    every = Form.model_validate({"experiment": [id_]})
+    by_alpha = _drawn(rows_of(request, every), "alpha", every)
     return {"one": one, "problem": problem, "found": found, "groups": groups, "by_alpha": by_alpha}
 
 
@@ -89,10 +94,10 @@ def surgery(request: Request, id_: OfExperiment) -> HTMLResponse:
 def of_surgery(request: Request, id_: str) -> Values:
     """What the section shows."""
     one = answered(get_experiment(request, id_))
-    chosen, _ = chosen_candidates(request, id_)
-    rows = _rows(request, id_, chosen)
-    over_training = _drawn(rows, "conflicts", id_)
-    by_language = _report(rows, "conflicts-by-language", id_)
+    asked = _asked(request, id_)
+    rows = rows_of(request, asked)
+    over_training = _drawn(rows, "conflicts", asked)
+    by_language = _report(rows, "conflicts-by-language", asked)
     order = {name: place for place, name in enumerate(METHODS)}
     keys = {(row["k"], row["method"], row["alpha"]) for row in by_language["data"]}
     columns = sorted(keys, key=lambda key: (key[0], order.get(key[1], len(order)), key[2]))[:MOST_COLUMNS]
@@ -127,8 +132,8 @@ def _name(language: str) -> str:
 @router.get("/experiments/{id}/cosines")
 def cosines(request: Request, id_: OfExperiment) -> HTMLResponse:
     """Cosines between languages' gradients; computed when they are first asked for."""
-    one = answered(get_experiment(request, id_))
-    return page(request, "experiment_cosines", one=one, drawn=_drawn(_rows(request, id_), "figure-1", id_))
+    one, asked = answered(get_experiment(request, id_)), _asked(request, id_)
+    return page(request, "experiment_cosines", one=one, drawn=_drawn(rows_of(request, asked), "figure-1", asked))
 
 
 class Read(BaseModel):
@@ -227,35 +232,41 @@ def differences(ours: Mapping[str, Any], theirs: Mapping[str, Any], before: str 
     return found
 
 
-def _rows(request: Request, id_: str, chosen: Mapping[tuple[int, str], str] | None = None) -> Rows:
-    """The rows of an experiment's results; of a search those of the chosen candidates, each at its K alone."""
-    within: Where = EVERYTHING
-    if chosen is not None:
-        searched = (
-            equal({"k": [k], "method": [method], "candidate": [words]}) for (k, method), words in chosen.items()
-        )
-        within = Or((equal({"candidate": [""]}), *searched))
-    return rows_of(request, Form.model_validate({"experiment": [id_]}), within)
+def _asked(request: Request, id_: str) -> Form:
+    """What charts of an experiment are made of: of a large search the chosen candidates, as in its table."""
+    chosen, _ = chosen_candidates(request, id_)
+    return Form.model_validate({"experiment": [id_], "chosen": chosen is not None})
 
 
-def _report(rows: Rows, name: str, id_: str) -> dict[str, Any]:
+def _is_search(request: Request, id_: str) -> bool:
+    """Whether candidates of an experiment are compared, of which some charts show one alone."""
+    try:
+        return bool(of_sweep(request, id_)["chosen"])
+    except SpecError:  # a package that the spec needs is gone
+        return False
+
+
+def _query(asked: Form, name: str) -> dict[str, str]:
+    """A report by its name, and the query that asks for what is shown of it."""
+    return {"report": name, "query": urlencode(asked.model_dump(exclude_defaults=True, exclude={"format"}), doseq=True)}
+
+
+def _report(rows: Rows, name: str, asked: Form) -> dict[str, Any]:
     """A report of an experiment; without data, and with a `problem`, where there is none."""
     try:
-        asked = Form.model_validate({"experiment": [id_]})
-        return {"report": name, "problem": "", **answered(report_of(rows, name, asked))}
+        return {**_query(asked, name), "problem": "", **answered(report_of(rows, name, asked))}
     except SpecError as error:
-        return {"report": name, "title": "", "notes": [], "data": [], "problem": _words(error)}
+        return {**_query(asked, name), "title": "", "notes": [], "data": [], "problem": _words(error)}
 
 
-def _drawn(rows: Rows, name: str, id_: str) -> dict[str, Any]:
+def _drawn(rows: Rows, name: str, asked: Form) -> dict[str, Any]:
     """The drawing of a report in Vega-Lite, with title and notes; a `problem` where there is none."""
     try:
-        asked = Form.model_validate({"experiment": [id_], "format": "vega-lite"})
-        chart = answered(report_of(rows, name, asked))
+        chart = answered(report_of(rows, name, asked.model_copy(update={"format": "vega-lite"})))
     except SpecError as error:
-        return {"report": name, "chart": None, "problem": _words(error)}
+        return {**_query(asked, name), "chart": None, "problem": _words(error)}
     title, _, notes = chart["description"].partition(". ")
-    return {"report": name, "chart": chart, "title": title, "notes": notes, "problem": ""}
+    return {**_query(asked, name), "chart": chart, "title": title, "notes": notes, "problem": ""}
 
 
 def _words(error: SpecError) -> str:

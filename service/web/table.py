@@ -77,6 +77,7 @@ def of_table(request: Request, id_: str, wanted: Sorted) -> Values:
         "columns": _headed(shown),
         "hidden": hidden,
         "is_search": chosen is not None,
+        "has_candidates": any(candidate for _, _, candidate in columns),
         "groups": _groups(languages, wanted.sort, source),
         "means": [_cell(_of(means, column), None if column == zero else _value(means, zero)) for column in shown],
         "best": best,

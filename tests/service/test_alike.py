@@ -93,7 +93,7 @@ def test_unlike_experiments_are_in_no_report_until_it_is_allowed_and_said(
     words = "epochs (1, 10; task ner) and max_source_examples (50, all; task ner)"
     for path in (TABLE, "/v1/reports/table-4", "/v1/reports/alpha", "/v1/reports/gain-by-family"):
         message = refused(client, path)
-        assert message.startswith(f"results of several {words} are not for one report"), path
+        assert message.startswith(f"results that differ in {words} are not for one report"), path
         assert message.endswith("or allow it, as allow=epochs")
     assert "max_source_examples (50, all" in refused(client, TABLE, allow="epochs")
     for allow in (["epochs", "max_source_examples"], "epochs,max_source_examples"):
@@ -128,7 +128,7 @@ def test_unlike_sides_are_refused_until_it_is_allowed(sqlite_store: Store, clien
 def test_rows_of_one_table_are_of_one_setting(sqlite_store: Store, client: TestClient) -> None:
     done(sqlite_store, NAIVE, training=training(learning_rate=1e-5))
     done(sqlite_store, SURGERY, training=training(learning_rate=3e-5))
-    assert refused(client, TABLE).startswith("results of several learning_rate (1e-05, 3e-05; task ner) are")
+    assert refused(client, TABLE).startswith("results that differ in learning_rate (1e-05, 3e-05; task ner) are")
     sides = {"better.method": SURGERY, "over.method": NAIVE}
     assert "differ in learning_rate (3e-05 and 1e-05)" in refused(client, "/v1/results/compare", **sides)
 
@@ -166,7 +166,7 @@ def test_seeds_are_of_one_setting(sqlite_store: Store, client: TestClient, name:
     one, other, words = UNLIKE[name]
     done(sqlite_store, SURGERY, seeds=(1,), **one)
     done(sqlite_store, SURGERY, seeds=(2,), **other)
-    assert f"results of several {words}" in refused(client, TABLE)
+    assert f"results that differ in {words}" in refused(client, TABLE)
     [row] = got(client, "/v1/results/summary", by="method,k")["summary"]
     assert row["mixed"] == [words.partition(" ")[0]]
 
@@ -222,7 +222,7 @@ def test_what_was_searched_may_differ_between_rows_and_is_printed(sqlite_store: 
         scores = (score_of("de", value_of(trial.config, "de")),)
         attempt = sqlite_store.trials.started(id_, digest)
         sqlite_store.trials.succeeded(digest, attempt, Outcome(selected={"source-dev": 10}, scores=scores, facts={}))
-    assert refused(client, TABLE).startswith("results of several candidate (learning_rate 1e-05, learning_rate 3e-05;")
+    assert refused(client, TABLE).startswith("results that differ in candidate (learning_rate 1e-05,")
     sides = {"better.method": SURGERY, "over.method": NAIVE}
     named = {"better.candidate": "learning_rate 3e-05", "over.candidate": "learning_rate 1e-05"}
     differs = got(client, "/v1/results/compare", **sides, **named)["differs"]
@@ -239,8 +239,9 @@ def test_the_refusal_of_a_long_search_is_a_sentence(sqlite_store: Store, client:
     sqlite_store.experiments.add(spec_of(methods=[NAIVE], target_languages=["de"], **grid), plan)
     named = "learning_rate 1.1e-05, learning_rate 1.2e-05, learning_rate 1.3e-05 and 17 more"
     assert refused(client, TABLE) == (
-        f"results of several candidate ({named}; task ner, k 5, method {NAIVE}) are not for one report: name a"
-        " candidate, or what else tells them apart, or allow it, as allow=candidate,learning_rate"
+        f"results that differ in candidate ({named}; task ner, k 5, method {NAIVE}) are not for one report: name a"
+        " candidate, or the chosen ones by chosen=true, or what else tells them apart, or allow it, as"
+        " allow=candidate,learning_rate"
     )
     notes = " ".join(got(client, TABLE, allow="candidate,learning_rate")["notes"])
     assert f"As allowed, these differ: candidate ({named}; task ner, k 5, method {NAIVE})" in notes

@@ -8,7 +8,7 @@ import pytest
 
 from plans import TRAINING, config_of, spec_of
 from search_spaces.objective import Judged
-from service.reports.sweep import sweep
+from service.reports.sweep import chosen_trials, sweep
 from trainers.marks import MARK_NAMES
 
 SPEC = spec_of(
@@ -150,3 +150,19 @@ def test_candidates_count_their_test_scores_that_have_a_mark(mark: str) -> None:
     assert [one[mark] for one in found_of(*FIRST, *others)["candidates"]] == [0, 0]
     found = found_of(*FIRST, *others, mark=mark, marked=["de", "en"])["candidates"]
     assert [one[mark] for one in found] == [2, 0]  # of two seeds; the source's is not in the mean
+
+
+def test_the_trials_of_what_was_chosen_are_those_of_the_group_that_chose_it() -> None:
+    trials = [
+        replace(one, config=replace(one.config, target_languages=(language,)), sweep=language)
+        for language, best in (("de", 1.0), ("hi", 0.5))
+        for alpha in (1.0, 0.5)
+        for one in (trial_of(alpha, seed, "succeeded", [90 if alpha == best else 10]) for seed in (1, 2))
+    ]
+    judged = {one.config.digest: one for one in trials}
+    found = sweep(SPEC, judged, [])["chosen"]
+    assert [(one["target_languages"], one["alpha"]) for one in found] == [(["de"], 1.0), (["hi"], 0.5)]
+    chosen = chosen_trials(SPEC, judged, found)
+    wanted = [one.config.digest for one in trials if (one.config.target_languages, one.config.alpha)
+              in ((("de",), 1.0), (("hi",), 0.5))]  # fmt: skip
+    assert chosen == {"gradient-mix-train": wanted}

@@ -7,6 +7,7 @@ import pytest
 from playwright.sync_api import expect
 from starlette.testclient import TestClient
 
+from large import fill
 from reported import reported
 from service.reports.kinds import KINDS
 from service.store import Store
@@ -69,9 +70,33 @@ def test_unlike_results_are_refused_with_what_differs_and_allowed_by_name(
     assert cells(pages.get(f"/reports?{query}&allow=learning_rate").text)
 
 
+def test_of_a_search_the_chosen_candidates_are_asked_for_and_what_waits_is_named(
+    pages: TestClient, sqlite_store: Store
+) -> None:
+    id_ = fill(sqlite_store, "running", ("de", "ja"))
+    address = f"/v1/reports/dev-curves?experiment={id_}"
+    every, alone = (pages.get(f"{address}&chosen={chosen}").json() for chosen in ("false", "true"))
+    assert pages.get(address).json() == every
+    found = pages.get(f"/v1/experiments/{id_}/sweep").json()["chosen"]
+    chosen = {(one["method"], one["k"], one["candidate"]) for one in found if one["candidate"]}
+    waiting = [f"{one['method']} at K = {one['k']}" for one in found if not one["candidate"]]
+    assert len(chosen) == 2
+    rows = [{(row["method"], row["k"], row["candidate"]) for row in one["data"]} for one in (every, alone)]
+    assert rows[1] == {key for key in rows[0] if not key[2]} | chosen
+    assert len(rows[0]) > len(rows[1])
+    assert alone["notes"][-1] == f"No candidate is chosen yet of {', '.join(waiting)}."
+    text = html.unescape(pages.get(f"/reports?report=dev-curves&experiment={id_}&chosen=true").text)
+    assert alone["notes"][-1] in text
+    assert 'name="chosen" value="true" checked' in text
+    refused = pages.get(f"{address}&chosen=true&method=gradient-mix-train&k=10")
+    assert refused.status_code == 422
+    assert alone["notes"][-1] in refused.json()["errors"][0]["message"]
+
+
 def test_nothing_is_computed_before_results_are_chosen(pages: TestClient, sqlite_store: Store) -> None:
     id_ = reported(sqlite_store, range(1, 2), "named so")
-    for query in ("", "?report=table-1", "?report=table-1&metric=", "?report=table-1&published=true"):
+    further = ("&metric=", "&published=true", "&chosen=true")
+    for query in ("", "?report=table-1", *(f"?report=table-1{one}" for one in further)):
         text = pages.get(f"/reports{query}").text
         assert "Choose a report and experiments." in text
     assert all(f'<option value="{name}"' in text for name in KINDS)

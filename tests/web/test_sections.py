@@ -1,10 +1,11 @@
 """The sections of an experiment's page: its table, curves, search, surgery, shots and spec."""
 
 import io
+import json
 import random
 import re
 from collections import Counter
-from html import unescape
+from html import escape, unescape
 from pathlib import Path
 
 import pyarrow.parquet as pq
@@ -159,6 +160,32 @@ def test_all_scores_can_be_taken_along(pages: TestClient, done: str) -> None:
     assert means.text.startswith("language,method,k,candidate,")
     assert scores.text.count("\n") > 1000
     assert pq.read_table(io.BytesIO(whole.content)).num_rows == scores.text.count("\n") - 1
+
+
+@pytest.mark.parametrize("section", ["curves", "search", "surgery"])
+def test_what_a_chart_offers_is_what_it_shows(pages: TestClient, done: str, section: str) -> None:
+    text = pages.get(f"/experiments/{done}/{section}").text
+    drawn = [json.loads(one) for one in re.findall(r'<script type="application/json">(.*?)</script>', text)]
+    queries = [unescape(one) for one in re.findall(r'href="/v1/reports/([^"]+)&amp;format=csv"', text)]
+    assert len(drawn) == len(queries) == {"curves": 2, "search": 1, "surgery": 1}[section]
+    for chart, query in zip(drawn, queries, strict=True):
+        for form in ("csv", "svg"):
+            assert pages.get(f"/v1/reports/{query}&format={form}").status_code == 200, (query, form)
+        assert pages.get(f"/v1/reports/{query}&format=vega-lite").json() == chart
+        assert f'<noscript><img src="/v1/reports/{escape(query)}&amp;format=svg"' in text
+    for address in re.findall(r'href="(/reports\?[^"]+)"', text):
+        report = pages.get(unescape(address)).text
+        assert '<table class="shaded">' in report
+        assert "cannot be made" not in report
+
+
+def test_all_reports_of_a_search_are_of_what_it_chose(pages: TestClient, done: str) -> None:
+    [address] = re.findall(r'href="(/reports\?[^"]+)"', pages.get(f"/experiments/{done}/table").text)
+    assert '<table class="shaded">' in pages.get(f"{unescape(address)}&report=table-1").text
+    refused = pages.get(f"/reports?experiment={done}&report=table-1").text
+    assert "cannot be made of these results" in refused
+    [remedy] = re.findall(r'href="([^"]+)">Show the chosen candidates alone', refused)
+    assert '<table class="shaded">' in pages.get(unescape(remedy)).text
 
 
 def shots_of(store: Store, tmp_path: Path, digest: str | None = None) -> str:
