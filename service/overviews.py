@@ -89,13 +89,13 @@ def _show(arguments: argparse.Namespace) -> int:
 
 def _fields(one: Mapping[str, Any]) -> Iterator[tuple[str, object]]:
     """What is known of an experiment, in words."""
-    spec, trials, left = one["spec"], one["trials"], time_left(one)
+    spec, trials, left = one["spec"], one["trials"], time_left(one, " left")
     by_state = [f"{trials[state]} {state}" for state in STATES if trials[state]]
     reused = [f"{trials['reused']} reused"] if trials["reused"] else []
     yield "id", one["id"]
     yield "name", one["name"]
     yield "state", f"{one['state']}{': ' if one['reason'] else ''}{one['reason']}"
-    yield "progress", f"{one['progress']:.0%}{f', {left} left' if left else ''}"
+    yield "progress", f"{one['progress']:.0%}{f', {left}' if left else ''}"
     yield "trials", f"{trials['total']}: {', '.join([*by_state, *reused])}" if trials["total"] else "not planned yet"
     device = "GPU" if (spec.get("resources") or {}).get("gpus_per_trial") else "CPU-thread"
     yield f"{device}-hours", _costs(one["cost"])

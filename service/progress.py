@@ -141,10 +141,13 @@ class _Experiment:
         return f"{config['method']} K={config['k']} seed {config['seed']}", config["training"]["epochs"]
 
 
-def time_left(experiment: Mapping[str, Any]) -> str:
-    """How long an experiment still takes if nothing else runs; empty where that is unknown."""
+def time_left(experiment: Mapping[str, Any], after: str = "") -> str:
+    """How long an experiment still takes if nothing else runs, with a word after it; empty where that is unknown."""
     eta = experiment["cost"]["eta"]
-    return "" if eta is None else duration((datetime.fromisoformat(eta) - datetime.now(UTC)).total_seconds())
+    if eta is None:
+        return ""
+    seconds = (datetime.fromisoformat(eta) - datetime.now(UTC)).total_seconds()
+    return f"{duration(max(1.0, seconds))}{after}" if seconds > 0 else "longer than planned"
 
 
 def done(trials: Mapping[str, int]) -> int:
@@ -200,7 +203,7 @@ def _whole(experiment: Mapping[str, Any]) -> dict[str, Any]:
         "done": experiment["progress"],
         "amount": f"{done(trials)} of {count(trials['total'], 'trial')}",
         "said": f"{experiment['state']}{running}{failed}{f' ({reason})' if reason else ''}",
-        "left": f"{left} left" if (left := time_left(experiment)) else "",
+        "left": time_left(experiment, " left"),
     }
 
 

@@ -123,6 +123,7 @@ class Group(NamedTuple):
         reused: whether they had been trained before the experiment was submitted.
         number: of trials.
         begun: sum of the fractions of their epochs that are done.
+        reached: seconds that were planned for their epochs which are done, and for the next one.
         estimated: seconds that the trials with an estimate were planned to take.
         unknown: number of trials without an estimate.
         seconds: that all attempts at them took.
@@ -133,6 +134,7 @@ class Group(NamedTuple):
     reused: bool
     number: int
     begun: float
+    reached: float
     estimated: float
     unknown: int
     seconds: float
@@ -145,6 +147,7 @@ def groups(connection: Connection, experiments: Collection[str]) -> dict[str, li
     sums = (
         func.count(),
         func.sum(cast(tried.epochs, Float) / (trials.c.epochs + 1)),
+        func.coalesce(func.sum(mine.estimated * cast(tried.epochs + 1, Float) / (trials.c.epochs + 1)), 0.0),
         func.coalesce(func.sum(mine.estimated), 0.0),
         func.sum(case((mine.estimated.is_(None), 1), else_=0)),
         func.sum(tried.seconds),
@@ -169,11 +172,28 @@ def cost(of: Sequence[Group], spent: float, spec: Mapping[str, Any]) -> dict[str
     trained = [one for one in of if one.state == "succeeded" and not one.reused]
     taken = sum(one.seconds for one in trained)
     error = sum(one.estimated for one in trained) / taken if is_known and taken else None
-    still = sum(one.estimated for one in of if one.state in ("queued", "running"))
-    left = max(0.0, still / (error or 1.0) - sum(one.seconds for one in of if one.state == "running"))
+    left = _left(of, trained, error)
     return {
         "planned": of_trial * sum(one.estimated for one in of) if is_known else None,
         "spent": of_trial * spent,
         "left": of_trial * left if is_known else None,
         "error": error,
     }
+
+
+def _left(of: Sequence[Group], trained: Sequence[Group], error: float | None) -> float:
+    """Seconds of trials that are outstanding.
+
+    They are as much slower than planned, or faster, as those that are done. Of what runs is known that its epochs take
+    no less than what they took so far: where that is longer than planned, what comes later is expected to be slower.
+    """
+    queued, running = ([one for one in of if one.state == state] for state in ("queued", "running"))
+    took, reached = sum(one.seconds for one in running), sum(one.reached for one in running)
+    pace = of_running = 1 / (error or 1.0)
+    if reached:
+        known = sum(one.seconds for one in trained) + took, sum(one.estimated for one in trained) + reached
+        pace = max(pace, known[0] / known[1])
+        of_running = max(pace, took / reached)
+    return pace * sum(one.estimated for one in queued) + max(
+        0.0, of_running * sum(one.estimated for one in running) - took
+    )

@@ -46,7 +46,7 @@ class Cost(BaseModel):
 
     planned: float | None
     spent: Annotated[float | None, Field(description="failed trials included")]
-    left: Annotated[float | None, Field(description="planned cost of what is outstanding, divided by `error`")]
+    left: Annotated[float | None, Field(description="of what is outstanding, at the pace of what is done or runs")]
     error: Annotated[float | None, Field(description="planned over actual cost of the trials that are done")]
     eta: Annotated[Time | None, Field(description="when it is done if nothing else runs; null unless it is running")]
 

@@ -1,14 +1,18 @@
 """What the store knows of costs: planned, spent, left, and what earlier trials tell of later ones."""
 
+import time
 from dataclasses import replace
 from typing import Any
 
 import pytest
+from sqlalchemy import update
 
 from plans import spec_of
 from service.store import Store
-from stored import ADAPTED, SOURCE, cost_of, finish, finished_in, outcome_of, plan_of, priced, score
+from service.store.schema import attempts
+from stored import ADAPTED, SOURCE, cost_of, finish, finished_in, outcome_of, plan_of, priced, report_of, score
 from trainers.data.token_counts import Size
+from trainers.trial import TrialConfig
 
 
 def test_what_is_known_of_a_plan_is_what_is_missing_trained_counted_and_measured(store: Store) -> None:
@@ -78,6 +82,40 @@ def test_what_was_planned_is_spent_and_left(store: Store) -> None:
     assert cost["left"] == pytest.approx(2 * 30 / cost["error"])
     finish(store, id_, ADAPTED, score("de", 4.0))
     assert cost_of(store, id_)["left"] == 0
+
+
+@pytest.mark.parametrize(
+    ("took", "left"),
+    [
+        (10.0, 80.0),  # as planned so far: two of four parts, of which one is under way, were planned to take 30 s
+        (30.0, 60.0),
+        (60.0, 2 * 90.0 - 60.0),
+        (1200.0, 40 * 90.0 - 1200.0),
+    ],
+)
+def test_from_what_runs_longer_than_planned_is_learned_what_is_left(store: Store, took: float, left: float) -> None:
+    id_ = store.experiments.add(spec_of(), priced(plan_of(), {SOURCE.digest: 60.0, ADAPTED.digest: 30.0}))
+    attempt = store.trials.started(id_, SOURCE.digest)
+    store.trials.reported(SOURCE.digest, attempt, report_of())  # of three epochs, beside which tests are one part
+    began(store, SOURCE, took)
+    assert cost_of(store, id_)["left"] == pytest.approx(left, abs=1 + left / 100)
+
+
+def test_one_slow_trial_among_many_does_not_slow_the_others(store: Store) -> None:
+    id_ = store.experiments.add(spec_of(), priced(plan_of(), {SOURCE.digest: 900.0, ADAPTED.digest: 30.0}))
+    finish(store, id_, SOURCE, score("en", 1.0), score("de", 2.0), score("hi", 3.0))
+    began(store, SOURCE, 900.0)
+    store.trials.started(id_, ADAPTED.digest)
+    began(store, ADAPTED, 75.0)
+    cost = cost_of(store, id_)
+    assert cost["error"] == pytest.approx(1, abs=0.01)
+    assert cost["left"] == pytest.approx(4 * 75 - 75, abs=5)  # of its own four parts it is still in the first one
+
+
+def began(store: Store, config: TrialConfig, seconds: float) -> None:
+    """The last attempt at a trial began so long ago."""
+    with store._database.write() as connection:
+        connection.execute(update(attempts).filter_by(trial=config.digest).values(started=time.time() - seconds))
 
 
 def test_what_is_reused_was_not_planned_to_take_anything_and_what_is_not_estimated_is_not_known(store: Store) -> None:
