@@ -1,6 +1,5 @@
 """An experiment: what it is, the map of its trials, what happens now, and the buttons that change it."""
 
-from datetime import UTC, datetime
 from typing import Annotated, Any, Literal
 from urllib.parse import parse_qs
 
@@ -15,15 +14,15 @@ from service.api import control
 from service.api.documented import OfExperiment
 from service.api.experiments import get_experiment, resubmit_experiment
 from service.api.progress import MOST_TRIALS, EventListing, TrialListing, list_events, list_trials
-from service.store.states import FINAL, MOVES
+from service.store.states import FINAL, MOVES, TRIAL_STATES
 from service.web.grid import grid
-from service.web.rendering import Body, Page, answered, duration, page
+from service.web.rendering import LONGER, Body, Page, answered, left, page
 from service.web.table import Sorted
 from trainers.trial import NUMERICS
 
 router = APIRouter(route_class=Page, include_in_schema=False)
 
-# Events and running trials that the page tells of, failures that it lists.
+# Events and running trials that the page tells of; reasons of failures that it lists, and trials of each.
 EVENTS, RUNNING, FAILURES = 8, 12, 10
 
 # Of more trials, the page asks for news less often: their map takes a browser a tenth of a second.
@@ -60,11 +59,13 @@ def experiment(request: Request, id_: OfExperiment, wanted: Annotated[Sorted, Qu
     told = answered(list_events(request, id_, EventListing(limit=EVENTS)))["events"]
     trials = {one["trial"]: one for one in listed["trials"]}
     running = [one for one in listed["trials"] if one["state"] == "running"]
+    failures = _by_reason(shown["failures"])
     return page(
         request,
         "experiment",
         one=shown,
-        left=_left(shown["cost"]["eta"]),
+        left=left(shown["cost"]["eta"]),
+        is_late=left(shown["cost"]["eta"]) == LONGER,
         actions=actions(shown),
         outdated=shown["numerics"] not in (None, NUMERICS),
         current=NUMERICS,
@@ -76,9 +77,22 @@ def experiment(request: Request, id_: OfExperiment, wanted: Annotated[Sorted, Qu
         last=told[0]["number"] if told else 0,
         soonest=SOONEST_MS if len(trials) > MANY else None,
         is_over=shown["state"] in FINAL,
-        failures=shown["failures"][:FAILURES],
+        states=TRIAL_STATES,
+        trials=trials.keys(),
+        failures=failures[:FAILURES],
+        more_failures=sum(len(found) for _, found in failures[FAILURES:]),
+        most_failures=FAILURES,
+        is_said_below=any(reason and reason in shown["reason"] for reason, _ in failures[:FAILURES]),
         wanted=wanted,
     )
+
+
+def _by_reason(failures: list[dict[str, Any]]) -> list[tuple[str, list[dict[str, Any]]]]:
+    """Failures by their reason, each with its trials, in the order in which reasons come first."""
+    found: dict[str, list[dict[str, Any]]] = {}
+    for one in failures:
+        found.setdefault(one["reason"], []).append(one)
+    return list(found.items())
 
 
 def actions(shown: dict[str, Any]) -> list[Action]:
@@ -122,9 +136,3 @@ def act(request: Request, id_: OfExperiment, action: Action, body: Body) -> Redi
         control.delete_experiment(request, id_)
         return RedirectResponse("/", 303)
     return RedirectResponse(f"/experiments/{id_}", 303)
-
-
-def _left(eta: str | None) -> str:
-    if eta is None:
-        return "–"
-    return duration(max(0.0, (datetime.fromisoformat(eta) - datetime.now(UTC)).total_seconds()))

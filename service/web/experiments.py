@@ -1,7 +1,6 @@
 """The list of experiments."""
 
 import time
-from datetime import UTC, datetime
 from typing import Annotated, Any, Literal
 
 from fastapi import APIRouter, Query, Request
@@ -17,7 +16,7 @@ from service.reports.headline import headline
 from service.store import Store
 from service.store.states import STATES
 from service.web.remembered import Remembered, since
-from service.web.rendering import Page, answered, duration, filled, hours, page
+from service.web.rendering import Page, answered, filled, hours, left, page
 from trainers.methods import METHODS
 from trainers.tasks import TASKS
 
@@ -119,13 +118,10 @@ def _groups(rows: list[dict[str, Any]], by: str | None) -> dict[str, list[dict[s
 def _row(one: dict[str, Any]) -> dict[str, Any]:
     """What the list has of an experiment beside what the REST interface says; empty where its row is broken."""
     spec, cost = one["spec"], one["cost"]
-    left = None
-    if cost["eta"] is not None:
-        left = (datetime.fromisoformat(cost["eta"]) - datetime.now(UTC)).total_seconds()
     return {
         "methods": spec.get("methods", []),
         "shots": spec.get("k", []),
         "seeds": len(spec.get("seeds", [])),
-        "left": "–" if left is None else duration(max(0.0, left)),
+        "left": left(cost["eta"]) or "–",
         "device_hours": hours(None if cost["spent"] is None else cost["spent"] / 3600),
     }

@@ -4,8 +4,8 @@ import gzip
 import json
 import re
 from base64 import b64encode
-from collections.abc import Callable, Coroutine, Mapping
-from datetime import datetime
+from collections.abc import Callable, Collection, Coroutine, Mapping
+from datetime import UTC, datetime
 from functools import cache
 from hashlib import sha256
 from importlib.resources import files
@@ -53,6 +53,9 @@ NAVIGATION = (
 
 # Headers of a refusal that its page has as well.
 KEPT = ("retry-after", "hx-redirect")
+
+# What is said of an experiment that was expected to be done by now.
+LONGER = "longer than planned"
 
 # A file's address changes with its content.
 FOREVER = "public, max-age=31536000, immutable"
@@ -216,7 +219,7 @@ def _templates() -> Environment:
     found.globals |= {"import_map": _import_map, "static": _static, "with_query": _with_query}
     found.globals |= {"navigation": NAVIGATION, "session": _session, "is_file": False}
     found.filters |= {"duration": duration, "size": size, "minute": minute, "signed": signed}
-    found.filters |= {"json": _json, "hours": hours, "image": _image}
+    found.filters |= {"json": _json, "hours": hours, "image": _image, "linked": _linked}
     return found
 
 
@@ -239,6 +242,14 @@ def _json(value: Any, indent: int | None = None) -> str:
     return re.sub(r"\[\n\s+([^\[\]{}]*?)\n\s+\]", lambda found: "[" + re.sub(r",\n\s+", ", ", found[1]) + "]", text)
 
 
+def _linked(text: str, trials: Collection[str]) -> Markup:
+    """A text in which the ids of some trials lead to their pages."""
+    parts = re.split(r"\b([0-9a-z]{20})\b", text)
+    return Markup("").join(
+        Markup('<a href="/trials/{0}">{0}</a>').format(part) if part in trials else part for part in parts
+    )
+
+
 def _image(drawn: Mapping[str, Any]) -> str:
     """A chart as the address of a picture that is the address itself (RFC 2397)."""
     return (
@@ -256,6 +267,14 @@ def duration(seconds: float | None) -> str:
             rest = whole % unit // small
             return f"{whole // unit} {name} {rest} {smaller}" if rest else f"{whole // unit} {name}"
     return f"{whole} s"
+
+
+def left(eta: str | None) -> str | None:
+    """The time until an experiment is expected to be done, in words; None if that is not known."""
+    if eta is None:
+        return None
+    seconds = (datetime.fromisoformat(eta) - datetime.now(UTC)).total_seconds()
+    return duration(max(1.0, seconds)) if seconds > 0 else LONGER
 
 
 def hours(value: float | None) -> str:

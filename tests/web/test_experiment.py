@@ -1,18 +1,23 @@
 """The page of an experiment: what it says, the map of its trials, its buttons, and that it stays up to date."""
 
 import re
+import time
+from datetime import UTC, datetime, timedelta
 
 import pytest
 from playwright.sync_api import expect
+from sqlalchemy import update
 from starlette.testclient import TestClient
 
 from large import METHODS, fill
 from plans import spec_of
 from queried import filled
 from service.store import Store
+from service.store.schema import attempts
 from service.store.states import MoveName
 from service.web.grid import MOST_SQUARES, grid, in_words
-from stored import ADAPTED, SOURCE, plan_of, report_of, score
+from service.web.rendering import left
+from stored import ADAPTED, SOURCE, plan_of, priced, report_of, score
 from web_window import Window
 
 ORIGIN = {"Origin": "http://127.0.0.1"}
@@ -54,6 +59,47 @@ def test_it_says_what_runs_and_what_has_failed(pages: TestClient, sqlite_store: 
     assert "events?after=" in text
     sqlite_store.trials.failed(id_, SOURCE.digest, "no room for <it>")
     assert "zero-shot, seed 1</a>: no room for &lt;it&gt;" in pages.get(f"/experiments/{id_}").text
+
+
+def test_what_is_left_is_never_nothing_while_trials_wait(pages: TestClient, sqlite_store: Store) -> None:
+    plan = priced(plan_of(), {SOURCE.digest: 60.0, ADAPTED.digest: 30.0})
+    id_ = sqlite_store.experiments.add(spec_of(methods=["zero-shot", "ord-FS"]), plan)
+    sqlite_store.control.move(id_, "start")
+    sqlite_store.trials.started(id_, SOURCE.digest)
+    with sqlite_store._database.write() as connection:
+        connection.execute(update(attempts).values(started=time.time() - 86_400))
+    for path in ("/", f"/experiments/{id_}"):
+        text = pages.get(path).text
+        assert ">0 s<" not in text
+        assert re.search(r"<(td|b)[^>]*>\d+ d( \d+ h)?</", text), path
+
+
+def test_what_takes_longer_than_planned_says_so() -> None:
+    now = datetime.now(UTC)
+    said = [left((now + timedelta(seconds=seconds)).isoformat()) for seconds in (-86_400, -0.1, 0.4, 90.4)]
+    assert said == ["longer than planned", "longer than planned", "1 s", "1 min 30 s"]
+    assert left(None) is None
+
+
+def test_of_one_that_failed_each_reason_is_said_once(pages: TestClient, sqlite_store: Store) -> None:
+    id_ = sqlite_store.experiments.add(spec_of(methods=["zero-shot", "ord-FS"]), plan_of())
+    sqlite_store.control.move(id_, "start")
+    sqlite_store.trials.failed(id_, SOURCE.digest, "no room for <it>")
+    sqlite_store.trials.failed(
+        id_, ADAPTED.digest, f"the source training {SOURCE.digest}, which it starts from, failed"
+    )
+    reason = f"2 of 2 trials failed; the first, zero-shot {SOURCE.digest}: no room for <it>"
+    sqlite_store.control.move(id_, "fail", reason)
+    text = pages.get(f"/experiments/{id_}").text
+    words = re.sub(r"<[^>]+>", "", text)
+    assert words.count("no room for &lt;it&gt;") == 1
+    linked = f'the source training <a href="/trials/{SOURCE.digest}">{SOURCE.digest}</a>, which'
+    assert linked in text
+    assert words.count("which it starts from") == 1
+    line = text[text.index('<p class="progress-line">') :]
+    line = line[: line.index("</p>")]
+    assert re.sub(r"<[^>]+>", "", line) == "failed 2 of 2 trials"
+    assert "<progress" not in line
 
 
 def test_each_trial_is_a_square_or_counted(pages: TestClient, sqlite_store: Store) -> None:
