@@ -29,6 +29,9 @@ WITHOUT_BLANKS = ("Hans", "Hant", "Jpan", "Thai")
 # What is asked of each score.
 COLUMNS = ["method", "k", "alpha", "candidate", "trial", "selection", "language", "value"]
 
+# Experiments that a trial is led back to.
+MOST_EXPERIMENTS = 3
+
 # Kinds of errors that are shown before the others are asked for.
 MOST_KINDS = 10
 
@@ -65,6 +68,9 @@ def examples(request: Request, id_: OfTrial, wanted: Annotated[Shown, Query()]) 
     if not wanted.language:
         targets = [one for one in languages if one != config["source_language"]] or languages
         wanted = wanted.model_copy(update={"language": targets[0] if targets else config["source_language"]})
+    languages = sorted(
+        {*languages, wanted.language}
+    )  # what is asked for is chosen in the form, also if it is not there
     if wanted.against is None and wanted.which in ("differences", "gained", "lost"):
         wanted = wanted.model_copy(update={"which": None})
     models = _models(request, trial, wanted.language)
@@ -85,7 +91,8 @@ def examples(request: Request, id_: OfTrial, wanted: Annotated[Shown, Query()]) 
         status,
         trial=id_,
         config=config,
-        experiment=next(iter(trial["experiments"]), None),
+        experiments=trial["experiments"][:MOST_EXPERIMENTS],
+        further=max(0, len(trial["experiments"]) - MOST_EXPERIMENTS),
         wanted=wanted,
         title=_words(mine[0]) if mine else config["method"],
         language=_language(wanted.language),
@@ -114,11 +121,11 @@ def _found(request: Request, id_: str, wanted: Shown) -> dict[str, Any]:
 
 
 def _scored(request: Request, of: Mapping[str, Any], **filters: list[Any]) -> list[dict[str, Any]]:
-    """Test scores of the experiment that asked for a trial first."""
+    """Test scores of the experiments that asked for a trial."""
     task, asking = TASKS.get(of["config"]["task"]), [one["id"] for one in of["experiments"]]
     if not asking:
         return []
-    of_task = {"experiment": asking[:1], "split": ["test"], "metric": [task.metric] if task else []}
+    of_task = {"experiment": asking, "split": ["test"], "metric": [task.metric] if task else []}
     asked = ResultQuery.model_validate({**of_task, **filters, "columns": COLUMNS, "limit": MOST_ROWS})
     try:
         rows: list[dict[str, Any]] = answered(get_results(request, asked))["results"]
@@ -128,7 +135,7 @@ def _scored(request: Request, of: Mapping[str, Any], **filters: list[Any]) -> li
 
 
 def _models(request: Request, trial: Mapping[str, Any], language: str) -> list[dict[str, Any]]:
-    """The trained models of a trial's experiment, seed and K with a score in a language, and those without shots."""
+    """The trained models of a trial's experiments, seed and K with a score in a language, and those without shots."""
     config = trial["config"]
     rows = _scored(request, trial, seed=[config["seed"]], language=[language])
     fits = [one for one in rows if one["trial"] == trial["id"] or one["k"] in (0, config["k"]) or not config["k"]]

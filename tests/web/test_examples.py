@@ -69,6 +69,21 @@ def test_without_a_language_those_of_a_target_are_shown(pages: TestClient, sqlit
     assert "<h1>Examples: Arabic</h1>" in pages.get(f"/trials/{trials[MIXED]}/examples").text
 
 
+def test_of_a_trial_that_experiments_share_the_languages_of_all_are_there(
+    pages: TestClient, sqlite_store: Store, tmp_path: Path
+) -> None:
+    ids, trials = zip(*(predicted(sqlite_store, tmp_path, languages=(one,)) for one in ("ar", "zh")), strict=True)
+    [shared] = {of[ZERO] for of in trials}
+    text = pages.get(f"/trials/{shared}/examples?language=zh").text
+    assert "<h1>Examples: Mandarin Chinese</h1>" in text
+    assert f"<title>Examples of Mandarin Chinese: ner, {ZERO}, seed 1 · allasprak</title>" in text
+    assert re.findall(r'<option value="(ar|en|zh)"( selected)?>', text) == [("ar", ""), ("en", ""), ("zh", " selected")]
+    assert all(f'href="/experiments/{id_}"' in text for id_ in ids)
+    assert f'<option value="{trials[1][MIXED]}"' in text
+    assert f'<option value="{trials[0][MIXED]}"' not in text  # it has no score in this language
+    assert '<option value="de" selected>' in pages.get(f"/trials/{shared}/examples?language=de").text
+
+
 def test_a_kind_that_another_language_has_not_is_left_out(
     pages: TestClient, sqlite_store: Store, tmp_path: Path
 ) -> None:
