@@ -28,6 +28,9 @@ STEPS = (1.0, 3.0, 6.0, 10.0)
 # Of more candidates than these, those that a search has not chosen are left away.
 MOST_CANDIDATES = 12
 
+# Of more languages than these, the table says that it scrolls: its last line, which stays in sight, looks like its end.
+MOST_SEEN = 16
+
 Column = tuple[int, str, str]  # K, method, candidate
 
 
@@ -86,6 +89,7 @@ def of_table(request: Request, id_: str, wanted: Sorted) -> Values:
         "most_rows": MOST_ROWS,
         "differs": sorted({words for row in found for words in row.get("differs", ())}),
         "marks": [mark.models for mark in MARKS if any(row[mark.name] for row in found)],
+        "scrolls": len(languages) if len(languages) > MOST_SEEN else None,
         "is_empty": not known,
         "is_complete": all(row["complete"] for row in found),
     }
