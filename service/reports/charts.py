@@ -1,7 +1,8 @@
 """What the charts of reports have in common: sizes, letters, colors, legends, panels side by side, and inline data."""
 
+import itertools
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, Literal
 
 import altair as alt
@@ -25,6 +26,9 @@ AXIS, GAP, EDGE = 28, 12, 10
 # Letters are as large as a caption's, nearly 7 points; how wide one of them is on average. None are bold: vl-convert
 # writes a PDF's fonts in another order each time, where there are several.
 LETTERS, LETTER = 9, 4.5
+
+# Where all values are the same, there is one tick, at a value of many decimals.
+PERCENT = alt.Axis(format=".2~f")
 
 THEME: dict[str, Any] = {
     "font": "sans-serif",
@@ -75,10 +79,10 @@ def curves(
     offset = alt.XOffset("series:N", scale=alt.Scale(domain=list(series.names)))
     apart: dict[str, Any] = {"xOffset": offset} if beside else {}
     known = base.transform_filter("isValid(datum.mean)").encode(
-        x, alt.Y("mean:Q", title=None, scale=alt.Scale(zero=False)), looks["color"], **apart
+        x, alt.Y("mean:Q", title=None, scale=alt.Scale(zero=False), axis=PERCENT), looks["color"], **apart
     )
     shown = known.encode(looks["shape"], tooltip=tooltip("series", over, "mean", "sd", "n"))
-    within = {"y": alt.Y("low:Q", title=None, scale=alt.Scale(zero=False)), "y2": alt.Y2("high:Q")}
+    within = {"y": alt.Y("low:Q", title=None, scale=alt.Scale(zero=False), axis=PERCENT), "y2": alt.Y2("high:Q")}
     layers = [known.mark_rule(aria=False).encode(**within)]
     if not beside:
         band = known.mark_area(opacity=0.15, aria=False).encode(**within)
@@ -171,9 +175,17 @@ def tooltip(*columns: str) -> list[alt.Tooltip]:
     ]  # fmt: skip
 
 
-def whole_numbers(count: int = 6) -> alt.Axis:
-    """An axis of epochs: about so many ticks, none between two."""
-    return alt.Axis(format="d", tickMinStep=1, tickCount=count)
+def whole_numbers(values: Iterable[int], most: int = 6) -> alt.Axis:
+    """An axis of epochs, given those that there are: so many ticks at most, all at whole numbers.
+
+    The ticks are given, since drawings that are made here do not keep to a least step (`tickMinStep`).
+    """
+    first, last = min(known := {int(value) for value in values}), max(known)
+    for step in (factor * 10**power for power in itertools.count() for factor in (1, 2, 5)):
+        ticks = list(range(-(-first // step) * step, last + 1, step))
+        if len(ticks) <= most:
+            break
+    return alt.Axis(format="d", values=ticks or [first])
 
 
 def tight(type_: Literal["linear", "log"] = "linear") -> alt.Scale:

@@ -132,8 +132,8 @@ def conflicts(found: pd.DataFrame) -> Any:
     if len(ordered) > len(methods):
         shapes = [SHAPES[methods.index(method) % len(SHAPES)] for method in ordered["method"]]
         series = Series(names=list(ordered["series"]), colors="viridis", shapes=shapes, dashes=[SOLID] * len(shapes))
-    words = ["conflicts, percent of oracle passes", *_hollow(rows)]
-    return curves(rows, series, _epochs(), "epoch", words)
+    words = ["conflicts, percent of operations", *_hollow(rows)]
+    return curves(rows, series, _epochs(rows), "epoch", words)
 
 
 def over_epochs(found: pd.DataFrame, chosen: "pd.Series[float]") -> Any:
@@ -143,14 +143,14 @@ def over_epochs(found: pd.DataFrame, chosen: "pd.Series[float]") -> Any:
     named = rows.drop_duplicates(of).set_index(of)["series"]
     marks = in_panels(chosen.rename("chosen").reset_index().join(named, on=of), found)
     words = ["test, percent", "dotted line: the epoch that a method selects, on average", *_hollow(rows)]
-    return curves(pd.concat([rows, marks], ignore_index=True), series, _epochs(), "epoch", words)
+    return curves(pd.concat([rows, marks], ignore_index=True), series, _epochs(rows), "epoch", words)
 
 
 def dev_curves(found: pd.DataFrame) -> Any:
     """Dev scores against epochs, of the source and of targets whose dev sets select."""
     names = found["method"] + found["candidate"].where(found["candidate"] == "", ", " + found["candidate"])
     rows, series = by_method(found, names + found["of"].map({"source": "", "targets": ", on targets"}))
-    return curves(rows, series, _epochs(), "epoch", ["dev, percent", *_hollow(rows)])
+    return curves(rows, series, _epochs(rows), "epoch", ["dev, percent", *_hollow(rows)])
 
 
 def overfitting(found: pd.DataFrame, best: pd.DataFrame) -> Any:
@@ -183,7 +183,7 @@ def _overfitting(found: pd.DataFrame, best: pd.DataFrame) -> Any:
     series = Series(names=list(names.values()), colors=colors, shapes=shapes, dashes=[SOLID] * len(names))
     looks = encoded(series, width)
     base = alt.Chart(inline(rows, "language", "series", "epoch", "change", "mean", "n", "few", "best")).encode(
-        alt.X("epoch:Q", title="epoch", axis=whole_numbers(3), scale=tight()),
+        alt.X("epoch:Q", title="epoch", axis=whole_numbers(rows["epoch"], 3), scale=tight()),
         alt.Y("change:Q", title=None, axis=alt.Axis(tickCount=3)),
         looks["color"],
         tooltip=tooltip("language", "series", "epoch", "mean", "n"),
@@ -282,5 +282,5 @@ def _hollow(rows: pd.DataFrame) -> list[str]:
     return [HOLLOW] if rows["few"].any() else []
 
 
-def _epochs() -> alt.X:
-    return alt.X("epoch:Q", title="epoch", axis=whole_numbers(), scale=tight())
+def _epochs(rows: pd.DataFrame) -> alt.X:
+    return alt.X("epoch:Q", title="epoch", axis=whole_numbers(rows["epoch"]), scale=tight())

@@ -5,7 +5,7 @@ import random
 import re
 import struct
 import xml.etree.ElementTree as ET
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -220,6 +220,18 @@ def test_no_label_overlaps_another_one(name: str, large: bool) -> None:
     for (one, a), (other, b) in itertools.combinations(boxes, 2):
         apart = a[2] <= b[0] or b[2] <= a[0] or a[3] <= b[1] or b[3] <= a[1]
         assert apart, f"{one} {a} and {other} {b}"
+
+
+@pytest.mark.parametrize(
+    ("epochs", "ticks"),
+    [([1], [1]), ([1, 2], [1, 2]), (range(1, 6), [1, 2, 3, 4, 5]), (range(1, 11), [2, 4, 6, 8, 10]),
+     (range(1, 71), [20, 40, 60])],
+)  # fmt: skip
+def test_each_tick_of_epochs_is_another_whole_number(epochs: Iterable[int], ticks: list[int]) -> None:
+    found = means(False, ["ord-FS"], of=["source"], candidate=[""], epoch=list(epochs)).assign(mean=100 / 3, sd=0.0)
+    drawn = texts(ET.fromstring(Drawing(figures.dev_curves(found), "title", ()).svg()))
+    numbers = [text for text, _ in drawn if re.fullmatch(r"[\d.]+", text)]
+    assert numbers == [*map(str, ticks), "33.33"]
 
 
 def texts(

@@ -57,7 +57,7 @@ def test_curves_of_one_experiment_are_made_of_scores_that_are_read_once(
 def test_of_a_search_a_panel_has_the_candidate_that_was_chosen_at_its_k(pages: TestClient, done: str) -> None:
     chosen = {one["k"]: one["candidate"] for one in pages.get(f"/v1/experiments/{done}/sweep").json()["chosen"]}
     assert len(set(chosen.values())) > 1
-    for section, name in {"curves": "dev, percent", "surgery": "conflicts, percent of oracle passes"}.items():
+    for section, name in {"curves": "dev, percent", "surgery": "conflicts, percent of operations"}.items():
         text = pages.get(f"/experiments/{done}/{section}").text
         charts = [json.loads(one) for one in re.findall(r'<script type="application/json">(.+?)</script>', text)]
         [chart] = [one for one in charts if one["title"]["text"] == name]
