@@ -132,7 +132,7 @@ def test_summaries_say_their_numerics_and_name_a_mixture(client: TestClient, bot
 def test_no_report_and_no_comparison_mixes_them(client: TestClient, both: dict[int, str], path: str) -> None:
     refused = client.get(f"/v1/{path}")
     assert refused.status_code == 422
-    assert f"several numerics ({FIRST_NUMERICS}, {NUMERICS}; task ner)" in refused.json()["errors"][0]["message"]
+    assert f"differ in numerics ({FIRST_NUMERICS}, {NUMERICS}; task ner)" in refused.json()["errors"][0]["message"]
     for number in both:
         assert client.get(f"/v1/{path}numerics={number}").status_code == 200
 

@@ -256,7 +256,7 @@ def test_what_is_unlike_is_neither_compared_nor_in_one_report(store: Store, clie
     for path in ("reports/table-1?", "reports/table-4?", "reports/table-2?", "reports/alpha?"):
         answer = client.get(f"/v1/{path}")
         assert answer.status_code == 422, path
-        assert "several encoder (another, e; task ner)" in answer.json()["errors"][0]["message"]
+        assert "differ in encoder (another, e; task ner)" in answer.json()["errors"][0]["message"]
         assert client.get(f"/v1/{path}&experiment={first}").status_code == 200, path
 
 
@@ -267,7 +267,7 @@ def test_values_of_alpha_are_told_apart(store: Store, client: TestClient) -> Non
     assert (rows["gradient-mix-train"]["mixed"], rows["ord-FS"]["mixed"], rows["ord-FS"]["n"]) == (["alpha"], [], 4)
     refused = client.get("/v1/reports/table-1")
     assert refused.status_code == 422
-    assert "several alpha (0.5, 0.7; task ner)" in refused.json()["errors"][0]["message"]
+    assert "differ in alpha (0.5, 0.7; task ner)" in refused.json()["errors"][0]["message"]
     curve = client.get("/v1/reports/alpha").json()["data"]
     assert [(row["alpha"], row["n"]) for row in curve] == [(0.5, 2), (0.7, 2)]
 
@@ -282,7 +282,7 @@ def test_test_sets_that_were_cut_in_several_ways_are_told_apart(store: Store, cl
     }
     refused = client.get("/v1/reports/table-1")
     assert refused.status_code == 422
-    assert "several examples (" in refused.json()["errors"][0]["message"]
+    assert "differ in examples (" in refused.json()["errors"][0]["message"]
 
 
 def test_results_have_their_task_which_every_route_filters_by(store: Store, client: TestClient) -> None:
