@@ -16,8 +16,9 @@ from service.api.experiments import get_experiment, resubmit_experiment
 from service.api.progress import MOST_TRIALS, EventListing, TrialListing, list_events, list_trials
 from service.store.states import FINAL, MOVES, TRIAL_STATES
 from service.web.grid import grid
-from service.web.rendering import LONGER, Body, Page, answered, left, page
+from service.web.rendering import Body, Page, answered, page
 from service.web.table import Sorted
+from service.web.words import LONGER, left
 from trainers.trial import NUMERICS
 
 router = APIRouter(route_class=Page, include_in_schema=False)

@@ -16,7 +16,8 @@ from service.reports.headline import headline
 from service.store import Store
 from service.store.states import STATES
 from service.web.remembered import Remembered, since
-from service.web.rendering import Page, answered, filled, hours, left, page
+from service.web.rendering import Page, answered, filled, page
+from service.web.words import hours, left
 from trainers.methods import METHODS
 from trainers.tasks import TASKS
 

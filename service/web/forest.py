@@ -5,7 +5,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from service.api.comparisons import GROUPS
-from service.web.rendering import signed
+from service.web.words import signed
 from trainers.languages import LANGUAGES
 
 # What is more than noise has a corrected p below this.

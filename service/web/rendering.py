@@ -4,8 +4,7 @@ import gzip
 import json
 import re
 from base64 import b64encode
-from collections.abc import Callable, Collection, Coroutine, Mapping
-from datetime import UTC, datetime
+from collections.abc import Callable, Coroutine, Mapping
 from functools import cache
 from hashlib import sha256
 from importlib.resources import files
@@ -24,6 +23,7 @@ from starlette.types import Message
 
 from service.api.access import COOKIE, Caller
 from service.reports.drawing import svg
+from service.web.words import duration, hours, linked, minute, signed, size
 
 # Scripts and styles come from files of ours alone, and Vega's expressions are interpreted. Only what the names of
 # modules mean stands in a page; `{import_map}` is its digest.
@@ -53,9 +53,6 @@ NAVIGATION = (
 
 # Headers of a refusal that its page has as well.
 KEPT = ("retry-after", "hx-redirect")
-
-# What is said of an experiment that was expected to be done by now.
-LONGER = "longer than planned"
 
 # A file's address changes with its content.
 FOREVER = "public, max-age=31536000, immutable"
@@ -219,7 +216,7 @@ def _templates() -> Environment:
     found.globals |= {"import_map": _import_map, "static": _static, "with_query": _with_query}
     found.globals |= {"navigation": NAVIGATION, "session": _session, "is_file": False}
     found.filters |= {"duration": duration, "size": size, "minute": minute, "signed": signed}
-    found.filters |= {"json": _json, "hours": hours, "image": _image, "linked": _linked}
+    found.filters |= {"json": _json, "hours": hours, "image": _image, "linked": linked}
     return found
 
 
@@ -242,65 +239,8 @@ def _json(value: Any, indent: int | None = None) -> str:
     return re.sub(r"\[\n\s+([^\[\]{}]*?)\n\s+\]", lambda found: "[" + re.sub(r",\n\s+", ", ", found[1]) + "]", text)
 
 
-def _linked(text: str, trials: Collection[str]) -> Markup:
-    """A text in which the ids of some trials lead to their pages."""
-    parts = re.split(r"\b([0-9a-z]{20})\b", text)
-    return Markup("").join(
-        Markup('<a href="/trials/{0}">{0}</a>').format(part) if part in trials else part for part in parts
-    )
-
-
 def _image(drawn: Mapping[str, Any]) -> str:
     """A chart as the address of a picture that is the address itself (RFC 2397)."""
     return (
         "data:image/svg+xml;base64," + b64encode(svg(drawn["chart"], drawn["title"], drawn["notes"]).encode()).decode()
     )
-
-
-def duration(seconds: float | None) -> str:
-    """A time in its two largest units, such as "3 h 20 min"; a dash for None."""
-    if seconds is None:
-        return "–"
-    whole = round(seconds)
-    for unit, small, name, smaller in ((86_400, 3600, "d", "h"), (3600, 60, "h", "min"), (60, 1, "min", "s")):
-        if whole >= unit:
-            rest = whole % unit // small
-            return f"{whole // unit} {name} {rest} {smaller}" if rest else f"{whole // unit} {name}"
-    return f"{whole} s"
-
-
-def left(eta: str | None) -> str | None:
-    """The time until an experiment is expected to be done, in words; None if that is not known."""
-    if eta is None:
-        return None
-    seconds = (datetime.fromisoformat(eta) - datetime.now(UTC)).total_seconds()
-    return duration(max(1.0, seconds)) if seconds > 0 else LONGER
-
-
-def hours(value: float | None) -> str:
-    """Hours to two or three digits, such as "0.042" or "1,234"; a dash for None."""
-    if value is None:
-        return "–"
-    if 0 < value < 0.001:
-        return "< 0.001"
-    return f"{value:,.0f}" if value >= 100 else f"{value:.2g}" if value < 10 else f"{value:.1f}"
-
-
-def size(count: float | None) -> str:
-    """Bytes in the largest unit that gives at least one; a dash for None."""
-    if count is None:
-        return "–"
-    for unit, name in ((1e12, "TB"), (1e9, "GB"), (1e6, "MB"), (1e3, "kB")):
-        if count >= unit:
-            return f"{count / unit:.1f} {name}"
-    return f"{count:.0f} B"
-
-
-def minute(time: str | None) -> str:
-    """A time of the REST interface to the minute; a dash for None. live.js turns UTC into the reader's own time."""
-    return datetime.fromisoformat(time).strftime("%Y-%m-%d %H:%M UTC") if time else "–"
-
-
-def signed(value: float) -> str:
-    """A difference with its sign; what is rounded to zero has no minus."""
-    return f"{round(value, 1) + 0.0:+.1f}".replace("-", "−")

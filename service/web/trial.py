@@ -14,7 +14,8 @@ from service.api.results import ResultQuery, get_results
 from service.api.trials import LogEnd, get_trial, get_trial_log
 from service.store.states import ACTIVE
 from service.web.lines import line
-from service.web.rendering import Page, answered, duration, page
+from service.web.rendering import Page, answered, page
+from service.web.words import duration
 from trainers.languages import LANGUAGES
 from trainers.marks import MARKS
 

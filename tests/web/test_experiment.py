@@ -16,7 +16,7 @@ from service.store import Store
 from service.store.schema import attempts
 from service.store.states import MoveName
 from service.web.grid import MOST_SQUARES, grid, in_words
-from service.web.rendering import left
+from service.web.words import left
 from stored import ADAPTED, SOURCE, plan_of, priced, report_of, score
 from web_window import Window
 

@@ -12,7 +12,7 @@ from starlette.testclient import TestClient
 from plans import spec_of
 from queried import filled
 from service.store import Store
-from service.web.rendering import hours
+from service.web.words import hours
 from web_window import Window
 
 

@@ -22,9 +22,9 @@ from search_spaces.plan import Plan
 from service.api.summaries import Grouped, summarize_results
 from service.store import Store
 from service.web import table
-from service.web.rendering import signed
 from service.web.sections import differences
 from service.web.table import shade
+from service.web.words import signed
 from trainers import Outcome
 from trainers.data import sample
 from trainers.data.shots import draw_from
