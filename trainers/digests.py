@@ -2,6 +2,7 @@
 
 import hashlib
 import json
+from collections.abc import Iterable
 from typing import Any
 
 # Hexadecimal digits: 80 bits are enough to name all trials that will ever be trained, and short enough to read.
@@ -20,3 +21,12 @@ def canonical(value: Any) -> bytes:
 def digest(value: Any) -> str:
     """The digest of a plain (JSON) value: equal values have equal digests."""
     return hashlib.sha256(canonical(value)).hexdigest()[:DIGEST_LENGTH]
+
+
+def digest_of_all(values: Iterable[Any]) -> str:
+    """The digest of a list of plain values, which are written one by one: other threads run in between."""
+    hashed = hashlib.sha256(b"[")
+    for place, value in enumerate(values):
+        hashed.update((b"," if place else b"") + canonical(value))
+    hashed.update(b"]")
+    return hashed.hexdigest()[:DIGEST_LENGTH]

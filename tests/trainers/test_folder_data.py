@@ -12,6 +12,7 @@ from trainers.artifacts.layout import fetched_data
 from trainers.data import sample
 from trainers.data.folder import FolderData
 from trainers.data.sources import open_data
+from trainers.digests import digest, digest_of_all
 from trainers.examples import DataError
 from trainers.tasks import TASKS
 from trainers.trial import DataReference
@@ -278,6 +279,11 @@ def test_the_digest_is_of_the_content_and_of_nothing_else(folder: Folder, tmp_pa
     with elsewhere.path("dev", "yy").open("ab") as file:
         file.write(lines(reordered[1:]))
     assert elsewhere.data.facts("yy", "dev") == folder.data.facts("xx", "train")
+
+
+@pytest.mark.parametrize("values", [[], [1], [{"b": "é", "a": [1.5, None]}, "x", {}]])
+def test_the_digest_of_many_values_is_that_of_their_list(values: list[Any]) -> None:
+    assert digest_of_all(iter(values)) == digest(values)
 
 
 def test_the_digest_tells_other_content_apart(folder: Folder) -> None:
