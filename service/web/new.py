@@ -77,9 +77,9 @@ def new(request: Request, wanted: Annotated[Start, Query()]) -> HTMLResponse:
 
 @router.post("/new")
 def submit(request: Request, body: Body) -> Response:
-    """Submit the JSON, as `POST /v1/experiments` does; the same JSON of the same page is one experiment."""
+    """Submit what one of the page's forms says, as `POST /v1/experiments` does; the same of one page is one experiment."""
     filled = posted(body)
-    source, token = _text(filled, "spec"), _text(filled, "token")
+    source, token = _source(filled), _text(filled, "token")
     key = f"{token[:100]}:{sha256(source.encode(errors='replace')).hexdigest()}" if token.isalnum() else None
     try:
         made = answered(from_thread.run(submit_experiment, with_body(request, source), From(), key))
@@ -116,8 +116,8 @@ def from_source(request: Request, body: Body) -> HTMLResponse:
 
 @router.post("/new/plan")
 def plan(request: Request, body: Body) -> HTMLResponse:
-    """What is wrong with the JSON, or what it would take, as `POST /v1/plans` says it."""
-    source = _text(posted(body), "spec")
+    """What is wrong with what a form says, or what it would take, as `POST /v1/plans` says it."""
+    source = _source(posted(body))
     problems: list[Problem] = []
     found = None
     try:
@@ -194,6 +194,11 @@ def _said(filled: Mapping[str, Sequence[str]]) -> dict[str, Any]:
     codes = [code for text in filled.get("target_languages", ()) for code in text.replace(",", " ").split()]
     is_all = filled.get("target_languages:form") == ["all"]
     return said(_fields(), {**filled, "target_languages": ["all" if is_all else json.dumps(codes)]})
+
+
+def _source(filled: Mapping[str, Sequence[str]]) -> str:
+    """The JSON that is written, or what the fields say: without scripts each form is submitted by itself."""
+    return _text(filled, "spec") if "spec" in filled else as_json(_said(filled))
 
 
 def _text(filled: Mapping[str, Sequence[str]], name: str) -> str:

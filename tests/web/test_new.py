@@ -150,7 +150,7 @@ def test_the_plan_is_that_of_the_rest_interface(pages: TestClient) -> None:
 
 def test_submitting_is_submitting_to_the_rest_interface_once(pages: TestClient) -> None:
     text = pages.get("/new").text
-    [token] = re.findall(r'name="token" value="(\w+)"', text)
+    [token] = set(re.findall(r'name="token" value="(\w+)"', text))
     form = {"spec": as_json({**SMALL, "name": "from a page"}), "token": token}
     answers = [pages.post("/new", data=form, follow_redirects=False) for _ in range(2)]
     assert [one.status_code for one in answers] == [303, 303]
@@ -180,6 +180,26 @@ def test_it_works_without_scripts(pages: TestClient) -> None:
     text = pages.post("/new/plan", data={"spec": as_json(SMALL)}).text
     assert "<dt>Trials</dt>" in text
     assert text.startswith("<!doctype html>")
+
+
+def test_without_scripts_each_form_submits_what_it_says(pages: TestClient, sqlite_store: Store) -> None:
+    """Fields that had been filled in were passed over: the one Submit took the JSON, which said something else."""
+    text = pages.get("/new").text
+    assert 'form="source"' not in text  # a button of one form that stands beside the other
+    forms = {name: of for name, of in re.findall(r'<form id="(\w+)"(.*?)</form>', text, re.DOTALL)}
+    for name, words in {"fields": "Submit these fields", "source": "Submit this JSON"}.items():
+        assert re.search(rf"<noscript>.*{words}</button>", forms[name])
+        assert 'name="token"' in forms[name]
+    given = {"task": "ner", "encoder": SMALL["encoder"], "data:form": "sample", "methods": "ord-FS", "seeds": "1",
+             "target_languages:form": "list", "target_languages": "de", "name": "typed"}  # fmt: skip
+    wrong_k = pages.post("/new", data={**given, "k": "abc", "token": "a1"})
+    assert (wrong_k.status_code, "k" in wrong(wrong_k.text)) == (422, True)
+    assert sqlite_store.experiments.page(limit=10)[0] == []
+    assert "<dt>Trials</dt>" in pages.post("/new/plan", data={**given, "k": "7"}).text
+    made = [pages.post("/new", data={**given, "k": "7", "token": "a1"}, follow_redirects=False) for _ in range(2)]
+    [address] = {one.headers["location"] for one in made}
+    found = pages.get(f"/v1{address}").json()
+    assert (found["name"], found["spec"]["k"], found["spec"]["target_languages"]) == ("typed", [7], ["de"])
 
 
 @pytest.mark.parametrize("path", ["/new", "/new/fields", "/new/source", "/new/plan"])
