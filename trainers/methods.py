@@ -45,10 +45,19 @@ def zero_shot(bench: Bench) -> None:
     bench.train(bench.source, bench.batch_size)
 
 
-def adapt(bench: Bench) -> None:
-    """Source training, then fine-tuning on the shots: of ONE target (`ord-FS`, section 3.1) or all (`mix-FT`, 3.2)."""
+def ordinary_few_shot(bench: Bench) -> None:
+    """Source training, then fine-tuning on the shots of one target (section 3.1)."""
+    _fine_tune(bench)
+
+
+def mix_fine_tune(bench: Bench) -> None:
+    """Source training, then fine-tuning on the shots of all targets together (section 3.2)."""
+    _fine_tune(bench)
+
+
+def _fine_tune(bench: Bench) -> None:
     bench.start_from_source_model()
-    bench.train(bench.shots, bench.k)
+    bench.train(bench.shots, bench.k)  # those of the targets that the trial is of
 
 
 def naive_mix_train(bench: Bench) -> None:
@@ -119,9 +128,11 @@ SOURCE_TRAINING = "zero-shot"  # what two-stage methods start from is the very m
 
 PAPER: dict[str, Method] = {
     SOURCE_TRAINING: Method(zero_shot, few_shot=False),
-    "ord-FS": Method(adapt, selection="last", adapts=True, model_per_target=True),
-    "ord-FS+dev": Method(adapt, selection="target-dev", adapts=True, model_per_target=True, trajectory="ord-FS"),
-    "mix-FT": Method(adapt, selection="last", adapts=True),
+    "ord-FS": Method(ordinary_few_shot, selection="last", adapts=True, model_per_target=True),
+    "ord-FS+dev": Method(
+        ordinary_few_shot, selection="target-dev", adapts=True, model_per_target=True, trajectory="ord-FS"
+    ),
+    "mix-FT": Method(mix_fine_tune, selection="last", adapts=True),
     "naive-mix-train": Method(naive_mix_train),
     "gradient-mix-train": Method(gradient_mix_train, rule=GradientSurgery.name),
 }
@@ -170,9 +181,9 @@ METHODS = Methods()
 
 # What a selection adds to the words for a training, where it is not the usual one.
 SELECTED: Mapping[Kind, str] = {
-    "target-dev": "the epoch that is best on the target's dev set counts",
-    "average": "the mean of the last epochs' weights counts",
-    "held-out": "the epoch that is best on shots held out of training counts",
+    "target-dev": "The epoch that is best on the target's dev set counts.",
+    "average": "The mean of the last epochs' weights counts.",
+    "held-out": "The epoch that is best on shots held out of training counts.",
 }
 
 
@@ -184,7 +195,7 @@ def described(name: str) -> str:
     else:
         train = _first_line(method.train)
     selected = SELECTED.get(method.selection) if method.selection is not None else None
-    return train if selected is None else f"{train} Of it, {selected}."
+    return train if selected is None else f"{train} {selected}"
 
 
 def _first_line(of: object) -> str:

@@ -25,8 +25,9 @@ Kind = Literal["text", "number", "flag", "choice", "numbers", "texts", "words", 
 # Scalars of JSON Schema, and how a form asks for them.
 SCALARS: Mapping[str, Kind] = {"string": "text", "integer": "number", "number": "number", "boolean": "flag"}
 
-# How a description says what a field means that is left empty.
+# How a description says what a field means that is left empty, and what JSON has there.
 EMPTY = re.compile(r"null for ([^,{]+)")
+NULL = re.compile(r"\bnull( or absent)?\b")
 
 MOST_INPUTS = 5000
 
@@ -143,7 +144,7 @@ class _Reader:
         given = {
             "path": path,
             "words": _words(path),
-            "hint": hint,
+            "hint": NULL.sub("empty", hint),
             "required": required,
             "default": schema.get("default"),
             "options": tuple(self.options.get(path, ())),
@@ -153,7 +154,7 @@ class _Reader:
             return self._several(forms, given)
         [only] = forms
         if "properties" in only:
-            return Field(**{**given, "hint": only.get("description", "")}, kind="group",
+            return Field(**{**given, "hint": NULL.sub("empty", only.get("description", ""))}, kind="group",
                          fields=self.properties(only, f"{path}."))  # fmt: skip
         return Field(**{**given, **_scalar(only, given["options"])})
 

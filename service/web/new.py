@@ -77,7 +77,7 @@ def new(request: Request, wanted: Annotated[Start, Query()]) -> HTMLResponse:
 
 @router.post("/new")
 def submit(request: Request, body: Body) -> Response:
-    """Submit what one of the page's forms says, as `POST /v1/experiments` does; the same of one page is one experiment."""
+    """Submit what a form says, as `POST /v1/experiments` does; the same of the same page is one experiment."""
     filled = posted(body)
     source, token = _source(filled), _text(filled, "token")
     key = f"{token[:100]}:{sha256(source.encode(errors='replace')).hexdigest()}" if token.isalnum() else None

@@ -80,9 +80,22 @@ def test_each_method_and_language_is_offered_with_its_words(pages: TestClient) -
     for one in pages.get("/v1/methods").json()["methods"]:
         assert f'name="methods" value="{one["method"]}"' in text
         assert escape(one["description"].replace("`", "")) in text
+        assert "ONE" not in one["description"]
         assert 10 < len(one["description"]) < 200
     for one in pages.get("/v1/languages").json()["languages"]:
         assert f'name="target_languages" value="{one["language"]}"' in text
+
+
+def test_a_form_asks_in_words_for_people(pages: TestClient) -> None:
+    """JSON has null where a field of a form is left empty."""
+    text = pages.get("/new").text
+    said = re.findall(r'(?:<p class="hint">|<small class="inputs">)([^<]*)<', text)
+    assert any("or empty for all" in one for one in said)
+    assert [one for one in said if re.search(r"\bnull\b", one)] == []
+    answer = pages.post("/new/plan", data={"spec": json.dumps({**SMALL, "k": ["abc"]})}, headers=HTMX)
+    assert wrong(answer.text)["k"].startswith(
+        "'abc' should be a whole number; allowed: a list of distinct whole numbers"
+    )
 
 
 def test_fields_become_json(pages: TestClient) -> None:
@@ -186,7 +199,7 @@ def test_without_scripts_each_form_submits_what_it_says(pages: TestClient, sqlit
     """Fields that had been filled in were passed over: the one Submit took the JSON, which said something else."""
     text = pages.get("/new").text
     assert 'form="source"' not in text  # a button of one form that stands beside the other
-    forms = {name: of for name, of in re.findall(r'<form id="(\w+)"(.*?)</form>', text, re.DOTALL)}
+    forms = dict(re.findall(r'<form id="(\w+)"(.*?)</form>', text, re.DOTALL))
     for name, words in {"fields": "Submit these fields", "source": "Submit this JSON"}.items():
         assert re.search(rf"<noscript>.*{words}</button>", forms[name])
         assert 'name="token"' in forms[name]
