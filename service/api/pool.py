@@ -58,7 +58,7 @@ def _why(one: Sharing, waiting: Sequence[Sharing], free: Resources | None) -> st
     if above:
         return f"experiments of a higher priority go first: {', '.join(above)}"
     if one.room is not None and free is not None and not free.holds(one.room):
-        return f"the pool is full: a trial takes {one.room}, and {free} are free"
+        return f"the pool is full: a trial takes {one.room}; free: {free}"
     before = waiting[: waiting.index(one)]
     if before:
         names = ", ".join(other.name or other.experiment for other in before)

@@ -24,14 +24,18 @@ PATIENCE_SECONDS = 60.0
 
 @dataclass(frozen=True)
 class Resources:
-    """What a trial takes, or what a pool has: CPUs, GPUs, and bytes of memory."""
+    """What a trial takes, or what a pool has: CPUs, GPUs, and bytes of memory; as text, those that are not zero."""
 
     cpus: float
     gpus: float
     memory: float
 
     def __str__(self) -> str:
-        return f"{self.cpus:g} CPUs, {self.gpus:g} GPUs and {self.memory / 2**30:.1f} GiB"
+        counts = (("CPU", self.cpus), ("GPU", self.gpus))
+        words = [f"{count:g} {name}{'' if count == 1 else 's'}" for name, count in counts if count]
+        if self.memory:
+            words.append(f"{self.memory / 2**30:.1f} GiB of memory")
+        return " and ".join(filter(None, (", ".join(words[:-1]), *words[-1:]))) or "nothing"
 
     def holds(self, other: "Resources") -> bool:
         """Whether another fits in."""

@@ -82,7 +82,9 @@ def test_what_runs_and_who_waits_for_it(client: TestClient, store: Store) -> Non
     assert [one["name"] for one in found["experiments"] if one["place"]] == ["second", "first"]
     assert (shares["first"]["running"], shares["first"]["queued"]) == (2, 1)
     assert (shares["second"]["running"], shares["second"]["queued"]) == (0, 2)
-    assert shares["second"]["why"].startswith("the pool is full: a trial takes 1 CPUs")
+    assert shares["second"]["why"] == (
+        "the pool is full: a trial takes 1 CPU and 1.0 GiB of memory; free: 6.0 GiB of memory"
+    )
     assert shares["third"] | {"used": 0} == {
         "experiment": third, "name": "third", "owner": "", "priority": 0, "state": "queued", "running": 0, "queued": 1,
         "why": "it has not been started yet", "waiting": None, "place": None, "used": 0, "takes": None,

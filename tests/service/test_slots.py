@@ -194,6 +194,19 @@ def test_what_the_pool_can_never_hold_keeps_no_room(store: Store, clock: list[fl
     assert run([small], clock, 20) == 0
 
 
+@pytest.mark.parametrize(
+    ("room", "words"),
+    [
+        (Resources(1, 0, 0), "1 CPU"),
+        (Resources(2, 1, 0), "2 CPUs and 1 GPU"),
+        (Resources(0.5, 0.5, 2**31), "0.5 CPUs, 0.5 GPUs and 2.0 GiB of memory"),
+        (Resources(0, 0, 0), "nothing"),
+    ],
+)
+def test_resources_are_told_without_those_of_which_there_are_none(room: Resources, words: str) -> None:
+    assert str(room) == words
+
+
 def test_the_largest_of_its_shares_counts() -> None:
     pool = Resources(8, 2, 64)
     assert Resources(1, 1, 4).share_of(pool) == 0.5

@@ -141,7 +141,8 @@ def _names(home: Path) -> list[str]:
 def require_new_name(home: Path, name: str) -> None:
     """NameTakenError if there is a dataset of this name, BadNameError if none can have it."""
     if not re.fullmatch(NAME, name):
-        raise BadNameError(f"{name[:100]!r} is none; allowed: up to 63 of a-z, 0-9, - and _, the first no - or _")
+        allowed = "up to 63 of a-z, 0-9, - and _, beginning with a letter or a digit"
+        raise BadNameError(f"{name[:100]!r} cannot be the name of a dataset; allowed: {allowed}")
     if (datasets_folder(home) / name).exists():
         raise _taken(name)
 
