@@ -19,6 +19,7 @@ from service.web import (
     signing_in,
     table,
     trial,
+    unknown,
 )
 from service.web.remembered import SECTIONS, Remembered
 from service.web.signing_in import require_sign_in
@@ -34,3 +35,4 @@ def add_pages(app: FastAPI) -> None:
     add_to_v1(app, experiment_file.router)
     for one in PAGES:
         app.include_router(one.router, dependencies=[Depends(health.require), Depends(require_sign_in)])
+    unknown.add_unknown(app)

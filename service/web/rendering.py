@@ -52,7 +52,15 @@ NAVIGATION = (
 )
 
 # Headers of a refusal that its page has as well.
-KEPT = ("retry-after", "hx-redirect")
+KEPT = ("retry-after", "hx-redirect", "allow")
+
+# What a refusal is called for people, where its status has no words for them.
+HEADINGS = {
+    405: "Not found",
+    409: "Not possible now",
+    422: "Something is wrong with the request",
+    500: "An error of ours",
+}
 
 # A file's address changes with its content.
 FOREVER = "public, max-age=31536000, immutable"
@@ -129,7 +137,8 @@ def refused(request: Request, refusal: Response) -> HTMLResponse:
     """The page for what the REST interface refuses."""
     said = answered(refusal)
     kept = {name: refusal.headers[name] for name in KEPT if name in refusal.headers}
-    return page(request, "refusal", said["status"], kept, title=said["detail"], problems=said["errors"])
+    title = HEADINGS.get(said["status"], said["title"].capitalize())
+    return page(request, "refusal", said["status"], kept, title=title, detail=said["detail"], problems=said["errors"])
 
 
 class Page(APIRoute):
@@ -216,7 +225,7 @@ def _templates() -> Environment:
     found.globals |= {"import_map": _import_map, "static": _static, "with_query": _with_query}
     found.globals |= {"navigation": NAVIGATION, "session": _session, "is_file": False}
     found.filters |= {"duration": duration, "size": size, "minute": minute, "signed": signed}
-    found.filters |= {"json": _json, "hours": hours, "image": _image, "linked": linked}
+    found.filters |= {"json": _json, "hours": hours, "image": _image, "linked": linked, "sentence": _sentence}
     return found
 
 
@@ -231,6 +240,13 @@ def _with_query(request: Request, **changed: str | None) -> str:
     kept = [(name, value) for name, value in request.query_params.multi_items() if name not in changed]
     given = urlencode([*kept, *((name, value) for name, value in changed.items() if value)])
     return f"{request.url.path}?{given}" if given else request.url.path
+
+
+def _sentence(text: str) -> str:
+    """Words of the REST interface as a sentence; a name that they begin with stays as it is."""
+    first = text.partition(" ")[0]
+    begun = text[:1].upper() + text[1:] if first.isalpha() else text
+    return begun if begun.endswith((".", "?")) else f"{begun}."
 
 
 def _json(value: Any, indent: int | None = None) -> str:
