@@ -8,7 +8,9 @@ from urllib.parse import quote
 from fastapi import APIRouter, Query, Request
 from fastapi.responses import HTMLResponse, RedirectResponse, Response
 from pydantic import BaseModel, ConfigDict, Field
+from starlette.concurrency import run_in_threadpool
 
+from search_spaces.problems import Problem, SpecError
 from search_spaces.spec import Text
 from service.api.catalog import (
     MAX_ZIP_BYTES,
@@ -23,12 +25,20 @@ from service.api.catalog import (
 from service.api.datasets import OfTask, Wanted, get_dataset_examples, get_dataset_splits
 from service.api.documented import OfDataset
 from service.web.forms import posted
-from service.web.rendering import Page, answered, page, refused, with_body
+from service.web.rendering import Page, answered, page, with_body
+from trainers.data.datasets import NameTakenError
 from trainers.trial import SPLITS
 
 router = APIRouter(route_class=Page, include_in_schema=False)
 
 ZIP = "application/zip"
+
+# Fields of the form for a dataset that is not uploaded, with their labels.
+FIELDS: Mapping[str, str] = {
+    "name": "Name",
+    "folder": "Folder under the data root",
+    "hub": "Or a dataset repository of the Hugging Face hub",
+}
 
 # What datasets have that were added, and others have not.
 NOTHING: Mapping[str, Any] = {"created": None, "digest": None, "warnings": (), "problem": None}
@@ -51,22 +61,39 @@ class Part(BaseModel):
 @router.get("/data")
 def data(request: Request) -> HTMLResponse:
     """All datasets, and how a spec names data."""
-    found = answered(list_datasets(request))
-    datasets = [{**NOTHING, **one, **_size(one)} for one in found["datasets"]]
-    return page(request, "data", datasets=datasets, sources=found["sources"])
+    return _all(request)
 
 
 @router.post("/data", max_body_size=MAX_ZIP_BYTES)
 async def add(request: Request, wanted: Annotated[Named, Query()]) -> Response:
-    """Add a dataset: a zip as the body, or a form that names a folder or a repository."""
-    if request.headers.get("content-type", "").partition(";")[0].strip().lower() != ZIP:
-        filled = posted(await small_body(request))
-        given = {name: text for name in ("name", "folder", "hub") if (text := filled.get(name, [""])[0].strip())}
-        request = with_body(request, json.dumps(given))
-    added = await add_dataset(request, wanted)
-    if added.status_code >= 400:
-        return refused(request, added)
+    """Add a dataset: a zip as the body, or a form that names a folder or a repository, shown again if that is wrong."""
+    if request.headers.get("content-type", "").partition(";")[0].strip().lower() == ZIP:
+        return _to(await add_dataset(request, wanted))
+    filled = posted(await small_body(request))
+    given = {name: text for name in FIELDS if (text := filled.get(name, [""])[0].strip())}
+    try:
+        return _to(await add_dataset(with_body(request, json.dumps(given)), wanted))
+    except SpecError as error:
+        status, problems = 422, error.problems
+    except NameTakenError as error:
+        status, problems = 409, [Problem("name", str(error))]
+    wrong = {one.field if one.field in FIELDS else "name": one.message for one in problems}
+    return await run_in_threadpool(_all, request, status, given, wrong)
+
+
+def _to(added: Response) -> RedirectResponse:
+    """To the page of a dataset that has been added."""
     return RedirectResponse(f"/data/{quote(answered(added)['name'], safe='')}", 303)
+
+
+def _all(
+    request: Request, status: int = 200, given: Mapping[str, str] | None = None, wrong: Mapping[str, str] | None = None
+) -> HTMLResponse:
+    """All datasets, and what the form for a further one was filled in with, and what is wrong with that."""
+    found = answered(list_datasets(request))
+    datasets = [{**NOTHING, **one, **_size(one)} for one in found["datasets"]]
+    shown = {"datasets": datasets, "sources": found["sources"], "fields": FIELDS}
+    return page(request, "data", status, **shown, given=given or {}, wrong=wrong or {})
 
 
 @router.get("/data/{name}")

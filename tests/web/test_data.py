@@ -92,15 +92,43 @@ def test_a_folder_is_added_by_a_form(pages: TestClient, tmp_path: Path) -> None:
     (folder / "test.jsonl").write_text(json.dumps(EXAMPLES[0]))
     answer = pages.post("/data", data={"name": "mine", "folder": "given", "hub": ""}, follow_redirects=False)
     assert (answer.status_code, answer.headers["location"]) == (303, "/data/mine")
-    refused = pages.post("/data", data={"name": "other", "folder": "../given", "hub": ""})
-    assert (refused.status_code, "<dt>folder</dt>" in refused.text) == (422, True)
+
+
+@pytest.mark.parametrize(
+    ("given", "status", "field", "words"),
+    [
+        ({"name": "other", "folder": "../given"}, 422, "folder", "given"),
+        (
+            {"name": "My data", "folder": "given"},
+            422,
+            "name",
+            "'My data' cannot be the name of a dataset",
+        ),
+        ({"name": "there", "folder": "given"}, 409, "name", "there is a dataset 'there'"),
+        ({"name": "other", "hub": 'a "b" <c>'}, 422, "hub", ""),
+    ],
+)
+def test_what_is_wrong_with_a_form_stands_at_its_field_beside_what_was_typed(
+    pages: TestClient, tmp_path: Path, given: dict[str, str], status: int, field: str, words: str
+) -> None:
+    """A page of its own said it, and what had been typed was gone."""
+    (tmp_path / "given").mkdir()
+    upload(pages, EXAMPLES, name="there")
+    answer = pages.post("/data", data=given)
+    assert answer.status_code == status
+    form = answer.text[answer.text.index('aria-label="Take a folder') :]
+    typed = {name: html.unescape(text) for name, text in re.findall(r'<input name="(\w+)" value="([^"]*)"', form)}
+    assert typed == {"name": "", "folder": "", "hub": "", **given}
+    assert re.findall(r'name="(\w+)"[^>]*aria-invalid="true" aria-describedby="wrong-\1"', form) == [field]
+    [said] = re.findall(rf'<p id="wrong-{field}" class="amiss">([^<]+)</p>', form)
+    assert words in html.unescape(said)
 
 
 def test_a_form_is_no_upload(pages: TestClient) -> None:
     """It was read whole, up to the four gigabytes that a zip may have."""
     headers = {"Content-Type": "application/x-www-form-urlencoded"}
     answer = pages.post("/data", content=b"name=" + b"a" * MAX_JSON_BYTES, headers=headers)
-    assert (answer.status_code, "the description of a dataset is small" in answer.text) == (413, True)
+    assert (answer.status_code, "The description of a dataset is small" in answer.text) == (413, True)
 
 
 def test_deleting_is_asked_once_more_and_refused_while_an_experiment_needs_it(
@@ -135,6 +163,12 @@ def test_uploading_a_dataset_with_an_error_and_mending_it(window: Window) -> Non
     page = window.page
     page.goto(f"{window.address}/data")
     form = page.get_by_role("form", name="Upload a zip")
+    form.get_by_label("Name").fill("not a name")
+    form.get_by_label("Zip").set_input_files({"name": "m.zip", "mimeType": "application/zip", "buffer": zipped(WRONG)})
+    form.get_by_role("button", name="Upload").click()
+    expect(form.get_by_text("'not a name' cannot be the name of a dataset")).to_be_visible()
+    expect(form.get_by_label("Name")).to_be_focused()
+    expect(page.get_by_role("alert")).to_be_empty()
     form.get_by_label("Name").fill("mine")
     form.get_by_label("Zip").set_input_files({"name": "m.zip", "mimeType": "application/zip", "buffer": zipped(WRONG)})
     form.get_by_role("button", name="Upload").click()

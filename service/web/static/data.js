@@ -1,5 +1,6 @@
-// Uploads a zip with its progress. What is wrong with it is shown beside the form, as the page of a refusal says it.
+// Uploads a zip with its progress. What is wrong with it is shown at the form's fields, as the page of a refusal says it.
 const form = document.getElementById("upload"), refused = document.getElementById("refused");
+const name_ = form.elements.name, wrongName = document.getElementById("wrong-upload-name");
 const bar = form.querySelector("progress"), status_ = form.querySelector("[role='status']");
 const button = form.querySelector("button");
 
@@ -18,9 +19,16 @@ function refuse(request) {
     return;
   }
   const page = new DOMParser().parseFromString(request.responseText, "text/html");
-  const problems = page.querySelectorAll("#content .problems");
-  for (const list of problems) list.removeAttribute("role");  // it comes into an alert
-  say(page.querySelector("#content h1").textContent, ...problems);
+  const problems = page.querySelector("#content .problems");
+  for (const field of problems?.querySelectorAll("dt") ?? []) {
+    if (field.textContent !== "name") continue;
+    wrongName.textContent = field.nextElementSibling.textContent;
+    name_.setAttribute("aria-invalid", true);
+    name_.focus();
+    field.nextElementSibling.remove();
+    field.remove();
+  }
+  if (!problems || problems.children.length) say(page.querySelector("#detail").textContent, ...(problems ? [problems] : []));
 }
 
 function busy(is) {
@@ -31,9 +39,9 @@ function busy(is) {
 
 form.addEventListener("submit", (event) => {
   event.preventDefault();
-  const { name, file } = form.elements;
+  const { file } = form.elements;
   const request = new XMLHttpRequest();
-  request.open("POST", `/data?name=${encodeURIComponent(name.value)}`);
+  request.open("POST", `/data?name=${encodeURIComponent(name_.value)}`);
   request.setRequestHeader("Content-Type", "application/zip");
   request.upload.addEventListener("progress", (sent) => {
     bar.value = sent.total ? sent.loaded / sent.total : 0;
@@ -45,6 +53,8 @@ form.addEventListener("submit", (event) => {
     else refuse(request);
   });
   refused.replaceChildren();
+  wrongName.textContent = "";
+  name_.removeAttribute("aria-invalid");
   busy(true);
   request.send(file.files[0]);
 });
