@@ -272,20 +272,21 @@ def _problems(error: ValidationError) -> list[Problem]:
         if detail["type"] == "extra_forbidden":
             message = "there is no such field"
         elif detail["type"] != "missing":
-            message = f"{_shown(detail['input'])}{_why(message)}{unquoted(detail)}"
+            message = f"{_refused(_shown(detail['input']), message)}{unquoted(detail)}"
         problems.setdefault(field, Problem(field, f"{message}; allowed: {allowed}"))
         if len(problems) == MOST_PROBLEMS:
             break
     return list(problems.values())
 
 
-def _why(message: str) -> str:
-    """Pydantic's words for why a value is refused, to follow it."""
+def _refused(value: str, message: str) -> str:
+    """A value and why it is refused, which Pydantic's words follow and ours may begin with."""
+    if message.startswith(f"{value} "):
+        return message
     if not message.startswith("Input should "):
-        return f": {message}"
-    return (
-        message.removeprefix("Input").replace("a valid integer", "a whole number").replace("a valid number", "a number")
-    )
+        return f"{value}: {message}"
+    words = message.removeprefix("Input").replace("a valid integer", "a whole number")
+    return value + words.replace("a valid number", "a number")
 
 
 def _place(location: Sequence[str | int]) -> tuple[str, str]:
