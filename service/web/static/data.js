@@ -4,11 +4,10 @@ const name_ = form.elements.name, wrongName = document.getElementById("wrong-upl
 const bar = form.querySelector("progress"), status_ = form.querySelector("[role='status']");
 const button = form.querySelector("button");
 
-function say(heading, ...parts) {
-  const title = document.createElement("p"), strong = document.createElement("strong");
-  strong.textContent = heading;
-  title.append(strong);
-  refused.replaceChildren(title, ...parts);
+function say(words) {
+  const said = document.createElement("p");
+  said.textContent = words;
+  refused.replaceChildren(said);
 }
 
 function refuse(request) {
@@ -28,7 +27,8 @@ function refuse(request) {
     field.nextElementSibling.remove();
     field.remove();
   }
-  if (!problems || problems.children.length) say(page.querySelector("#detail").textContent, ...(problems ? [problems] : []));
+  if (!problems) say(page.querySelector("#detail").textContent);
+  else if (problems.children.length) refused.replaceChildren(problems);
 }
 
 function busy(is) {
