@@ -1,5 +1,6 @@
 """The page of an experiment: what it says, the map of its trials, its buttons, and that it stays up to date."""
 
+import random
 import re
 import time
 from datetime import UTC, datetime, timedelta
@@ -11,7 +12,7 @@ from starlette.testclient import TestClient
 
 from large import METHODS, fill
 from plans import spec_of
-from queried import filled
+from queried import filled, planned, run
 from service.store import Store
 from service.store.schema import attempts
 from service.store.states import MoveName
@@ -150,6 +151,19 @@ def test_buttons_are_those_that_the_state_allows(
     for move in moves:
         assert sqlite_store.control.move(id_, move)
     assert buttons(pages.get(f"/experiments/{id_}").text) == offered
+
+
+def test_what_would_be_lost_is_counted(pages: TestClient, sqlite_store: Store) -> None:
+    spec, plan = planned(range(1, 3))
+    id_ = sqlite_store.experiments.add(spec, plan)
+    sqlite_store.control.move(id_, "start")
+    first, second, *others = plan.trials
+    for digest, words in ((first, "1 of 6 trials has succeeded"), (second, "2 of 6 trials have succeeded")):
+        run(sqlite_store, id_, digest, random.Random(1))
+        assert words in pages.get(f"/experiments/{id_}/cancel/ask").text
+    for digest, words in zip(others, ("and 1 runs now", "and 2 run now"), strict=False):
+        sqlite_store.trials.started(id_, digest)
+        assert words in pages.get(f"/experiments/{id_}/cancel/ask").text
 
 
 def test_buttons_do_what_they_say(pages: TestClient, sqlite_store: Store) -> None:
