@@ -16,7 +16,7 @@ from service.api.results import Filters, ResultQuery, get_results
 from service.api.summaries import Grouped, summarize_results
 from service.reports.setting import NAMES
 from service.web.forest import forest
-from service.web.rendering import Page, answered, filled, page
+from service.web.rendering import Page, answered, filled, page, tidy
 from trainers.marks import MARK_NAMES
 from trainers.methods import METHODS
 from trainers.tasks import TASKS
@@ -87,6 +87,7 @@ def compare(request: Request, wanted: Annotated[Shown, Query()]) -> HTMLResponse
         wanted=wanted,
         sides={side: _chosen(wanted, side) for side in SIDES},
         choices=_choices(means),
+        headers=tidy(request),
         units=UNITS,
         metrics=TASKS[next(iter(tasks))].metrics_names if len(tasks) == 1 and tasks <= set(TASKS) else (),
         others=others,

@@ -16,7 +16,7 @@ from service.reports.headline import headline
 from service.store import Store
 from service.store.states import STATES
 from service.web.remembered import Remembered, since
-from service.web.rendering import Page, answered, filled, page
+from service.web.rendering import Page, answered, filled, page, tidy
 from service.web.words import hours, left
 from trainers.methods import METHODS
 from trainers.tasks import TASKS
@@ -79,6 +79,7 @@ def experiments(request: Request, wanted: Annotated[Shown, Query()]) -> HTMLResp
     return page(
         request,
         "experiments",
+        headers=tidy(request),
         elsewhere=[one for id_ in chosen if id_ not in listed for one in _named(request, id_)],
         groups=_groups([{**one, **_row(one), "line": lines.known(one)} for one in found["experiments"]], wanted.group),
         next=found["next"],

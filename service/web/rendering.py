@@ -123,6 +123,13 @@ def page(
     return HTMLResponse(content, status, {"Content-Security-Policy": _policy(), **HEADERS, **(headers or {})})
 
 
+def tidy(request: Request) -> dict[str, str]:
+    """Headers of a page that a form has asked for: its address has nothing of the fields that were left empty."""
+    if "hx-request" in request.headers and "" in request.query_params.values():
+        return {"HX-Replace-Url": _with_query(request)}
+    return {}
+
+
 def filled_in(name: str, **values: Any) -> Markup:
     """A template with its values."""
     return Markup(_templates().get_template(f"{name}.html").render(**values))
@@ -235,9 +242,9 @@ def _session(request: Request) -> Caller | None:
 
 
 def _with_query(request: Request, **changed: str | None) -> str:
-    """The address of a page with some parameters changed; those that are None are left out, and so is the cursor."""
+    """The address of a page with some parameters changed, without the cursor and those that are None or empty."""
     changed = {"cursor": None, **changed}
-    kept = [(name, value) for name, value in request.query_params.multi_items() if name not in changed]
+    kept = [(name, value) for name, value in request.query_params.multi_items() if value and name not in changed]
     given = urlencode([*kept, *((name, value) for name, value in changed.items() if value)])
     return f"{request.url.path}?{given}" if given else request.url.path
 

@@ -15,7 +15,7 @@ from service.api.reports import Form, get_report, list_reports
 from service.reports.kinds import KINDS
 from service.reports.report import FULL_COLOR
 from service.reports.setting import NAMES
-from service.web.rendering import Page, answered, filled, page
+from service.web.rendering import Page, answered, filled, page, tidy
 
 router = APIRouter(route_class=Page, include_in_schema=False)
 
@@ -61,6 +61,7 @@ def reports(request: Request, wanted: Annotated[Shown, Query()]) -> HTMLResponse
         request,
         "reports",
         wanted=wanted,
+        headers=tidy(request),
         kinds=answered(list_reports())["reports"],
         has_published={name for name, kind in KINDS.items() if kind.published},
         experiments=sorted(offered, key=lambda one: one["id"] not in chosen),

@@ -6,7 +6,7 @@ from html import unescape
 from typing import Any
 
 import pytest
-from playwright.sync_api import Browser, expect
+from playwright.sync_api import Browser, Route, expect
 from starlette.testclient import TestClient
 
 from plans import spec_of
@@ -54,6 +54,19 @@ def test_search_filters_and_order_are_in_the_address(pages: TestClient, sqlite_s
     assert rows(pages.get("/?tags=all&state=queued&sort=-name").text) == [ids["two"], ids["three"], ids["one"]]
     assert rows(pages.get("/?state=failed").text) == []
     assert "no experiment has &#39;nobody&#39;" in pages.get("/?owner=nobody").text
+
+
+@pytest.mark.parametrize("path", ["/", "/compare", "/reports"])
+def test_fields_that_are_left_empty_are_not_in_the_address(pages: TestClient, path: str) -> None:
+    asked = {"/": "search=&state=queued&task=", "/compare": "metric=&unit=seeds", "/reports": "report=&task=ner"}[path]
+    answer = pages.get(f"{path}?{asked}", headers={"HX-Request": "true"})
+    kept = [one for one in asked.split("&") if not one.endswith("=")]
+    assert answer.headers["hx-replace-url"] == f"{path}?{'&'.join(kept)}"
+    again = pages.get(answer.headers["hx-replace-url"], headers={"HX-Request": "true"})
+    assert "hx-replace-url" not in again.headers  # nor is the address of what is asked for by itself that of the page
+    addresses = re.findall(r'(?:href|hx-get)="(/\?[^"]*)"', pages.get("/?search=&state=queued&task=").text)
+    assert addresses
+    assert not any(re.search(r"=(&|$)", unescape(one)) for one in addresses)
 
 
 def test_pages_of_a_long_list_lead_to_each_other(pages: TestClient, sqlite_store: Store) -> None:
@@ -182,6 +195,21 @@ def test_searching_as_one_types_and_a_state_that_changes(window: Window, sqlite_
     sqlite_store.control.move(ids["beta"], "cancel", "no longer needed")
     expect(table.get_by_text("cancelled")).to_be_visible(timeout=15_000)
     expect(window.page.get_by_role("checkbox", name="Choose beta")).to_be_checked()
+
+
+@pytest.mark.service
+def test_a_list_that_is_asked_for_is_dimmed_until_it_comes(window: Window, sqlite_store: Store) -> None:
+    sqlite_store.experiments.add(spec_of(name="alpha"), None)
+    page = window.page
+    page.goto(window.address)
+    held: list[Route] = []
+    page.route("**/?search=*", lambda route: held.append(route))
+    page.get_by_role("searchbox").fill("alp")
+    expect(page.locator("#list")).to_have_css("opacity", "0.45", timeout=15_000)
+    for route in held:
+        route.continue_()
+    expect(page.locator("#list")).to_have_css("opacity", "1", timeout=15_000)
+    expect(page).to_have_url(re.compile(r"/\?search=alp&sort=-created$"))
 
 
 @pytest.mark.service
