@@ -1,6 +1,7 @@
 """Comparing methods and experiments: what one side gains over the other, language by language, and what is noise."""
 
 import math
+import re
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Annotated, Any
 from urllib.parse import urlencode
@@ -41,6 +42,12 @@ APART = ("name", "owner", "tags")
 # The parameters that the form has fields for.
 FIELDS = ("experiment", *(f"{side}.{name}" for side in SIDES for name in BY), "unit", "metric", "allow")
 
+# How a refusal names the parameter that allows something, and the field that does so on the page.
+ALLOW, ALLOWING = re.compile(r", as allow=\S+"), "Settings that may differ"
+
+# A digest in a refusal, and as much of it as is shown.
+DIGEST = re.compile(r"\b([0-9a-f]{8})[0-9a-f]{12,}\b")
+
 # Scores of a side that are looked through.
 MOST_ROWS = 10_000
 
@@ -80,6 +87,7 @@ def compare(request: Request, wanted: Annotated[Shown, Query()]) -> HTMLResponse
     return page(
         request,
         "compare",
+        headers=tidy(request),
         experiments=shown,
         beyond=len(ids) - len(shown),
         means=_means(means, shown),
@@ -87,13 +95,13 @@ def compare(request: Request, wanted: Annotated[Shown, Query()]) -> HTMLResponse
         wanted=wanted,
         sides={side: _chosen(wanted, side) for side in SIDES},
         choices=_choices(means),
-        headers=tidy(request),
         units=UNITS,
+        allowing=ALLOWING,
         metrics=TASKS[next(iter(tasks))].metrics_names if len(tasks) == 1 and tasks <= set(TASKS) else (),
         others=others,
         only={name: [value for other, value in others if other == name] for name, _ in others},
         without=f"/compare?{urlencode([pair for pair in given if pair not in others])}",
-        problems=problems,
+        problems=[_for_people(one) for one in problems],
         remedy=remedy,
         found=found,
         forest=forest(found, looks) if found else None,
@@ -232,7 +240,10 @@ def _looks(wanted: Shown, scored: Sequence[_Trained]) -> dict[tuple[str, int], s
 
 
 def _remedy(request: Request, wanted: Shown) -> dict[str, Any] | None:
-    """The comparison of what sides that were refused have in common, with all that differs; None if there is none."""
+    """The comparison of what sides that were refused have in common, with all that differs; None if there is none.
+
+    Scores of different tasks are on no common scale: there what differs has no `address`.
+    """
     try:
         scored = _scored(request, wanted)
     except SpecError:
@@ -249,9 +260,17 @@ def _remedy(request: Request, wanted: Shown) -> dict[str, Any] | None:
         differs = answered(compare_results(request, tried))["differs"]
     except SpecError:
         return None
+    if "task" in differs:
+        return {"differs": differs, "address": None}
     allow = [name for name in differs if name in NAMES]
     address = f"/compare?{urlencode(_parameters(wanted, **update, allow=allow))}"
     return {"differs": differs, "only": update, "allow": allow, "address": address}
+
+
+def _for_people(one: Problem) -> Problem:
+    """A refusal of the REST interface as the page says it: digests are short, and what allows something is a field."""
+    words = DIGEST.sub(r"\1…", ALLOW.sub(f" under “{ALLOWING}”", one.message))
+    return Problem(one.field, words)
 
 
 def _words(wanted: Shown, side: str, names: Mapping[str, str]) -> str:

@@ -80,8 +80,8 @@ def test_unlike_sides_are_refused_in_the_words_of_the_interface_and_lead_to_what
     text = pages.get("/compare", params=both).text
     sides = {"better.experiment": experiment, "over.experiment": other, "better.method": MIXED, "over.method": MIXED}
     [error] = pages.get("/v1/results/compare", params={**both, **sides}).json()["errors"]
-    assert error["message"] in text.replace("&#39;", "'")
-    assert f"<code>{error['field']}</code>" in text
+    said = error["message"].removesuffix(", as allow=encoder")
+    assert f"<p>T{said[1:]} under “Settings that may differ”.</p>" in text
     assert re.search(r"<code>encoder</code></th>\s*<td>e</td>\s*<td>other</td>", text)  # of the sides, and of the specs
     assert re.search(r"<code>seeds</code></th>\s*<td>1, 2, 3, 4, 5</td>\s*<td>1, 2, 3</td>", text)
     remedy = re.search(r'<a href="([^"]+)">Compare them all the same', text)
@@ -92,6 +92,29 @@ def test_unlike_sides_are_refused_in_the_words_of_the_interface_and_lead_to_what
     assert set(verdicts(found)) == set(LANGUAGES[:3])
     assert "These sides are not compared" not in found
     assert pages.get("/v1/results/compare", params=asked).status_code == 200
+
+
+def test_scores_of_different_tasks_are_not_compared_on_a_click(
+    pages: TestClient, sqlite_store: Store, tmp_path: Path, experiment: str
+) -> None:
+    """One click compared an accuracy with an F1."""
+    other, _ = predicted(sqlite_store, tmp_path, "pos", LANGUAGES, seeds=5, name="another task")
+    text = pages.get("/compare", params={"experiment": [experiment, other]}).text
+    assert "These sides are not compared" in text
+    assert "different tasks are on no common scale" in text
+    assert "Compare them all the same" not in text
+    assert re.search(r"<code>task</code></th>\s*<td>ner</td>\s*<td>pos</td>", text)
+    [refused] = re.findall(r"<p>The sides also differ in ([^<]*)</p>", text)
+    assert not re.search(r"[0-9a-f]{20}", refused)
+
+
+def test_a_title_says_what_is_compared(pages: TestClient, experiment: str) -> None:
+    for query, title in {
+        "": "Compare",
+        f"experiment={experiment}": f"{MIXED} K = 5 over {ZERO}, ner of the sample · Compare",
+        f"experiment={experiment}&better.method={MIXED}&over.k=9": "ner of the sample · Compare",
+    }.items():
+        assert f"<title>{title} · allasprak</title>" in pages.get(f"/compare?{query}").text
 
 
 def test_several_experiments_stand_side_by_side(
