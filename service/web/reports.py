@@ -7,10 +7,11 @@ from urllib.parse import urlencode
 from fastapi import APIRouter, Query, Request
 from fastapi.responses import HTMLResponse
 from pydantic import model_validator
+from starlette.exceptions import HTTPException
 
 from search_spaces.problems import Problem, SpecError
 from search_spaces.spec import Text
-from service.api.experiments import Listing, list_experiments
+from service.api.experiments import Listing, list_experiments, show_experiment
 from service.api.reports import Form, get_report, list_reports
 from service.reports.kinds import KINDS
 from service.reports.report import FULL_COLOR
@@ -56,14 +57,15 @@ def reports(request: Request, wanted: Annotated[Shown, Query()]) -> HTMLResponse
             is_made_of_chosen = _is_made_of_chosen(request, wanted)
     offered = answered(list_experiments(request, Listing(limit=MOST_OFFERED)))["experiments"]
     named, chosen = {one["id"] for one in offered}, asked.get("experiment", [])
-    offered += [{"id": id_, "name": ""} for id_ in chosen if id_ not in named]
+    offered += [_known(request, id_) for id_ in chosen if id_ not in named]
     return page(
         request,
         "reports",
-        wanted=wanted,
         headers=tidy(request),
+        wanted=wanted,
         kinds=answered(list_reports())["reports"],
         has_published={name for name, kind in KINDS.items() if kind.published},
+        chosen=[one["name"] or one["id"] for one in offered if one["id"] in chosen],
         experiments=sorted(offered, key=lambda one: one["id"] not in chosen),
         words=WORDS,
         downloads=DOWNLOADS,
@@ -88,6 +90,14 @@ def _is_made_of_chosen(request: Request, wanted: Shown) -> bool:
     except SpecError:
         return False
     return True
+
+
+def _known(request: Request, id_: str) -> dict[str, Any]:
+    """An experiment as the REST interface shows it; its id alone if it is deleted."""
+    try:
+        return show_experiment(request, id_)
+    except HTTPException:
+        return {"id": id_, "name": ""}
 
 
 def _values(wanted: Shown, name: str) -> list[Any]:

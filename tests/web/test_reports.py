@@ -11,6 +11,7 @@ from large import fill
 from reported import reported
 from service.reports.kinds import KINDS
 from service.store import Store
+from service.web import reports
 from web_window import Window
 
 
@@ -91,6 +92,21 @@ def test_of_a_search_the_chosen_candidates_are_asked_for_and_what_waits_is_named
     refused = pages.get(f"{address}&chosen=true&method=gradient-mix-train&k=10")
     assert refused.status_code == 422
     assert alone["notes"][-1] in refused.json()["errors"][0]["message"]
+
+
+def test_a_title_and_a_box_name_the_experiments_that_are_chosen(
+    pages: TestClient, sqlite_store: Store, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """One that was older than those that are offered had no name."""
+    old, new = (reported(sqlite_store, seeds, name) for seeds, name in ((range(1, 3), "<old>"), (range(3, 5), "new")))
+    monkeypatch.setattr(reports, "MOST_OFFERED", 1)
+    text = pages.get(f"/reports?report=table-1&experiment={old}").text
+    assert "<title>table-1 of &lt;old&gt; · Reports · allasprak</title>" in text
+    assert re.search(rf'value="{old}" checked> <span>&lt;old&gt; <small>ner, \w+, ', text)
+    assert f'value="{new}">' in text
+    gone = pages.get("/reports?report=table-1&experiment=0123456789ab").text
+    assert 'value="0123456789ab" checked> <span>0123456789ab</span>' in gone
+    assert "<title>Reports · allasprak</title>" in pages.get("/reports").text
 
 
 def test_nothing_is_computed_before_results_are_chosen(pages: TestClient, sqlite_store: Store) -> None:
