@@ -141,7 +141,7 @@ class _Reader:
         forms = [one for one in self._alternatives(schema) if one.get("type") != "null"]
         hint = schema.get("description", "")
         found = EMPTY.search(hint)
-        given = {
+        given: dict[str, Any] = {
             "path": path,
             "words": _words(path),
             "hint": NULL.sub("empty", hint),
