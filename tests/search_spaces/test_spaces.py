@@ -39,9 +39,9 @@ WRONG = {
     "unordered schedule": ({"schedule": [[0, 0.5], [3, 1], [2, 0]]}, "grow"),
     "half an epoch": ({"schedule": [[0, 0.5], [1.5, 1]]}, "whole"),
     "two forms": ({"grid": [0.5], "uniform": [0, 1]}, "no such field"),
-    "no form": ({"values": [0.5]}, "valid number"),
-    "text": ("all", "valid number"),
-    "a truth value": (True, "valid number"),
+    "no form": ({"values": [0.5]}, "should be a number"),
+    "text": ("all", "should be a number"),
+    "a truth value": (True, "should be a number"),
 }
 
 
