@@ -34,6 +34,7 @@ from trainers.methods import METHODS
 from trainers.protocols import PROTOCOLS
 from trainers.sampling import shares
 from trainers.tasks import TASKS
+from trainers.trial import NUMERICS
 
 ROOT = Path(__file__).parents[1]
 README = ROOT / "README.md"
@@ -172,6 +173,7 @@ def test_the_page_of_the_command_line_tells_of_every_command_and_option() -> Non
     assert not [row for row in rows if not row[2]], "what has no words in the parser"
     assert page("command-line").count("```{command-line}") == 1
     assert "allasprak follow" in page("tutorial")
+    assert f"; NUMERICS {NUMERICS}\n" in page("tutorial")  # the demo was run once more
 
 
 def test_the_data_page_has_a_line_of_each_task_that_the_task_accepts() -> None:

@@ -18,7 +18,7 @@ from service.api.summaries import Grouped, summarize_results
 from service.reports.setting import NAMES
 from service.web.forest import forest
 from service.web.rendering import Page, answered, filled, page, tidy
-from trainers.marks import MARK_NAMES
+from trainers.marks import MARKS
 from trainers.methods import METHODS
 from trainers.tasks import TASKS
 
@@ -106,7 +106,7 @@ def compare(request: Request, wanted: Annotated[Shown, Query()]) -> HTMLResponse
         found=found,
         forest=forest(found, looks) if found else None,
         titles={side: _words(wanted, side, names) for side in SIDES},
-        marks={name: found[name] for name in MARK_NAMES if found[name]} if found else {},
+        marks={mark.models: found[mark.name] for mark in MARKS if found[mark.name]} if found else {},
     )
 
 

@@ -62,7 +62,16 @@ def trial(request: Request, id_: OfTrial) -> HTMLResponse:
 
 
 def _words(value: Any) -> str:
-    return ", ".join(map(str, value)) if isinstance(value, list) else str(value)
+    """The fact behind a mark: a sentence, or the evaluations of which every prediction is one label."""
+    if isinstance(value, str):
+        return value
+    return "; ".join(
+        f"{one['label']} in {_name(one['language'])} ({one['split']}, update {one['step']})" for one in value
+    )
+
+
+def _name(language: str) -> str:
+    return LANGUAGES[language].name if language in LANGUAGES else language
 
 
 def _siblings(request: Request, one: Mapping[str, Any]) -> list[tuple[str, list[dict[str, Any]]]]:

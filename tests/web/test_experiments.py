@@ -9,10 +9,12 @@ import pytest
 from playwright.sync_api import Browser, Route, expect
 from starlette.testclient import TestClient
 
-from plans import spec_of
+from plans import config_of, result_of, score_of, spec_of, trial_of
 from queried import filled
+from search_spaces.plan import Plan
 from service.store import Store
 from service.web.words import hours
+from trainers import Outcome
 from web_window import Window
 
 
@@ -34,6 +36,24 @@ def test_a_row_says_what_the_experiment_is_and_what_it_has_found(pages: TestClie
     assert line.startswith(f"{best['mean']:.1f} ± {best['sd']:.1f} {best['method']}")
     assert line.endswith(f"{gain} over zero-shot")
     assert f"<b>{best['mean']:.1f}</b>" in pages.get("/").text  # it is known now
+
+
+def test_of_equal_methods_the_simplest_is_the_best(pages: TestClient, sqlite_store: Store) -> None:
+    plan = Plan()
+    for method in ("gradient-mix-train", "naive-mix-train", "zero-shot"):
+        targets = () if method == "zero-shot" else ("de", "hi")
+        config = config_of(method, alpha=1.0 if method == "gradient-mix-train" else None, target_languages=targets)
+        plan.add(trial_of(config, evaluate={"de": "test"}))
+        plan.results.append(result_of(config, "de"))
+    id_ = sqlite_store.experiments.add(spec_of(), plan)
+    for digest, trial in sqlite_store.trials.outstanding(id_).items():
+        attempt = sqlite_store.trials.started(id_, digest)
+        value = 49.98 if trial.config.method == "zero-shot" else 50.0
+        scores = (score_of("de", value),)
+        sqlite_store.trials.succeeded(digest, attempt, Outcome(selected={"source-dev": 10}, scores=scores, facts={}))
+    line = pages.get(f"/experiments/{id_}/line").text
+    assert '<span class="method">naive-mix-train, K = 5</span>' in line
+    assert '<span class="">+0.0</span> over zero-shot' in line  # no gain that is seen
 
 
 @pytest.mark.parametrize("name", ["<script>alert(1)</script>", "\"'><img src=x onerror=alert(1)>", "ner أ 中"])

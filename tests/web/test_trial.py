@@ -1,6 +1,7 @@
 """The page of a trial: siblings, attempts, scores, what surgery met, and its log."""
 
 import re
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -12,7 +13,7 @@ from plans import spec_of
 from service.store import Store
 from service.web.lines import HEIGHT, WIDTH, line
 from service.web.trial import facts
-from stored import ADAPTED, SOURCE, finish_both, plan_of, report_of, score
+from stored import ADAPTED, SOURCE, finish_both, outcome_of, plan_of, report_of, score
 from trainers.artifacts.layout import log_of
 from web_window import Window
 
@@ -85,6 +86,18 @@ def test_surgery_is_told_in_words(pages: TestClient, sqlite_store: Store) -> Non
     text = pages.get(f"/trials/{mine['trial']}").text
     assert "200 operations, of which <b>50.0 %</b> met a conflict; mean cosine 0.050" in text
     assert text.count("<polyline") == 2
+
+
+def test_what_a_mark_is_for_is_told_in_words(pages: TestClient, sqlite_store: Store) -> None:
+    id_ = sqlite_store.experiments.add(spec_of(), plan_of())
+    attempt = sqlite_store.trials.started(id_, SOURCE.digest)
+    of = [{"language": language, "split": "test", "step": 10, "label": "O"} for language in ("zh", "en")]
+    done = outcome_of(score("en", 0.0), source_dev=10)
+    done = replace(done, facts={**done.facts, "one_label": of, "surgery_overflow": "9 of 10 were lost"})
+    sqlite_store.trials.succeeded(SOURCE.digest, attempt, done)
+    text = pages.get(f"/trials/{SOURCE.digest}").text
+    assert "One label everywhere: O in Mandarin Chinese (test, update 10); O in English (test, update 10)</li>" in text
+    assert "Surgery overflowed: 9 of 10 were lost</li>" in text
 
 
 def test_facts_are_words() -> None:
