@@ -68,6 +68,7 @@ def serve(host: str, port: int) -> NoReturn:
     logging.basicConfig(level=logging.INFO, handlers=[lines])
     # what is asked every few seconds, by a machine
     logging.getLogger("uvicorn.access").addFilter(lambda record: "/healthz" not in record.getMessage())
+    logging.getLogger("alembic.runtime.plugins").setLevel(logging.WARNING)
     signal.signal(signal.SIGTERM, _exit)
     listening = _listen(host, port)  # before anything is started: the port may be taken
     make_private(settings.home)
@@ -94,6 +95,7 @@ def serve(host: str, port: int) -> NoReturn:
         app.openapi()  # or the first request would wait for it
         frozen = memory.freeze()
         serving.start()
+        logging.getLogger(__name__).info("the service is at %s", _address(listening))
         while serving.is_alive():  # until a signal
             serving.join(COLLECT_SECONDS)
             memory.collect(frozen)
@@ -167,6 +169,11 @@ def _listen(host: str, port: int) -> socket.socket:
     except (OSError, TypeError, UnicodeError) as error:  # the latter two of a name that none can have
         why = str(getattr(error, "strerror", None) or error).partition(" (while attempting")[0]
         raise OSError(f"--host {host!a} --port {port}: {why}") from error
+
+
+def _address(listening: socket.socket) -> str:
+    host, port = listening.getsockname()[:2]
+    return f"http://[{host}]:{port}" if ":" in host else f"http://{host}:{port}"
 
 
 def _exit(_signal: int, _frame: FrameType | None) -> None:

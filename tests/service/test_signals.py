@@ -17,6 +17,7 @@ pytestmark = pytest.mark.service
 
 def test_a_server_whose_terminal_is_closed_ends_in_order(tmp_path: Path, start_service: Callable[..., Any]) -> None:
     service = start_service(tmp_path / "home")
+    assert f"the service is at {service.url}" in service.log.read_text()
     service.process.send_signal(signal.SIGHUP)
     assert service.process.wait(60) == 128 + signal.SIGHUP
     assert service.processes() == []
