@@ -81,7 +81,8 @@ def follow(client: Watched, id_: str, patience: float = PATIENCE, file: TextIO |
     with Bars(file) as bars:
         patient = Patience(patience, bars.tell)
         shown = _Experiment(client, id_, bars, patient)
-        experiment, looked, is_past = shown.look(), time.monotonic(), True
+        shown.look()
+        looked, is_past = time.monotonic(), True
         for batch in together(client.events(id_, patience=patience)):
             latest: dict[str, dict[str, Any]] = {}
             for event in batch:
@@ -93,11 +94,10 @@ def follow(client: Watched, id_: str, patience: float = PATIENCE, file: TextIO |
             for trial, event in latest.items():
                 shown.tell(trial, event, is_past)
             if batch or time.monotonic() - looked > LOOK:
-                experiment, looked = shown.look(), time.monotonic()
+                shown.look()
+                looked = time.monotonic()
             is_past = is_past and not batch
-        if experiment["state"] not in FINAL:
-            experiment = shown.look()
-        return experiment
+        return shown.look(is_last=True)
 
 
 class _Experiment:
@@ -108,10 +108,11 @@ class _Experiment:
         self._whole = bars.add(id_, 1.0)
         self._trials: dict[str, tuple[Any, str, int]] = {}  # bar, words and epochs of each that runs
 
-    def look(self) -> dict[str, Any]:
-        """The experiment as it stands."""
+    def look(self, is_last: bool = False) -> dict[str, Any]:
+        """The experiment as it stands. That it is over is the last that is shown: a look may be ahead of the events."""
         experiment = patiently(partial(self._client.experiment, self._id), self._patience)
-        self._bars.set(self._whole, **_whole(experiment))
+        if is_last or experiment["state"] not in FINAL:
+            self._bars.set(self._whole, **_whole(experiment))
         return experiment
 
     def tell(self, trial: str, event: Mapping[str, Any], is_past: bool) -> None:

@@ -224,11 +224,14 @@ def test_a_backup_lies_in_a_folder_that_is_there_and_not_in_the_home(
 def test_a_backup_that_is_told_to_end_leaves_nothing(
     tmp_path: Path, command: Callable[..., Any], monkeypatch: pytest.MonkeyPatch, ending: signal.Signals
 ) -> None:
-    before = sorted(tmp_path.iterdir())
+    before, handled = sorted(tmp_path.iterdir()), signal.signal(ending, signal.SIG_DFL)  # ignored under nohup
     monkeypatch.setattr("service.backup._files", lambda _: iter([os.kill(os.getpid(), ending)]))
-    assert command("backup", tmp_path / "backup.tar")[0] == 128 + ending
+    try:
+        assert command("backup", tmp_path / "backup.tar")[0] == 128 + ending
+        assert signal.getsignal(ending) == signal.SIG_DFL
+    finally:
+        signal.signal(ending, handled)
     assert sorted(tmp_path.iterdir()) == before
-    assert signal.getsignal(ending) == signal.SIG_DFL
 
 
 def test_models_are_in_a_backup_that_asks_for_them(

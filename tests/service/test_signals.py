@@ -14,9 +14,12 @@ from trainers.child_process import python
 
 pytestmark = pytest.mark.service
 
+# Under nohup tests ignore it, and so would what they start.
+HEARD = ("env", "--default-signal=HUP")
+
 
 def test_a_server_whose_terminal_is_closed_ends_in_order(tmp_path: Path, start_service: Callable[..., Any]) -> None:
-    service = start_service(tmp_path / "home")
+    service = start_service(tmp_path / "home", within=HEARD)
     assert f"the service is at {service.url}" in service.log.read_text()
     service.process.send_signal(signal.SIGHUP)
     assert service.process.wait(60) == 128 + signal.SIGHUP
@@ -29,7 +32,10 @@ def test_a_demo_that_is_told_to_end_takes_its_service_along(
 ) -> None:
     clean = {name: value for name, value in os.environ.items() if not name.startswith("ALLASPRAK_")}
     with subprocess.Popen(
-        python("service.cli", "demo"), env={**clean, "ALLASPRAK_HOME": str(tmp_path)}, stdout=subprocess.PIPE, text=True
+        [*HEARD, *python("service.cli", "demo")],
+        env={**clean, "ALLASPRAK_HOME": str(tmp_path)},
+        stdout=subprocess.PIPE,
+        text=True,
     ) as demo:
         assert demo.stdout is not None
         next(line for line in demo.stdout if line.startswith("submitted"))

@@ -297,3 +297,25 @@ def test_an_experiment_that_is_being_fetched_has_a_bar(store: Store) -> None:
     store.control.move(id_, "cancel")
     progress.follow(Lived(store, id_), id_, file=file)
     assert file.getvalue().startswith(f"{id_}: 0 of 0 trials, cancelled")
+
+
+class AheadOfEvents:
+    """A service that knows that an experiment is over before its events say so."""
+
+    def experiment(self, id_: str) -> dict[str, Any]:
+        trials = {"total": 1, "succeeded": 1, "stopped": 0, "failed": 0, "cancelled": 0, "running": 0}
+        return {"id": id_, "state": "succeeded", "reason": "", "progress": 1.0, "trials": trials, "cost": {"eta": None}}
+
+    def trial(self, _: str) -> dict[str, Any]:
+        return {"config": {"method": "zero-shot", "k": 0, "seed": 1, "training": {"epochs": 2}}}
+
+    def events(self, _: str, after: int = 0, patience: float = 0) -> Iterator[dict[str, Any]]:
+        yield {"event": "trial", "trial": "t", "state": "running", "epoch": 1, "number": after}
+        time.sleep(3 * progress.TOGETHER)
+        yield {"event": "trial", "trial": "t", "state": "succeeded", "number": 2}
+
+
+def test_the_last_line_is_that_of_the_experiment() -> None:
+    file = io.StringIO()
+    assert progress.follow(AheadOfEvents(), "x", file=file)["state"] == "succeeded"
+    assert file.getvalue().splitlines()[-2:] == ["zero-shot K=0 seed 1: succeeded", "x: 1 of 1 trial, succeeded"]
