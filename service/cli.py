@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from search_spaces.presets import preset
-from service.arguments import UsageError, checked, path
+from service.arguments import UsageError, checked, id_, path
 from service.client import Client, ServiceError
 from service.commands import add_commands, parser_of, print_table, run
 from service.csv_cells import as_csv
@@ -52,7 +52,7 @@ def parser() -> argparse.ArgumentParser:
     tokens = commands.add_parser("token", help="tokens by name of the service whose home or database this is")
     of_token = tokens.add_subparsers(required=True, metavar="ACTION", help="what is done with them")
     add = of_token.add_parser("add", help="make a token, and print it, this once")
-    add.add_argument("name", help="who it is for: the owner of what is submitted with it")
+    add.add_argument("name", type=checked(_token_name), help="who it is for: the owner of what is submitted with it")
     add.add_argument("--read-only", action="store_true", help="it may read, plan and query, and change nothing")
     add.set_defaults(command=_add_token)
     revoke = of_token.add_parser("revoke", help="let a token be none any more, at once")
@@ -62,7 +62,7 @@ def parser() -> argparse.ArgumentParser:
     listed.set_defaults(command=_list_tokens)
 
     export = commands.add_parser("export", help="write a trial's kept model as a Hugging Face folder")
-    export.add_argument("trial", help="its id; the service's home must be on this machine")
+    export.add_argument("trial", type=id_, help="its id; the service's home must be on this machine")
     export.add_argument("folder", type=path, help="where it is written")
     export.add_argument("--selection", help="where the trial has several, such as last or target-dev")
     export.set_defaults(command=_export)
@@ -94,6 +94,12 @@ def _port(text: str) -> int:
     if not text.isdecimal() or int(text) >= 2**16:
         raise argparse.ArgumentTypeError(f"{text!r}; allowed: 0 to 65535, 0 for any that is free")
     return int(text)
+
+
+def _token_name(text: str) -> str:
+    from service.store.tokens import require_name  # with the database, which most commands do without
+
+    return require_name(text)
 
 
 def _serve(arguments: argparse.Namespace) -> int:

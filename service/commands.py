@@ -5,7 +5,6 @@ import os
 import sys
 import tempfile
 import warnings
-import zipfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -27,11 +26,11 @@ from service.arguments import (
 from service.client import Client, ServiceError
 from service.comparing import add_compare
 from service.csv_cells import as_csv
+from service.files import write, zipped
 from service.overviews import add_overviews
 from service.printing import clean, print_json, print_rows, tell
 from service.score_table import printed
 from service.watching import add_watching
-from trainers.artifacts.atomic import write_text
 from trainers.child_process import ended_in_order, leave_removed_folder, require_utf_8
 from trainers.marks import MARKS
 from trainers.proxies import spare_loopback
@@ -197,6 +196,8 @@ def _spec(arguments: argparse.Namespace) -> Path | dict[str, Any]:
             raise UsageError("give a file, --preset or both")
         return {}
     file: Path = arguments.file
+    if not file.exists():
+        raise UsageError(f"FILE: there is no {str(file)!r}")
     return file
 
 
@@ -216,7 +217,7 @@ def _page(arguments: argparse.Namespace) -> int:
     file: Path = arguments.file or Path(f"{id_}.html")
     if not file.parent.is_dir():
         raise UsageError(f"FILE: there is no folder {str(file.parent)!r}")
-    write_text(file, client.page(id_))
+    write(file, client.page(id_))
     print(file)
     return 0
 
@@ -226,8 +227,8 @@ def _add_dataset(arguments: argparse.Namespace) -> int:
     if not given.exists():
         raise UsageError(f"PATH: there is no {str(given)!r}; allowed: a zip, or a folder")
     with tempfile.TemporaryDirectory() as scratch, _telling():
-        zipped = _zipped(given, Path(scratch) / "data.zip") if given.is_dir() else given
-        added = client_of(arguments).add_dataset(arguments.name, zipped)
+        file = zipped(given, Path(scratch) / "data.zip") if given.is_dir() else given
+        added = client_of(arguments).add_dataset(arguments.name, file)
     if arguments.json:
         print_json(added)
         return 0
@@ -239,17 +240,6 @@ def _add_dataset(arguments: argparse.Namespace) -> int:
             for named, found in parts.items()]  # fmt: skip
     print_rows(["task", "language", *splits], rows, right=splits)
     return 0
-
-
-def _zipped(folder: Path, file: Path) -> Path:
-    """A zip of the files of a folder, however old they are."""
-    with zipfile.ZipFile(file, "w", zipfile.ZIP_DEFLATED, strict_timestamps=False) as archive:
-        for one in sorted(folder.rglob("*")):
-            try:
-                archive.write(one, one.relative_to(folder))
-            except UnicodeEncodeError as error:
-                raise UsageError(f"PATH: {str(one)!a} has a name that is no UTF-8") from error
-    return file
 
 
 def print_table(client: Client, id_: str) -> None:

@@ -26,6 +26,14 @@ class TokenNameError(ValueError):
     """A name that no token can have, that another one has, or that none has."""
 
 
+def require_name(text: str) -> str:
+    """A name that a token can have. TokenNameError if it is none."""
+    if not NAME.fullmatch(text):
+        allowed = "up to 64 ASCII letters, digits and . _ @ -, the first a letter or digit"
+        raise TokenNameError(f"{text[:100]!a} is no name of a token; allowed: {allowed}")
+    return text
+
+
 class Token(NamedTuple):
     """What is known of a token. Times are seconds since 1970 (UTC); `revoked` is None as long as it is valid."""
 
@@ -54,9 +62,7 @@ class Tokens:
         Raises:
             TokenNameError: the name is none, or there is a valid token of that name.
         """
-        if not NAME.fullmatch(name):
-            allowed = "up to 64 ASCII letters, digits and . _ @ -, the first a letter or digit"
-            raise TokenNameError(f"{name[:100]!a} is no name of a token; allowed: {allowed}")
+        require_name(name)
         token = PREFIX + secrets.token_urlsafe(32)
         row = {"digest": _digest(token), "read_only": read_only, "created": time.time(), "revoked": None}
         added = self._database.insert(access_tokens).values(name=name, **row)

@@ -4,6 +4,7 @@ More than 300 lines, since all of them share one small experiment and the way to
 """
 
 import errno
+import fcntl
 import json
 import os
 import random
@@ -218,6 +219,9 @@ def test_a_zip_or_a_folder_becomes_a_dataset(allasprak: Command, client: TestCli
     assert {**answer, "kind": "zip"} == client.get("/v1/datasets/other").json()
     os.utime(tmp_path / "mine" / "ner" / "en" / "dev.jsonl", (0, 0))  # zips have no dates before 1980
     assert allasprak("add-dataset", "old", str(tmp_path / "mine")).code == 0
+    os.mkfifo(tmp_path / "mine" / "pipe")
+    (tmp_path / "mine" / "gone").symlink_to("nowhere")
+    assert allasprak("add-dataset", "files", str(tmp_path / "mine")).code == 0
     (tmp_path / "mine" / "\udcff").touch()
     assert "has a name that is no UTF-8" in allasprak("add-dataset", "odd", str(tmp_path / "mine")).err
     missing = allasprak("add-dataset", "mine", "nowhere.zip")
@@ -244,8 +248,26 @@ def test_page_writes_an_experiment_as_one_file(
     (tmp_path / "b.html").write_text("an earlier one")
     with monkeypatch.context() as disk:
         disk.setattr(Path, "write_text", full)
-        assert allasprak("page", id_, str(tmp_path / "b.html")).code == 1
+        said = allasprak("page", id_, "b.html")
+    assert (said.code, said.err) == (1, "allasprak: [Errno 28] No space left on device: 'b.html'\n")
     assert (tmp_path / "b.html").read_text() == "an earlier one"
+    (tmp_path / "link.html").symlink_to("b.html")
+    assert allasprak("page", id_, "link.html").code == 0
+    assert (tmp_path / "link.html").is_symlink()
+    assert "<bdi>four languages</bdi>" in (tmp_path / "b.html").read_text()
+
+
+def test_page_writes_to_what_is_no_file_as_well(allasprak: Command, store: Store, tmp_path: Path) -> None:
+    """A folder of devices would get a file instead of one."""
+    id_, pipe = experiment(store, name="four languages"), tmp_path / "pipe"
+    os.mkfifo(pipe)
+    end = os.open(pipe, os.O_RDWR | os.O_NONBLOCK)
+    fcntl.fcntl(end, fcntl.F_SETPIPE_SZ, 2**20)  # the whole page, which nobody reads meanwhile
+    assert allasprak("page", id_, str(pipe)).code == 0
+    assert b"<bdi>four languages</bdi>" in os.read(end, 2**20)
+    os.close(end)
+    assert list(tmp_path.glob("*pipe*")) == [pipe]
+    assert pipe.is_fifo()
 
 
 # Ids, terminals, and what is wrong
@@ -311,6 +333,7 @@ def test_a_terminal_has_colors_and_rules_and_a_pipe_has_neither(
         (["add-dataset", "mine", ""], "add-dataset: argument PATH: it is empty; allowed: a path, such as . for"),
         (["page", "9d", ""], "page: argument FILE: it is empty; allowed: a path"),
         (["submit"], ": give a file, --preset or both"),
+        (["plan", "nowhere.json"], ": FILE: there is no 'nowhere.json'"),
         (["nonsense"], ": argument COMMAND: invalid choice: 'nonsense' (choose from"),
         (["compare", "9d", "a", "b", "c"], ": SIDE: there are 3; allowed: two methods of ID, or one other experiment"),
         (["compare", "9d", "k=5,", "x"], ": SIDE: 'k=5,'; allowed: a method, or column=value, several with commas"),

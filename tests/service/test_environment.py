@@ -77,7 +77,7 @@ def test_under_an_ascii_locale_specs_are_utf_8_with_a_mark_or_without_and_so_is_
     assert (done.returncode, done.stderr.decode()) == (0, "")
     assert json.loads(done.stdout) == {"name": "ñ 中文"}
     missing = subprocess.run([*command[:5], "nichts-ñ.json"], env=ascii_, capture_output=True)
-    assert missing.stderr.decode() == "allasprak: [Errno 2] No such file or directory: 'nichts-ñ.json'\n"
+    assert missing.stderr.decode() == "allasprak: FILE: there is no 'nichts-ñ.json'\n"
 
 
 @pytest.mark.service

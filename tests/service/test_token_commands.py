@@ -119,7 +119,10 @@ def test_what_a_command_cannot_do_is_said_in_a_line(tmp_path: Path, run: Run, sq
     assert run("list").stdout == ""
     assert run("add", "ana").returncode == 0
     assert refused("add", "ana").startswith("allasprak: there is a token 'ana' already; allowed: another name")
-    assert refused("add", "a b").startswith("allasprak: 'a b' is no name of a token; allowed: up to 64 ASCII letters")
+    for name in ("a b", ""):
+        wrong = run("add", name)
+        said = f"allasprak token add: argument name: {name!r} is no name of a token; allowed: up to 64 ASCII letters"
+        assert (wrong.returncode, wrong.stderr.startswith(said)) == (2, True)
     assert refused("revoke", "bo") == "allasprak: there is no token 'bo' to revoke; there are: ana\n"
     told = run("revoke", "ana")
     assert (told.stdout, told.stderr) == ("ana: revoked\n", "the last one: the service goes on to ask for a token\n")
