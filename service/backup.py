@@ -54,7 +54,7 @@ def backup(settings: Settings, file: Path, with_models: bool = False) -> Written
     if os.path.lexists(file) and not _is_backup(file, database):
         what = "is a directory" if file.is_dir() else "is there"
         raise ValueError(f"{file} {what}, and no earlier backup; allowed: a new file, or a .tar to be replaced")
-    if settings.home.resolve() in file.resolve().parents:
+    if settings.home.resolve() in (file.parent.resolve() / file.name).parents:
         raise ValueError(f"{file} lies in the home, all of which is the service's; allowed: elsewhere")
     folders = layout.irreplaceable(settings.home, with_models, with_predictions=not elsewhere)
     size = taken(folders).bytes + 2 * taken([database]).bytes

@@ -215,9 +215,14 @@ def test_a_backup_lies_in_a_folder_that_is_there_and_not_in_the_home(
     code, _, said = command("backup", tmp_path / "nowhere" / "backup.tar")
     assert (code, said) == (1, f"allasprak: there is no folder '{tmp_path / 'nowhere'}'\n")
     assert not (tmp_path / "nowhere").exists()
-    (home / "predictions").mkdir(exist_ok=True)
-    code, _, said = command("backup", home / "predictions" / "backup.tar")
-    assert (code, "lies in the home" in said) == (1, True)
+    inside = home / "predictions" / "backup.tar"
+    inside.parent.mkdir(exist_ok=True)
+    for is_link in (False, True):
+        if is_link:  # which would be replaced
+            (tmp_path / "earlier.tar").touch()
+            inside.symlink_to(tmp_path / "earlier.tar")
+        code, _, said = command("backup", inside)
+        assert (code, "lies in the home" in said) == (1, True)
 
 
 @pytest.mark.parametrize("ending", [signal.SIGTERM, signal.SIGHUP])
