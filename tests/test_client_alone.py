@@ -15,7 +15,10 @@ WHOLE = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
 ALONE = tomllib.loads((ROOT / "allasprak/pyproject.toml").read_text())
 ROWS = 1_000_000
 
-IMPORTED = "import sys, allasprak, service.commands; print(*(vars(m).get('__file__') for m in sys.modules.values()))"
+IMPORTED = """
+import sys, allasprak, service.entry, service.commands
+print(*(vars(m).get('__file__') for m in sys.modules.values()))
+"""
 
 
 def test_it_has_what_the_commands_import_and_nothing_else() -> None:

@@ -3,6 +3,7 @@
 import os
 import signal
 import subprocess
+import sys
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -45,3 +46,34 @@ def test_a_demo_that_is_told_to_end_takes_its_service_along(
     while processes_of(tmp_path) and time.monotonic() < deadline:
         time.sleep(0.1)
     assert processes_of(tmp_path) == []
+
+
+MOMENTS = {
+    "while it is loaded": "sys.meta_path.insert(0, Interrupting())",
+    "a second one": "commands._code = streams.drop_untaken = interrupt",
+    "a second one at the very end": "commands._code = interrupt; atexit.register(interrupt)",
+}
+
+
+@pytest.mark.parametrize("moment", MOMENTS)
+def test_ctrl_c_is_silent_whenever_it_comes(moment: str) -> None:
+    before = "" if moment == "while it is loaded" else "from service import commands, streams"
+    program = f"""
+import atexit, os, signal, sys
+from service.entry import main
+{before}
+
+def interrupt(*_):
+    os.kill(os.getpid(), signal.SIGINT)
+
+class Interrupting:
+    def find_spec(self, name, *_):
+        if name == "numpy":
+            interrupt()
+
+signal.signal(signal.SIGINT, signal.default_int_handler)  # tests may run in the background
+{MOMENTS[moment]}
+main()
+"""
+    done = subprocess.run([sys.executable, "-c", program, "prune"], capture_output=True, text=True, timeout=60)
+    assert (done.returncode, done.stdout, done.stderr) == (130, "", "")
