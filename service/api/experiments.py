@@ -33,6 +33,7 @@ from service.store.query import By, equal
 from service.store.states import FINAL, State
 from trainers.artifacts.layout import driver_log
 from trainers.artifacts.places import NO_PATIENCE, place_of
+from trainers.json_objects import unique
 from trainers.tasks import TASKS
 
 router = APIRouter(tags=["experiments"])
@@ -199,7 +200,7 @@ async def _body(request: Request, wanted: From) -> object:
 
 def _parsed(body: bytes) -> object:
     try:
-        return json.loads(body)
+        return json.loads(body, object_pairs_hook=unique)
     except (ValueError, RecursionError) as error:
         raise SpecError([Problem("body", f"not JSON: {ascii(str(error))[1:-1]}")]) from error
 

@@ -131,6 +131,8 @@ def test_a_plan_of_a_body_that_is_not_json_is_refused(client: TestClient) -> Non
     assert client.post("/v1/plans", content=b"{}", headers={"content-type": "text/plain"}).status_code == 415
     broken = client.post("/v1/plans", content=b"{", headers={"content-type": "application/json"})
     assert "not JSON" in fields_of(broken)["body"]
+    twice = client.post("/v1/plans", content=b'{"k": [1], "k": [5]}', headers={"content-type": "application/json"})
+    assert "the key 'k' stands twice in an object" in fields_of(twice)["body"]
 
 
 def test_every_wrong_field_is_named_at_once_with_what_is_allowed(client: TestClient, spec: Fields) -> None:
