@@ -188,6 +188,9 @@ class Connection:
                     patience.answered()
                     if is_over:
                         return
+                    if not answer.headers.get("Content-Type", "").startswith("text/event-stream"):
+                        answer.read()
+                        raise ServiceError(answer.status_code, f"no answer of allasprak, {_said(answer)}", [])
                     for event in _events(answer.iter_lines()):
                         after = event["number"]
                         yield event

@@ -611,7 +611,11 @@ def test_an_address_that_is_none_is_refused_at_once(url: str) -> None:
 def test_an_answer_of_another_program_is_said_to_be_one(scripted: tuple[Scripted, str], body: str) -> None:
     script, url = scripted
     script.answers = [(200, body)]
-    for ask in (lambda: Client(url).experiment("x"), lambda: Client(url).results("x"), lambda: Client(url).wait("x")):
+    client = Client(url)
+    for ask in (
+        lambda: client.experiment("x"), lambda: client.results("x"), lambda: client.wait("x"),
+        lambda: next(client.events("x")),
+    ):  # fmt: skip
         with pytest.raises(ServiceError, match=f"no answer of allasprak, status 200 from {url}/v1/") as said:
             ask()
         assert str(said.value).endswith(body)
