@@ -148,7 +148,7 @@ class Connection:
             raise ConnectionError(f"the answer of {answer.url} broke off after {len(answer.content):,} bytes")
         if b"left_out" in metadata:
             frame.attrs["left_out"] = json.loads(metadata[b"left_out"])
-        return frame, answer.headers
+        return frame, _Object(answer.headers, f"status {answer.status_code} from {answer.url}")  # names in lower case
 
     def pages(self, path: str, params: Mapping[str, Any]) -> Iterator[dict[str, Any]]:
         """All pages of an answer."""

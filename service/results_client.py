@@ -60,7 +60,7 @@ class ResultsClient:
             form |= {name: several(form[name], name) for name in ("columns", "sort") if name in form}
             query = plain({"where": {"and": [where, *only]}, **form, "format": "arrow"})
             frame, headers = self._connection.frame("POST", "/v1/results/query", json=query)
-        frame.attrs["now"] = int(headers["Now"])
+        frame.attrs["now"] = int(headers["now"])
         return frame
 
     def summary(self, by: str | Sequence[str] = ("method", "k"), **asked: Any) -> pd.DataFrame:

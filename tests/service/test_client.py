@@ -587,6 +587,8 @@ def test_a_frame_that_broke_off_between_batches_is_none() -> None:
         client._connection._http = httpx2.Client(base_url="http://127.0.0.1:1", transport=transport)
         if is_whole:
             assert len(client._connection.frame("GET", "/v1/results")[0]) == 1
+            with pytest.raises(ServiceError, match=r"it has no 'now'; status 200 from http://127.0.0.1:1/"):
+                client.results()
         else:
             with pytest.raises(ConnectionError, match=r"broke off after \d+ bytes"):
                 client._connection.frame("GET", "/v1/results")
