@@ -134,7 +134,7 @@ class Connection:
         """The JSON object of an answer. What it lacks is a ServiceError: it is another program's."""
         answer = self.answer(method, path, **arguments)
         with _of_service(answer):
-            return _Object(answer.json(), _said(answer))
+            return _Object(answer.json(), _of(answer))
 
     def frame(self, method: str, path: str, **arguments: Any) -> tuple[pd.DataFrame, Mapping[str, str]]:
         """The frame of an answer that is an Arrow stream, and the headers of the answer.
@@ -148,7 +148,7 @@ class Connection:
             raise ConnectionError(f"the answer of {answer.url} broke off after {len(answer.content):,} bytes")
         if b"left_out" in metadata:
             frame.attrs["left_out"] = json.loads(metadata[b"left_out"])
-        return frame, _Object(answer.headers, f"status {answer.status_code} from {answer.url}")  # names in lower case
+        return frame, _Object(answer.headers, _of(answer))  # names in lower case
 
     def pages(self, path: str, params: Mapping[str, Any]) -> Iterator[dict[str, Any]]:
         """All pages of an answer."""
@@ -305,7 +305,11 @@ def _of_service(answer: httpx2.Response) -> Iterator[None]:
 def _said(answer: httpx2.Response) -> str:
     """What has answered that is no service of ours, and the beginning of it."""
     words = " ".join(answer.text.split())[:SHOWN_CHARACTERS]
-    return f"status {answer.status_code} from {answer.url}{f': {words}' if words else ''}"
+    return f"{_of(answer)}{f': {words}' if words else ''}"
+
+
+def _of(answer: httpx2.Response) -> str:
+    return f"status {answer.status_code} from {answer.url}"
 
 
 def _events(lines: Iterable[str]) -> Iterator[dict[str, Any]]:

@@ -112,13 +112,14 @@ def secret(name: str, environment: Mapping[str, str] = os.environ) -> str | None
         raise ValueError(f"{plain} and {variable} are both set; allowed: one of them")
     try:
         with _path(variable, file).open(encoding="utf-8-sig") as opened:  # which may have no end
-            content = opened.read(MOST_CHARACTERS).strip()
+            content = opened.read(MOST_CHARACTERS + 1).strip()
     except OSError as error:
         raise ValueError(f"{variable} is {file!r}, which cannot be read: {error.strerror}") from error
     except UnicodeDecodeError as error:
         raise ValueError(f"{variable} is {file!r}, which is not text") from error
-    if not content:
-        raise ValueError(f"{variable} is {file!r}, which is empty; allowed: a file with the value alone")
+    if not content or len(content) > MOST_CHARACTERS:
+        what = "is too long" if content else "is empty"
+        raise ValueError(f"{variable} is {file!r}, which {what}; allowed: a file with the value alone")
     return content
 
 

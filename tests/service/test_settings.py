@@ -35,8 +35,13 @@ def test_without_a_secret_there_is_none() -> None:
 @SECRETS
 @pytest.mark.parametrize(
     ("content", "says"),
-    [(None, "cannot be read: No such file"), (b" \n", "is empty"), (b"\xff\xfe", "is not text")],
-    ids=["missing", "empty", "binary"],
+    [
+        (None, "cannot be read: No such file"),
+        (b" \n", "is empty"),
+        (b"x" * 10_001, "is too long"),
+        (b"\xff\xfe", "is not text"),
+    ],
+    ids=["missing", "empty", "long", "binary"],
 )
 def test_a_secret_file_that_holds_none_is_refused(
     tmp_path: Path, name: str, field: str, content: bytes | None, says: str
