@@ -152,10 +152,16 @@ def _value(rows: Sequence[Mapping[str, Any]], column: Column | None) -> float | 
 
 
 def _best(means: Sequence[Mapping[str, Any]], columns: Sequence[Column]) -> Column | None:
-    """The column of the greatest mean over the languages that all methods have, but for zero-shot's."""
+    """The column of the greatest mean over the languages that all methods have, but for zero-shot's.
+
+    Of equal ones it is that of the method which does less, the first of METHODS.
+    """
+    order = {name: place for place, name in enumerate(METHODS)}
     known = [row for row in means if row["mean_in_common"] is not None and row["method"] != "zero-shot"]
     best = max(
-        (row for row in known if _column(row) in columns), key=lambda row: float(row["mean_in_common"]), default=None
+        (row for row in known if _column(row) in columns),
+        key=lambda row: (round(row["mean_in_common"], 9), -order.get(row["method"], len(order))),
+        default=None,
     )
     return None if best is None else _column(best)
 

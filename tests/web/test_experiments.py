@@ -54,6 +54,8 @@ def test_of_equal_methods_the_simplest_is_the_best(pages: TestClient, sqlite_sto
     line = pages.get(f"/experiments/{id_}/line").text
     assert '<span class="method">naive-mix-train, K = 5</span>' in line
     assert '<span class="">+0.0</span> over zero-shot' in line  # no gain that is seen
+    table = pages.get(f"/experiments/{id_}/table").text
+    assert re.findall(r'<th scope="col" class="[^"]*best">([\w-]+)', table) == ["naive-mix-train"]
 
 
 @pytest.mark.parametrize("name", ["<script>alert(1)</script>", "\"'><img src=x onerror=alert(1)>", "ner أ 中"])
