@@ -168,7 +168,7 @@ def _listen(host: str, port: int) -> socket.socket:
         return socket.create_server((host, port), family=family, backlog=BACKLOG)
     except (OSError, TypeError, UnicodeError) as error:  # the latter two of a name that none can have
         why = str(getattr(error, "strerror", None) or error).partition(" (while attempting")[0]
-        raise OSError(f"--host {host!a} --port {port}: {why}") from error
+        raise OSError(f"--host {host} --port {port}: {why}") from error
 
 
 def _address(listening: socket.socket) -> str:
