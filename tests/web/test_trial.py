@@ -1,15 +1,18 @@
 """The page of a trial: siblings, attempts, scores, what surgery met, and its log."""
 
+import html
 import re
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import pytest
 from playwright.sync_api import expect
 from starlette.testclient import TestClient
 
 from large import fill
-from plans import spec_of
+from plans import config_of, result_of, spec_of, trial_of
+from search_spaces.plan import Plan
 from service.store import Store
 from service.web.lines import HEIGHT, WIDTH, line
 from service.web.trial import facts
@@ -86,6 +89,18 @@ def test_surgery_is_told_in_words(pages: TestClient, sqlite_store: Store) -> Non
     text = pages.get(f"/trials/{mine['trial']}").text
     assert "200 operations, of which <b>50.0 %</b> met a conflict; mean cosine 0.050" in text
     assert text.count("<polyline") == 2
+
+
+@pytest.mark.parametrize(
+    ("alpha", "words"), [(1.0, "α = 1"), (0.25, "α = 0.25"), (((0, 0.5), (2, 1.0)), "α = [[0, 0.5], [2, 1.0]]")]
+)
+def test_alpha_is_a_number_or_a_schedule(pages: TestClient, sqlite_store: Store, alpha: Any, words: str) -> None:
+    plan = Plan()
+    trial = trial_of(config_of("gradient-mix-train", alpha=alpha), evaluate={"de": "test"})
+    plan.add(trial)
+    plan.results.append(replace(result_of(config_of("gradient-mix-train", alpha=1.0), "de"), trial=trial.config.digest))
+    sqlite_store.experiments.add(spec_of(), plan)
+    assert f", {words} · allasprak</title>" in html.unescape(pages.get(f"/trials/{trial.config.digest}").text)
 
 
 def test_what_a_mark_is_for_is_told_in_words(pages: TestClient, sqlite_store: Store) -> None:
