@@ -8,6 +8,10 @@ from typing import Any
 MOST_LISTED = 50
 
 
+# The time left of an experiment that was expected to be done by now.
+LONGER = "longer than planned"
+
+
 def listed(names: Sequence[object], most: int = MOST_LISTED) -> str:
     """Names with commas between; of more than `most` the first ones, and how many more there are."""
     shown = ", ".join(map(str, names[:most]))

@@ -78,8 +78,9 @@ def parser() -> argparse.ArgumentParser:
 
     prune = commands.add_parser("prune", help="remove files that no unfinished experiment needs")
     prune.add_argument("kinds", nargs="*", metavar="KIND", help=f"of {', '.join(KINDS)}")
-    age = prune.add_argument("--older-than", default="30d", metavar="AGE", help="such as 12h or 30d (default)")
-    age.type = checked(seconds_of)
+    prune.add_argument(
+        "--older-than", default="30d", type=checked(seconds_of), metavar="AGE", help="such as 12h or 30d (default)"
+    )
     prune.add_argument("--named", action="store_true", help="also datasets that experiments name which are over")
     prune.add_argument("--dry-run", action="store_true", help="only print what would go, of all kinds if none is given")
     prune.set_defaults(command=_prune)

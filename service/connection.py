@@ -131,7 +131,7 @@ class Connection:
         raise AssertionError("the last try answers or raises")
 
     def json(self, method: str, path: str, **arguments: Any) -> dict[str, Any]:
-        """The JSON object of an answer. What it lacks is a ServiceError: it is another program's."""
+        """The JSON object of an answer. A name that it lacks is a ServiceError: it may be another program's."""
         answer = self.answer(method, path, **arguments)
         with _of_service(answer):
             return _Object(answer.json(), _of(answer))
@@ -261,14 +261,14 @@ def patiently(ask: Callable[[], T], patience: Patience) -> T:
 
 
 class _Object(dict[str, Any]):
-    """The object of an answer. What it lacks is a ServiceError that says who has answered."""
+    """The object of an answer. A name that it lacks is a ServiceError that says who has answered."""
 
     def __init__(self, values: Mapping[str, Any], said: str) -> None:
         super().__init__(values)
         self._said = said
 
     def __missing__(self, name: str) -> NoReturn:
-        raise ServiceError(HTTPStatus.OK, f"no answer of allasprak, it has no {name!r}; {self._said}", [])
+        raise ServiceError(HTTPStatus.OK, f"the answer has no {name!r}: {self._said}", [])
 
 
 def _require_path(path: str, params: Any = None) -> None:

@@ -8,6 +8,7 @@ from queue import Empty, SimpleQueue
 from threading import Event, Thread
 from typing import Any, Protocol, TextIO, TypeVar
 
+from search_spaces.messages import LONGER
 from service.bars import Bars
 from service.connection import patiently
 from service.patience import PATIENCE, Patience
@@ -148,7 +149,7 @@ def time_left(experiment: Mapping[str, Any], after: str = "") -> str:
     if eta is None:
         return ""
     seconds = (datetime.fromisoformat(eta) - datetime.now(UTC)).total_seconds()
-    return f"{duration(max(1.0, seconds))}{after}" if seconds > 0 else "longer than planned"
+    return f"{duration(max(1.0, seconds))}{after}" if seconds > 0 else LONGER
 
 
 def done(trials: Mapping[str, int]) -> int:

@@ -173,7 +173,7 @@ def test_the_page_of_the_command_line_tells_of_every_command_and_option() -> Non
     assert not [row for row in rows if not row[2]], "what has no words in the parser"
     assert page("command-line").count("```{command-line}") == 1
     assert "allasprak follow" in page("tutorial")
-    assert f"; NUMERICS {NUMERICS}\n" in page("tutorial")  # the demo was run once more
+    assert f"; NUMERICS {NUMERICS}\n" in page("tutorial")  # its table is of this version
 
 
 def test_the_data_page_has_a_line_of_each_task_that_the_task_accepts() -> None:

@@ -34,8 +34,8 @@ def ended_in_order() -> Iterator[None]:
 
     What it has begun is undone by the blocks that it is in. Signals that it was started without stay ignored.
     """
-    names = [name for name in ("SIGTERM", "SIGHUP") if hasattr(signal, name)]  # Windows has no second one
-    ending = [one for one in map(signal.Signals.__getitem__, names) if signal.getsignal(one) == signal.SIG_DFL]
+    signals = [getattr(signal, name) for name in ("SIGTERM", "SIGHUP") if hasattr(signal, name)]  # not all on Windows
+    ending = [one for one in signals if signal.getsignal(one) == signal.SIG_DFL]
     for one in ending:
         signal.signal(one, _leave)
     try:

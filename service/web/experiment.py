@@ -8,6 +8,7 @@ from fastapi.responses import HTMLResponse, RedirectResponse
 from pydantic import TypeAdapter, ValidationError
 from starlette.exceptions import HTTPException
 
+from search_spaces.messages import LONGER
 from search_spaces.problems import Problem, SpecError
 from search_spaces.spec import Priority
 from service.api import control
@@ -18,7 +19,7 @@ from service.store.states import FINAL, MOVES, TRIAL_STATES
 from service.web.grid import grid
 from service.web.rendering import Body, Page, answered, page
 from service.web.table import Sorted
-from service.web.words import LONGER, left
+from service.web.words import left
 from trainers.trial import NUMERICS
 
 router = APIRouter(route_class=Page, include_in_schema=False)

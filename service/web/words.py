@@ -6,10 +6,8 @@ from datetime import UTC, datetime
 
 from markupsafe import Markup
 
+from search_spaces.messages import LONGER
 from trainers.digests import DIGEST_LENGTH
-
-# What is said of an experiment that was expected to be done by now.
-LONGER = "longer than planned"
 
 
 def duration(seconds: float | None) -> str:

@@ -559,7 +559,7 @@ def test_what_an_answer_lacks_is_said_with_its_address(scripted: tuple[Scripted,
     script, url = scripted
     script.answers = [(200, "{}")]
     for ask in (lambda: Client(url).datasets(), lambda: Client(url).trials("x")):
-        with pytest.raises(ServiceError, match=rf"no answer of allasprak, it has no '\w+'; status 200 from {url}"):
+        with pytest.raises(ServiceError, match=rf"the answer has no '\w+': status 200 from {url}"):
             ask()
 
 
@@ -587,7 +587,7 @@ def test_a_frame_that_broke_off_between_batches_is_none() -> None:
         client._connection._http = httpx2.Client(base_url="http://127.0.0.1:1", transport=transport)
         if is_whole:
             assert len(client._connection.frame("GET", "/v1/results")[0]) == 1
-            with pytest.raises(ServiceError, match=r"it has no 'now'; status 200 from http://127.0.0.1:1/"):
+            with pytest.raises(ServiceError, match=r"the answer has no 'now': status 200 from http://127.0.0.1:1/"):
                 client.results()
         else:
             with pytest.raises(ConnectionError, match=r"broke off after \d+ bytes"):
