@@ -261,7 +261,7 @@ def broken(method: int) -> bytes:
         ({f"ner/en/{number}/x.jsonl": "" for number in range(10_001)}, "allowed: 10000"),
         ({f"ner/en/{number}/x.jsonl": "" for number in range(80_000)}, "its directory has"),
         ({**files("ner"), "mine/ner/de/dev.jsonl": lines("ner", "de", "dev", 1)}, "another file ner/de/dev.jsonl"),
-        ({**files("ner"), "ner/de/dev.jsonl": " " * (2**24 + 1)}, "de/dev.jsonl, line 1: longer than 16 MiB"),
+        ({**files("ner"), "ner/de/dev.jsonl": " " * (2**22 + 1)}, "de/dev.jsonl, line 1: longer than 4 MiB"),
         *((broken(method), "not a zip") for method in (zipfile.ZIP_DEFLATED, zipfile.ZIP_BZIP2, zipfile.ZIP_LZMA)),
     ],
 )

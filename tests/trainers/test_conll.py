@@ -98,7 +98,7 @@ BAD = {
     "a comment without a blank": (b"#id: 1\n", "'1' is not an IOB2 tag"),
     "not UTF-8": ("Malmö B-LOC\n".encode("latin-1"), "not UTF-8"),
     "a mark within": (b"\xef\xbb\xbf# id\n", "is not an IOB2 tag"),
-    "endless": (b"a" * (2**24 + 1), "longer than 16 MiB"),
+    "endless": (b"a" * (2**22 + 1), "longer than 4 MiB"),
 }  # fmt: skip
 
 

@@ -205,6 +205,16 @@ BAD: dict[str, tuple[str, str | bytes, str]] = {
     "a wrong label": ("xnli/xx/test.tsv", f"{PAIRS}a\tb\tcontradictory\n", "line 2: 'contradictory' is not a label"),
     "not JSON": ("tydiqa/xx/test.json", '{"data":\n oops}', "line 2: not JSON"),
     "NaN": ("tydiqa/xx/test.json", '{"data": NaN}', "the file: not JSON"),
+    "infinite": (
+        "tydiqa/xx/test.json",
+        '{"data": [{"paragraphs": [{"context": 1e999, "qas": [{"answers": []}]}]}]}',
+        "question 1: not JSON",
+    ),
+    "half a character": (
+        "tydiqa/xx/test.json",
+        '{"data": [{"paragraphs": [{"context": "\\ud800", "qas": [{"answers": []}]}]}]}',
+        "question 1: not JSON",
+    ),
     "a list": ("tydiqa/xx/test.json", "[]", "after question 0: no list 'data'; allowed: SQuAD's"),
     "no answers": (
         "tydiqa/xx/test.json",

@@ -10,7 +10,7 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
-from trainers.data.format import Format, Placed, text_lines
+from trainers.data.format import MAX_CHARACTERS, Format, Placed, text_lines
 from trainers.examples import DataError, Example
 from trainers.tasks.tagging import MAX_WORDS, Tagging
 from trainers.tasks.task import Task
@@ -18,17 +18,20 @@ from trainers.tasks.task import Task
 
 def _sentences(path: Path, task: Task[Any], _: str) -> Iterator[Placed]:
     """(line of the first token, example) of each sentence. DataError, with the line, for a malformed one."""
-    first = 0
+    first = size = 0
     words: list[tuple[str, str]] = []
     for number, line in text_lines(path):
         text = line.strip(" \t\r\n")
         if not text or re.match(r"-DOCSTART-([ \t]|$)", text):
             if words:
                 yield first, _example(words)
-            words = []
+            words, size = [], 0
         elif words or not _is_comment(text, task):
             if len(words) == MAX_WORDS:
                 raise DataError(f"line {number}: the sentence goes on after {MAX_WORDS:,} words, which are allowed")
+            size += len(text)
+            if size > MAX_CHARACTERS:
+                raise DataError(f"line {number}: the sentence has more characters than allowed: {MAX_CHARACTERS:,}")
             first = first if words else number
             words.append(_word(text, task, number))
     if words:

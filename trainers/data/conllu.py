@@ -11,7 +11,7 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
-from trainers.data.format import Format, Placed, text_lines
+from trainers.data.format import MAX_CHARACTERS, Format, Placed, text_lines
 from trainers.examples import DataError, Example
 from trainers.tasks.pos import PartOfSpeechTagging
 from trainers.tasks.tagging import MAX_WORDS
@@ -72,15 +72,19 @@ def examples(lines: Iterable[str], language: str) -> Iterator[tuple[int, Example
 
 def _sentences(lines: Iterable[str]) -> Iterator[list[_Token]]:
     sentence: list[_Token] = []
+    size = 0
     for number, line in enumerate(lines, start=1):
         if not line.strip():
             if sentence:
                 yield sentence
-            sentence = []
+            sentence, size = [], 0
         elif len(sentence) == 2 * MAX_WORDS:  # each word may be a token of its own, and a part of a written one
             raise DataError(f"line {number}: the sentence goes on after {2 * MAX_WORDS:,} tokens, which are allowed")
         elif not line.startswith("#") and (token := _token(line, number)) is not None:
             sentence.append(_following(token, sentence))
+            size += len(token.form) + len(token.upos)
+            if size > MAX_CHARACTERS:
+                raise DataError(f"line {number}: the sentence has more characters than allowed: {MAX_CHARACTERS:,}")
     if sentence:
         yield sentence
 

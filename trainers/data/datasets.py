@@ -19,7 +19,7 @@ from typing import Any, BinaryIO
 from trainers.artifacts.layout import dataset_names, datasets_folder, split_facts
 from trainers.data.data_root import folder_under
 from trainers.data.dataset_file import BrokenDatasetError, Dataset, Kind, read_dataset
-from trainers.data.folder import FolderData
+from trainers.data.folder import MAX_LABELS, FolderData
 from trainers.data.formats import by_extension
 from trainers.data.source import Source
 from trainers.data.zips import extract
@@ -248,8 +248,12 @@ def _checked(root: Path, cache: Path) -> tuple[dict[str, Any], list[str]]:
     for task in TASKS:
         data = FolderData(root, task, cache, deadline=ends)
         found: dict[str, dict[Split, Facts]] = {}
+        labels: set[str] = set()
         for language, split in [(language, split) for language, there in data.splits().items() for split in there]:
             found.setdefault(language, {})[split] = data.facts(language, split)
+            labels.update(found[language][split].labels)
+            if len(labels) > MAX_LABELS:
+                raise DataError(f"{task}/{language}/{split}: more labels than allowed of a task: {MAX_LABELS:,}")
         warnings |= dict.fromkeys(data.unread())
         if found:
             _check_labels(task, found)

@@ -19,7 +19,7 @@ from trainers.artifacts.layout import split_facts
 from trainers.data.conll import CONLL
 from trainers.data.data_root import folder_under
 from trainers.data.facts import facts_of, oddities
-from trainers.data.format import Format
+from trainers.data.format import MAX_CHARACTERS, Format, characters
 from trainers.data.formats import FORMATS, by_extension, is_nearly_a_split
 from trainers.data.source import Source
 from trainers.digests import digest
@@ -29,6 +29,9 @@ from trainers.trial import SPLITS, DataReference, Split
 
 # Of a split, which is read as a whole; XTREME-R's largest has 392,702.
 MAX_EXAMPLES = 1_000_000
+
+# Of all examples of a split; a passage counts with each of its questions.
+MAX_SPLIT_CHARACTERS = 2**30
 
 # Different ones of a split: each is a class that a model tells apart.
 MAX_LABELS = 1_000
@@ -211,7 +214,7 @@ class FolderData:
     def _read(self, path: Path) -> Iterator[tuple[str, Example]]:
         """(place in words, example) of each example of a file. DataError if it is empty, malformed or unreadable."""
         name, form = self._shown(path), self.formats[path.suffix]
-        place = None
+        place, size = None, 0
         try:
             for count, (place, example) in enumerate(form.read(path, self.task, path.parent.name)):
                 if count == MAX_EXAMPLES:
@@ -221,6 +224,11 @@ class FolderData:
                 problem = self.task.problem(example)
                 if problem or not isinstance(example, dict):
                     raise DataError(f"{form.unit} {place}: {problem}")
+                if (own := characters(example)) > MAX_CHARACTERS:
+                    raise DataError(f"{form.unit} {place}: {own:,} characters; allowed: {MAX_CHARACTERS:,} an example")
+                size += own
+                if size > MAX_SPLIT_CHARACTERS:
+                    raise DataError(f"{form.unit} {place}: the split has more than {MAX_SPLIT_CHARACTERS:,} characters")
                 yield f"{name}, {form.unit} {place}", example
         except DataError as error:
             raise DataError(f"{name}, {error}") from error

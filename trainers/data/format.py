@@ -9,8 +9,17 @@ from typing import IO, Any
 from trainers.examples import DataError
 from trainers.tasks.task import Task
 
-# An example is a few kilobytes; a file without line breaks is not one of examples.
-MAX_LINE_BYTES = 2**24
+# Room for an example of `MAX_CHARACTERS`; a file without line breaks is not one of examples.
+MAX_LINE_BYTES = 2**22
+
+# Of a file, which may have blank lines and comments for as long as it likes: fifty for each example of a large split.
+MAX_LINES = 50_000_000
+
+# Of an example. An encoder reads a few thousand at once, and TyDi QA's passages have some thousands.
+MAX_CHARACTERS = 200_000
+
+# Of each list and object: of many, Python's garbage collection stops all threads for long.
+CHARACTERS_OF_CONTAINER = 200
 
 BYTE_ORDER_MARK = b"\xef\xbb\xbf"
 
@@ -50,12 +59,28 @@ def lines_of(file: IO[bytes]) -> Iterator[tuple[int, str]]:
     """(line number from 1, line with its end) of text in UTF-8, without a byte order mark.
 
     Raises:
-        DataError: a line is longer than `MAX_LINE_BYTES`, or no text in UTF-8.
+        DataError: a line is longer than `MAX_LINE_BYTES`, or no text in UTF-8, or there are more than `MAX_LINES`.
     """
     for number, line in enumerate(iter(partial(file.readline, MAX_LINE_BYTES + 1), b""), start=1):
         if len(line) > MAX_LINE_BYTES:
             raise DataError(f"line {number}: longer than {MAX_LINE_BYTES / 2**20:g} MiB")
+        if number > MAX_LINES:
+            raise DataError(f"line {number}: more lines than allowed of a file: {MAX_LINES:,}")
         yield number, decoded(line.removeprefix(BYTE_ORDER_MARK) if number == 1 else line, number)
+
+
+def characters(example: object) -> int:
+    """How many an example has; a list or object counts as `CHARACTERS_OF_CONTAINER` more, any other value as one."""
+    count, left = 0, [example]
+    while left:  # as deep as it may be
+        value = left.pop()
+        if isinstance(value, dict | list):
+            count += CHARACTERS_OF_CONTAINER
+            left += value
+            left += value.values() if isinstance(value, dict) else ()
+        else:
+            count += len(value) if isinstance(value, str) else 1
+    return count
 
 
 def decoded(content: bytes, line: int = 1) -> str:

@@ -5,7 +5,10 @@ its questions (`qas`) and their `answers`. TyDi QA's gold passages have it, too.
 """
 
 import json
-from collections.abc import Iterator
+import json.scanner
+from collections.abc import Callable, Iterator
+from itertools import count
+from math import isinf
 from pathlib import Path
 from typing import IO, Any, NoReturn
 
@@ -18,14 +21,22 @@ from trainers.tasks.task import Task
 # A document is read at once, which takes 15 times as much memory; TyDi QA's training examples have 56 MB.
 MAX_DOCUMENT_BYTES = 2**26
 
+# Of a document. TyDi QA's has a third of a million; of many more, garbage collection stops all threads for long.
+MAX_CONTAINERS = 2_000_000
+
+# Characters from which on a text is read in steps, which takes three times as long.
+LONG = 2**16
+
 
 def _json_lines(path: Path, _: Task[Any], __: str) -> Iterator[Placed]:
     for number, line in text_lines(path):
         if line.strip(" \t\r\n"):
             try:
-                yield number, _value(line)
+                value = _read(line)
+                _check(value)
             except (ValueError, RecursionError) as error:
                 raise DataError(f"line {number}: not a line of JSON ({error})") from error
+            yield number, value
 
 
 def _squad(path: Path, _: Task[Any], __: str) -> Iterator[Placed]:
@@ -39,24 +50,17 @@ def questions(file: IO[bytes]) -> Iterator[Example]:
     if len(content) > MAX_DOCUMENT_BYTES:
         raise DataError(f"the file: larger than {MAX_DOCUMENT_BYTES / 2**20:g} MiB")
     try:
-        # the hook has other threads run between two objects, which writing the document again to check it would not
-        document = json.loads(
-            decoded(content.removeprefix(BYTE_ORDER_MARK)), object_pairs_hook=unique, parse_constant=_refuse
-        )
+        document = _read(decoded(content.removeprefix(BYTE_ORDER_MARK)))
     except json.JSONDecodeError as error:
         raise DataError(f"line {error.lineno}: not JSON ({error.msg})") from error
     except (ValueError, RecursionError) as error:
         raise error if isinstance(error, DataError) else DataError(f"the file: not JSON ({error})") from error
     for number, question in enumerate(_questions(document), start=1):
         try:
-            json.dumps(question, ensure_ascii=False).encode()
-        except UnicodeEncodeError as error:
-            raise DataError(f"question {number}: half a character ({error})") from error
+            _check(question)
+        except ValueError as error:
+            raise DataError(f"question {number}: not JSON ({error})") from error
         yield question
-
-
-def _refuse(constant: str) -> NoReturn:
-    raise ValueError(f"{constant} is no value of JSON")
 
 
 def _questions(document: Any) -> Iterator[Example]:
@@ -86,11 +90,46 @@ def _list(value: Any, field: str, questions: int) -> list[Any]:
     return found
 
 
-def _value(text: str) -> Any:
-    """The value of a text. ValueError if it is not JSON, or has a key twice, NaN, or half a character."""
-    value = json.loads(text, object_pairs_hook=unique)
-    json.dumps(value, ensure_ascii=False, allow_nan=False).encode()
-    return value
+def _read(text: str) -> Any:
+    """The value of a text. ValueError if it is not JSON, as NaN is not, or has a key twice."""
+    decoder = json.JSONDecoder(object_pairs_hook=unique, parse_constant=_refuse)
+    if len(text) >= LONG:
+        _have_decode_in_steps(decoder)
+    return decoder.decode(text)
+
+
+def _have_decode_in_steps(decoder: Any) -> None:
+    """Has a decoder work in Python, between whose steps other threads run; its C code lets none run until its end."""
+    containers = count(1)
+
+    def counted(parse: Callable[..., Any]) -> Callable[..., Any]:
+        def parsed(*arguments: Any) -> Any:
+            if next(containers) > MAX_CONTAINERS:
+                raise ValueError(f"more lists and objects than allowed: {MAX_CONTAINERS:,}")
+            return parse(*arguments)
+
+        return parsed
+
+    decoder.parse_array, decoder.parse_object = counted(decoder.parse_array), counted(decoder.parse_object)
+    decoder.scan_once = json.scanner.py_make_scanner(decoder)  # type: ignore[attr-defined]  # the stubs lack it
+
+
+def _refuse(constant: str) -> NoReturn:
+    raise ValueError(f"{constant} is no value of JSON")
+
+
+def _check(value: Any) -> None:
+    """ValueError if what was read has an infinity, as of 1e999, or half a character."""
+    left = [value]
+    while left:
+        value = left.pop()
+        if isinstance(value, str):
+            value.encode()
+        elif isinstance(value, dict | list):
+            left += value
+            left += value.values() if isinstance(value, dict) else ()
+        elif isinstance(value, float) and isinf(value):
+            raise ValueError("a number that is too large")
 
 
 JSON_LINES = Format(extensions=(".jsonl",), suits=lambda _: True, read=_json_lines, facts_form=4)

@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
-from trainers.data.format import Format, Placed, text_lines
+from trainers.data.format import MAX_CHARACTERS, Format, Placed, text_lines
 from trainers.examples import DataError
 from trainers.tasks.pairs import PairClassification
 from trainers.tasks.task import Task, shown
@@ -19,15 +19,28 @@ Row = tuple[int, list[str]]  # line of its begin, cells
 
 def _tab_separated(lines: Iterable[tuple[int, str]]) -> Iterator[Row]:
     for number, line in lines:
+        if len(line) > MAX_CHARACTERS:
+            raise DataError(f"line {number}: the row has more characters than allowed: {MAX_CHARACTERS:,}")
         if line.strip(" \t\r\n"):
             yield number, line.rstrip("\r\n").split("\t")
 
 
 def _comma_separated(lines: Iterable[tuple[int, str]]) -> Iterator[Row]:
-    rows = csv.reader((line for _, line in lines), strict=True)
+    size = 0
+
+    def texts() -> Iterator[str]:
+        nonlocal size
+        for number, line in lines:
+            size += len(line)
+            if size > MAX_CHARACTERS:  # in quotes a row goes on over line ends
+                raise DataError(f"line {number}: the row has more characters than allowed: {MAX_CHARACTERS:,}")
+            yield line
+
+    rows = csv.reader(texts(), strict=True)
     begin = 1
     try:
         for row in rows:
+            size = 0
             if row:
                 yield begin, row
             begin = rows.line_num + 1
