@@ -226,9 +226,9 @@ def is_busy(error: OperationalError) -> bool:
 def _configure_sqlite(connection: Any, _record: Any) -> None:
     # otherwise Python's driver begins transactions itself (SQLAlchemy's documentation of pysqlite)
     connection.isolation_level = None
+    _log_ahead(connection)
     # half a megabyte of cache: every connection has its own, and the operating system caches the file anyway
     pragmas = (
-        "journal_mode=WAL",
         "synchronous=FULL",
         f"busy_timeout={BUSY_SECONDS * 1000:.0f}",
         "foreign_keys=ON",
@@ -236,6 +236,19 @@ def _configure_sqlite(connection: Any, _record: Any) -> None:
     )
     for pragma in pragmas:
         connection.execute(f"PRAGMA {pragma}")
+
+
+def _log_ahead(connection: sqlite3.Connection) -> None:
+    # SQLite does not wait for others that do the same to a new file: each holds what the other needs
+    deadline = time.monotonic() + BUSY_SECONDS
+    while True:
+        try:
+            connection.execute("PRAGMA journal_mode=WAL")
+            return
+        except sqlite3.OperationalError as error:
+            if "is locked" not in str(error) or time.monotonic() > deadline:
+                raise
+            time.sleep(0.001)
 
 
 def _wait_in_pieces(connection: Any, _record: Any) -> None:

@@ -9,18 +9,19 @@ from contextlib import closing
 from dataclasses import replace
 from importlib.resources import files
 from pathlib import Path
+from threading import Barrier
 
 import pytest
 from alembic.autogenerate import compare_metadata
 from alembic.config import Config
 from alembic.migration import MigrationContext
 from alembic.script import ScriptDirectory
-from sqlalchemy import create_engine, inspect, text
+from sqlalchemy import create_engine, event, inspect, text
 
 from service.engine.supervisor import Supervisor
 from service.owner import Owner
 from service.settings import Settings
-from service.store import LeaseHeldError, Query, Store
+from service.store import LeaseHeldError, Query, Store, database
 from service.store.query import equal
 from service.store.schema import REVISION, VERSION_TABLE, metadata
 from service.store.upgrade import SchemaVersionError
@@ -106,6 +107,23 @@ def test_services_that_start_at_once_make_the_tables_once(empty_url: str) -> Non
         for store in pool.map(lambda _: Store(empty_url), range(8)):
             assert store.experiments.page(limit=1) == ([], None)
             store.close()
+
+
+def test_connections_that_open_a_new_file_at_once_wait_for_each_other(tmp_path: Path) -> None:
+    def opened(number: int) -> str:
+        gate.wait()
+        with engines[number].connect() as connection:
+            return str(connection.exec_driver_sql("PRAGMA journal_mode").scalar_one())
+
+    gate = Barrier(4)
+    with ThreadPoolExecutor(gate.parties) as pool:
+        for name in range(50):
+            engines = [create_engine(f"sqlite:///{tmp_path / str(name)}") for _ in range(gate.parties)]
+            for engine in engines:
+                event.listen(engine, "connect", database._configure_sqlite)
+            assert list(pool.map(opened, range(gate.parties))) == ["wal"] * gate.parties
+            for engine in engines:
+                engine.dispose()
 
 
 @pytest.mark.parametrize(
