@@ -18,6 +18,7 @@ from search_spaces.spaces import Closed
 from search_spaces.spec import Name, Text
 from service.api.access import name_of
 from service.api.answers import catalog as answers
+from service.api.bodies import parsed
 from service.api.documented import BINARY, LOCATED, OfDataset
 from service.api.problems import refusals
 from service.api.times import with_times
@@ -221,7 +222,7 @@ async def small_body(request: Request) -> bytes:
 
 async def _registration(request: Request) -> Registration:
     try:
-        found = Registration.model_validate_json(await small_body(request))
+        found = Registration.model_validate(parsed(await small_body(request)))
     except ValidationError as error:
         problems = [Problem(".".join(map(str, one["loc"])) or "body", one["msg"]) for one in error.errors()]
         raise SpecError(problems) from error

@@ -4,7 +4,7 @@ import logging
 import time
 from typing import Annotated
 
-from fastapi import APIRouter, Body, Request
+from fastapi import APIRouter, Body, Depends, Request
 from fastapi.responses import JSONResponse, Response
 from pydantic import Field
 from starlette.exceptions import HTTPException
@@ -14,6 +14,7 @@ from search_spaces.spec import Priority
 from service import planning
 from service.api.access import name_of
 from service.api.answers.experiments import Experiment
+from service.api.bodies import require_keys_once
 from service.api.documented import OfExperiment
 from service.api.experiments import show_experiment, state_of
 from service.api.problems import refusals
@@ -77,7 +78,9 @@ class Change(Closed):
     priority: Priority = Field(description="experiments of a higher one run first")
 
 
-@router.patch("/experiments/{id}", response_model=Experiment, responses=refusals(404))
+@router.patch(
+    "/experiments/{id}", response_model=Experiment, responses=refusals(404), dependencies=[Depends(require_keys_once)]
+)
 def change_experiment(
     request: Request,
     id_: OfExperiment,

@@ -22,6 +22,7 @@ from search_spaces.spec import ResourcesSpec, Text
 from service import planning
 from service.api.access import name_of
 from service.api.answers import experiments as answers
+from service.api.bodies import parsed
 from service.api.documented import LOCATED, OfExperiment, OfPage
 from service.api.known import require_known
 from service.api.problems import refusals
@@ -33,7 +34,6 @@ from service.store.query import By, equal
 from service.store.states import FINAL, State
 from trainers.artifacts.layout import driver_log
 from trainers.artifacts.places import NO_PATIENCE, place_of
-from trainers.json_objects import unique
 from trainers.tasks import TASKS
 
 router = APIRouter(tags=["experiments"])
@@ -190,19 +190,12 @@ def get_sweep(request: Request, id_: OfExperiment) -> JSONResponse:
 async def _body(request: Request, wanted: From) -> object:
     if not request.headers.get("content-type", "").partition(";")[0].strip().lower().endswith("json"):
         raise HTTPException(415, "the body must be JSON, with the header Content-Type: application/json")
-    body = _parsed(await request.body())
+    body = parsed(await request.body())
     if wanted.preset is None:
         return body
     if wanted.preset not in names():
         raise SpecError([Problem("preset", f"{wanted.preset!r} is not one of them; allowed: {', '.join(names())}")])
     return {**preset(wanted.preset), **body} if isinstance(body, dict) else body
-
-
-def _parsed(body: bytes) -> object:
-    try:
-        return json.loads(body, object_pairs_hook=unique)
-    except (ValueError, RecursionError) as error:
-        raise SpecError([Problem("body", f"not JSON: {ascii(str(error))[1:-1]}")]) from error
 
 
 def _store(request: Request, asked: object, body: object, key: str | None) -> tuple[str, Sequence[str]]:

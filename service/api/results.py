@@ -4,7 +4,7 @@ import json
 from collections.abc import Callable
 from typing import Annotated, Any, Literal, TypeVar
 
-from fastapi import APIRouter, Body, Query, Request
+from fastapi import APIRouter, Body, Depends, Query, Request
 from fastapi.responses import JSONResponse, Response, StreamingResponse
 from pydantic import BaseModel, ConfigDict, Field, create_model, field_validator
 
@@ -14,6 +14,7 @@ from search_spaces.spaces import Closed, as_int
 from search_spaces.spec import Text
 from service import store
 from service.api.answers import results as answers
+from service.api.bodies import require_keys_once
 from service.api.documented import sent_as
 from service.api.formats import MEDIA_TYPES, as_arrow, as_parquet
 from service.api.known import require_known
@@ -133,7 +134,9 @@ def get_results(request: Request, wanted: Annotated[ResultQuery, Query()]) -> Re
     return _answer(request, where, wanted)
 
 
-@router.post("/results/query", response_model=answers.Results, responses=_FORMS)
+@router.post(
+    "/results/query", response_model=answers.Results, responses=_FORMS, dependencies=[Depends(require_keys_once)]
+)
 def query_results(
     request: Request, wanted: Annotated[ResultBody, Body(openapi_examples={"high": {"value": EXAMPLE}})]
 ) -> Response:

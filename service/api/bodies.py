@@ -1,0 +1,21 @@
+"""JSON that is sent: each key of an object once."""
+
+import json
+
+from fastapi import Request
+
+from search_spaces.problems import Problem, SpecError
+from trainers.json_objects import unique
+
+
+def parsed(body: bytes) -> object:
+    """The value of a body. SpecError if it is not JSON, or has a key twice."""
+    try:
+        return json.loads(body, object_pairs_hook=unique)
+    except (ValueError, RecursionError) as error:
+        raise SpecError([Problem("body", f"not JSON: {ascii(str(error))[1:-1]}")]) from error
+
+
+async def require_keys_once(request: Request) -> None:
+    """SpecError if the body has a key twice. For routes whose body FastAPI parses, which takes the last of them."""
+    parsed(await request.body())
