@@ -3,6 +3,7 @@
 import random
 import time
 from dataclasses import replace
+from functools import cache
 from typing import Any
 
 from sqlalchemy import insert, update
@@ -176,11 +177,15 @@ def _run(
         written[events].append({**told, "at": ended, "data": {**of, "state": "succeeded"}})
 
 
+@cache
+def _base(language: str) -> float:
+    return random.Random(language).uniform(35, 85)
+
+
 def _score(config: TrialConfig, language: str, split: str, epoch: int, chance: random.Random) -> Row:
-    base = random.Random(language).uniform(35, 85)
     family = LANGUAGES[language].family if language in LANGUAGES else ""
     gain = {"zero-shot": 0.0, "ord-FS": 0.6, "ord-FS+held-out": 0.3}.get(config.method, 0.9) * config.k / 10
-    value = base + gain * GAINS.get(family, 2.5) - 6.0 / epoch + chance.gauss(0, 0.8)
+    value = _base(language) + gain * GAINS.get(family, 2.5) - 6.0 / epoch + chance.gauss(0, 0.8)
     if language == "tl":
         value -= 3 * gain
     return {

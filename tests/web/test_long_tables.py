@@ -4,8 +4,9 @@ import pytest
 from playwright.sync_api import expect
 from starlette.testclient import TestClient
 
-from large import fill
+from large import TARGETS, fill
 from service.store import Store
+from service.web.table import MOST_SEEN
 from web_window import Window
 
 # Nothing of an element is cut off.
@@ -76,6 +77,6 @@ def test_an_experiment_is_whole_on_paper(window: Window, done: str) -> None:
 
 
 def test_one_with_many_languages_says_that_it_scrolls(pages: TestClient, sqlite_store: Store, done: str) -> None:
-    many = fill(sqlite_store, "succeeded")
-    assert "There are 48 languages: the table scrolls." in pages.get(f"/experiments/{many}/table").text
+    many = fill(sqlite_store, "succeeded", TARGETS[:MOST_SEEN])
+    assert f"There are {MOST_SEEN + 1} languages: the table scrolls." in pages.get(f"/experiments/{many}/table").text
     assert "the table scrolls" not in pages.get(f"/experiments/{done}/table").text
