@@ -274,7 +274,9 @@ def test_methods_are_told_apart_by_color_and_shape_and_look_the_same_in_every_fi
         assert looks[list(series.names).index(name)] == look
 
 
-@pytest.mark.parametrize(("name", "large"), DRAWN)
+@pytest.mark.parametrize(
+    ("name", "large"), [pytest.param(*one, marks=[pytest.mark.slow] if one[1] else []) for one in DRAWN]
+)
 def test_each_form_is_valid_as_wide_as_a_column_or_a_page_and_the_same_each_time(name: str, large: bool) -> None:
     figure = drawing(name, large)
     spec = figure.vega_lite()

@@ -47,7 +47,7 @@ def test_the_bootstrap_covers_as_little_as_its_documentation_says(seeds: int, le
     assert least < np.mean((ends[:, 0] <= 0) & (ends[:, 1] >= 0)) < most
 
 
-@pytest.mark.parametrize("seeds", [3, 5, 10])
+@pytest.mark.parametrize("seeds", [3, 10])
 @pytest.mark.parametrize("spread", [(1.0, 0.0), (1.0, 1.0), (0.3, 1.0)], ids=["seeds", "both", "mostly examples"])
 def test_with_the_examples_it_covers_what_new_seeds_and_new_examples_have(
     seeds: int, spread: tuple[float, float]
