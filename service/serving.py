@@ -2,6 +2,7 @@
 
 import gc
 import logging
+import re
 import signal
 import socket
 import sys
@@ -35,6 +36,9 @@ STREAM_SECONDS, STOP_SECONDS = 1, 14
 # Connections that wait to be accepted, as in uvicorn.
 BACKLOG = 2048
 
+# The service takes no token there, but somebody may send one, and is led to sign in with the address as a parameter.
+IN_ADDRESS = re.compile(r"((?:[?&]|%3f|%26)(?:access_)?token(?:=|%3d))(?:(?!%26)[^&\s])+", re.IGNORECASE)
+
 # How long Python runs one thread of a server while others wait (5 ms by default): an answer takes dozens of turns.
 SWITCH_SECONDS = 0.0005
 
@@ -66,8 +70,7 @@ def serve(host: str, port: int) -> NoReturn:
     lines = Lines(sys.stdout)
     lines.setFormatter(JsonFormatter(["asctime", "levelname", "name", "message"]))
     logging.basicConfig(level=logging.INFO, handlers=[lines])
-    # what is asked every few seconds, by a machine
-    logging.getLogger("uvicorn.access").addFilter(lambda record: "/healthz" not in record.getMessage())
+    logging.getLogger("uvicorn.access").addFilter(_loggable)
     logging.getLogger("alembic.runtime.plugins").setLevel(logging.WARNING)
     signal.signal(signal.SIGTERM, _exit)
     listening = _listen(host, port)  # before anything is started: the port may be taken
@@ -144,6 +147,13 @@ def _has_tokens(settings: Settings) -> bool:
         return False
     with closing(Store(settings.database_url, leased=True)) as store:
         return any(one.revoked is None for one in store.tokens.all())
+
+
+def _loggable(record: logging.LogRecord) -> bool:
+    """Has no request logged that a machine sends every few seconds, nor a token that is sent in an address."""
+    if isinstance(record.args, tuple):
+        record.args = tuple(IN_ADDRESS.sub(r"\1...", one) if isinstance(one, str) else one for one in record.args)
+    return "/healthz" not in record.getMessage()
 
 
 class Lines(logging.StreamHandler):  # type: ignore[type-arg]

@@ -13,6 +13,7 @@ from starlette.testclient import TestClient
 
 from plans import spec_of
 from search_spaces.environment import Environment
+from service import serving
 from service.api import create_app
 from service.api.access import READING
 from service.serving import require_token
@@ -237,3 +238,14 @@ def test_where_others_can_ask_a_token_is_asked_for_whatever_the_store_says(store
     app = create_app(store, lambda: Environment(tmp_path, None, 2, 0), None, always_asks=True)
     assert store.tokens.all() == []
     assert TestClient(app, "http://host.example").get("/v1/experiments").status_code == 401
+
+
+@pytest.mark.parametrize(
+    "query",
+    ["token=s3cret", "limit=1&token=s3cret&state=failed", "access_token=s3cret", "next=%2F%3FToken%3Ds3cret%26limit=1"],
+)
+def test_a_token_that_is_sent_in_an_address_is_not_logged(query: str) -> None:
+    asked = ("127.0.0.1:1", "GET", f"/v1/experiments?{query}", "1.1", 401)  # as uvicorn has it
+    record = logging.LogRecord("uvicorn.access", logging.INFO, "", 0, '%s - "%s %s HTTP/%s" %d', asked, None)
+    assert serving._loggable(record)
+    assert record.getMessage() == f'127.0.0.1:1 - "GET {asked[2].replace("s3cret", "...")} HTTP/1.1" 401'
