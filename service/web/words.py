@@ -19,7 +19,7 @@ def duration(seconds: float | None) -> str:
         if whole >= unit:
             rest = whole % unit // small
             return f"{whole // unit} {name} {rest} {smaller}" if rest else f"{whole // unit} {name}"
-    return f"{whole} s"
+    return f"{whole} s" if whole or not seconds else "less than 1 s"
 
 
 def left(eta: str | None) -> str | None:

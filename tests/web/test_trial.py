@@ -118,12 +118,16 @@ def test_what_a_mark_is_for_is_told_in_words(pages: TestClient, sqlite_store: St
 def test_facts_are_words() -> None:
     known = {
         "device": "cpu (x86_64)", "threads": 2, "seconds": 3700.0, "packages": {"torch": "2.9"}, "out_of_memory": True,
-        "accumulation": 4, "work": {"training": {"sub_words": 12345, "seconds": 61.0, "steps": 100}},
+        "accumulation": 4, "work": {
+            "training": {"sub_words": 12345, "seconds": 61.0, "steps": 100},
+            "evaluation": {"sub_words": 90, "seconds": 0.2},
+        },
     }  # fmt: skip
     assert facts(known) == [
         ("Ran on", "cpu (x86_64), 2 threads"),
         ("Took", "1 h 1 min"),
         ("Training", "100 updates, 12,345 sub-words in 1 min 1 s"),
+        ("Evaluation", "90 sub-words in less than 1 s"),
         ("Packages", "torch 2.9"),
         ("Out of memory", "once; then with 4 accumulation steps"),
     ]
