@@ -6,7 +6,7 @@ from dataclasses import replace
 from functools import cache
 from typing import Any
 
-from sqlalchemy import insert, update
+from sqlalchemy import bindparam, insert, update
 
 from plans import config_of, result_of, spec_of, trial_of
 from search_spaces.plan import Plan
@@ -105,17 +105,24 @@ def fill(store: Store, state: str = "running", targets: tuple[str, ...] = TARGET
     with store._database.write() as connection:
         for table, rows in written.items():
             connection.execute(insert(table), rows)
-        for digest, known in states.items():
-            reason = "the loss is nan at step 812" if known == "failed" else ""
-            connection.execute(
-                update(planned_trials).filter_by(experiment=id_, trial=digest).values(state=known, reason=reason)
-            )
+        reasons = {"failed": "the loss is nan at step 812"}
+        connection.execute(
+            update(planned_trials).filter_by(experiment=id_).where(planned_trials.c.trial == bindparam("of")),
+            [{"of": one, "state": known, "reason": reasons.get(known, "")} for one, known in states.items()],
+        )
         begun = [digest for digest, known in states.items() if known != "queued"]
         connection.execute(update(trials).where(trials.c.digest.in_(begun)).values(attempt=1))
-        for config in planned:
-            if states[config.digest] == "succeeded":
-                facts = {"shots": {}, "training": _met(config, targets) if config.alpha is not None else {}}
-                connection.execute(update(trials).filter_by(digest=config.digest).values(facts=facts))
+        connection.execute(
+            update(trials).where(trials.c.digest == bindparam("of")),
+            [
+                {
+                    "of": config.digest,
+                    "facts": {"shots": {}, "training": _met(config, targets) if config.alpha is not None else {}},
+                }
+                for config in planned
+                if states[config.digest] == "succeeded"
+            ],
+        )
         connection.execute(update(clock).values(now=2))
         changed = {"state": state, "started": now - 86_400, "events": len(written[events]) + 1}
         if state != "running":
