@@ -1,8 +1,9 @@
 """JSON that is sent: each key of an object once."""
 
 import json
+from typing import Annotated
 
-from fastapi import Request
+from fastapi import Depends, Request
 
 from search_spaces.problems import Problem, SpecError
 from trainers.json_objects import unique
@@ -16,6 +17,10 @@ def parsed(body: bytes) -> object:
         raise SpecError([Problem("body", f"not JSON: {ascii(str(error))[1:-1]}")]) from error
 
 
-async def require_keys_once(request: Request) -> None:
+async def _sent(request: Request) -> bytes:
+    return await request.body()
+
+
+def require_keys_once(sent: Annotated[bytes, Depends(_sent)]) -> None:
     """SpecError if the body has a key twice. For routes whose body FastAPI parses, which takes the last of them."""
-    parsed(await request.body())
+    parsed(sent)

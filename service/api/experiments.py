@@ -190,7 +190,7 @@ def get_sweep(request: Request, id_: OfExperiment) -> JSONResponse:
 async def _body(request: Request, wanted: From) -> object:
     if not request.headers.get("content-type", "").partition(";")[0].strip().lower().endswith("json"):
         raise HTTPException(415, "the body must be JSON, with the header Content-Type: application/json")
-    body = parsed(await request.body())
+    body = await run_in_threadpool(parsed, await request.body())
     if wanted.preset is None:
         return body
     if wanted.preset not in names():

@@ -241,6 +241,7 @@ def _configure_sqlite(connection: Any, _record: Any) -> None:
 def _log_ahead(connection: sqlite3.Connection) -> None:
     # SQLite does not wait for others that do the same to a new file: each holds what the other needs
     deadline = time.monotonic() + BUSY_SECONDS
+    _wait_in_pieces(connection, None)
     while True:
         try:
             connection.execute("PRAGMA journal_mode=WAL")

@@ -37,12 +37,29 @@ LONG = "a" * 60_000
 
 # Each goes on after its bound with what would be refused in other words if it were read.
 ENDLESS = {
-    "jsonl": ("xnli/en/train.jsonl", pair(MAX_CHARACTERS), "line 1: 200,230 characters; allowed: 200,000"),
+    "jsonl": ("xnli/en/train.jsonl", pair(MAX_CHARACTERS), "line 1: 200,254 characters; allowed: 200,000"),
     "values": (
         "xnli/en/train.jsonl",
-        pair(1).replace("}", ', "other": [' + "1," * MAX_CHARACTERS + "1]}"),
-        "line 1: 200,... characters; allowed",
+        pair(1).replace("}", ', "other": [' + "1," * (MAX_CHARACTERS - 1) + "1]}"),
+        "line 1: 800,464 characters; allowed",
     ),
+    "numbers": (
+        "xnli/en/train.jsonl",
+        pair(1).replace("}", ', "other": [' + f"{'9' * 4000}," * 60 + "1]}"),
+        "line 1: 266,... characters; allowed",
+    ),
+    "empty": (
+        "xnli/en/train.jsonl",
+        pair(1).replace("}", ', "other": [' + '"",' * 60_000 + '""]}'),
+        "line 1: 240,... characters; allowed",
+    ),
+    "keys": (
+        "xnli/en/train.jsonl",
+        "{" + ",".join(f'"{key}":1' for key in range(100_001)) + "}",
+        "line 1: .*more keys than allowed of an object: 100,000",
+    ),
+    "comment": ("ner/en/train.conll", f"# {LONG * 4}\n", "line 1: more characters than allowed: 200,000"),
+    "column": ("pos/en/train.conllu", f"1\ta{' a' * 100_000}\n", "line 1: more characters than allowed: 200,000"),
     "conll": ("ner/en/train.conll", f"{LONG} O\n" * 4 + "?\n", "line 4: the sentence has more characters"),
     "conllu": (
         "pos/en/train.conllu",
@@ -52,14 +69,14 @@ ENDLESS = {
     "tsv": (
         "xnli/en/train.tsv",
         "premise\thypothesis\tlabel\n" + "\t" * (MAX_CHARACTERS + 1),
-        "line 2: the row has more characters than allowed: 200,000",
+        "line 2: more characters than allowed: 200,000",
     ),
     "csv": (
         "xnli/en/train.csv",
         "premise,hypothesis,label\n" + '"' + '\n","' * 250_000,
         "line [45][0-9]{4}: the row has more characters than allowed: 200,000",
     ),
-    "squad": ("tydiqa/en/train.json", document("a" * MAX_CHARACTERS), "question 1: 200,844 characters; allowed"),
+    "squad": ("tydiqa/en/train.json", document("a" * MAX_CHARACTERS), "question 1: 200,887 characters; allowed"),
 }
 
 
@@ -75,7 +92,7 @@ def test_an_example_of_almost_as_much_is_taken_and_the_next_begins_anew(tmp_path
     most = MAX_CHARACTERS - 1_000
     contents = {
         "xnli/en/train.jsonl": pair(most) * 2,
-        "xnli/en/dev.csv": "premise,hypothesis,label\n" + ("a" * 20_000 + ",b,neutral\n") * 20,
+        "xnli/en/dev.csv": "premise,hypothesis,label\n" + ("a" * 150_000 + ",b,neutral\n") * 20,
         "ner/en/train.conll": (f"{'a' * most} O\n\n") * 2,
         "pos/en/train.conllu": (WORD.format(id=1, form="a" * most) + "\n") * 2,
         "tydiqa/en/train.json": document("a" * most, questions=2),
@@ -111,6 +128,45 @@ def test_lines_are_bounded_also_where_no_example_is(
         FolderData(tmp_path, name.partition("/")[0], tmp_path / "facts").facts("en", "train")
 
 
+def test_facts_that_were_found_before_more_was_checked_are_found_again(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    write(tmp_path, "xnli/en/train.jsonl", pair(MAX_CHARACTERS))
+    with monkeypatch.context() as before:
+        before.setattr(folder, "CHECKS", folder.CHECKS - 1)
+        before.setattr(folder, "MAX_CHARACTERS", 10**9)
+        assert FolderData(tmp_path, "xnli", tmp_path / "facts").facts("en", "train").examples == 1
+    with pytest.raises(DataError, match="characters; allowed"):
+        FolderData(tmp_path, "xnli", tmp_path / "facts").facts("en", "train")
+
+
+@pytest.mark.parametrize("long", [False, True])
+@pytest.mark.parametrize(
+    ("other", "words"),
+    [
+        ("[1\u0663]", "not a line of JSON"),
+        ("2.\u0663", "not a line of JSON"),
+        ("1e\u0663", "not a line of JSON"),
+        ("[" * 101 + "]" * 101, "nested too deep; allowed: 100 "),
+        ("[" * 400 + "]" * 400, "nested too deep; allowed: 100 "),
+        ("[" * 2000 + "]" * 2000, "nested too deep; allowed: 100 "),
+        ("[1,]", "not a line of JSON"),
+        ('{"a": 1, "a": 2}', "the key 'a' stands twice"),
+        ("-Infinity", "is no value of JSON"),
+        ("1e999", "a number that is too large"),
+        ("9" * 5000, "4300 digits"),
+    ],
+)
+def test_long_lines_and_short_ones_are_the_same_json(tmp_path: Path, long: bool, other: str, words: str) -> None:
+    for name, value in (("good", "[" * 98 + "13, 2.5, -1e3" + "]" * 98), ("bad", other)):
+        line = pair(70_000 if long else 1).replace("}", f', "other": {value}}}')
+        write(tmp_path / name, "xnli/en/train.jsonl", line)
+    data = FolderData(tmp_path / "good", "xnli", tmp_path / "facts")
+    assert data.facts("en", "train").examples == 1
+    with pytest.raises(DataError, match=words):
+        FolderData(tmp_path / "bad", "xnli", tmp_path / "facts").facts("en", "train")
+
+
 def test_labels_are_bounded_over_all_splits_of_a_task(tmp_path: Path) -> None:
     for number, language in enumerate(("de", "en")):
         tags = [f"B-{label}" for label in range(number * 600, (number + 1) * 600)]
@@ -119,7 +175,7 @@ def test_labels_are_bounded_over_all_splits_of_a_task(tmp_path: Path) -> None:
         add_folder(tmp_path / "home", "mine", tmp_path / "data")
 
 
-@pytest.mark.parametrize(("value", "count"), [("ab", 2), (7, 1), ({"a": ["bc", None, {}]}, 604)])
+@pytest.mark.parametrize(("value", "count"), [("ab", 6), (7, 5), (10**300, 336), ({"a": ["bc", None, {}]}, 615)])
 def test_characters_are_those_of_all_texts_and_some_of_each_other_value(value: Any, count: int) -> None:
     assert characters(value) == count
 

@@ -33,6 +33,9 @@ MAX_EXAMPLES = 1_000_000
 # Of all examples of a split; a passage counts with each of its questions.
 MAX_SPLIT_CHARACTERS = 2**30
 
+# Raised whenever more is checked of examples: facts of files that were checked for less are found again.
+CHECKS = 2
+
 # Different ones of a split: each is a class that a model tells apart.
 MAX_LABELS = 1_000
 
@@ -132,7 +135,7 @@ class FolderData:
         path = self._path(language, split)
         status = path.stat()
         form = self.formats[path.suffix].facts_form
-        key = digest([str(path), status.st_size, status.st_mtime_ns, self.task.name, form])
+        key = digest([str(path), status.st_size, status.st_mtime_ns, self.task.name, form, CHECKS])
         remembered = self.facts_cache / f"{key}.json"
         if remembered.is_file():
             known = json.loads(remembered.read_text(encoding="utf-8"))

@@ -18,8 +18,9 @@ MAX_LINES = 50_000_000
 # Of an example. An encoder reads a few thousand at once, and TyDi QA's passages have some thousands.
 MAX_CHARACTERS = 200_000
 
-# Of each list and object: of many, Python's garbage collection stops all threads for long.
-CHARACTERS_OF_CONTAINER = 200
+# What a list or object counts as, since of many Python's garbage collection stops all threads for long; and each other
+# value beside its own characters, which have less memory than the value itself.
+CHARACTERS_OF_CONTAINER, CHARACTERS_OF_VALUE = 200, 4
 
 BYTE_ORDER_MARK = b"\xef\xbb\xbf"
 
@@ -50,9 +51,12 @@ class Format:
 
 
 def text_lines(path: Path) -> Iterator[tuple[int, str]]:
-    """The lines of a text file, as `lines_of`."""
+    """The lines of a text file, as `lines_of`. DataError for one with more than `MAX_CHARACTERS`."""
     with path.open("rb") as file:
-        yield from lines_of(file)
+        for number, line in lines_of(file):
+            if len(line) > MAX_CHARACTERS:
+                raise DataError(f"line {number}: more characters than allowed: {MAX_CHARACTERS:,}")
+            yield number, line
 
 
 def lines_of(file: IO[bytes]) -> Iterator[tuple[int, str]]:
@@ -70,7 +74,7 @@ def lines_of(file: IO[bytes]) -> Iterator[tuple[int, str]]:
 
 
 def characters(example: object) -> int:
-    """How many an example has; a list or object counts as `CHARACTERS_OF_CONTAINER` more, any other value as one."""
+    """How many an example has: those of its texts and the digits of its integers, with some for each value."""
     count, left = 0, [example]
     while left:  # as deep as it may be
         value = left.pop()
@@ -79,7 +83,8 @@ def characters(example: object) -> int:
             left += value
             left += value.values() if isinstance(value, dict) else ()
         else:
-            count += len(value) if isinstance(value, str) else 1
+            count += CHARACTERS_OF_VALUE
+            count += len(value) if isinstance(value, str) else value.bit_length() // 3 if isinstance(value, int) else 0
     return count
 
 

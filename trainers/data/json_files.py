@@ -12,7 +12,7 @@ from math import isinf
 from pathlib import Path
 from typing import IO, Any, NoReturn, cast
 
-from trainers.data.format import BYTE_ORDER_MARK, Format, Placed, decoded, text_lines
+from trainers.data.format import BYTE_ORDER_MARK, Format, Placed, decoded, lines_of
 from trainers.examples import DataError, Example
 from trainers.json_objects import unique
 from trainers.tasks.passages import ExtractiveQuestionAnswering
@@ -25,19 +25,28 @@ MAX_DOCUMENT_BYTES = 2**26
 # collection stops all threads for long.
 MAX_CONTAINERS = 2_000_000
 
+# Of an object, which is made in one step.
+MAX_KEYS = 100_000
+
+# Lists and objects within each other. Reading in steps has a limit of its own, above 300.
+MAX_DEPTH = 100
+
+TOO_DEEP = f"nested too deep; allowed: {MAX_DEPTH} lists and objects within each other"
+
 # Characters from which on a text is read in steps, which takes three times as long.
 LONG = 2**16
 
 
 def _json_lines(path: Path, _: Task[Any], __: str) -> Iterator[Placed]:
-    for number, line in text_lines(path):
-        if line.strip(" \t\r\n"):
-            try:
-                value = _read(line)
-                _check(value)
-            except (ValueError, RecursionError) as error:
-                raise DataError(f"line {number}: not a line of JSON ({error})") from error
-            yield number, value
+    with path.open("rb") as file:
+        for number, line in lines_of(file):
+            if line.strip(" \t\r\n"):
+                try:
+                    value = _read(line)
+                    _check(value)
+                except ValueError as error:
+                    raise DataError(f"line {number}: not a line of JSON ({error})") from error
+                yield number, value
 
 
 def _squad(path: Path, _: Task[Any], __: str) -> Iterator[Placed]:
@@ -54,7 +63,7 @@ def questions(file: IO[bytes]) -> Iterator[Example]:
         document = _read(decoded(content.removeprefix(BYTE_ORDER_MARK)))
     except json.JSONDecodeError as error:
         raise DataError(f"line {error.lineno}: not JSON ({error.msg})") from error
-    except (ValueError, RecursionError) as error:
+    except ValueError as error:
         raise error if isinstance(error, DataError) else DataError(f"the file: not JSON ({error})") from error
     for number, question in enumerate(_questions(document), start=1):
         try:
@@ -92,9 +101,12 @@ def _list(value: Any, field: str, questions: int) -> list[Any]:
 
 
 def _read(text: str) -> Any:
-    """The value of a text. ValueError if it is not JSON, as NaN is not, or has a key twice."""
-    decoder = json.JSONDecoder(object_pairs_hook=unique, parse_constant=_refuse)
-    return (_in_steps(decoder) if len(text) >= LONG else decoder).decode(text)
+    """The value of a text. ValueError if it is not JSON, as NaN is not, has a key twice, or is too large or deep."""
+    decoder = json.JSONDecoder(object_pairs_hook=_object, parse_constant=_refuse)
+    try:
+        return (_in_steps(decoder) if len(text) >= LONG else decoder).decode(text)
+    except RecursionError as error:
+        raise ValueError(TOO_DEEP) from error
 
 
 def _in_steps(decoder: Any) -> json.JSONDecoder:
@@ -109,9 +121,21 @@ def _in_steps(decoder: Any) -> json.JSONDecoder:
 
         return parsed
 
+    decoder.parse_int, decoder.parse_float = _of_ascii(decoder.parse_int), _of_ascii(decoder.parse_float)
     decoder.parse_array, decoder.parse_object = counted(decoder.parse_array), counted(decoder.parse_object)
     decoder.scan_once = json.scanner.py_make_scanner(decoder)  # type: ignore[attr-defined]  # the stubs lack it
     return cast(json.JSONDecoder, decoder)
+
+
+def _of_ascii(parse: Callable[[str], Any]) -> Callable[[str], Any]:
+    """Python's own scanner takes digits of all scripts."""
+    return lambda text: parse(text) if text.isascii() else _refuse(text)
+
+
+def _object(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    if len(pairs) > MAX_KEYS:
+        raise ValueError(f"more keys than allowed of an object: {MAX_KEYS:,}")
+    return unique(pairs)
 
 
 def _refuse(constant: str) -> NoReturn:
@@ -119,17 +143,22 @@ def _refuse(constant: str) -> NoReturn:
 
 
 def _check(value: Any) -> None:
-    """ValueError if what was read has an infinity, as of 1e999, or half a character."""
-    left = [value]
-    while left:
-        value = left.pop()
-        if isinstance(value, str):
-            value.encode()
-        elif isinstance(value, dict | list):
-            left += value
-            left += value.values() if isinstance(value, dict) else ()
-        elif isinstance(value, float) and isinf(value):
-            raise ValueError("a number that is too large")
+    """ValueError if what was read has an infinity, as of 1e999, or half a character, or is too deep."""
+    level = [value]
+    for _ in range(MAX_DEPTH + 1):
+        below: list[Any] = []
+        for one in level:
+            if isinstance(one, str):
+                one.encode()
+            elif isinstance(one, dict | list):
+                below += one
+                below += one.values() if isinstance(one, dict) else ()
+            elif isinstance(one, float) and isinf(one):
+                raise ValueError("a number that is too large")
+        if not below:
+            return
+        level = below
+    raise ValueError(TOO_DEEP)
 
 
 JSON_LINES = Format(extensions=(".jsonl",), suits=lambda _: True, read=_json_lines, facts_form=4)
