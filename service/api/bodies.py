@@ -1,4 +1,4 @@
-"""JSON that is sent: each key of an object once."""
+"""Bodies in JSON, in which no object has a key twice."""
 
 import json
 from typing import Annotated

@@ -211,4 +211,4 @@ def test_other_threads_run_while_much_is_read(tmp_path: Path) -> None:
     turns.append(time.perf_counter())
     done.set()
     other.join()
-    assert max(map(sub, turns[1:], turns)) < (turns[-1] - turns[0]) / 4
+    assert max(map(sub, turns[1:], turns)) < (turns[-1] - turns[0]) / 2  # in one step of C it is nearly all of it

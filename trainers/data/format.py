@@ -18,8 +18,8 @@ MAX_LINES = 50_000_000
 # Of an example. An encoder reads a few thousand at once, and TyDi QA's passages have some thousands.
 MAX_CHARACTERS = 200_000
 
-# What a list or object counts as, since of many Python's garbage collection stops all threads for long; and each other
-# value beside its own characters, which have less memory than the value itself.
+# What a list or object counts as, since garbage collection looks through all of them and stops all threads meanwhile;
+# and what any other value counts as beside its characters, since it takes more memory than a few of them.
 CHARACTERS_OF_CONTAINER, CHARACTERS_OF_VALUE = 200, 4
 
 BYTE_ORDER_MARK = b"\xef\xbb\xbf"

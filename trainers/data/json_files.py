@@ -128,7 +128,7 @@ def _in_steps(decoder: Any) -> json.JSONDecoder:
 
 
 def _of_ascii(parse: Callable[[str], Any]) -> Callable[[str], Any]:
-    """Python's own scanner takes digits of all scripts."""
+    """A number's parser that refuses digits of other scripts, which Python's own scanner takes."""
     return lambda text: parse(text) if text.isascii() else _refuse(text)
 
 
@@ -143,7 +143,7 @@ def _refuse(constant: str) -> NoReturn:
 
 
 def _check(value: Any) -> None:
-    """ValueError if what was read has an infinity, as of 1e999, or half a character, or is too deep."""
+    """ValueError if what was read has an infinity, as of 1e999, or a lone surrogate, or is nested too deep."""
     level = [value]
     for _ in range(MAX_DEPTH + 1):
         below: list[Any] = []
